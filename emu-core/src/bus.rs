@@ -1,0 +1,92 @@
+//! What a processor sees of the board around it, and what the board tells the processors.
+
+use serde::{Deserialize, Serialize};
+
+/// How an APIC message is delivered (SDM Vol. 3A 11.6.1, Interrupt Command Register; the I/O APIC's
+/// redirection entries use the same encoding).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum DeliveryMode {
+    /// 000: to all processors named by the destination.
+    Fixed = 0,
+    /// 001: to the processor of lowest priority among those named.
+    LowestPriority = 1,
+    /// 010: system-management interrupt.
+    Smi = 2,
+    /// 100: non-maskable interrupt; the vector is ignored.
+    Nmi = 4,
+    /// 101: INIT.
+    Init = 5,
+    /// 110: start-up IPI; the vector is the start page.
+    StartUp = 6,
+    /// 111: the vector comes from the PIC by an INTA cycle.
+    ExtInt = 7,
+}
+
+impl DeliveryMode {
+    /// The mode of a 3-bit encoding; `None` for the reserved 011.
+    pub fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits & 7 {
+            0 => Self::Fixed,
+            1 => Self::LowestPriority,
+            2 => Self::Smi,
+            4 => Self::Nmi,
+            5 => Self::Init,
+            6 => Self::StartUp,
+            7 => Self::ExtInt,
+            _ => return None,
+        })
+    }
+}
+
+/// Who receives an APIC message, besides the destination field (SDM Vol. 3A 11.6.1, destination shorthand).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shorthand {
+    /// The destination field names the receivers.
+    None,
+    /// The sender only.
+    SelfOnly,
+    /// Every processor.
+    AllIncludingSelf,
+    /// Every processor but the sender.
+    AllExcludingSelf,
+}
+
+/// One message on the interrupt bus: an IPI, an I/O APIC interrupt or an MSI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApicMessage {
+    /// Physical APIC id or logical destination. xAPIC senders (I/O APIC, MSI) use 8 bits; FFh is broadcast
+    /// there, FFFFFFFFh from an x2APIC sender.
+    pub destination: u32,
+    /// Whether `destination` is logical (MDA) rather than a physical APIC id.
+    pub logical: bool,
+    /// Delivery mode.
+    pub delivery: DeliveryMode,
+    /// Vector, 0 to FFh.
+    pub vector: u8,
+    /// Level-triggered (sets TMR) rather than edge-triggered.
+    pub level_triggered: bool,
+    /// Level asserted; false only in an INIT level de-assert.
+    pub assert: bool,
+    /// Destination shorthand of an IPI.
+    pub shorthand: Shorthand,
+}
+
+/// The board as a processor reaches it. Every call carries the calling processor's time in cycles.
+pub trait Bus {
+    /// IN: `size` is 1, 2 or 4 bytes.
+    fn port_read(&mut self, now: u64, port: u16, size: u8) -> u32;
+    /// OUT: `size` is 1, 2 or 4 bytes.
+    fn port_write(&mut self, now: u64, port: u16, size: u8, value: u32);
+    /// A read outside guest RAM; `size` is 1, 2, 4 or 8 bytes and the access does not cross 8 bytes.
+    fn mmio_read(&mut self, now: u64, address: u64, size: u8) -> u64;
+    /// A write outside guest RAM.
+    fn mmio_write(&mut self, now: u64, address: u64, size: u8, value: u64);
+    /// The INTA cycle that asks the PIC pair for its vector.
+    fn interrupt_acknowledge(&mut self, now: u64) -> u8;
+    /// A local APIC's EOI broadcast for a level-triggered vector.
+    fn end_of_interrupt(&mut self, now: u64, vector: u8);
+    /// Whether a device has changed something that the processors' scheduler must look at before the next
+    /// instruction: INTR, an APIC message, A20, a reset or power request, a nearer deadline.
+    fn attention(&self) -> bool;
+}

@@ -1,0 +1,9 @@
+//! The PC around the processors: each device a file or folder, wired together by the board.
+//!
+//! A device knows its registers, its [`line::Line`]s and its deadlines, and nothing of its neighbours.
+
+#![forbid(unsafe_code)]
+
+pub mod device;
+pub mod line;
+pub mod sched;

@@ -1,0 +1,5 @@
+//! The rules of Intel VMX as a pure library: fields, capability MSRs, entry checks, exits.
+//!
+//! Section numbers cite the Intel 64 and IA-32 Architectures Software Developer's Manual,
+//! order number 325462-083US (March 2024), unless a comment says otherwise.
+#![forbid(unsafe_code)]

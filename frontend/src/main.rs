@@ -1,0 +1,2 @@
+//! The rvmx-emu program.
+fn main() {}
