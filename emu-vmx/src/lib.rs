@@ -3,3 +3,8 @@
 //! Section numbers cite the Intel 64 and IA-32 Architectures Software Developer's Manual,
 //! order number 325462-083US (March 2024), unless a comment says otherwise.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod arch;
