@@ -1,1 +1,129 @@
-//! TODO
+//! Small boot images of our own, each about one thing, with the script that drives it and the line that it must show.
+//!
+//! The sources are NASM files in `asm/`, the built images are in `images/` (so that nobody needs NASM to run them) and
+//! `check-images` proves that the two agree. An image writes to the text screen and to port E9; it checks what it
+//! computes against what the architecture demands, prints `FAIL name: what expected X got Y` for each difference and
+//! ends with `PASS name: N checks` or `FAIL name: ...`, then idles in HLT with interrupts on.
+
+/// What kind of drive an image is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A hard disk of one cylinder, 16 heads, 63 sectors.
+    Disk,
+    /// A 1.44M floppy.
+    Floppy,
+}
+
+/// A boot image and what it must show.
+#[derive(Debug, Clone, Copy)]
+pub struct TestImage {
+    /// The name of the files: `asm/NAME.asm`, `images/NAME.img`, `scripts/NAME.ron`.
+    pub name: &'static str,
+    /// The whole drive.
+    pub bytes: &'static [u8],
+    /// The script that drives and judges it (the command line's `--script`).
+    pub script: &'static str,
+    /// The number of logical processors that it is written for; it runs with any number from 1 up.
+    pub cpus: u32,
+    /// The drive to give it in.
+    pub kind: Kind,
+    /// One line: what it is about.
+    pub about: &'static str,
+    /// Text that port E9 must carry, in this order.
+    pub debugcon: &'static [&'static str],
+}
+
+impl TestImage {
+    /// The image of that name.
+    pub fn find(name: &str) -> Option<&'static TestImage> {
+        ALL.iter().find(|image| image.name == name)
+    }
+}
+
+/// One line of the table from the name of the files.
+macro_rules! image {
+    ($name:literal, $kind:ident, $cpus:literal, $about:literal, $($debugcon:literal),+) => {
+        TestImage {
+            name: $name,
+            bytes: include_bytes!(concat!("../images/", $name, ".img")),
+            script: include_str!(concat!("../scripts/", $name, ".ron")),
+            cpus: $cpus,
+            kind: Kind::$kind,
+            about: $about,
+            debugcon: &[$($debugcon),+],
+        }
+    };
+}
+
+/// All images.
+#[rustfmt::skip]
+pub const ALL: &[TestImage] = &[
+    image!("modes", Disk, 1, "real, protected, virtual-8086, PAE, compatibility, 64-bit mode and back", "real mode again", "PASS modes: "),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::HashSet, fs, path::Path};
+
+    #[test]
+    fn table_entry_names_are_unique_and_findable() {
+        let names: HashSet<_> = ALL.iter().map(|image| image.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for image in ALL {
+            assert_eq!(TestImage::find(image.name).map(|found| found.about), Some(image.about));
+        }
+        assert!(TestImage::find("no such image").is_none());
+    }
+
+    #[test]
+    fn every_image_has_its_drives_size_and_a_boot_signature() {
+        for image in ALL {
+            let size = match image.kind {
+                Kind::Disk => 16 * 63 * 512,
+                Kind::Floppy => 2 * 80 * 18 * 512,
+            };
+            assert_eq!(image.bytes.len(), size, "{}", image.name);
+            assert_eq!(image.bytes[510..512], [0x55, 0xAA], "{}", image.name);
+            assert!(image.bytes[446..510].iter().all(|&byte| byte == 0), "{}: partition table", image.name);
+            assert!(image.cpus >= 1 && !image.about.is_empty(), "{}", image.name);
+        }
+    }
+
+    #[test]
+    fn every_script_waits_for_its_images_last_line_and_rejects_failures() {
+        for image in ALL {
+            assert!(image.script.contains("Script("), "{}", image.name);
+            assert!(image.script.contains("PowerOff"), "{}", image.name);
+            if let Some(last) = image.debugcon.last().and_then(|line| line.strip_suffix(": ")) {
+                assert!(image.script.contains(&format!("WaitText(\"{last}\"")), "{}", image.name);
+                assert!(image.script.contains("RejectText(\"FAIL\")"), "{}", image.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_expected_line_is_in_its_image() {
+        for image in ALL {
+            for line in image.debugcon {
+                // "PASS name: " is in one piece in the image, as every heading is.
+                assert!(
+                    image.bytes.windows(line.len()).any(|window| window == line.as_bytes()),
+                    "{}: {line:?}",
+                    image.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_source_has_a_table_entry_and_the_reverse() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("asm");
+        let sources: HashSet<String> = fs::read_dir(folder)
+            .expect("asm/")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".asm").map(str::to_owned))
+            .collect();
+        let entries: HashSet<String> = ALL.iter().map(|image| image.name.to_owned()).collect();
+        assert_eq!(sources, entries);
+    }
+}
