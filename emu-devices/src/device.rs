@@ -193,3 +193,12 @@ pub fn split_write(port: u16, size: u8, value: u32, mut byte: impl FnMut(u16, u8
         byte(port.wrapping_add(i), (value >> (8 * i)) as u8);
     }
 }
+
+/// Logs an error the first time its site is reached: a guest can repeat anything forever.
+macro_rules! error_once {
+    ($($argument:tt)*) => {{
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| log::error!($($argument)*));
+    }};
+}
+pub(crate) use error_once;

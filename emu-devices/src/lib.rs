@@ -6,4 +6,8 @@
 
 pub mod device;
 pub mod line;
+pub mod pic;
+pub mod pit;
 pub mod sched;
+#[cfg(test)]
+pub(crate) mod testing;

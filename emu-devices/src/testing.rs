@@ -1,0 +1,97 @@
+//! A bench for unit tests: the context a device is lent, and a clock that runs its deadlines.
+
+use crate::device::{Ctx, Device, DeviceId, DmaMemory, DmaProgress, IsaDma, Requests};
+use crate::line::Lines;
+use crate::sched::Deadlines;
+
+/// No memory: reads give FFh.
+pub struct NoMemory;
+
+impl DmaMemory for NoMemory {
+    fn dma_read(&mut self, _address: u64, buffer: &mut [u8]) {
+        buffer.fill(0xFF);
+    }
+    fn dma_write(&mut self, _address: u64, _data: &[u8]) {}
+}
+
+impl IsaDma for NoMemory {
+    fn to_memory(&mut self, _memory: &mut dyn DmaMemory, _channel: u8, _data: &[u8]) -> DmaProgress {
+        DmaProgress { bytes: 0, terminal_count: false }
+    }
+    fn from_memory(&mut self, _memory: &mut dyn DmaMemory, _channel: u8, _buffer: &mut [u8]) -> DmaProgress {
+        DmaProgress { bytes: 0, terminal_count: false }
+    }
+}
+
+/// What a board lends, owned by a test.
+pub struct Bench {
+    /// Cycles.
+    pub now: u64,
+    /// Cycles per second.
+    pub hz: u64,
+    /// The device under test.
+    pub device: DeviceId,
+    pub lines: Lines,
+    pub deadlines: Deadlines,
+    pub requests: Requests,
+    memory: NoMemory,
+    dma: NoMemory,
+}
+
+impl Bench {
+    /// A bench at cycle 0 whose clock runs at `hz`.
+    pub fn new(device: DeviceId, hz: u64) -> Self {
+        Self {
+            now: 0,
+            hz,
+            device,
+            lines: Lines::default(),
+            deadlines: Deadlines::default(),
+            requests: Requests::default(),
+            memory: NoMemory,
+            dma: NoMemory,
+        }
+    }
+
+    /// The context of a call now.
+    pub fn ctx(&mut self) -> Ctx<'_> {
+        Ctx {
+            now: self.now,
+            hz: self.hz,
+            device: self.device,
+            lines: &mut self.lines,
+            deadlines: &mut self.deadlines,
+            requests: &mut self.requests,
+            memory: &mut self.memory,
+            dma: &mut self.dma,
+        }
+    }
+
+    /// OUT of one byte.
+    pub fn outb(&mut self, device: &mut dyn Device, port: u16, value: u8) {
+        device.port_write(&mut self.ctx(), port, 1, u32::from(value));
+    }
+
+    /// IN of one byte.
+    pub fn inb(&mut self, device: &mut dyn Device, port: u16) -> u8 {
+        device.port_read(&mut self.ctx(), port, 1) as u8
+    }
+
+    /// Runs the clock to `until`, with every deadline at its own time.
+    pub fn run_until(&mut self, device: &mut dyn Device, until: u64) {
+        while self.deadlines.next() <= until {
+            self.now = self.now.max(self.deadlines.next());
+            if let Some(due) = self.deadlines.pop_due(self.now) {
+                device.deadline(&mut self.ctx(), due.tag);
+            }
+        }
+        self.now = until;
+    }
+
+    /// Runs the clock on by `nanoseconds`.
+    #[allow(dead_code)]
+    pub fn run_ns(&mut self, device: &mut dyn Device, nanoseconds: u64) {
+        let cycles = (u128::from(nanoseconds) * u128::from(self.hz) / 1_000_000_000) as u64;
+        self.run_until(device, self.now + cycles);
+    }
+}
