@@ -87,6 +87,7 @@ pub trait IsaDma {
     /// Device to memory.
     fn to_memory(&mut self, memory: &mut dyn DmaMemory, channel: u8, data: &[u8]) -> DmaProgress;
     /// Memory to device.
+    #[allow(clippy::wrong_self_convention)] // "from memory" is the direction, not a conversion.
     fn from_memory(&mut self, memory: &mut dyn DmaMemory, channel: u8, buffer: &mut [u8]) -> DmaProgress;
 }
 

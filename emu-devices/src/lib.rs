@@ -4,7 +4,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ata;
 pub mod device;
+pub mod disk;
+pub mod dma;
+#[cfg(test)]
+mod harness;
 pub mod line;
 pub mod pic;
 pub mod pit;

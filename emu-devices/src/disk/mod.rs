@@ -1,0 +1,7 @@
+//! Disk images: raw files or bytes in memory behind sector reads and writes, and what their size says about them.
+
+mod format;
+mod image;
+
+pub use format::{FloppyFormat, Geometry, ImageKind};
+pub use image::{AccessError, DiskImage, ImageError, OpenMode, SECTOR_SIZE};
