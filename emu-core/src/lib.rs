@@ -4,3 +4,16 @@
 //! order number 325462-083US (March 2024), unless a comment says otherwise.
 
 pub mod bus;
+pub mod decode;
+pub mod event;
+pub mod exec;
+pub mod fault;
+pub mod flags;
+pub mod fpu;
+pub mod lapic;
+pub mod mem;
+pub mod model;
+pub mod run;
+pub mod state;
+pub mod testing;
+pub mod width;

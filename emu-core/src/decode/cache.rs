@@ -1,0 +1,361 @@
+//! Decoded blocks, found by where their bytes lie in guest memory and by mode.
+
+use super::lower::{self, End, Lowerer};
+use super::uop::Uop;
+use crate::fault::Stop;
+use crate::mem::ram::{PAGE, Place};
+use crate::state::cpu::{Cpu, Env};
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Instructions in a block at most.
+pub const MAX_UOPS: usize = 32;
+/// Longest instruction, bytes (SDM Vol. 2A 2.3.11).
+pub const MAX_INSTRUCTION: usize = 15;
+const NO_BLOCK: u32 = u32::MAX;
+const JUMP_ENTRIES: usize = 4096;
+
+/// A hasher for keys that are numbers with little structure in their low bits.
+#[derive(Default)]
+pub struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(u64::from(n));
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 29;
+    }
+}
+
+type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+
+/// Where a block leads to within its own page.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    /// Target RIP minus this block's RIP.
+    delta: u64,
+    block: u32,
+    generation: u32,
+}
+
+const NO_LINK: Link = Link { delta: 0, block: NO_BLOCK, generation: 0 };
+
+/// A run of instructions with one entry.
+pub struct Block {
+    /// The instructions.
+    pub uops: Box<[Uop]>,
+    /// Length in bytes.
+    pub len: u32,
+    /// Static cost of all instructions, cycles.
+    pub cost: u64,
+    /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
+    pub second_page: Option<u64>,
+    key: u64,
+    links: [Link; 2],
+    next_link: u8,
+}
+
+#[derive(Clone, Copy)]
+struct Jump {
+    rip: u64,
+    stamp: u64,
+    block: u32,
+    generation: u32,
+}
+
+/// All decoded blocks of a machine; its processors share them.
+pub struct CodeCache {
+    blocks: Vec<Block>,
+    free: Vec<u32>,
+    map: NumberMap<u64, u32>,
+    pages: NumberMap<u32, Vec<u32>>,
+    jumps: Box<[Jump]>,
+    /// Changes when any block is dropped: links made before are void.
+    generation: u32,
+    /// Blocks decoded so far, for `--stats`.
+    pub built: u64,
+    /// Blocks dropped because their bytes were written.
+    pub dropped: u64,
+}
+
+impl Default for CodeCache {
+    fn default() -> Self {
+        Self {
+            blocks: Vec::new(),
+            free: Vec::new(),
+            map: HashMap::default(),
+            pages: HashMap::default(),
+            jumps: vec![Jump { rip: 0, stamp: u64::MAX, block: NO_BLOCK, generation: 0 }; JUMP_ENTRIES].into(),
+            generation: 1,
+            built: 0,
+            dropped: 0,
+        }
+    }
+}
+
+impl CodeCache {
+    /// A block by its number.
+    #[inline(always)]
+    pub fn block(&self, id: u32) -> &Block {
+        &self.blocks[id as usize]
+    }
+
+    /// The block that follows `id` within its page when RIP has moved by `delta`.
+    #[inline(always)]
+    pub fn linked(&self, id: u32, delta: u64) -> Option<u32> {
+        let block = &self.blocks[id as usize];
+        for link in &block.links {
+            if link.delta == delta && link.generation == self.generation {
+                return Some(link.block);
+            }
+        }
+        None
+    }
+
+    /// Notes that `to` follows `from` when RIP moves by `delta`; ignored unless both lie in one page.
+    pub fn link(&mut self, from: u32, delta: u64, to: u32) {
+        let target = &self.blocks[to as usize];
+        let (to_key, straddles) = (target.key, target.second_page.is_some());
+        let generation = self.generation;
+        let source = &mut self.blocks[from as usize];
+        // The linear page must be the same too: a delta within the page says so, given the physical page is.
+        let same_page = source.key >> 16 == to_key >> 16
+            && ((source.key >> 4) & 0xFFF).wrapping_add(delta) == (to_key >> 4) & 0xFFF;
+        if straddles || !same_page || source.second_page.is_some() {
+            return;
+        }
+        let slot = usize::from(source.next_link & 1);
+        source.links[slot] = Link { delta, block: to, generation };
+        source.next_link ^= 1;
+    }
+
+    /// The block at the processor's RIP, decoded if need be. A fault of the fetch is parked.
+    pub fn find(&mut self, cpu: &mut Cpu, env: &mut Env) -> Result<u32, Stop> {
+        let rip = cpu.rip();
+        let linear = if cpu.mode.is_64bit() {
+            rip
+        } else {
+            if rip > cpu.cs_bound {
+                return cpu.gp(0);
+            }
+            cpu.sys.segments[1].base.wrapping_add(rip) & 0xFFFF_FFFF
+        };
+        let stamp = u64::from(cpu.tlb.epoch) << 32
+            | cpu.context << 16
+            | u64::from(cpu.sys.index) << 8
+            | u64::from(cpu.mode.key());
+        let slot = (linear ^ linear >> 12) as usize & (JUMP_ENTRIES - 1);
+        let jump = self.jumps[slot];
+        if jump.rip == linear && jump.stamp == stamp && jump.generation == self.generation {
+            return Ok(jump.block);
+        }
+        let physical = cpu.translate_fetch(env, linear)?;
+        let Place::Memory(offset) = env.ram.place(physical, false) else {
+            return self.build_from_device(cpu, env, linear, physical);
+        };
+        let key = (offset as u64) << 4 | u64::from(cpu.mode.key());
+        let found = match self.map.get(&key).copied() {
+            Some(id) => match self.blocks[id as usize].second_page {
+                None => Some(id),
+                Some(second) => {
+                    let next = cpu.translate_fetch(env, cpu.wrap_linear((linear & !0xFFF).wrapping_add(PAGE)))?;
+                    if next & !0xFFF == second {
+                        return Ok(id);
+                    }
+                    self.remove(id);
+                    None
+                }
+            },
+            None => None,
+        };
+        let id = match found {
+            Some(id) => id,
+            None => self.build(cpu, env, linear, offset, key)?,
+        };
+        if self.blocks[id as usize].second_page.is_none() {
+            self.jumps[slot] = Jump { rip: linear, stamp, block: id, generation: self.generation };
+        }
+        Ok(id)
+    }
+
+    /// Drops the blocks of pages that were written.
+    pub fn drop_stale(&mut self, env: &mut Env) {
+        for page in env.ram.take_stale_pages() {
+            for id in self.pages.remove(&page).unwrap_or_default() {
+                if self.blocks[id as usize].key != u64::MAX {
+                    self.remove(id);
+                }
+            }
+            env.ram.clear_code(page);
+        }
+    }
+
+    /// Drops every block.
+    pub fn clear(&mut self) {
+        let (built, dropped, generation) = (self.built, self.dropped, self.generation);
+        *self = Self { built, dropped, generation: generation.wrapping_add(1), ..Self::default() };
+    }
+
+    fn remove(&mut self, id: u32) {
+        let block = &mut self.blocks[id as usize];
+        self.map.remove(&block.key);
+        block.key = u64::MAX;
+        block.uops = Box::new([]);
+        block.links = [NO_LINK; 2];
+        self.free.push(id);
+        self.generation = self.generation.wrapping_add(1);
+        self.dropped += 1;
+    }
+
+    fn insert(&mut self, block: Block) -> u32 {
+        self.built += 1;
+        match self.free.pop() {
+            Some(id) => {
+                self.blocks[id as usize] = block;
+                id
+            }
+            None => {
+                self.blocks.push(block);
+                (self.blocks.len() - 1) as u32
+            }
+        }
+    }
+
+    fn build(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, offset: usize, key: u64) -> Result<u32, Stop> {
+        let page_end = (offset & !0xFFF) + PAGE as usize;
+        let bytes = &env.ram.bytes()[offset..page_end];
+        let block = decode(cpu, bytes, key);
+        if block.uops.is_empty() {
+            return self.build_straddling(cpu, env, linear, offset, key);
+        }
+        env.ram.mark_code(offset, block.len as usize);
+        self.drop_fast_writes(cpu, env);
+        let id = self.insert(block);
+        self.register(id, key, &[offset]);
+        Ok(id)
+    }
+
+    /// The first instruction reaches into the next page.
+    fn build_straddling(
+        &mut self,
+        cpu: &mut Cpu,
+        env: &mut Env,
+        linear: u64,
+        offset: usize,
+        key: u64,
+    ) -> Result<u32, Stop> {
+        let first = PAGE as usize - (offset & 0xFFF);
+        let next_linear = cpu.wrap_linear((linear & !0xFFF).wrapping_add(PAGE));
+        let physical = cpu.translate_fetch(env, next_linear)?;
+        let Place::Memory(second) = env.ram.place(physical, false) else {
+            return self.build_from_device(cpu, env, linear, physical);
+        };
+        let mut bytes = [0; MAX_INSTRUCTION];
+        let split = first.min(MAX_INSTRUCTION);
+        bytes[..split].copy_from_slice(&env.ram.bytes()[offset..offset + split]);
+        bytes[split..].copy_from_slice(&env.ram.bytes()[second..second + MAX_INSTRUCTION - split]);
+        let mut block = decode(cpu, &bytes, key);
+        block.keep_first();
+        block.second_page = Some(physical & !0xFFF);
+        env.ram.mark_code(offset, first);
+        env.ram.mark_code(second, (block.len as usize).saturating_sub(first).max(1));
+        self.drop_fast_writes(cpu, env);
+        let id = self.insert(block);
+        self.register(id, key, &[offset, second]);
+        Ok(id)
+    }
+
+    /// Instructions outside of memory (a device's address, or nothing): one at a time, never kept.
+    fn build_from_device(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, physical: u64) -> Result<u32, Stop> {
+        let mut bytes = [0; MAX_INSTRUCTION];
+        for (n, byte) in bytes.iter_mut().enumerate() {
+            let at = cpu.wrap_linear(linear.wrapping_add(n as u64));
+            let physical = if at & !0xFFF == linear & !0xFFF {
+                (physical & !0xFFF) | at & 0xFFF
+            } else {
+                cpu.translate_fetch(env, at)?
+            };
+            *byte = cpu.read_physical(env, physical, 1) as u8;
+        }
+        let mut block = decode(cpu, &bytes, u64::MAX);
+        block.keep_first();
+        block.second_page = Some(u64::MAX);
+        if let Some(old) = self.map.remove(&u64::MAX) {
+            self.free.push(old);
+        }
+        let id = self.insert(block);
+        self.map.insert(u64::MAX, id);
+        Ok(id)
+    }
+
+    fn register(&mut self, id: u32, key: u64, offsets: &[usize]) {
+        self.map.insert(key, id);
+        for offset in offsets {
+            self.pages.entry((offset / PAGE as usize) as u32).or_default().push(id);
+        }
+    }
+
+    fn drop_fast_writes(&mut self, cpu: &mut Cpu, env: &Env) {
+        cpu.see_new_code(env.ram);
+    }
+}
+
+impl Block {
+    fn keep_first(&mut self) {
+        if self.uops.len() > 1 {
+            let first = self.uops[0];
+            self.uops = Box::new([first]);
+            self.len = u32::from(first.len);
+            self.cost = u64::from(first.cost);
+        }
+    }
+}
+
+/// Decodes the instructions at the start of `bytes`: none if the first is cut off.
+fn decode(cpu: &Cpu, bytes: &[u8], key: u64) -> Block {
+    let bits = cpu.mode.code.bits();
+    let mut decoder = Decoder::with_ip(bits, bytes, 0, DecoderOptions::NONE);
+    let mut lowerer = Lowerer::new(cpu.mode, &cpu.model);
+    let mut uops = Vec::new();
+    let mut len = 0;
+    let mut instruction = Instruction::default();
+    while uops.len() < MAX_UOPS && decoder.can_decode() {
+        decoder.decode_out(&mut instruction);
+        if instruction.code() == Code::INVALID {
+            if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - len < MAX_INSTRUCTION {
+                break;
+            }
+            uops.push(lower::invalid(&bytes[len..], len as u16));
+            len += 1;
+            break;
+        }
+        let (mut uop, end) = lowerer.lower(&instruction);
+        uop.off = len as u16;
+        uop.len = instruction.len() as u8;
+        len += instruction.len();
+        uops.push(uop);
+        if end == End::Ends {
+            break;
+        }
+    }
+    Block {
+        len: len as u32,
+        cost: uops.iter().map(|uop| u64::from(uop.cost)).sum(),
+        uops: uops.into(),
+        second_page: None,
+        key,
+        links: [NO_LINK; 2],
+        next_link: 0,
+    }
+}

@@ -1,0 +1,217 @@
+//! Near branches.
+
+use super::int::condition_of;
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
+use crate::decode::uop::Uop;
+use crate::fault::{Exec, Stop};
+use crate::state::cpu::{Cpu, Env};
+use crate::width::Width;
+use iced_x86::{Instruction, Mnemonic, OpKind};
+
+impl Cpu {
+    /// Checks a near-branch target: canonical in 64-bit mode, within CS's limit elsewhere.
+    #[inline(always)]
+    pub fn check_target(&mut self, target: u64) -> Exec {
+        if self.mode.is_64bit() {
+            if !self.is_canonical(target) {
+                return self.gp(0);
+            }
+        } else if target > self.cs_bound {
+            return self.gp(0);
+        }
+        Ok(())
+    }
+
+    /// RIP of the instruction after `u`.
+    #[inline(always)]
+    pub fn next_rip(&self, u: &Uop) -> u64 {
+        self.rip().wrapping_add(u.next())
+    }
+
+    #[inline(always)]
+    fn relative_target<W: Width>(&mut self, u: &Uop) -> Result<u64, Stop> {
+        let target = self.rip().wrapping_add(u.imm) & W::MASK;
+        self.check_target(target)?;
+        Ok(target)
+    }
+}
+
+/// JMP rel. `imm` is relative to the start of the block.
+pub fn jmp_rel<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let target = cpu.relative_target::<W>(u)?;
+    cpu.branch_to(target);
+    Ok(())
+}
+
+/// JMP r.
+pub fn jmp_r<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let target = W::get(&cpu.gpr, u.r1);
+    cpu.check_target(target)?;
+    cpu.branch_to(target);
+    Ok(())
+}
+
+/// JMP m.
+pub fn jmp_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let target = cpu.load::<W>(env, u)?;
+    cpu.check_target(target)?;
+    cpu.branch_to(target);
+    Ok(())
+}
+
+/// Jcc rel; the condition is in `r1`.
+pub fn jcc<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    if cpu.flags.condition(u.r1) {
+        let target = cpu.relative_target::<W>(u)?;
+        cpu.branch_to(target);
+    }
+    Ok(())
+}
+
+/// JCXZ, JECXZ, JRCXZ: the address size cuts the counter.
+pub fn jcxz<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    if cpu.gpr[1] & u.address_mask() == 0 {
+        let target = cpu.relative_target::<W>(u)?;
+        cpu.branch_to(target);
+    }
+    Ok(())
+}
+
+/// LOOP (`r1` = 2), LOOPE (1), LOOPNE (0).
+pub fn loop_rel<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let mask = u.address_mask();
+    let count = cpu.gpr[1].wrapping_sub(1) & mask;
+    let taken = count != 0
+        && match u.r1 {
+            0 => !cpu.flags.zf(),
+            1 => cpu.flags.zf(),
+            _ => true,
+        };
+    if taken {
+        let target = cpu.relative_target::<W>(u)?;
+        cpu.branch_to(target);
+    }
+    // A 32-bit count clears the upper half of RCX as every 32-bit write does; a 16-bit one leaves the rest.
+    cpu.gpr[1] = if mask == 0xFFFF { cpu.gpr[1] & !mask | count } else { count };
+    Ok(())
+}
+
+/// CALL rel.
+pub fn call_rel<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let target = cpu.relative_target::<W>(u)?;
+    let back = cpu.next_rip(u);
+    cpu.push::<W>(env, back)?;
+    cpu.branch_to(target);
+    Ok(())
+}
+
+/// CALL r.
+pub fn call_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let target = W::get(&cpu.gpr, u.r1);
+    cpu.check_target(target)?;
+    let back = cpu.next_rip(u);
+    cpu.push::<W>(env, back)?;
+    cpu.branch_to(target);
+    Ok(())
+}
+
+/// CALL m.
+pub fn call_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let target = cpu.load::<W>(env, u)?;
+    cpu.check_target(target)?;
+    let back = cpu.next_rip(u);
+    cpu.push::<W>(env, back)?;
+    cpu.branch_to(target);
+    Ok(())
+}
+
+/// RET, RET imm.
+pub fn ret<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let target = cpu.peek::<W>(env, 0)?;
+    cpu.check_target(target)?;
+    cpu.adjust_stack(W::BYTES.wrapping_add(u.imm));
+    cpu.branch_to(target);
+    Ok(())
+}
+
+/// Bytes of the instruction pointer that a near branch writes.
+fn branch_bytes(i: &Instruction) -> usize {
+    match i.op0_kind() {
+        OpKind::NearBranch16 => 2,
+        OpKind::NearBranch32 => 4,
+        _ => 8,
+    }
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    let relative = |op: Op| {
+        let mut u = l.uop(op, branch_bytes(i));
+        u.imm = i.near_branch_target();
+        u
+    };
+    let indirect = |r: Op, m: Op| {
+        if is_mem(i, 0) {
+            l.mem(m, operand_bytes(i, 0), i)
+        } else {
+            let mut u = l.uop(r, operand_bytes(i, 0));
+            u.r1 = reg(i.op0_register());
+            u
+        }
+    };
+    let counted = |op: Op, r1: u8| {
+        let mut u = relative(op);
+        u.r1 = r1;
+        u.scale = match i.op_count().max(1) {
+            _ if counter_bits(i) == 16 => 48 << 2,
+            _ if counter_bits(i) == 32 => 32 << 2,
+            _ => 0,
+        };
+        u
+    };
+    let uop = match i.mnemonic() {
+        Mnemonic::Jmp if is_near_relative(i) => relative(Op::JmpRel),
+        Mnemonic::Jmp if i.is_jmp_near_indirect() => indirect(Op::JmpR, Op::JmpM),
+        Mnemonic::Call if is_near_relative(i) => relative(Op::CallRel),
+        Mnemonic::Call if i.is_call_near_indirect() => indirect(Op::CallR, Op::CallM),
+        Mnemonic::Jcxz | Mnemonic::Jecxz | Mnemonic::Jrcxz => counted(Op::Jcxz, 0),
+        Mnemonic::Loop => counted(Op::Loop, 2),
+        Mnemonic::Loope => counted(Op::Loop, 1),
+        Mnemonic::Loopne => counted(Op::Loop, 0),
+        Mnemonic::Ret => {
+            use iced_x86::Code::*;
+            let bytes = match i.code() {
+                Retnw | Retnw_imm16 => 2,
+                Retnd | Retnd_imm16 => 4,
+                _ => 8,
+            };
+            let mut u = l.uop(Op::Ret, bytes);
+            u.imm = if i.op_count() == 1 { u64::from(i.immediate16()) } else { 0 };
+            u
+        }
+        _ if i.is_jcc_short_or_near() => {
+            let mut u = relative(Op::Jcc);
+            u.r1 = condition_of(i)?;
+            u
+        }
+        _ => return None,
+    };
+    Some((uop, End::Ends))
+}
+
+fn is_near_relative(i: &Instruction) -> bool {
+    matches!(i.op0_kind(), OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64)
+}
+
+/// Width of the count register of LOOPcc and JrCXZ, bits.
+fn counter_bits(i: &Instruction) -> u32 {
+    use iced_x86::Code::*;
+    match i.code() {
+        Jcxz_rel8_16 | Jcxz_rel8_32 | Loop_rel8_16_CX | Loop_rel8_32_CX | Loope_rel8_16_CX | Loope_rel8_32_CX
+        | Loopne_rel8_16_CX | Loopne_rel8_32_CX => 16,
+        Jrcxz_rel8_16 | Jrcxz_rel8_64 | Loop_rel8_16_RCX | Loop_rel8_64_RCX | Loope_rel8_16_RCX | Loope_rel8_64_RCX
+        | Loopne_rel8_16_RCX | Loopne_rel8_64_RCX => 64,
+        _ => 32,
+    }
+}

@@ -1,0 +1,516 @@
+//! Integer arithmetic, logic and moves.
+
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer, is_mem, is_reg, operand_bytes, reg};
+use crate::decode::uop::Uop;
+use crate::fault::Exec;
+use crate::flags::{FlagSource, Flags};
+use crate::state::cpu::{Cpu, Env};
+use crate::width::Width;
+use iced_x86::{Instruction, Mnemonic, OpKind};
+
+/// A two-operand operation that writes its first operand.
+pub trait Binary: 'static {
+    /// The result of `a` and `b` (both of width `W`), with the flags it gives.
+    fn apply<W: Width>(flags: &mut Flags, a: u64, b: u64) -> u64;
+}
+
+macro_rules! binary {
+    ($($(#[$doc:meta])* $name:ident = |$flags:ident, $a:ident, $b:ident| $body:expr;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+        impl Binary for $name {
+            #[inline(always)]
+            fn apply<W: Width>($flags: &mut Flags, $a: u64, $b: u64) -> u64 {
+                $body
+            }
+        }
+    )*};
+}
+
+binary! {
+    /// ADD.
+    Add = |flags, a, b| {
+        let r = a.wrapping_add(b) & W::MASK;
+        flags.record(FlagSource::Add, W::TOP, a, b, r);
+        r
+    };
+    /// ADC.
+    Adc = |flags, a, b| {
+        let r = a.wrapping_add(b).wrapping_add(u64::from(flags.cf())) & W::MASK;
+        flags.record(FlagSource::Add, W::TOP, a, b, r);
+        r
+    };
+    /// SUB.
+    Sub = |flags, a, b| {
+        let r = a.wrapping_sub(b) & W::MASK;
+        flags.record(FlagSource::Sub, W::TOP, a, b, r);
+        r
+    };
+    /// SBB.
+    Sbb = |flags, a, b| {
+        let r = a.wrapping_sub(b).wrapping_sub(u64::from(flags.cf())) & W::MASK;
+        flags.record(FlagSource::Sub, W::TOP, a, b, r);
+        r
+    };
+    /// AND.
+    And = |flags, a, b| {
+        let r = a & b;
+        flags.record_logic(W::TOP, r);
+        r
+    };
+    /// OR.
+    Or = |flags, a, b| {
+        let r = a | b;
+        flags.record_logic(W::TOP, r);
+        r
+    };
+    /// XOR.
+    Xor = |flags, a, b| {
+        let r = a ^ b;
+        flags.record_logic(W::TOP, r);
+        r
+    };
+}
+
+/// A one-operand operation.
+pub trait Unary: 'static {
+    /// The result of `a` (of width `W`), with the flags it gives.
+    fn apply<W: Width>(flags: &mut Flags, a: u64) -> u64;
+}
+
+macro_rules! unary {
+    ($($(#[$doc:meta])* $name:ident = |$flags:ident, $a:ident| $body:expr;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+        impl Unary for $name {
+            #[inline(always)]
+            fn apply<W: Width>($flags: &mut Flags, $a: u64) -> u64 {
+                $body
+            }
+        }
+    )*};
+}
+
+unary! {
+    /// INC.
+    Inc = |flags, a| {
+        let r = a.wrapping_add(1) & W::MASK;
+        flags.record_keeping_cf(FlagSource::Inc, W::TOP, a, r);
+        r
+    };
+    /// DEC.
+    Dec = |flags, a| {
+        let r = a.wrapping_sub(1) & W::MASK;
+        flags.record_keeping_cf(FlagSource::Dec, W::TOP, a, r);
+        r
+    };
+    /// NEG.
+    Neg = |flags, a| {
+        let r = 0u64.wrapping_sub(a) & W::MASK;
+        flags.record(FlagSource::Sub, W::TOP, 0, a, r);
+        r
+    };
+    /// NOT, which leaves the flags alone.
+    Not = |_flags, a| !a & W::MASK;
+}
+
+/// op r, r.
+pub fn alu_rr<O: Binary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let (a, b) = (W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2));
+    let r = O::apply::<W>(&mut cpu.flags, a, b);
+    W::set(&mut cpu.gpr, u.r1, r);
+    Ok(())
+}
+
+/// op r, m.
+pub fn alu_rm<O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let b = cpu.load::<W>(env, u)?;
+    let a = W::get(&cpu.gpr, u.r1);
+    let r = O::apply::<W>(&mut cpu.flags, a, b);
+    W::set(&mut cpu.gpr, u.r1, r);
+    Ok(())
+}
+
+/// op m, r.
+pub fn alu_mr<O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let (a, target) = cpu.read_for_write::<W>(env, u.seg, cpu.ea(u))?;
+    let b = W::get(&cpu.gpr, u.r1);
+    let r = O::apply::<W>(&mut cpu.flags, a, b);
+    cpu.write_back::<W>(env, target, r);
+    Ok(())
+}
+
+/// op r, imm.
+pub fn alu_ri<O: Binary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let a = W::get(&cpu.gpr, u.r1);
+    let r = O::apply::<W>(&mut cpu.flags, a, u.imm);
+    W::set(&mut cpu.gpr, u.r1, r);
+    Ok(())
+}
+
+/// op m, imm.
+pub fn alu_mi<O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let (a, target) = cpu.read_for_write::<W>(env, u.seg, cpu.ea(u))?;
+    let r = O::apply::<W>(&mut cpu.flags, a, u.imm);
+    cpu.write_back::<W>(env, target, r);
+    Ok(())
+}
+
+/// op r.
+pub fn unary_r<O: Unary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let a = W::get(&cpu.gpr, u.r1);
+    let r = O::apply::<W>(&mut cpu.flags, a);
+    W::set(&mut cpu.gpr, u.r1, r);
+    Ok(())
+}
+
+/// op m.
+pub fn unary_m<O: Unary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let (a, target) = cpu.read_for_write::<W>(env, u.seg, cpu.ea(u))?;
+    let r = O::apply::<W>(&mut cpu.flags, a);
+    cpu.write_back::<W>(env, target, r);
+    Ok(())
+}
+
+/// XOR or SUB of a register with itself.
+pub fn xor_zero<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.flags.record_logic(W::TOP, 0);
+    W::set(&mut cpu.gpr, u.r1, 0);
+    Ok(())
+}
+
+macro_rules! compare {
+    ($($name:ident($cpu:ident, $env:ident, $u:ident) = $a:expr, $b:expr, $record:ident;)*) => {$(
+        /// Compares: flags only.
+        pub fn $name<W: Width>($cpu: &mut Cpu, $env: &mut Env, $u: &Uop) -> Exec {
+            let b = $b;
+            let a = $a;
+            $record::<W>(&mut $cpu.flags, a, b);
+            Ok(())
+        }
+    )*};
+}
+
+#[inline(always)]
+fn record_cmp<W: Width>(flags: &mut Flags, a: u64, b: u64) {
+    flags.record(FlagSource::Sub, W::TOP, a, b, a.wrapping_sub(b) & W::MASK);
+}
+
+#[inline(always)]
+fn record_test<W: Width>(flags: &mut Flags, a: u64, b: u64) {
+    flags.record_logic(W::TOP, a & b);
+}
+
+compare! {
+    cmp_rr(cpu, _env, u) = W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2), record_cmp;
+    cmp_rm(cpu, env, u) = W::get(&cpu.gpr, u.r1), cpu.load::<W>(env, u)?, record_cmp;
+    cmp_mr(cpu, env, u) = cpu.load::<W>(env, u)?, W::get(&cpu.gpr, u.r1), record_cmp;
+    cmp_ri(cpu, _env, u) = W::get(&cpu.gpr, u.r1), u.imm, record_cmp;
+    cmp_mi(cpu, env, u) = cpu.load::<W>(env, u)?, u.imm, record_cmp;
+    test_rr(cpu, _env, u) = W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2), record_test;
+    test_mr(cpu, env, u) = cpu.load::<W>(env, u)?, W::get(&cpu.gpr, u.r1), record_test;
+    test_ri(cpu, _env, u) = W::get(&cpu.gpr, u.r1), u.imm, record_test;
+    test_mi(cpu, env, u) = cpu.load::<W>(env, u)?, u.imm, record_test;
+}
+
+/// MOV r, r.
+pub fn mov_rr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let value = W::get(&cpu.gpr, u.r2);
+    W::set(&mut cpu.gpr, u.r1, value);
+    Ok(())
+}
+
+/// MOV r, m.
+pub fn mov_rm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.load::<W>(env, u)?;
+    W::set(&mut cpu.gpr, u.r1, value);
+    Ok(())
+}
+
+/// MOV m, r.
+pub fn mov_mr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = W::get(&cpu.gpr, u.r1);
+    cpu.store::<W>(env, u, value)
+}
+
+/// MOV r, imm.
+pub fn mov_ri<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    W::set(&mut cpu.gpr, u.r1, u.imm);
+    Ok(())
+}
+
+/// MOV m, imm.
+pub fn mov_mi<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.store::<W>(env, u, u.imm)
+}
+
+/// MOV accumulator, moffs with a 64-bit address.
+pub fn mov_rm_absolute<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.read::<W>(env, u.seg, u.imm)?;
+    W::set(&mut cpu.gpr, u.r1, value);
+    Ok(())
+}
+
+/// MOV moffs, accumulator with a 64-bit address.
+pub fn mov_mr_absolute<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = W::get(&cpu.gpr, u.r1);
+    cpu.write::<W>(env, u.seg, u.imm, value)
+}
+
+macro_rules! extend {
+    ($($rr:ident $rm:ident $source:ident $convert:expr;)*) => {$(
+        /// MOVZX or MOVSX r, r.
+        pub fn $rr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+            let convert: fn(u64) -> u64 = $convert;
+            let value = convert(<$source>::get(&cpu.gpr, u.r2));
+            W::set(&mut cpu.gpr, u.r1, value);
+            Ok(())
+        }
+        /// MOVZX or MOVSX r, m.
+        pub fn $rm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+            let convert: fn(u64) -> u64 = $convert;
+            let value = convert(cpu.load::<$source>(env, u)?);
+            W::set(&mut cpu.gpr, u.r1, value);
+            Ok(())
+        }
+    )*};
+}
+
+extend! {
+    movzx_rr8 movzx_rm8 u8 |value| value;
+    movzx_rr16 movzx_rm16 u16 |value| value;
+    movsx_rr8 movsx_rm8 u8 |value| u8::sign_extend(value);
+    movsx_rr16 movsx_rm16 u16 |value| u16::sign_extend(value);
+    movsx_rr32 movsx_rm32 u32 |value| u32::sign_extend(value);
+}
+
+/// LEA.
+pub fn lea<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let address = cpu.ea(u);
+    W::set(&mut cpu.gpr, u.r1, address);
+    Ok(())
+}
+
+/// XCHG r, r.
+pub fn xchg_rr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let (a, b) = (W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2));
+    W::set(&mut cpu.gpr, u.r1, b);
+    W::set(&mut cpu.gpr, u.r2, a);
+    Ok(())
+}
+
+/// XCHG m, r.
+pub fn xchg_mr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let (old, target) = cpu.read_for_write::<W>(env, u.seg, cpu.ea(u))?;
+    let new = W::get(&cpu.gpr, u.r1);
+    cpu.write_back::<W>(env, target, new);
+    W::set(&mut cpu.gpr, u.r1, old);
+    Ok(())
+}
+
+/// CMOVcc r, r: a 32-bit destination is zero-extended even when the condition is false.
+pub fn cmov_rr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let source = if cpu.flags.condition(u.imm as u8) { u.r2 } else { u.r1 };
+    let value = W::get(&cpu.gpr, source);
+    W::set(&mut cpu.gpr, u.r1, value);
+    Ok(())
+}
+
+/// CMOVcc r, m: the source is read whatever the condition.
+pub fn cmov_rm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let loaded = cpu.load::<W>(env, u)?;
+    let value = if cpu.flags.condition(u.imm as u8) { loaded } else { W::get(&cpu.gpr, u.r1) };
+    W::set(&mut cpu.gpr, u.r1, value);
+    Ok(())
+}
+
+/// SETcc r.
+pub fn setcc_r(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let value = u64::from(cpu.flags.condition(u.imm as u8));
+    u8::set(&mut cpu.gpr, u.r1, value);
+    Ok(())
+}
+
+/// SETcc m.
+pub fn setcc_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = u64::from(cpu.flags.condition(u.imm as u8));
+    cpu.store::<u8>(env, u, value)
+}
+
+/// CBW, CWDE, CDQE: `W` is the destination.
+pub fn cbw<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    let value = match W::BITS {
+        16 => u8::sign_extend(cpu.gpr[0] & 0xFF),
+        32 => u16::sign_extend(cpu.gpr[0] & 0xFFFF),
+        _ => u32::sign_extend(cpu.gpr[0] & 0xFFFF_FFFF),
+    };
+    W::set(&mut cpu.gpr, 0, value);
+    Ok(())
+}
+
+/// CWD, CDQ, CQO.
+pub fn cwd<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    let sign = W::get(&cpu.gpr, 0) >> W::TOP & 1;
+    W::set(&mut cpu.gpr, 2, 0u64.wrapping_sub(sign) & W::MASK);
+    Ok(())
+}
+
+/// NOP and hints.
+pub fn nop(_cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    Ok(())
+}
+
+/// The five rows of a two-operand operation, and whether it is commutative with memory first.
+fn alu_rows(mnemonic: Mnemonic) -> Option<[Op; 5]> {
+    Some(match mnemonic {
+        Mnemonic::Add => [Op::AddRr, Op::AddRm, Op::AddMr, Op::AddRi, Op::AddMi],
+        Mnemonic::Or => [Op::OrRr, Op::OrRm, Op::OrMr, Op::OrRi, Op::OrMi],
+        Mnemonic::Adc => [Op::AdcRr, Op::AdcRm, Op::AdcMr, Op::AdcRi, Op::AdcMi],
+        Mnemonic::Sbb => [Op::SbbRr, Op::SbbRm, Op::SbbMr, Op::SbbRi, Op::SbbMi],
+        Mnemonic::And => [Op::AndRr, Op::AndRm, Op::AndMr, Op::AndRi, Op::AndMi],
+        Mnemonic::Sub => [Op::SubRr, Op::SubRm, Op::SubMr, Op::SubRi, Op::SubMi],
+        Mnemonic::Xor => [Op::XorRr, Op::XorRm, Op::XorMr, Op::XorRi, Op::XorMi],
+        Mnemonic::Cmp => [Op::CmpRr, Op::CmpRm, Op::CmpMr, Op::CmpRi, Op::CmpMi],
+        Mnemonic::Test => [Op::TestRr, Op::TestMr, Op::TestMr, Op::TestRi, Op::TestMi],
+        Mnemonic::Mov => [Op::MovRr, Op::MovRm, Op::MovMr, Op::MovRi, Op::MovMi],
+        _ => return None,
+    })
+}
+
+/// The condition code of Jcc, SETcc or CMOVcc.
+pub fn condition_of(i: &Instruction) -> Option<u8> {
+    // The decoder numbers o, no, b, ae, e, ne, be, a, s, ns, p, np, l, ge, le, g from 1: the hardware's order.
+    (i.condition_code() as u8).checked_sub(1)
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    let m = i.mnemonic();
+    let bytes = if i.op_count() > 0 { operand_bytes(i, 0) } else { 0 };
+    if let Some(rows) = alu_rows(m) {
+        return lower_binary(l, i, rows, bytes);
+    }
+    let unary = |r: Op, mem: Op| {
+        if is_mem(i, 0) {
+            l.mem(mem, bytes, i)
+        } else {
+            let mut u = l.uop(r, bytes);
+            u.r1 = reg(i.op0_register());
+            u
+        }
+    };
+    // Destination register, source register or memory.
+    let two = |rr: Op, rm: Op| {
+        let mut u = if is_mem(i, 1) { l.mem(rm, bytes, i) } else { l.uop(rr, bytes) };
+        u.r1 = reg(i.op0_register());
+        if is_reg(i, 1) {
+            u.r2 = reg(i.op1_register());
+        }
+        u
+    };
+    let uop = match m {
+        Mnemonic::Inc => unary(Op::IncR, Op::IncM),
+        Mnemonic::Dec => unary(Op::DecR, Op::DecM),
+        Mnemonic::Not => unary(Op::NotR, Op::NotM),
+        Mnemonic::Neg => unary(Op::NegR, Op::NegM),
+        Mnemonic::Movzx => match operand_bytes(i, 1) {
+            1 => two(Op::MovzxRr8, Op::MovzxRm8),
+            _ => two(Op::MovzxRr16, Op::MovzxRm16),
+        },
+        Mnemonic::Movsx | Mnemonic::Movsxd => match operand_bytes(i, 1) {
+            1 => two(Op::MovsxRr8, Op::MovsxRm8),
+            2 if bytes != 2 || m == Mnemonic::Movsx => two(Op::MovsxRr16, Op::MovsxRm16),
+            2 => two(Op::MovRr, Op::MovRm),
+            _ if bytes == 8 => two(Op::MovsxRr32, Op::MovsxRm32),
+            _ => two(Op::MovRr, Op::MovRm),
+        },
+        Mnemonic::Lea => {
+            let mut u = l.mem(Op::Lea, bytes, i);
+            u.r1 = reg(i.op0_register());
+            u
+        }
+        Mnemonic::Xchg => {
+            let (memory, register) = if is_mem(i, 1) { (1, 0) } else { (0, 1) };
+            if is_mem(i, memory) {
+                let mut u = l.mem(Op::XchgMr, operand_bytes(i, register), i);
+                u.r1 = reg(i.op_register(register));
+                u
+            } else {
+                two(Op::XchgRr, Op::XchgRr)
+            }
+        }
+        Mnemonic::Cbw => l.uop(Op::Cbw, 2),
+        Mnemonic::Cwde => l.uop(Op::Cbw, 4),
+        Mnemonic::Cdqe => l.uop(Op::Cbw, 8),
+        Mnemonic::Cwd => l.uop(Op::Cwd, 2),
+        Mnemonic::Cdq => l.uop(Op::Cwd, 4),
+        Mnemonic::Cqo => l.uop(Op::Cwd, 8),
+        Mnemonic::Nop | Mnemonic::Reservednop | Mnemonic::Endbr32 | Mnemonic::Endbr64 => l.uop(Op::Nop, 4),
+        _ => {
+            let code = condition_of(i)?;
+            if i.is_jcc_short_or_near() {
+                return None;
+            }
+            let mut u = if i.op_count() == 1 { unary(Op::SetccR, Op::SetccM) } else { two(Op::CmovRr, Op::CmovRm) };
+            u.imm = u64::from(code);
+            u
+        }
+    };
+    Some((uop, End::Continues))
+}
+
+fn lower_binary(l: &Lowerer, i: &Instruction, [rr, rm, mr, ri, mi]: [Op; 5], bytes: usize) -> Lowered {
+    let gpr = |n: u32| is_reg(i, n) && i.op_register(n).is_gpr();
+    if (is_reg(i, 0) && !gpr(0)) || (is_reg(i, 1) && !gpr(1)) {
+        // MOV to and from segment, control and debug registers is the system family's.
+        return None;
+    }
+    let mask = u64::MAX >> (64 - 8 * bytes.clamp(1, 8));
+    let uop = match (i.op_kind(0), i.op_kind(1)) {
+        (OpKind::Register, OpKind::Register) => {
+            let (r1, r2) = (reg(i.op0_register()), reg(i.op1_register()));
+            let zero = r1 == r2 && matches!(rr, Op::XorRr | Op::SubRr);
+            let mut u = l.uop(if zero && rr == Op::XorRr { Op::XorZero } else { rr }, bytes);
+            (u.r1, u.r2) = (r1, r2);
+            u
+        }
+        (OpKind::Register, OpKind::Memory) => {
+            let mut u = l.mem(rm, bytes, i);
+            u.r1 = reg(i.op0_register());
+            absolute(&mut u, i, Op::MovRm, Op::MovRmAbsolute);
+            u
+        }
+        (OpKind::Memory, OpKind::Register) => {
+            let mut u = l.mem(mr, bytes, i);
+            u.r1 = reg(i.op1_register());
+            absolute(&mut u, i, Op::MovMr, Op::MovMrAbsolute);
+            u
+        }
+        (OpKind::Register, _) => {
+            let mut u = l.uop(ri, bytes);
+            u.r1 = reg(i.op0_register());
+            u.imm = i.immediate(1) & mask;
+            u
+        }
+        (OpKind::Memory, _) => {
+            let mut u = l.mem(mi, bytes, i);
+            u.imm = i.immediate(1) & mask;
+            u
+        }
+        _ => return None,
+    };
+    Some((uop, End::Continues))
+}
+
+/// MOV with a 64-bit moffs has an address that the displacement field cannot hold.
+fn absolute(u: &mut Uop, i: &Instruction, from: Op, to: Op) {
+    if i.memory_displ_size() == 8
+        && i.memory_base() == iced_x86::Register::None
+        && i.memory_index() == iced_x86::Register::None
+        && u.op >> 2 == from as u16
+    {
+        u.op = (to as u16) << 2 | u.op & 3;
+        u.imm = i.memory_displacement64();
+    }
+}

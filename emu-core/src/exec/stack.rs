@@ -1,0 +1,216 @@
+//! Stack instructions.
+
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
+use crate::decode::uop::Uop;
+use crate::fault::{Exec, Stop};
+use crate::state::cpu::{Cpu, Env};
+use crate::state::derived::Size;
+use crate::width::Width;
+use iced_x86::{Instruction, Mnemonic, OpKind};
+
+const RSP: usize = 4;
+const RBP: usize = 5;
+const SS: u8 = 2;
+
+impl Cpu {
+    /// The stack pointer, as wide as the stack.
+    #[inline(always)]
+    pub fn sp(&self) -> u64 {
+        self.gpr[RSP] & self.mode.stack.mask()
+    }
+
+    /// Sets the stack pointer; with a 16-bit stack the upper bits of ESP stay.
+    #[inline(always)]
+    pub fn set_sp(&mut self, sp: u64) {
+        let mask = self.mode.stack.mask();
+        self.gpr[RSP] = match self.mode.stack {
+            Size::Bits16 => self.gpr[RSP] & !mask | sp & mask,
+            _ => sp & mask,
+        };
+    }
+
+    /// Adds to the stack pointer.
+    #[inline(always)]
+    pub fn adjust_stack(&mut self, bytes: u64) {
+        self.set_sp(self.sp().wrapping_add(bytes));
+    }
+
+    /// Pushes a value of width `W`.
+    #[inline(always)]
+    pub fn push<W: Width>(&mut self, env: &mut Env, value: u64) -> Exec {
+        let sp = self.sp().wrapping_sub(W::BYTES) & self.mode.stack.mask();
+        self.write::<W>(env, SS, sp, value)?;
+        self.set_sp(sp);
+        Ok(())
+    }
+
+    /// Reads the stack, `offset` bytes above its top.
+    #[inline(always)]
+    pub fn peek<W: Width>(&mut self, env: &mut Env, offset: u64) -> Result<u64, Stop> {
+        self.read::<W>(env, SS, self.sp().wrapping_add(offset) & self.mode.stack.mask())
+    }
+}
+
+/// PUSH r.
+pub fn push_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = W::get(&cpu.gpr, u.r1);
+    cpu.push::<W>(env, value)
+}
+
+/// PUSH m.
+pub fn push_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.load::<W>(env, u)?;
+    cpu.push::<W>(env, value)
+}
+
+/// PUSH imm.
+pub fn push_i<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.push::<W>(env, u.imm)
+}
+
+/// POP r.
+pub fn pop_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.peek::<W>(env, 0)?;
+    cpu.adjust_stack(W::BYTES);
+    W::set(&mut cpu.gpr, u.r1, value);
+    Ok(())
+}
+
+/// POP m: the address is computed after the stack pointer has moved.
+pub fn pop_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.peek::<W>(env, 0)?;
+    let sp = cpu.gpr[RSP];
+    cpu.adjust_stack(W::BYTES);
+    let ea = cpu.ea(u);
+    cpu.write::<W>(env, u.seg, ea, value).inspect_err(|_| cpu.gpr[RSP] = sp)
+}
+
+/// PUSHA, PUSHAD.
+pub fn pusha<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
+    let sp = cpu.gpr[RSP];
+    for register in 0..8 {
+        let value = if register == RSP as u8 { sp & W::MASK } else { W::get(&cpu.gpr, register) };
+        cpu.push::<W>(env, value).inspect_err(|_| cpu.gpr[RSP] = sp)?;
+    }
+    Ok(())
+}
+
+/// POPA, POPAD.
+pub fn popa<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
+    let mut values = [0; 8];
+    for (n, value) in values.iter_mut().enumerate() {
+        *value = cpu.peek::<W>(env, n as u64 * W::BYTES)?;
+    }
+    cpu.adjust_stack(8 * W::BYTES);
+    for (n, value) in values.iter().enumerate() {
+        let register = 7 - n as u8;
+        if register != RSP as u8 {
+            W::set(&mut cpu.gpr, register, *value);
+        }
+    }
+    Ok(())
+}
+
+/// ENTER: frame size in `imm`, nesting level in `r1`.
+pub fn enter<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let mask = cpu.mode.stack.mask();
+    let level = u64::from(u.r1 & 31);
+    let sp = cpu.gpr[RSP];
+    let enter = |cpu: &mut Cpu, env: &mut Env| -> Result<u64, Stop> {
+        let bp = W::get(&cpu.gpr, RBP as u8);
+        cpu.push::<W>(env, bp)?;
+        let frame = cpu.sp();
+        let outer = cpu.gpr[RBP];
+        for n in 1..level {
+            let value = cpu.read::<W>(env, SS, outer.wrapping_sub(n * W::BYTES) & mask)?;
+            cpu.push::<W>(env, value)?;
+        }
+        if level > 0 {
+            cpu.push::<W>(env, frame)?;
+        }
+        cpu.adjust_stack(0u64.wrapping_sub(u.imm));
+        // The new top must be writable (SDM Vol. 2A, ENTER).
+        let top = cpu.sp();
+        cpu.probe_write(env, SS, top, W::BYTES as usize)?;
+        Ok(frame)
+    };
+    let frame = enter(cpu, env).inspect_err(|_| cpu.gpr[RSP] = sp)?;
+    let wide = cpu.gpr[RBP];
+    W::set(&mut cpu.gpr, RBP as u8, frame);
+    if W::BITS != 16 && mask == 0xFFFF {
+        // A 32-bit ENTER on a 16-bit stack: EBP takes the upper half of ESP.
+        cpu.gpr[RBP] = sp & 0xFFFF_0000 | frame & 0xFFFF;
+    }
+    debug_assert!(W::BITS != 16 || cpu.gpr[RBP] & !0xFFFF == wide & !0xFFFF);
+    Ok(())
+}
+
+/// LEAVE.
+pub fn leave<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
+    let mask = cpu.mode.stack.mask();
+    let frame = cpu.gpr[RBP] & mask;
+    let value = cpu.read::<W>(env, SS, frame)?;
+    cpu.set_sp(frame.wrapping_add(W::BYTES));
+    W::set(&mut cpu.gpr, RBP as u8, value);
+    Ok(())
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    let uop = match i.mnemonic() {
+        Mnemonic::Push => match i.op0_kind() {
+            OpKind::Memory => l.mem(Op::PushM, operand_bytes(i, 0), i),
+            OpKind::Register if i.op0_register().is_gpr() => {
+                let mut u = l.uop(Op::PushR, operand_bytes(i, 0));
+                u.r1 = reg(i.op0_register());
+                u
+            }
+            OpKind::Register => return None,
+            _ => {
+                use iced_x86::Code::*;
+                let bytes = match i.code() {
+                    Push_imm16 | Pushw_imm8 => 2,
+                    Pushd_imm32 | Pushd_imm8 => 4,
+                    _ => 8,
+                };
+                let mut u = l.uop(Op::PushI, bytes);
+                u.imm = i.immediate(0) & (u64::MAX >> (64 - 8 * bytes));
+                u
+            }
+        },
+        Mnemonic::Pop if is_mem(i, 0) => l.mem(Op::PopM, operand_bytes(i, 0), i),
+        Mnemonic::Pop if i.op0_register().is_gpr() => {
+            let mut u = l.uop(Op::PopR, operand_bytes(i, 0));
+            u.r1 = reg(i.op0_register());
+            u
+        }
+        Mnemonic::Pusha => l.uop(Op::PushA, 2),
+        Mnemonic::Pushad => l.uop(Op::PushA, 4),
+        Mnemonic::Popa => l.uop(Op::PopA, 2),
+        Mnemonic::Popad => l.uop(Op::PopA, 4),
+        Mnemonic::Enter => {
+            use iced_x86::Code::*;
+            let bytes = match i.code() {
+                Enterw_imm16_imm8 => 2,
+                Enterd_imm16_imm8 => 4,
+                _ => 8,
+            };
+            let mut u = l.uop(Op::Enter, bytes);
+            u.imm = u64::from(i.immediate16());
+            u.r1 = i.immediate8_2nd();
+            u
+        }
+        Mnemonic::Leave => {
+            use iced_x86::Code::*;
+            let bytes = match i.code() {
+                Leavew => 2,
+                Leaved => 4,
+                _ => 8,
+            };
+            l.uop(Op::Leave, bytes)
+        }
+        _ => return None,
+    };
+    Some((uop, End::Continues))
+}

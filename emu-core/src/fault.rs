@@ -1,0 +1,67 @@
+//! How an instruction stops short: the one-byte [`Stop`], and the details parked in the processor.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a handler did not complete. The details are in the processor (`Cpu::fault`, ...).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stop {
+    /// An exception is parked in `Cpu::fault`; nothing of the instruction has been committed.
+    Fault = 1,
+    /// The processor shut down (triple fault).
+    Shutdown = 2,
+    /// A VM exit is parked in the processor.
+    VmExit = 3,
+}
+
+/// What a handler returns: `Ok` when the instruction (or one iteration of it) completed.
+pub type Exec = Result<(), Stop>;
+
+/// What kind of event a [`Fault`] is, in the encoding of VM-exit interruption information bits 10:8
+/// (SDM Vol. 3C 25.9.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum EventKind {
+    /// External interrupt.
+    ExternalInterrupt = 0,
+    /// NMI.
+    Nmi = 2,
+    /// Hardware exception.
+    HardwareException = 3,
+    /// INT n.
+    SoftwareInterrupt = 4,
+    /// INT1.
+    PrivilegedSoftwareException = 5,
+    /// INT3, INTO.
+    SoftwareException = 6,
+}
+
+impl EventKind {
+    /// INT n, INT1, INT3 and INTO: delivery checks the gate's DPL (not INT1) and returns after the instruction.
+    pub fn is_software(self) -> bool {
+        matches!(self, Self::SoftwareInterrupt | Self::PrivilegedSoftwareException | Self::SoftwareException)
+    }
+}
+
+/// An event on its way through the IDT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Vector, 0 to FFh.
+    pub vector: u8,
+    /// Kind.
+    pub kind: EventKind,
+    /// The error code that delivery pushes.
+    pub error_code: Option<u32>,
+}
+
+impl Fault {
+    /// A hardware exception without an error code.
+    pub fn exception(vector: u8) -> Self {
+        Self { vector, kind: EventKind::HardwareException, error_code: None }
+    }
+
+    /// A hardware exception with an error code.
+    pub fn with_code(vector: u8, code: u32) -> Self {
+        Self { vector, kind: EventKind::HardwareException, error_code: Some(code) }
+    }
+}

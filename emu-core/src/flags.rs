@@ -1,0 +1,262 @@
+//! RFLAGS with the six status flags computed only when read.
+//!
+//! An arithmetic instruction stores its result and operands and what kind of operation they came from;
+//! [`Flags::cf`] and the others derive the flag from those on demand.
+
+use serde::{Deserialize, Serialize};
+
+/// Carry flag.
+pub const CF: u64 = 1 << 0;
+/// Bit 1, always set.
+pub const FIXED1: u64 = 1 << 1;
+/// Parity flag.
+pub const PF: u64 = 1 << 2;
+/// Auxiliary carry flag.
+pub const AF: u64 = 1 << 4;
+/// Zero flag.
+pub const ZF: u64 = 1 << 6;
+/// Sign flag.
+pub const SF: u64 = 1 << 7;
+/// Trap flag.
+pub const TF: u64 = 1 << 8;
+/// Interrupt enable flag.
+pub const IF: u64 = 1 << 9;
+/// Direction flag.
+pub const DF: u64 = 1 << 10;
+/// Overflow flag.
+pub const OF: u64 = 1 << 11;
+/// I/O privilege level.
+pub const IOPL: u64 = 3 << 12;
+/// Nested task.
+pub const NT: u64 = 1 << 14;
+/// Resume flag.
+pub const RF: u64 = 1 << 16;
+/// Virtual-8086 mode.
+pub const VM: u64 = 1 << 17;
+/// Alignment check / SMAP access control.
+pub const AC: u64 = 1 << 18;
+/// Virtual interrupt flag.
+pub const VIF: u64 = 1 << 19;
+/// Virtual interrupt pending.
+pub const VIP: u64 = 1 << 20;
+/// Identification flag.
+pub const ID: u64 = 1 << 21;
+/// The six status flags.
+pub const STATUS: u64 = CF | PF | AF | ZF | SF | OF;
+/// Every flag that exists.
+pub const DEFINED: u64 = STATUS | TF | IF | DF | IOPL | NT | RF | VM | AC | VIF | VIP | ID;
+
+/// What the status flags are to be derived from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum FlagSource {
+    /// `bits` holds all six.
+    Explicit,
+    /// `result = a + b` or `a + b + 1`.
+    Add,
+    /// `result = a - b` or `a - b - 1`.
+    Sub,
+    /// `result`; CF, OF and AF are clear.
+    Logic,
+    /// As `Add`, but CF is in `bits`.
+    Inc,
+    /// As `Sub`, but CF is in `bits`.
+    Dec,
+}
+
+/// RFLAGS.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Flags {
+    result: u64,
+    a: u64,
+    b: u64,
+    /// All other flags, and the status flags when `source` says so.
+    bits: u64,
+    source: FlagSource,
+    /// Operand width in bits, minus one.
+    top: u8,
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Self { result: 0, a: 0, b: 0, bits: FIXED1, source: FlagSource::Explicit, top: 0 }
+    }
+}
+
+impl Flags {
+    /// Records an arithmetic result; all three values are zero-extended from a width of `top + 1` bits.
+    #[inline(always)]
+    pub fn record(&mut self, source: FlagSource, top: u8, a: u64, b: u64, result: u64) {
+        self.result = result;
+        self.a = a;
+        self.b = b;
+        self.source = source;
+        self.top = top;
+    }
+
+    /// Records the result of a logical instruction.
+    #[inline(always)]
+    pub fn record_logic(&mut self, top: u8, result: u64) {
+        self.result = result;
+        self.source = FlagSource::Logic;
+        self.top = top;
+    }
+
+    /// Records INC or DEC, which leave CF as it was.
+    #[inline(always)]
+    pub fn record_keeping_cf(&mut self, source: FlagSource, top: u8, a: u64, result: u64) {
+        let cf = u64::from(self.cf());
+        self.bits = self.bits & !CF | cf;
+        self.record(source, top, a, 1, result);
+    }
+
+    /// Carry.
+    #[inline(always)]
+    pub fn cf(&self) -> bool {
+        let (a, b, r) = (self.a, self.b, self.result);
+        match self.source {
+            FlagSource::Add => ((a & b) | ((a | b) & !r)) >> self.top & 1 != 0,
+            FlagSource::Sub => ((!a & b) | ((!a | b) & r)) >> self.top & 1 != 0,
+            FlagSource::Logic => false,
+            FlagSource::Explicit | FlagSource::Inc | FlagSource::Dec => self.bits & CF != 0,
+        }
+    }
+
+    /// Zero.
+    #[inline(always)]
+    pub fn zf(&self) -> bool {
+        if self.source == FlagSource::Explicit { self.bits & ZF != 0 } else { self.result == 0 }
+    }
+
+    /// Sign.
+    #[inline(always)]
+    pub fn sf(&self) -> bool {
+        if self.source == FlagSource::Explicit { self.bits & SF != 0 } else { self.result >> self.top & 1 != 0 }
+    }
+
+    /// Overflow.
+    #[inline(always)]
+    pub fn of(&self) -> bool {
+        let (a, b, r) = (self.a, self.b, self.result);
+        match self.source {
+            FlagSource::Add | FlagSource::Inc => ((a ^ r) & (b ^ r)) >> self.top & 1 != 0,
+            FlagSource::Sub | FlagSource::Dec => ((a ^ b) & (a ^ r)) >> self.top & 1 != 0,
+            FlagSource::Logic => false,
+            FlagSource::Explicit => self.bits & OF != 0,
+        }
+    }
+
+    /// Auxiliary carry.
+    #[inline]
+    pub fn af(&self) -> bool {
+        match self.source {
+            FlagSource::Add | FlagSource::Inc | FlagSource::Sub | FlagSource::Dec => {
+                (self.a ^ self.b ^ self.result) & AF != 0
+            }
+            FlagSource::Logic => false,
+            FlagSource::Explicit => self.bits & AF != 0,
+        }
+    }
+
+    /// Parity.
+    #[inline]
+    pub fn pf(&self) -> bool {
+        if self.source == FlagSource::Explicit { self.bits & PF != 0 } else { parity(self.result) }
+    }
+
+    /// The six status flags as bits.
+    pub fn status(&self) -> u64 {
+        if self.source == FlagSource::Explicit {
+            return self.bits & STATUS;
+        }
+        bit(self.cf(), CF)
+            | bit(self.pf(), PF)
+            | bit(self.af(), AF)
+            | bit(self.zf(), ZF)
+            | bit(self.sf(), SF)
+            | bit(self.of(), OF)
+    }
+
+    /// Sets all six status flags.
+    #[inline]
+    pub fn set_status(&mut self, status: u64) {
+        self.bits = self.bits & !STATUS | status & STATUS;
+        self.source = FlagSource::Explicit;
+    }
+
+    /// Sets those status flags that `mask` names and keeps the others.
+    pub fn set_status_masked(&mut self, mask: u64, status: u64) {
+        let kept = self.status() & !mask;
+        self.set_status(kept | status & mask);
+    }
+
+    /// The whole register.
+    pub fn get(&self) -> u64 {
+        self.bits & !STATUS | self.status() | FIXED1
+    }
+
+    /// Replaces the whole register; undefined bits are dropped.
+    pub fn set(&mut self, value: u64) {
+        self.bits = value & DEFINED | FIXED1;
+        self.source = FlagSource::Explicit;
+    }
+
+    /// The flags that are not status flags.
+    #[inline(always)]
+    pub fn system(&self) -> u64 {
+        self.bits & !STATUS
+    }
+
+    /// Whether any of `mask` is set; `mask` holds no status flags.
+    #[inline(always)]
+    pub fn has(&self, mask: u64) -> bool {
+        debug_assert_eq!(mask & STATUS, 0);
+        self.bits & mask != 0
+    }
+
+    /// Sets or clears the flags of `mask`, which holds no status flags.
+    #[inline]
+    pub fn put(&mut self, mask: u64, on: bool) {
+        debug_assert_eq!(mask & STATUS, 0);
+        self.bits = if on { self.bits | mask } else { self.bits & !mask };
+    }
+
+    /// IOPL, 0 to 3.
+    pub fn iopl(&self) -> u8 {
+        (self.bits >> 12 & 3) as u8
+    }
+
+    /// A condition of Jcc, SETcc and CMOVcc: `code` is the low four opcode bits (SDM Vol. 2D B.1.4.7).
+    #[inline(always)]
+    pub fn condition(&self, code: u8) -> bool {
+        let truth = match code >> 1 & 7 {
+            0 => self.of(),
+            1 => self.cf(),
+            2 => self.zf(),
+            3 => self.cf() || self.zf(),
+            4 => self.sf(),
+            5 => self.pf(),
+            6 => self.sf() != self.of(),
+            _ => self.zf() || self.sf() != self.of(),
+        };
+        truth != (code & 1 != 0)
+    }
+}
+
+/// `mask` if `on`, else 0.
+#[inline(always)]
+pub fn bit(on: bool, mask: u64) -> u64 {
+    if on { mask } else { 0 }
+}
+
+/// PF of a result: even number of ones in its low byte.
+#[inline(always)]
+pub fn parity(result: u64) -> bool {
+    (result as u8).count_ones() & 1 == 0
+}
+
+/// PF, ZF and SF of a result of `top + 1` bits (zero-extended).
+#[inline(always)]
+pub fn pzs(top: u8, result: u64) -> u64 {
+    bit(parity(result), PF) | bit(result == 0, ZF) | bit(result >> top & 1 != 0, SF)
+}

@@ -1,0 +1,450 @@
+//! Loads and stores of instructions: the one-compare fast path, and the slow path with every check.
+
+use super::ram::{PAGE, Place};
+use super::tlb::{Entry, NO_TAG};
+use super::walk::{Access, Kind};
+use crate::decode::uop::Uop;
+use crate::fault::{Exec, Stop};
+use crate::state::cpu::{Cpu, Env};
+use crate::width::Width;
+use emu_vmx::arch::cr::BreakpointKind;
+use emu_vmx::arch::segment::SegmentRegister;
+use emu_vmx::arch::vector;
+
+/// Where the write half of a read-modify-write goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RmwTarget {
+    /// Physical address of the first byte.
+    physical: u64,
+    /// Physical address of the part in the next page, and how many bytes lie before it; 0 when there is none.
+    second: u64,
+    first_len: u8,
+}
+
+/// Marks [`Cpu::read_for_write`]'s slow result: the target is in [`Cpu::rmw`].
+const SLOW: usize = usize::MAX;
+
+impl Cpu {
+    /// Effective address of a memory operand.
+    #[inline(always)]
+    pub fn ea(&self, u: &Uop) -> u64 {
+        let base = self.gpr[u.base as usize & 31];
+        let index = self.gpr[u.index as usize & 31];
+        base.wrapping_add(index << (u.scale & 3)).wrapping_add(u.disp as i64 as u64) & u.address_mask()
+    }
+
+    /// Loads the memory operand of `u`.
+    #[inline(always)]
+    pub fn load<W: Width>(&mut self, env: &mut Env, u: &Uop) -> Result<u64, Stop> {
+        self.read::<W>(env, u.seg, self.ea(u))
+    }
+
+    /// Stores to the memory operand of `u`.
+    #[inline(always)]
+    pub fn store<W: Width>(&mut self, env: &mut Env, u: &Uop, value: u64) -> Exec {
+        self.write::<W>(env, u.seg, self.ea(u), value)
+    }
+
+    /// Reads at `seg:ea`.
+    #[inline(always)]
+    pub fn read<W: Width>(&mut self, env: &mut Env, seg: u8, ea: u64) -> Result<u64, Stop> {
+        let segment = &self.seg_access[seg as usize & 7];
+        let linear = segment.base.wrapping_add(ea);
+        let entry = self.tlb.slot(linear);
+        if ea.wrapping_add(W::BYTES - 1) < segment.read_bound
+            && entry.read == linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.context
+        {
+            return Ok(W::load(env.ram.bytes(), linear.wrapping_add(entry.addend) as usize));
+        }
+        self.read_slow(env, seg, ea, W::BYTES as usize)
+    }
+
+    /// Writes at `seg:ea`.
+    #[inline(always)]
+    pub fn write<W: Width>(&mut self, env: &mut Env, seg: u8, ea: u64, value: u64) -> Exec {
+        let segment = &self.seg_access[seg as usize & 7];
+        let linear = segment.base.wrapping_add(ea);
+        let entry = self.tlb.slot(linear);
+        if ea.wrapping_add(W::BYTES - 1) < segment.write_bound
+            && entry.write == linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.context
+        {
+            let offset = linear.wrapping_add(entry.addend) as usize;
+            W::store(env.ram.page_bytes_mut(offset, W::BYTES as usize), value);
+            return Ok(());
+        }
+        self.write_slow(env, seg, ea, W::BYTES as usize, value)
+    }
+
+    /// Reads at `seg:ea` what [`Cpu::write_back`] is going to replace: faults are those of a write.
+    #[inline(always)]
+    pub fn read_for_write<W: Width>(&mut self, env: &mut Env, seg: u8, ea: u64) -> Result<(u64, usize), Stop> {
+        let segment = &self.seg_access[seg as usize & 7];
+        let linear = segment.base.wrapping_add(ea);
+        let entry = self.tlb.slot(linear);
+        if ea.wrapping_add(W::BYTES - 1) < segment.write_bound
+            && ea.wrapping_add(W::BYTES - 1) < segment.read_bound
+            && entry.write == linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.context
+        {
+            let offset = linear.wrapping_add(entry.addend) as usize;
+            return Ok((W::load(env.ram.bytes(), offset), offset));
+        }
+        self.read_for_write_slow(env, seg, ea, W::BYTES as usize).map(|value| (value, SLOW))
+    }
+
+    /// The second half of [`Cpu::read_for_write`]; it cannot fault.
+    #[inline(always)]
+    pub fn write_back<W: Width>(&mut self, env: &mut Env, target: usize, value: u64) {
+        if target != SLOW {
+            W::store(env.ram.page_bytes_mut(target, W::BYTES as usize), value);
+        } else {
+            self.write_back_slow(env, W::BYTES as usize, value);
+        }
+    }
+
+    /// Linear address of `seg:ea` after the checks of the segment; `len` bytes are to be accessed.
+    pub fn linear(&mut self, seg: u8, ea: u64, len: u64, write: bool) -> Result<u64, Stop> {
+        let segment = &self.seg_access[seg as usize & 7];
+        let linear = segment.base.wrapping_add(ea);
+        let last = ea.wrapping_add(len - 1);
+        if self.mode.is_64bit() {
+            return match self.canonicalize(linear, len, false) {
+                Some(linear) => Ok(linear),
+                None => self.segment_fault(seg),
+            };
+        }
+        let bound = if write { segment.write_bound } else { segment.read_bound };
+        if last >= bound && !self.expand_down_allows(seg, ea, last, write) {
+            return self.segment_fault(seg);
+        }
+        Ok(linear & 0xFFFF_FFFF)
+    }
+
+    /// `linear` as it is translated, if it and the last of `len` bytes are canonical.
+    pub fn canonicalize(&self, linear: u64, len: u64, _fetch: bool) -> Option<u64> {
+        let last = linear.wrapping_add(len - 1);
+        (self.is_canonical(linear) && self.is_canonical(last)).then_some(linear)
+    }
+
+    /// Whether an address is canonical under the present paging mode (SDM Vol. 1 3.3.7.1).
+    #[inline]
+    pub fn is_canonical(&self, address: u64) -> bool {
+        emu_vmx::arch::addr::is_canonical(address, self.linear_width())
+    }
+
+    fn expand_down_allows(&self, seg: u8, ea: u64, last: u64, write: bool) -> bool {
+        let segment = &self.sys.segments[seg as usize & 7];
+        let rights = segment.access_rights;
+        if rights.unusable() || !rights.expand_down() || (write && !rights.writable()) {
+            return false;
+        }
+        let top = if rights.default_big() { 0xFFFF_FFFF } else { 0xFFFF };
+        ea > u64::from(segment.limit) && last <= top
+    }
+
+    #[cold]
+    fn segment_fault<T>(&mut self, seg: u8) -> Result<T, Stop> {
+        self.exception(if seg == SegmentRegister::Ss as u8 { vector::SS } else { vector::GP }, 0)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_slow(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Result<u64, Stop> {
+        let linear = self.linear(seg, ea, len as u64, false)?;
+        self.check_alignment(linear, len)?;
+        self.read_linear(env, linear, len, Access::data(Kind::Read, self.sys.cpl == 3))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_slow(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize, value: u64) -> Exec {
+        let linear = self.linear(seg, ea, len as u64, true)?;
+        self.check_alignment(linear, len)?;
+        self.write_linear(env, linear, len, value, Access::data(Kind::Write, self.sys.cpl == 3))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_for_write_slow(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Result<u64, Stop> {
+        let linear = self.linear(seg, ea, len as u64, true)?;
+        if !self.mode.is_64bit() {
+            self.linear(seg, ea, len as u64, false)?;
+        }
+        self.check_alignment(linear, len)?;
+        let access = Access::data(Kind::Write, self.sys.cpl == 3);
+        self.rmw = self.target(env, linear, len, access)?;
+        self.watch(linear, len, true);
+        Ok(self.read_target(env, self.rmw, len))
+    }
+
+    fn write_back_slow(&mut self, env: &mut Env, len: usize, value: u64) {
+        self.write_target(env, self.rmw, len, value);
+    }
+
+    fn check_alignment(&mut self, linear: u64, len: usize) -> Exec {
+        // Context privilege 3 says that CPL is 3 and that CR0.AM and RFLAGS.AC are set.
+        if self.context & 3 == 3 && len.is_power_of_two() && linear & (len as u64 - 1) != 0 {
+            return self.exception(vector::AC, 0);
+        }
+        Ok(())
+    }
+
+    /// Reads up to 8 bytes at a linear address.
+    pub fn read_linear(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
+        let target = self.target(env, linear, len, access)?;
+        if !access.implicit {
+            self.watch(linear, len, false);
+        }
+        Ok(self.read_target(env, target, len))
+    }
+
+    /// Writes up to 8 bytes at a linear address.
+    pub fn write_linear(&mut self, env: &mut Env, linear: u64, len: usize, value: u64, access: Access) -> Exec {
+        let target = self.target(env, linear, len, access)?;
+        if !access.implicit {
+            self.watch(linear, len, true);
+        }
+        self.write_target(env, target, len, value);
+        Ok(())
+    }
+
+    /// Reads a system structure (descriptor, TSS): a supervisor access whatever the CPL.
+    pub fn read_system<W: Width>(&mut self, env: &mut Env, linear: u64) -> Result<u64, Stop> {
+        let linear = self.wrap_linear(linear);
+        self.read_linear(env, linear, W::BYTES as usize, Access::implicit(Kind::Read))
+    }
+
+    /// Writes a system structure.
+    pub fn write_system<W: Width>(&mut self, env: &mut Env, linear: u64, value: u64) -> Exec {
+        let linear = self.wrap_linear(linear);
+        self.write_linear(env, linear, W::BYTES as usize, value, Access::implicit(Kind::Write))
+    }
+
+    /// A linear address as computed outside of 64-bit mode has 32 bits.
+    #[inline]
+    pub fn wrap_linear(&self, linear: u64) -> u64 {
+        if self.mode.long { linear } else { linear & 0xFFFF_FFFF }
+    }
+
+    /// Reads `buffer.len()` bytes at `seg:ea` (operands wider than 8 bytes); all of it is checked first.
+    pub fn read_bytes(&mut self, env: &mut Env, seg: u8, ea: u64, buffer: &mut [u8]) -> Exec {
+        let linear = self.linear(seg, ea, buffer.len() as u64, false)?;
+        let access = Access::data(Kind::Read, self.sys.cpl == 3);
+        let target = self.target(env, linear, buffer.len(), access)?;
+        self.watch(linear, buffer.len(), false);
+        let mut done = 0;
+        while done < buffer.len() {
+            let size = (buffer.len() - done).min(8);
+            let value = self.read_target(env, target.advanced(done), size);
+            buffer[done..done + size].copy_from_slice(&value.to_le_bytes()[..size]);
+            done += size;
+        }
+        Ok(())
+    }
+
+    /// Writes `data` at `seg:ea`; all of it is checked first.
+    pub fn write_bytes(&mut self, env: &mut Env, seg: u8, ea: u64, data: &[u8]) -> Exec {
+        let linear = self.linear(seg, ea, data.len() as u64, true)?;
+        let access = Access::data(Kind::Write, self.sys.cpl == 3);
+        let target = self.target(env, linear, data.len(), access)?;
+        self.watch(linear, data.len(), true);
+        let mut done = 0;
+        while done < data.len() {
+            let size = (data.len() - done).min(8);
+            let mut value = [0; 8];
+            value[..size].copy_from_slice(&data[done..done + size]);
+            self.write_target(env, target.advanced(done), size, u64::from_le_bytes(value));
+            done += size;
+        }
+        Ok(())
+    }
+
+    /// Checks that `len` bytes at `seg:ea` could be written, without writing.
+    pub fn probe_write(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Exec {
+        let linear = self.linear(seg, ea, len as u64, true)?;
+        self.target(env, linear, len, Access::data(Kind::Write, self.sys.cpl == 3)).map(|_| ())
+    }
+
+    /// Translates both pages of an access before any of it is done.
+    fn target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
+        let first_len = (PAGE - linear % PAGE).min(len as u64);
+        let physical = self.translate_and_fill(env, linear, access)?;
+        let mut target = RmwTarget { physical, second: 0, first_len: first_len as u8 };
+        if first_len < len as u64 {
+            let next = self.wrap_linear(linear.wrapping_add(first_len));
+            target.second = self.translate_and_fill(env, next, access)?;
+        }
+        Ok(target)
+    }
+
+    fn translate_and_fill(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<u64, Stop> {
+        let page = self.translate(env, linear, access)?;
+        let physical = env.ram.gate_a20(page.physical);
+        if access.implicit || self.context & 3 == 3 || access.user != (self.sys.cpl == 3) {
+            return Ok(physical);
+        }
+        self.tlb.misses += 1;
+        if let Place::Memory(offset) = env.ram.place(physical, false)
+            && physical & !0xFFF != self.lapic_page()
+            && !self.watches_page(linear, false)
+        {
+            let tag = linear & !0xFFF | self.context;
+            let plain_write = page.writable
+                && env.ram.place(physical, true) == Place::Memory(offset)
+                && !env.ram.has_code(offset)
+                && !self.watches_page(linear, true);
+            self.tlb.insert(
+                linear,
+                Entry {
+                    read: if page.readable { tag } else { NO_TAG },
+                    write: if plain_write { tag } else { NO_TAG },
+                    addend: (offset as u64).wrapping_sub(linear),
+                    key: tag,
+                },
+            );
+        }
+        Ok(physical)
+    }
+
+    fn read_target(&mut self, env: &mut Env, target: RmwTarget, len: usize) -> u64 {
+        let first = usize::from(target.first_len).min(len);
+        let low = self.read_physical(env, target.physical, first);
+        if first == len {
+            return low;
+        }
+        low | self.read_physical(env, target.second, len - first) << (8 * first)
+    }
+
+    fn write_target(&mut self, env: &mut Env, target: RmwTarget, len: usize, value: u64) {
+        let first = usize::from(target.first_len).min(len);
+        self.write_physical(env, target.physical, first, value);
+        if first < len {
+            self.write_physical(env, target.second, len - first, value >> (8 * first));
+        }
+    }
+
+    /// Reads up to 8 bytes of one page at a physical address, as this processor sees it.
+    pub fn read_physical(&mut self, env: &mut Env, physical: u64, len: usize) -> u64 {
+        if physical & !0xFFF == self.lapic_page() {
+            return self.lapic_mmio_read(env, physical & 0xFFF, len);
+        }
+        match env.ram.place(physical, false) {
+            Place::Memory(offset) => env.ram.load(offset, len),
+            _ => self.read_bus(env, physical, len),
+        }
+    }
+
+    /// Writes up to 8 bytes of one page at a physical address, as this processor sees it.
+    pub fn write_physical(&mut self, env: &mut Env, physical: u64, len: usize, value: u64) {
+        if physical & !0xFFF == self.lapic_page() {
+            return self.lapic_mmio_write(env, physical & 0xFFF, len, value);
+        }
+        match env.ram.place(physical, true) {
+            Place::Memory(offset) => {
+                if env.ram.store(offset, len, value) {
+                    self.leave_block();
+                }
+            }
+            Place::Ignored => {}
+            Place::Bus => self.write_bus(env, physical, len, value),
+        }
+    }
+
+    /// Accesses of a device are naturally aligned pieces of 1, 2, 4 or 8 bytes.
+    fn read_bus(&mut self, env: &mut Env, physical: u64, len: usize) -> u64 {
+        let mut value = 0;
+        let mut done = 0;
+        while done < len {
+            let at = physical + done as u64;
+            let size = bus_size(at, len - done);
+            value |= (env.bus.mmio_read(self.cycles, at, size as u8) & (u64::MAX >> (64 - 8 * size))) << (8 * done);
+            done += size;
+        }
+        if env.bus.attention() {
+            self.leave_block();
+        }
+        value
+    }
+
+    fn write_bus(&mut self, env: &mut Env, physical: u64, len: usize, value: u64) {
+        let mut done = 0;
+        while done < len {
+            let at = physical + done as u64;
+            let size = bus_size(at, len - done);
+            let part = value >> (8 * done) & (u64::MAX >> (64 - 8 * size));
+            env.bus.mmio_write(self.cycles, at, size as u8, part);
+            done += size;
+        }
+        if env.bus.attention() {
+            self.leave_block();
+        }
+    }
+
+    /// Notes the data breakpoints that an access hits; they are reported as a trap (SDM Vol. 3B 18.2.5).
+    fn watch(&mut self, linear: u64, len: usize, write: bool) {
+        if self.sys.dr7.bits() & 0xFF == 0 {
+            return;
+        }
+        let hits = self.breakpoint_hits(linear, len as u64, |kind| match kind {
+            BreakpointKind::Write => write,
+            BreakpointKind::ReadWrite => true,
+            _ => false,
+        });
+        self.note_debug_hits(hits);
+    }
+
+    /// Records breakpoint conditions B0 to B3 (all that matched, and #DB if an enabled one did).
+    pub fn note_debug_hits(&mut self, hits: u64) {
+        let enabled = (0..4).any(|n| hits >> n & 1 != 0 && self.sys.dr7.enabled(n));
+        if enabled {
+            self.sys.pending_debug |= hits;
+            self.raise(crate::state::derived::Attention::STEP);
+        }
+    }
+
+    /// Which of DR0 to DR3 match an access of a kind that `wanted` accepts, enabled or not.
+    pub fn breakpoint_hits(&self, linear: u64, len: u64, wanted: impl Fn(BreakpointKind) -> bool) -> u64 {
+        let mut hits = 0;
+        for n in 0..4u8 {
+            if wanted(self.sys.dr7.kind(n)) {
+                let size = self.sys.dr7.len(n);
+                let start = self.sys.dr[n as usize] & !(size - 1);
+                if linear < start.wrapping_add(size) && start < linear.wrapping_add(len) {
+                    hits |= 1 << n;
+                }
+            }
+        }
+        hits
+    }
+
+    fn watches_page(&self, linear: u64, write: bool) -> bool {
+        (0..4u8).any(|n| {
+            self.sys.dr7.enabled(n)
+                && self.sys.dr[n as usize] & !0xFFF == linear & !0xFFF
+                && match self.sys.dr7.kind(n) {
+                    BreakpointKind::Write => write,
+                    BreakpointKind::ReadWrite => true,
+                    _ => false,
+                }
+        })
+    }
+}
+
+impl RmwTarget {
+    fn advanced(self, bytes: usize) -> Self {
+        let first = usize::from(self.first_len);
+        if bytes >= first {
+            Self { physical: self.second + (bytes - first) as u64, second: 0, first_len: u8::MAX }
+        } else {
+            Self { physical: self.physical + bytes as u64, second: self.second, first_len: (first - bytes) as u8 }
+        }
+    }
+}
+
+fn bus_size(at: u64, left: usize) -> usize {
+    let aligned = 1 << (at.trailing_zeros().min(3));
+    let mut size = aligned.min(8);
+    while size > left {
+        size /= 2;
+    }
+    size
+}

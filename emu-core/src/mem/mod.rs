@@ -1,0 +1,6 @@
+//! Guest memory: physical RAM, the software TLB, the page walk, and the accesses made of them.
+
+pub mod access;
+pub mod ram;
+pub mod tlb;
+pub mod walk;

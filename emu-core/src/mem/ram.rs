@@ -1,0 +1,377 @@
+//! Physical memory: RAM and ROM in one allocation, the map that finds them, and which bytes hold decoded code.
+
+use std::collections::BTreeSet;
+
+/// Bytes in a page.
+pub const PAGE: u64 = 4096;
+/// Where RAM ends below 4 GiB at most; what lies above is moved to 4 GiB.
+pub const LOW_RAM_LIMIT: u64 = 0xC000_0000;
+/// Longest ROM at the top of 4 GiB, bytes.
+pub const MAX_ROM: usize = 0x40_0000;
+
+const LEGACY_START: u64 = 0xA_0000;
+const LEGACY_END: u64 = 0x10_0000;
+const LEGACY_PAGES: usize = ((LEGACY_END - LEGACY_START) / PAGE) as usize;
+const FOUR_GIB: u64 = 1 << 32;
+
+/// What answers at a physical address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Host offset into the allocation.
+    Memory(usize),
+    /// A device, or nothing.
+    Bus,
+    /// Writes vanish.
+    Ignored,
+}
+
+/// What answers in a 4 KiB page between A0000h and FFFFFh, for one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Legacy {
+    /// The RAM beneath.
+    Ram,
+    /// Shadowed ROM (a write to it vanishes).
+    Rom,
+    /// A device, or nothing.
+    Bus,
+}
+
+/// Why a ROM image is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RomError {
+    /// Longer than [`MAX_ROM`] or empty.
+    #[error("a ROM must have 1 to {MAX_ROM} bytes; this one has {0}")]
+    Size(usize),
+    /// An option ROM that does not fit between C0000h and FFFFFh.
+    #[error("a ROM of {size} bytes at {address:#x} does not fit between 0xc0000 and 0xfffff or at the top of 4 GiB")]
+    Place {
+        /// Bytes.
+        size: usize,
+        /// Physical address.
+        address: u64,
+    },
+}
+
+/// Guest RAM and ROM.
+pub struct Ram {
+    /// RAM, then the 384 KiB of legacy ROM, then the ROM at the top of 4 GiB.
+    bytes: Box<[u8]>,
+    ram_size: usize,
+    low_end: u64,
+    rom_offset: usize,
+    rom_start: u64,
+    legacy_rom_offset: usize,
+    legacy: [(Legacy, Legacy); LEGACY_PAGES],
+    /// For each page of `bytes`: which of its 64-byte pieces hold decoded code.
+    code: Box<[u64]>,
+    /// Counts pages that came to hold code; processors then drop their fast write entries for such pages.
+    code_epoch: u64,
+    /// Pages with code that were written since [`Ram::take_stale_pages`].
+    stale: BTreeSet<u32>,
+    /// Counts changes of the map; a processor whose TLB was filled under an older one flushes it.
+    map_epoch: u64,
+    a20: bool,
+}
+
+impl Ram {
+    /// `size` bytes of RAM, rounded down to 4 KiB and at least 1 MiB, all zero.
+    pub fn new(size: u64) -> Self {
+        let ram_size = (size & !(PAGE - 1)).max(LEGACY_END) as usize;
+        let legacy_rom_offset = ram_size;
+        let rom_offset = legacy_rom_offset + (LEGACY_END - LEGACY_START) as usize;
+        let total = rom_offset + MAX_ROM;
+        let mut bytes = vec![0; total].into_boxed_slice();
+        bytes[legacy_rom_offset..].fill(0xFF);
+        Self {
+            bytes,
+            ram_size,
+            low_end: (ram_size as u64).min(LOW_RAM_LIMIT),
+            rom_offset,
+            rom_start: FOUR_GIB,
+            legacy_rom_offset,
+            legacy: [(Legacy::Bus, Legacy::Bus); LEGACY_PAGES],
+            code: vec![0; total / PAGE as usize].into_boxed_slice(),
+            code_epoch: 0,
+            stale: BTreeSet::new(),
+            map_epoch: 1,
+            a20: true,
+        }
+    }
+
+    /// RAM in bytes.
+    pub fn size(&self) -> u64 {
+        self.ram_size as u64
+    }
+
+    /// End of the RAM below 4 GiB.
+    pub fn low_end(&self) -> u64 {
+        self.low_end
+    }
+
+    /// Puts a system ROM so that it ends at 4 GiB; its last 128 KiB also appear below 1 MiB.
+    pub fn load_system_rom(&mut self, rom: &[u8]) -> Result<(), RomError> {
+        if rom.is_empty() || rom.len() > MAX_ROM {
+            return Err(RomError::Size(rom.len()));
+        }
+        let padded = rom.len().next_multiple_of(PAGE as usize);
+        self.rom_start = FOUR_GIB - padded as u64;
+        let end = self.rom_offset + padded;
+        self.bytes[end - rom.len()..end].copy_from_slice(rom);
+        let low = rom.len().min(0x2_0000);
+        self.load_legacy_rom(LEGACY_END - low as u64, &rom[rom.len() - low..])
+    }
+
+    /// Puts a ROM between C0000h and FFFFFh, read where [`Ram::set_legacy`] says ROM.
+    pub fn load_legacy_rom(&mut self, address: u64, rom: &[u8]) -> Result<(), RomError> {
+        let end = address.saturating_add(rom.len() as u64);
+        if address < 0xC_0000 || end > LEGACY_END || rom.is_empty() {
+            return Err(RomError::Place { size: rom.len(), address });
+        }
+        let at = self.legacy_rom_offset + (address - LEGACY_START) as usize;
+        self.bytes[at..at + rom.len()].copy_from_slice(rom);
+        for page in address / PAGE..end.div_ceil(PAGE) {
+            self.legacy[(page - LEGACY_START / PAGE) as usize] = (Legacy::Rom, Legacy::Rom);
+        }
+        self.map_epoch += 1;
+        Ok(())
+    }
+
+    /// Says what answers reads and writes in the pages of `start..end` (between A0000h and 100000h).
+    pub fn set_legacy(&mut self, start: u64, end: u64, read: Legacy, write: Legacy) {
+        for page in start.max(LEGACY_START) / PAGE..end.min(LEGACY_END).div_ceil(PAGE) {
+            let entry = &mut self.legacy[(page - LEGACY_START / PAGE) as usize];
+            if *entry != (read, write) {
+                *entry = (read, write);
+                self.map_epoch += 1;
+            }
+        }
+    }
+
+    /// Opens or closes the A20 gate.
+    pub fn set_a20(&mut self, open: bool) {
+        if self.a20 != open {
+            self.a20 = open;
+            self.map_epoch += 1;
+        }
+    }
+
+    /// Whether the A20 gate is open.
+    pub fn a20(&self) -> bool {
+        self.a20
+    }
+
+    /// Changes whenever an address may have come to mean another place.
+    pub fn map_epoch(&self) -> u64 {
+        self.map_epoch
+    }
+
+    /// `address` behind the A20 gate.
+    #[inline]
+    pub fn gate_a20(&self, address: u64) -> u64 {
+        if self.a20 { address } else { address & !(1 << 20) }
+    }
+
+    /// What answers a read or write at `address` (already behind the A20 gate).
+    pub fn place(&self, address: u64, write: bool) -> Place {
+        if address < LEGACY_START {
+            return Place::Memory(address as usize);
+        }
+        if address < LEGACY_END {
+            let entry = self.legacy[((address - LEGACY_START) / PAGE) as usize];
+            return match (if write { entry.1 } else { entry.0 }, write) {
+                (Legacy::Ram, _) => Place::Memory(address as usize),
+                (Legacy::Rom, false) => Place::Memory(self.legacy_rom_offset + (address - LEGACY_START) as usize),
+                (Legacy::Rom, true) => Place::Ignored,
+                (Legacy::Bus, _) => Place::Bus,
+            };
+        }
+        if address < self.low_end {
+            return Place::Memory(address as usize);
+        }
+        if address >= FOUR_GIB {
+            let offset = address - FOUR_GIB + self.low_end;
+            return if offset < self.ram_size as u64 { Place::Memory(offset as usize) } else { Place::Bus };
+        }
+        if address >= self.rom_start {
+            if write {
+                return Place::Ignored;
+            }
+            return Place::Memory(self.rom_offset + (address - self.rom_start) as usize);
+        }
+        Place::Bus
+    }
+
+    /// The bytes of the whole allocation; TLB entries hold offsets into it.
+    #[inline(always)]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The RAM alone, for snapshots and state hashes.
+    pub fn ram(&self) -> &[u8] {
+        &self.bytes[..self.ram_size]
+    }
+
+    /// The RAM alone, for restoring; the caller drops all decoded blocks and flushes all TLBs afterwards.
+    pub fn ram_mut(&mut self) -> &mut [u8] {
+        self.map_epoch += 1;
+        for page in 0..self.ram_size / PAGE as usize {
+            if self.code[page] != 0 {
+                self.stale.insert(page as u32);
+            }
+        }
+        &mut self.bytes[..self.ram_size]
+    }
+
+    /// Loads up to 8 bytes, little-endian, at an offset from [`Place::Memory`].
+    #[inline(always)]
+    pub fn load(&self, offset: usize, size: usize) -> u64 {
+        let mut value = [0; 8];
+        value[..size].copy_from_slice(&self.bytes[offset..offset + size]);
+        u64::from_le_bytes(value)
+    }
+
+    /// Stores the low `size` bytes of `value`, noting it if decoded code is overwritten.
+    #[inline(always)]
+    pub fn store(&mut self, offset: usize, size: usize, value: u64) -> bool {
+        self.bytes[offset..offset + size].copy_from_slice(&value.to_le_bytes()[..size]);
+        self.wrote(offset, size)
+    }
+
+    /// Stores bytes within one page, noting it if decoded code is overwritten; whether it was.
+    pub fn store_bytes(&mut self, offset: usize, data: &[u8]) -> bool {
+        self.bytes[offset..offset + data.len()].copy_from_slice(data);
+        self.wrote(offset, data.len())
+    }
+
+    /// Bytes at `range`, for writing by a caller that has made sure that they lie in one page without code.
+    #[inline(always)]
+    pub(crate) fn page_bytes_mut(&mut self, offset: usize, len: usize) -> &mut [u8] {
+        &mut self.bytes[offset..offset + len]
+    }
+
+    /// Both a source and a destination range of one copy (they may overlap).
+    #[inline(always)]
+    pub(crate) fn copy_within(&mut self, from: usize, to: usize, len: usize) {
+        self.bytes.copy_within(from..from + len, to);
+    }
+
+    fn wrote(&mut self, offset: usize, size: usize) -> bool {
+        let page = offset / PAGE as usize;
+        let pieces = self.code[page];
+        if pieces == 0 {
+            return false;
+        }
+        let first = offset % PAGE as usize / 64;
+        let last = (offset % PAGE as usize + size - 1) / 64;
+        let mask = (u64::MAX >> (63 - last.min(63))) & (u64::MAX << first);
+        if pieces & mask != 0 {
+            self.stale.insert(page as u32);
+            return true;
+        }
+        false
+    }
+
+    /// Marks `len` bytes at `offset` (within one page) as decoded.
+    pub fn mark_code(&mut self, offset: usize, len: usize) {
+        let page = offset / PAGE as usize;
+        if self.code[page] == 0 {
+            self.code_epoch += 1;
+        }
+        let first = offset % PAGE as usize / 64;
+        let last = ((offset % PAGE as usize + len.max(1) - 1) / 64).min(63);
+        self.code[page] |= (u64::MAX >> (63 - last)) & (u64::MAX << first);
+    }
+
+    /// Forgets that a page holds code, after its blocks have been dropped.
+    pub fn clear_code(&mut self, page: u32) {
+        self.code[page as usize] = 0;
+    }
+
+    /// Whether the page at `offset` holds decoded code.
+    #[inline(always)]
+    pub fn has_code(&self, offset: usize) -> bool {
+        self.code[offset / PAGE as usize] != 0
+    }
+
+    /// Changes whenever a page has come to hold decoded code.
+    #[inline(always)]
+    pub fn code_epoch(&self) -> u64 {
+        self.code_epoch
+    }
+
+    /// Whether pages with code have been written.
+    #[inline(always)]
+    pub fn has_stale_pages(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
+    /// The pages with code that have been written since the last call, in order.
+    pub fn take_stale_pages(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.stale)
+    }
+
+    /// Reads physical memory as a bus master does: what is not memory reads FFh.
+    pub fn dma_read(&self, address: u64, buffer: &mut [u8]) {
+        self.for_pieces(address, buffer.len(), false, |place, range| match place {
+            Place::Memory(offset) => {
+                let len = range.len();
+                buffer[range].copy_from_slice(&self.bytes[offset..offset + len]);
+            }
+            _ => buffer[range].fill(0xFF),
+        });
+    }
+
+    /// Writes physical memory as a bus master does: what is not RAM takes nothing.
+    pub fn dma_write(&mut self, address: u64, data: &[u8]) {
+        let mut pieces = Vec::new();
+        self.for_pieces(address, data.len(), true, |place, range| pieces.push((place, range)));
+        for (place, range) in pieces {
+            if let Place::Memory(offset) = place {
+                self.store_bytes(offset, &data[range]);
+            }
+        }
+    }
+
+    fn for_pieces(&self, address: u64, len: usize, write: bool, mut piece: impl FnMut(Place, std::ops::Range<usize>)) {
+        let mut done = 0;
+        while done < len {
+            let at = self.gate_a20(address.wrapping_add(done as u64));
+            let size = ((PAGE - at % PAGE) as usize).min(len - done);
+            piece(self.place(at, write), done..done + size);
+            done += size;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ram_beyond_the_pci_hole_appears_at_4_gib() {
+        let ram = Ram { low_end: 0x20_0000, ..Ram::new(0x30_0000) };
+        assert_eq!(ram.place(0x1F_FFFF, true), Place::Memory(0x1F_FFFF));
+        assert_eq!(ram.place(0x20_0000, true), Place::Bus);
+        assert_eq!(ram.place(FOUR_GIB, true), Place::Memory(0x20_0000));
+        assert_eq!(ram.place(FOUR_GIB + 0x10_0000, true), Place::Bus);
+    }
+
+    #[test]
+    fn a_write_beside_code_in_its_page_leaves_the_code_alone() {
+        let mut ram = Ram::new(1 << 20);
+        ram.mark_code(0x1040, 10);
+        assert!(!ram.store(0x1038, 8, 1));
+        assert!(ram.store(0x1039, 8, 1));
+        assert_eq!(ram.take_stale_pages().into_iter().collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_rom_longer_than_its_place_is_refused() {
+        let mut ram = Ram::new(1 << 20);
+        assert!(matches!(ram.load_system_rom(&[]), Err(RomError::Size(0))));
+        assert!(ram.load_legacy_rom(0xF_0000, &[0; 0x1_0001]).is_err());
+        assert!(ram.load_system_rom(&[0x90; 0x1_0000]).is_ok());
+        assert_eq!(ram.place(0xFFFF_FFF0, true), Place::Ignored);
+    }
+}

@@ -1,0 +1,325 @@
+//! Linear to physical addresses: the walk of the paging structures (SDM Vol. 3A chapter 4).
+
+use crate::fault::Stop;
+use crate::state::cpu::{Cpu, Env};
+use emu_vmx::arch::addr::{physical_mask, sign_extend};
+use emu_vmx::arch::cr::{Cr0, Cr4};
+use emu_vmx::arch::efer::Efer;
+use emu_vmx::arch::vector::{self, PageFaultError};
+
+const P: u64 = 1 << 0;
+const RW: u64 = 1 << 1;
+const US: u64 = 1 << 2;
+const A: u64 = 1 << 5;
+const D: u64 = 1 << 6;
+const PS: u64 = 1 << 7;
+const XD: u64 = 1 << 63;
+
+/// What an access does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Data read.
+    Read,
+    /// Data write (or the read of a read-modify-write).
+    Write,
+    /// Instruction fetch.
+    Fetch,
+}
+
+/// An access to be translated (SDM Vol. 3A 4.6, Determination of Access Rights).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// What it does.
+    pub kind: Kind,
+    /// A user-mode access.
+    pub user: bool,
+    /// An implicit supervisor-mode access: to a descriptor table or TSS. RFLAGS.AC does not open SMAP for it.
+    pub implicit: bool,
+}
+
+impl Access {
+    /// An explicit access.
+    #[inline]
+    pub fn data(kind: Kind, user: bool) -> Self {
+        Self { kind, user, implicit: false }
+    }
+
+    /// An implicit supervisor-mode access.
+    #[inline]
+    pub fn implicit(kind: Kind) -> Self {
+        Self { kind, user: false, implicit: true }
+    }
+}
+
+/// The outcome of a translation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Physical address of the byte.
+    pub physical: u64,
+    /// A read of the same privilege would succeed.
+    pub readable: bool,
+    /// A write of the same privilege would succeed and has no flag left to set.
+    pub writable: bool,
+}
+
+/// How the present mode walks.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    levels: u32,
+    /// Entry size is 4 bytes (32-bit paging).
+    narrow: bool,
+    pae: bool,
+}
+
+impl Cpu {
+    /// Bits of a linear address in 64-bit mode: 57 with 5-level paging, else 48.
+    #[inline]
+    pub fn linear_width(&self) -> u8 {
+        if self.sys.cr4.contains(Cr4::LA57) { 57 } else { 48 }
+    }
+
+    /// Translates `linear` for an access; sets accessed and dirty flags. #PF is parked if it is not allowed.
+    pub fn translate(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<Page, Stop> {
+        if !self.sys.cr0.contains(Cr0::PG) {
+            return Ok(Page {
+                physical: linear & physical_mask(self.model.physical_bits()),
+                readable: true,
+                writable: true,
+            });
+        }
+        match self.walk(env, linear, access, true)? {
+            Ok(page) => Ok(page),
+            Err(code) => {
+                self.sys.cr2 = linear;
+                self.exception(vector::PF, code.bits())
+            }
+        }
+    }
+
+    /// Translates `linear` for a debugger: no flags are set, nothing faults.
+    pub fn peek_translate(&mut self, env: &mut Env, linear: u64) -> Option<u64> {
+        if !self.sys.cr0.contains(Cr0::PG) {
+            return Some(linear & physical_mask(self.model.physical_bits()));
+        }
+        self.walk(env, linear, Access::implicit(Kind::Read), false).ok()?.ok().map(|page| page.physical)
+    }
+
+    fn shape(&self) -> Shape {
+        if self.sys.efer.contains(Efer::LMA) {
+            Shape { levels: if self.sys.cr4.contains(Cr4::LA57) { 5 } else { 4 }, narrow: false, pae: false }
+        } else if self.sys.cr4.contains(Cr4::PAE) {
+            Shape { levels: 3, narrow: false, pae: true }
+        } else {
+            Shape { levels: 2, narrow: true, pae: false }
+        }
+    }
+
+    /// The inner result is the page-fault error code.
+    fn walk(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        access: Access,
+        set_flags: bool,
+    ) -> Result<Result<Page, PageFaultError>, Stop> {
+        let shape = self.shape();
+        let nxe = self.sys.efer.contains(Efer::NXE);
+        let max = physical_mask(self.model.physical_bits());
+        let mut base = PageFaultError::empty();
+        base.set(PageFaultError::WR, access.kind == Kind::Write);
+        base.set(PageFaultError::US, access.user);
+        base.set(
+            PageFaultError::ID,
+            access.kind == Kind::Fetch && ((nxe && (shape.pae || !shape.narrow)) || self.sys.cr4.contains(Cr4::SMEP)),
+        );
+        let reserved_fault = base | PageFaultError::P | PageFaultError::RSVD;
+
+        let mut table = if shape.narrow { self.sys.cr3 & 0xFFFF_F000 } else { self.sys.cr3 & max & !0xFFF };
+        let mut level = shape.levels;
+        let mut rights = RW | US;
+        let mut execute_disable = false;
+        let index_bits = if shape.narrow { 10 } else { 9 };
+        // PAE's PDPTEs were read when CR3 was loaded (SDM Vol. 3A 4.4.1); they hold no rights.
+        if shape.pae {
+            let pdpte = self.sys.pdptes[(linear >> 30 & 3) as usize];
+            if pdpte & P == 0 {
+                return Ok(Err(base));
+            }
+            table = pdpte & max & !0xFFF;
+            level = 2;
+        }
+        loop {
+            let shift = 12 + index_bits * (level - 1);
+            let index = linear >> shift & ((1 << index_bits) - 1);
+            let entry_size = if shape.narrow { 4 } else { 8 };
+            let entry_address = env.ram.gate_a20(table + index * entry_size as u64);
+            let entry = self.read_paging_entry(env, entry_address, entry_size)?;
+            if entry & P == 0 {
+                return Ok(Err(base));
+            }
+            let pse = self.sys.cr4.contains(Cr4::PSE);
+            let large = level > 1
+                && entry & PS != 0
+                && match level {
+                    2 => !shape.narrow || pse,
+                    3 => !shape.narrow && self.model.has_1g_pages(),
+                    _ => false,
+                };
+            if !shape.narrow {
+                let mut reserved = !max & 0x000F_FFFF_FFFF_F000;
+                if shape.pae {
+                    // Bits 62:MAXPHYADDR are reserved in PAE entries.
+                    reserved = !max & 0x7FFF_FFFF_FFFF_F000;
+                }
+                if !nxe {
+                    reserved |= XD;
+                }
+                if level >= 4 || (level == 3 && !large) {
+                    reserved |= PS;
+                }
+                if large {
+                    // Bits 20:13 (2 MiB) or 29:13 (1 GiB); bit 12 is PAT.
+                    reserved |= ((1 << shift) - 1) & !0x1FFF;
+                }
+                if entry & reserved != 0 {
+                    return Ok(Err(reserved_fault));
+                }
+            } else if large && self.pse36_reserved(entry) {
+                return Ok(Err(reserved_fault));
+            }
+            rights &= entry;
+            execute_disable |= !shape.narrow && nxe && entry & XD != 0;
+            let leaf = large || level == 1;
+            if !leaf {
+                if set_flags && entry & A == 0 {
+                    self.write_paging_entry(env, entry_address, entry_size, entry | A)?;
+                }
+                table = if shape.narrow { entry & 0xFFFF_F000 } else { entry & max & !0xFFF };
+                level -= 1;
+                continue;
+            }
+
+            let physical_page = if shape.narrow && large {
+                // PSE-36: bits 20:13 are physical-address bits 39:32 (SDM Vol. 3A Table 4-4).
+                entry & 0xFFC0_0000 | (entry >> 13 & 0xFF) << 32
+            } else if shape.narrow {
+                entry & 0xFFFF_F000
+            } else {
+                entry & max & !((1u64 << shift) - 1)
+            };
+            let key = if shape.levels >= 4 { entry >> 59 & 0xF } else { 0 };
+            if let Err(extra) = self.check_rights(rights, execute_disable, key, shape.levels >= 4, access) {
+                return Ok(Err(base | PageFaultError::P | extra));
+            }
+            let write = access.kind == Kind::Write;
+            let wanted = entry | A | if write { D } else { 0 };
+            if set_flags && wanted != entry {
+                self.write_paging_entry(env, entry_address, entry_size, wanted)?;
+            }
+            if large {
+                self.tlb.note_large_page();
+            }
+            let with = |kind| Access { kind, ..access };
+            let readable = self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Read)).is_ok();
+            let writable = wanted & D != 0
+                && self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Write)).is_ok();
+            let offset = linear & ((1 << shift) - 1);
+            return Ok(Ok(Page { physical: physical_page | offset, readable, writable }));
+        }
+    }
+
+    /// Reserved bits of a 4 MiB page entry: 21, and the part of 20:13 beyond the physical address (SDM Vol. 3A
+    /// Table 4-4).
+    fn pse36_reserved(&self, entry: u64) -> bool {
+        let bits = u32::from(self.model.physical_bits()).clamp(32, 40) - 32;
+        let high = entry >> 13 & 0x1FF;
+        high >> bits != 0
+    }
+
+    /// SDM Vol. 3A 4.6.1 and 4.6.2; the error adds to the error code.
+    fn check_rights(
+        &self,
+        rights: u64,
+        execute_disable: bool,
+        key: u64,
+        has_keys: bool,
+        access: Access,
+    ) -> Result<(), PageFaultError> {
+        let denied = Err(PageFaultError::empty());
+        let user_page = rights & US != 0;
+        let cr4 = self.sys.cr4;
+        if access.user && !user_page {
+            return denied;
+        }
+        match access.kind {
+            Kind::Fetch => {
+                if execute_disable || (!access.user && user_page && cr4.contains(Cr4::SMEP)) {
+                    return denied;
+                }
+                return Ok(());
+            }
+            Kind::Write if rights & RW == 0 && (access.user || self.sys.cr0.contains(Cr0::WP)) => return denied,
+            _ => {}
+        }
+        if !access.user
+            && user_page
+            && cr4.contains(Cr4::SMAP)
+            && (access.implicit || !self.flags.has(crate::flags::AC))
+        {
+            return denied;
+        }
+        if !has_keys {
+            return Ok(());
+        }
+        let register = if user_page && cr4.contains(Cr4::PKE) {
+            self.sys.pkru
+        } else if !user_page && cr4.contains(Cr4::PKS) {
+            self.sys.pkrs
+        } else {
+            return Ok(());
+        };
+        let access_disable = register >> (2 * key) & 1 != 0;
+        let write_disable = register >> (2 * key + 1) & 1 != 0;
+        let write_denied =
+            access.kind == Kind::Write && write_disable && (access.user || self.sys.cr0.contains(Cr0::WP));
+        if access_disable || write_denied { Err(PageFaultError::PK) } else { Ok(()) }
+    }
+
+    fn read_paging_entry(&mut self, env: &mut Env, address: u64, size: usize) -> Result<u64, Stop> {
+        Ok(self.read_physical(env, address, size))
+    }
+
+    fn write_paging_entry(&mut self, env: &mut Env, address: u64, size: usize, value: u64) -> Result<(), Stop> {
+        self.write_physical(env, address, size, value);
+        Ok(())
+    }
+
+    /// Loads the PDPTEs of PAE paging from CR3 (SDM Vol. 3A 4.4.1); false if one has reserved bits set.
+    pub fn load_pdptes(&mut self, env: &mut Env, cr3: u64) -> bool {
+        let reserved = !physical_mask(self.model.physical_bits()) | 0x1E6;
+        let mut pdptes = [0; 4];
+        for (n, pdpte) in pdptes.iter_mut().enumerate() {
+            let address = env.ram.gate_a20((cr3 & 0xFFFF_FFE0) + 8 * n as u64);
+            *pdpte = self.read_physical(env, address, 8);
+            if *pdpte & P != 0 && *pdpte & reserved != 0 {
+                return false;
+            }
+        }
+        self.sys.pdptes = pdptes;
+        true
+    }
+
+    /// Translates the page of a fetch, through the fetch TLB.
+    pub fn translate_fetch(&mut self, env: &mut Env, linear: u64) -> Result<u64, Stop> {
+        if let Some(page) = self.tlb.fetch_page(linear, self.context) {
+            return Ok(page | linear & 0xFFF);
+        }
+        if self.mode.is_64bit() && sign_extend(linear, self.linear_width()) != linear {
+            return self.gp(0);
+        }
+        let page = self.translate(env, linear, Access::data(Kind::Fetch, self.sys.cpl == 3))?;
+        let physical = env.ram.gate_a20(page.physical);
+        self.tlb.insert_fetch(linear, self.context, physical);
+        Ok(physical)
+    }
+}

@@ -1,0 +1,162 @@
+//! The loop of one processor: boundary, block, next block.
+
+use crate::decode::cache::CodeCache;
+use crate::exec::table::TABLE;
+use crate::fault::Stop;
+use crate::state::cpu::{Cpu, Env};
+use crate::state::derived::Attention;
+
+/// Why a processor gave its time back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunExit {
+    /// Its time is up.
+    Budget,
+    /// The board or an APIC message wants the scheduler.
+    Signals,
+    /// It does not execute until an event comes (HLT, shutdown, wait-for-SIPI).
+    Stopped,
+}
+
+impl Cpu {
+    /// Runs until `limit` cycles, or until something must be done outside. Its clock may pass `limit` by one block.
+    pub fn run(&mut self, env: &mut Env, cache: &mut CodeCache, limit: u64) -> RunExit {
+        self.notice_memory_map(env);
+        self.see_new_code(env.ram);
+        loop {
+            if env.ram.has_stale_pages() {
+                cache.drop_stale(env);
+            }
+            if self.cycles >= limit {
+                return RunExit::Budget;
+            }
+            if env.bus.attention() || !env.outbox.is_empty() {
+                return RunExit::Signals;
+            }
+            self.block_limit = limit;
+            if !self.attention.is_empty()
+                && let Some(exit) = self.boundary(env)
+            {
+                return exit;
+            }
+            // Delivery of an event may itself write memory or reach a device.
+            if self.block_limit == 0 {
+                if env.ram.has_stale_pages() || env.bus.attention() {
+                    continue;
+                }
+                self.block_limit = limit;
+            }
+            match cache.find(self, env) {
+                Ok(id) => self.run_chain(env, cache, id),
+                Err(stop) => self.stopped(env, stop),
+            }
+        }
+    }
+
+    /// Runs blocks from `id` on for as long as nothing asks for the boundary.
+    fn run_chain(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
+        loop {
+            let start = self.rip();
+            let block = cache.block(id);
+            let len = block.uops.len();
+            if start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound
+                && let Err(stop) = self.check_fetch_limit(block.uops[0].len)
+            {
+                return self.stopped(env, stop);
+            }
+            let careful = self.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound;
+            self.uops_end = if careful { 1 } else { len };
+            self.branched = false;
+            self.cycles += block.cost;
+            let mut done = 0;
+            let mut result = Ok(());
+            while done < self.uops_end {
+                let uop = &block.uops[done];
+                result = TABLE[uop.op as usize & (TABLE.len() - 1)](self, env, uop);
+                if result.is_err() {
+                    break;
+                }
+                done += 1;
+            }
+            self.instructions += done as u64;
+            if done == len {
+                if !self.branched {
+                    self.set_rip(start.wrapping_add(u64::from(block.len)));
+                }
+            } else {
+                // Give back the cost of what did not run; RIP is that of the first instruction that did not.
+                let rest = &block.uops[done..];
+                self.cycles -= rest.iter().map(|uop| u64::from(uop.cost)).sum::<u64>();
+                if !self.branched {
+                    self.set_rip(start.wrapping_add(u64::from(rest[0].off)));
+                }
+            }
+            if let Err(stop) = result {
+                return self.stopped(env, stop);
+            }
+            if self.single_step {
+                self.after_single_step();
+                return;
+            }
+            if self.cycles >= self.block_limit {
+                return;
+            }
+            let delta = self.rip().wrapping_sub(start);
+            match cache.linked(id, delta) {
+                Some(next) => id = next,
+                None => {
+                    match cache.find(self, env) {
+                        Ok(next) => {
+                            cache.link(id, delta, next);
+                            id = next;
+                        }
+                        Err(stop) => return self.stopped(env, stop),
+                    };
+                }
+            }
+        }
+    }
+
+    /// An instruction or a fetch did not complete.
+    #[cold]
+    fn stopped(&mut self, env: &mut Env, stop: Stop) {
+        match stop {
+            Stop::Fault => {
+                let fault = self.fault;
+                self.cycles += 1;
+                self.deliver_fault(env, fault);
+            }
+            Stop::Shutdown => {
+                self.sys.activity = crate::state::system::Activity::Shutdown;
+                self.raise(Attention::STOPPED);
+            }
+            Stop::VmExit => unreachable!("no VM exit is raised outside of VMX operation"),
+        }
+    }
+
+    /// #GP if the next instruction, `len` bytes long, reaches beyond the limit of CS.
+    fn check_fetch_limit(&mut self, len: u8) -> Result<(), Stop> {
+        if self.rip() + u64::from(len) - 1 > self.cs_bound { self.gp(0) } else { Ok(()) }
+    }
+
+    /// Flushes the TLB if addresses have come to mean other places since it was filled.
+    fn notice_memory_map(&mut self, env: &mut Env) {
+        if self.seen_map_epoch != env.ram.map_epoch() {
+            self.seen_map_epoch = env.ram.map_epoch();
+            self.flush_tlb();
+        }
+    }
+
+    /// Takes the fast write entries of pages that have come to hold code.
+    pub fn see_new_code(&mut self, ram: &crate::mem::ram::Ram) {
+        if self.seen_code_epoch != ram.code_epoch() {
+            self.seen_code_epoch = ram.code_epoch();
+            self.tlb.drop_writes(|offset| ram.has_code(offset));
+        }
+    }
+
+    /// Forgets all translations.
+    pub fn flush_tlb(&mut self) {
+        self.tlb.flush_all();
+        self.refresh_context();
+    }
+}
