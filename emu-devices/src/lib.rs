@@ -3,14 +3,19 @@
 //! A device knows its registers, its [`line::Line`]s and its deadlines, and nothing of its neighbours.
 
 #![forbid(unsafe_code)]
+// Claims are lists of ranges, often of one.
+#![allow(clippy::single_range_in_vec_init)]
 
 pub mod ata;
+pub mod debug_ports;
 pub mod device;
 pub mod disk;
 pub mod dma;
 #[cfg(test)]
 mod harness;
+pub mod ioapic;
 pub mod line;
+pub mod pci;
 pub mod pic;
 pub mod pit;
 pub mod sched;

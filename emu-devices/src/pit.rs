@@ -98,7 +98,7 @@ impl Pit {
             0x61 => {
                 let counter = &mut self.state.counters[2];
                 counter.settle(tick);
-                let refresh = tick / REFRESH_TICKS & 1 != 0;
+                let refresh = (tick / REFRESH_TICKS) & 1 != 0;
                 u8::from(counter.gate())
                     | u8::from(self.state.speaker) << 1
                     | self.state.nmi_disable
