@@ -18,6 +18,8 @@ pub mod line;
 pub mod pci;
 pub mod pic;
 pub mod pit;
+pub mod power;
 pub mod sched;
+pub mod serial;
 #[cfg(test)]
 pub(crate) mod testing;
