@@ -145,6 +145,18 @@ pub fn is_base_feature(feature: CpuidFeature) -> bool {
     use CpuidFeature::*;
     matches!(
         feature,
-        INTEL8086 | INTEL186 | INTEL286 | INTEL386 | INTEL486 | INTEL8086_ONLY | X64 | FPU | FPU287 | FPU387 | CPUID
+        INTEL8086
+            | INTEL186
+            | INTEL286
+            | INTEL386
+            | INTEL486
+            | X64
+            | FPU
+            | FPU287
+            | FPU387
+            | CPUID
+            | RDPMC
+            | PAUSE
+            | MULTIBYTENOP
     )
 }
