@@ -23,3 +23,4 @@ pub mod sched;
 pub mod serial;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod vga;

@@ -1,0 +1,216 @@
+//! VGA with the Bochs VBE extension (IBM VGA Technical Reference; the display interface of PCI device 1234:1111).
+//!
+//! Video memory is one array; byte `4 * offset + plane` is the byte of a plane, so that the four planes of one
+//! address are one 32-bit word. VBE modes of 8 and more bits a pixel use the same array linearly.
+
+mod cp437;
+mod memory;
+mod registers;
+mod render;
+#[cfg(test)]
+mod tests;
+mod text;
+mod timing;
+mod vbe;
+
+pub use cp437::cp437_to_char;
+pub use registers::{AttributeState, CrtcState, DacState, GraphicsState, SequencerState};
+pub use render::Frame;
+pub use text::{Cell, Cursor, TextScreen};
+pub use vbe::VbeState;
+
+use crate::device::{Claims, Ctx, Device, split_read, split_write};
+use memory::Path;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// Where the VGA memory window lies.
+pub const WINDOW: Range<u64> = 0xA_0000..0xC_0000;
+/// Where Bochs and QEMU put the linear frame buffer without PCI configuration.
+pub const DEFAULT_LFB: u64 = 0xE000_0000;
+/// Video memory that the planes of standard VGA modes reach.
+const VGA_MEMORY: usize = 256 << 10;
+
+/// How a VGA is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VgaConfig {
+    /// Video memory in bytes: raised to at least 256 KiB and to a multiple of 64 KiB, at most 64 MiB.
+    pub memory: usize,
+    /// Physical address of the linear frame buffer; `None` until PCI configuration places it.
+    pub lfb: Option<u64>,
+}
+
+impl Default for VgaConfig {
+    fn default() -> Self {
+        VgaConfig { memory: 16 << 20, lfb: Some(DEFAULT_LFB) }
+    }
+}
+
+/// Guest-visible state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VgaState {
+    /// Miscellaneous output register: bit 0 colour addresses, 1 RAM enable, 3-2 clock select.
+    pub misc: u8,
+    /// Feature control register.
+    pub feature: u8,
+    /// Video subsystem enable (port 3C3h).
+    pub subsystem_enable: u8,
+    /// Sequencer.
+    pub sequencer: SequencerState,
+    /// CRT controller.
+    pub crtc: CrtcState,
+    /// Graphics controller.
+    pub graphics: GraphicsState,
+    /// Attribute controller.
+    pub attribute: AttributeState,
+    /// Digital-to-analog converter.
+    pub dac: DacState,
+    /// The four latches, plane 0 in the low byte.
+    pub latches: u32,
+    /// VBE registers.
+    pub vbe: VbeState,
+    /// Where the linear frame buffer lies.
+    pub lfb: Option<u64>,
+    /// Video memory.
+    pub memory: Vec<u8>,
+}
+
+/// The VGA.
+#[derive(Debug)]
+pub struct Vga {
+    config: VgaConfig,
+    state: VgaState,
+    /// How a host access to the window goes now; follows from the registers.
+    path: Path,
+    generation: u64,
+}
+
+impl Vga {
+    /// A VGA after power-on; its BIOS has to set a mode.
+    pub fn new(mut config: VgaConfig) -> Self {
+        config.memory = config.memory.clamp(VGA_MEMORY, 64 << 20).next_multiple_of(64 << 10);
+        let mut vga =
+            Vga { config, state: VgaState::power_on(config.memory, config.lfb), path: Path::default(), generation: 0 };
+        vga.registers_changed();
+        vga
+    }
+
+    /// The guest-visible state.
+    pub fn state(&self) -> &VgaState {
+        &self.state
+    }
+
+    /// Puts a state back.
+    pub fn restore(&mut self, mut state: VgaState) {
+        state.memory.resize(self.config.memory, 0);
+        state.dac.palette.resize(256, [0; 3]);
+        self.state = state;
+        self.registers_changed();
+    }
+
+    /// Changes whenever the picture may have changed, but for blinking, which follows from the time alone.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Bytes of video memory: the size of the linear frame buffer's BAR.
+    pub fn memory_size(&self) -> usize {
+        self.config.memory
+    }
+
+    /// Places the linear frame buffer (PCI BAR 0), or takes it away. The caller asks [`Device::claims`] again.
+    pub fn set_lfb(&mut self, base: Option<u64>) {
+        self.state.lfb = base;
+    }
+
+    /// After any change of a register: the derived state, and a new picture.
+    fn registers_changed(&mut self) {
+        self.path = Path::of(&self.state);
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// The offset into the linear frame buffer.
+    fn lfb_offset(&self, address: u64) -> Option<usize> {
+        let offset = address.checked_sub(self.state.lfb?)?;
+        (offset < self.state.memory.len() as u64).then_some(offset as usize)
+    }
+}
+
+impl VgaState {
+    fn power_on(memory: usize, lfb: Option<u64>) -> Self {
+        VgaState {
+            misc: 0,
+            feature: 0,
+            subsystem_enable: 1,
+            sequencer: SequencerState::default(),
+            crtc: CrtcState::default(),
+            graphics: GraphicsState::default(),
+            attribute: AttributeState::default(),
+            dac: DacState::default(),
+            latches: 0,
+            vbe: VbeState::default(),
+            lfb,
+            memory: vec![0; memory],
+        }
+    }
+}
+
+impl Device for Vga {
+    fn claims(&self) -> Claims {
+        let lfb = self.state.lfb.map(|base| base..base.saturating_add(self.state.memory.len() as u64));
+        Claims { ports: vec![0x1CE..0x1D2, 0x3B0..0x3E0], mmio: std::iter::once(WINDOW).chain(lfb).collect() }
+    }
+
+    fn reset(&mut self, _ctx: &mut Ctx) {
+        self.state = VgaState::power_on(self.config.memory, self.config.lfb);
+        self.registers_changed();
+    }
+
+    fn port_read(&mut self, ctx: &mut Ctx, port: u16, size: u8) -> u32 {
+        if (0x1CE..0x1D2).contains(&port) {
+            return self.vbe_port_read(port, size);
+        }
+        let (now, hz) = (ctx.now, ctx.hz);
+        split_read(port, size, |port| self.register_read(port, now, hz))
+    }
+
+    fn port_write(&mut self, _ctx: &mut Ctx, port: u16, size: u8, value: u32) {
+        if (0x1CE..0x1D2).contains(&port) {
+            return self.vbe_port_write(port, size, value);
+        }
+        split_write(port, size, value, |port, byte| self.register_write(port, byte));
+    }
+
+    fn mmio_read(&mut self, _ctx: &mut Ctx, address: u64, size: u8) -> u64 {
+        let size = usize::from(size.min(8));
+        let mut bytes = [0; 8];
+        if let Some(offset) = self.lfb_offset(address) {
+            bytes[..size].fill(0xFF);
+            for (place, byte) in bytes[..size].iter_mut().zip(&self.state.memory[offset..]) {
+                *place = *byte;
+            }
+        } else {
+            for (place, at) in bytes[..size].iter_mut().zip((0..8).map(|i| address.wrapping_add(i))) {
+                *place = if WINDOW.contains(&at) { self.window_read((at - WINDOW.start) as u32) } else { 0xFF };
+            }
+        }
+        u64::from_le_bytes(bytes)
+    }
+
+    fn mmio_write(&mut self, _ctx: &mut Ctx, address: u64, size: u8, value: u64) {
+        self.generation = self.generation.wrapping_add(1);
+        let bytes = value.to_le_bytes();
+        let bytes = &bytes[..usize::from(size.min(8))];
+        if let Some(offset) = self.lfb_offset(address) {
+            for (place, byte) in self.state.memory[offset..].iter_mut().zip(bytes) {
+                *place = *byte;
+            }
+        } else {
+            for (byte, at) in bytes.iter().zip((0..8).map(|i| address.wrapping_add(i))) {
+                if WINDOW.contains(&at) {
+                    self.window_write((at - WINDOW.start) as u32, *byte);
+                }
+            }
+        }
+    }
+}
