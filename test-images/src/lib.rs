@@ -59,6 +59,11 @@ macro_rules! image {
 #[rustfmt::skip]
 pub const ALL: &[TestImage] = &[
     image!("modes", Disk, 1, "real, protected, virtual-8086, PAE, compatibility, 64-bit mode and back", "real mode again", "PASS modes: "),
+    image!("paging", Disk, 1, "32-bit, PAE and 4-level paging: violations, error codes, A and D, reserved bits", "4-level paging", "PASS paging: "),
+    image!("interrupts", Disk, 1, "PIC, PIT, gates, exceptions, shadows, debug registers, NMI, double faults", "double fault", "PASS interrupts: "),
+    image!("tasks", Disk, 1, "hardware task switches by JMP, CALL, IRET, INT; 16- and 32-bit TSSs", "what goes wrong", "PASS tasks: "),
+    image!("smp", Disk, 4, "INIT-SIPI-SIPI, locks, IPIs of every kind, the local APIC's timer", "processors: ", "PASS smp: "),
+    image!("disk", Disk, 1, "int 13h by CHS and LBA, ATA PIO by ports", "ATA ports", "PASS disk: "),
 ];
 
 #[cfg(test)]
