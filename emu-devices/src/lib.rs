@@ -13,6 +13,7 @@ pub mod disk;
 pub mod dma;
 #[cfg(test)]
 mod harness;
+pub mod hpet;
 pub mod ioapic;
 pub mod line;
 pub mod pci;
@@ -21,6 +22,7 @@ pub mod pit;
 pub mod power;
 pub mod sched;
 pub mod serial;
+pub mod testdev;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vga;
