@@ -1,2 +1,5 @@
 //! The rvmx-emu program.
-fn main() {}
+
+fn main() {
+    std::process::exit(rvmx_emu::session::main(std::env::args_os()));
+}

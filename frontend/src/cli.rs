@@ -1,0 +1,418 @@
+//! The command line.
+
+use crate::config::sources::{Host, locate};
+use crate::config::{
+    AtaDrive, BootDevice, DisplayKind, Floppy, FloppyKind, IPS_RANGE, Kernel, MAX_CPUS, MAX_MEMORY_MIB, MachineConfig,
+    Notice, QUANTUM_RANGE, Rom, Stream, bochsrc, ron,
+};
+use crate::error::InputError;
+use crate::logging::LogFilter;
+use crate::time;
+use clap::builder::styling::Styles;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+
+const AFTER_HELP: &str = "\
+Exit status: 0 the guest powered off, or the script passed; 1 the script failed; 2 bad usage, configuration, image \
+or file; 3 the guest died; 4 a limit was reached; else isa-debug-exit's.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rvmx-emu",
+    version,
+    about = "An x86-64 PC emulator with complete software VMX",
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    styles = Styles::plain()
+)]
+pub struct Cli {
+    /// Options of a plain run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Another command than running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands besides running.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Stop before the machine's first instruction, in the debugger
+    Debug {
+        /// The machine.
+        #[command(flatten)]
+        run: Box<RunArgs>,
+        /// Debugger commands, separated by semicolons
+        #[arg(short = 'c', value_name = "COMMANDS")]
+        commands: Option<String>,
+        /// Read debugger commands from a file
+        #[arg(short = 'x', value_name = "FILE")]
+        command_file: Option<PathBuf>,
+    },
+    /// List every VM-entry check that a VMCS dump fails
+    VmcsLint {
+        /// CPU model whose capability MSRs apply
+        #[arg(long, value_name = "NAME", default_value = crate::config::DEFAULT_CPU_MODEL)]
+        cpu_model: String,
+        /// Text or JSON, field = value
+        #[arg(value_name = "DUMP")]
+        dump: PathBuf,
+    },
+    /// List the CPU models, or one model's CPUID leaves and VMX capabilities
+    CpuModels {
+        /// The model to show
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+}
+
+/// The options of a run.
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// Disk or floppy image to boot (a floppy by its size: 1.44M, 720K, 360K, 2.88M)
+    #[arg(value_name = "IMAGE")]
+    pub image: Option<PathBuf>,
+    /// Configuration: a Bochs file (bs, bochsrc) or our own FILE.ron; other options override it
+    #[arg(short = 'f', long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// First hard disk's image
+    #[arg(long, value_name = "FILE", help_heading = "Drives")]
+    pub hda: Option<PathBuf>,
+    /// Second hard disk's image
+    #[arg(long, value_name = "FILE", help_heading = "Drives")]
+    pub hdb: Option<PathBuf>,
+    /// Floppy A:'s image
+    #[arg(long, value_name = "FILE", help_heading = "Drives")]
+    pub fda: Option<PathBuf>,
+    /// CD-ROM's ISO image
+    #[arg(long, value_name = "FILE", help_heading = "Drives")]
+    pub cdrom: Option<PathBuf>,
+    /// What to boot from first [default: what was given]
+    #[arg(long, value_name = "DEVICE", value_enum, value_delimiter = ',', help_heading = "Drives")]
+    pub boot: Vec<BootDevice>,
+    /// Keep disk writes in memory and drop them at exit [default: write them to the image]
+    #[arg(long, help_heading = "Drives")]
+    pub snapshot: bool,
+
+    /// Load a Multiboot-1 ELF or a Linux bzImage directly
+    #[arg(long, value_name = "FILE", help_heading = "Kernel")]
+    pub kernel: Option<PathBuf>,
+    /// Initial RAM disk, also the Multiboot module
+    #[arg(long, value_name = "FILE", requires = "kernel", help_heading = "Kernel")]
+    pub initrd: Option<PathBuf>,
+    /// Kernel command line
+    #[arg(long, value_name = "TEXT", requires = "kernel", allow_hyphen_values = true, help_heading = "Kernel")]
+    pub append: Option<String>,
+
+    /// Logical processors [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)), help_heading = "Machine")]
+    pub cpus: Option<u32>,
+    /// Guest memory in MiB [default: 512]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=MAX_MEMORY_MIB), help_heading = "Machine")]
+    pub memory: Option<u64>,
+    /// CPU model; cpu-models lists them [default: corei5_arrandale_m520]
+    #[arg(long, value_name = "NAME", help_heading = "Machine")]
+    pub cpu_model: Option<String>,
+    /// Cycles per guest second [default: 50000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(IPS_RANGE), help_heading = "Machine")]
+    pub ips: Option<u64>,
+    /// Cycles a processor runs before the next one's turn
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(QUANTUM_RANGE), help_heading = "Machine")]
+    pub quantum: Option<u64>,
+    /// BIOS image [default: the built-in one]
+    #[arg(long, value_name = "FILE", help_heading = "Machine")]
+    pub rom: Option<PathBuf>,
+    /// VGA BIOS image [default: the built-in one]
+    #[arg(long, value_name = "FILE", help_heading = "Machine")]
+    pub vga_rom: Option<PathBuf>,
+    /// The RTC's start, such as 2026-01-31T12:00:00Z [default: a fixed date, so that runs repeat]
+    #[arg(long, value_name = "RFC3339", value_parser = time::parse_rfc3339, help_heading = "Machine")]
+    pub seed_time: Option<i64>,
+    /// isa-debug-exit at this port: a write of v ends the run with status (v<<1)|1
+    #[arg(long, value_name = "PORT", value_parser = port, help_heading = "Machine")]
+    pub debug_exit: Option<u16>,
+    /// Add QEMU's pc-testdev and pci-testdev
+    #[arg(long, help_heading = "Machine")]
+    pub test_devices: bool,
+    /// Reset the machine on a triple fault [default: end the run with status 3]
+    #[arg(long, help_heading = "Machine")]
+    pub reset_on_triple_fault: bool,
+
+    /// How to show the screen [default: a window where there is a display, else the terminal]
+    #[arg(long, value_name = "KIND", value_enum, help_heading = "Input and output")]
+    pub display: Option<DisplayKind>,
+    /// Same as --display none
+    #[arg(long, help_heading = "Input and output")]
+    pub headless: bool,
+    /// COM1: stdio, none or a file [default: none]
+    #[arg(long, value_name = "TO", help_heading = "Input and output")]
+    pub serial: Option<Stream>,
+    /// Port E9h: stdio, none or a file [default: stdio when headless]
+    #[arg(long, value_name = "TO", help_heading = "Input and output")]
+    pub debugcon: Option<Stream>,
+    /// Run a script (docs/scripting.md)
+    #[arg(long, value_name = "FILE.ron", help_heading = "Input and output")]
+    pub script: Option<PathBuf>,
+    /// Write the text screen at exit
+    #[arg(long, value_name = "FILE", help_heading = "Input and output")]
+    pub screen_dump: Option<PathBuf>,
+    /// Write the picture at exit
+    #[arg(long, value_name = "FILE.png", help_heading = "Input and output")]
+    pub screenshot: Option<PathBuf>,
+    /// Keep guest time to the host's clock even when headless
+    #[arg(long, help_heading = "Input and output")]
+    pub realtime: bool,
+
+    /// End the run after N instructions, status 4
+    #[arg(long, value_name = "N", help_heading = "Limits and diagnosis")]
+    pub max_instructions: Option<u64>,
+    /// End the run after this much guest time, status 4
+    #[arg(long, value_name = "SECONDS", value_parser = guest_seconds, help_heading = "Limits and diagnosis")]
+    pub max_time: Option<f64>,
+    /// Wait for GDB on 127.0.0.1:PORT
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Limits and diagnosis")]
+    pub gdb: Option<u16>,
+    /// error, warn, info, debug or trace; LEVEL,part=LEVEL for one part [default: warn]
+    #[arg(long, value_name = "LEVEL", help_heading = "Limits and diagnosis")]
+    pub log: Option<LogFilter>,
+    /// Log to a file [default: standard error]
+    #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
+    pub log_file: Option<PathBuf>,
+    /// Print one JSON line of counters on standard error at exit
+    #[arg(long, help_heading = "Limits and diagnosis")]
+    pub stats: bool,
+}
+
+/// A port number, decimal or 0x-hexadecimal.
+fn port(text: &str) -> Result<u16, String> {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let parsed = hex.map_or_else(|| text.parse().ok(), |digits| u16::from_str_radix(digits, 16).ok());
+    parsed.ok_or_else(|| "give a port from 0 to 0xffff".to_owned())
+}
+
+/// A positive number of guest seconds.
+fn guest_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse::<f64>().ok().filter(|s| s.is_finite() && *s > 0.0);
+    seconds.ok_or_else(|| "give a number of seconds above 0".to_owned())
+}
+
+/// What parsing a command line came to.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A command line to carry out.
+    Cli(Box<Cli>),
+    /// Text to print (help or version), status 0.
+    Text(String),
+}
+
+/// Parses a command line, the program's name first.
+pub fn parse<I, T>(arguments: I) -> Result<Parsed, InputError>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => Ok(Parsed::Cli(Box::new(cli))),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Parsed::Text(error.to_string()))
+        }
+        Err(error) => Err(one_line(&error)),
+    }
+}
+
+/// clap's several lines as our one: the first sentence, what was possible, and where to read on.
+fn one_line(error: &clap::Error) -> InputError {
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
+    let mut problem = lines.first().map_or("bad usage", |line| line.trim_start_matches("error: ")).to_owned();
+    // A sentence that ends in a colon goes on with the arguments it is about.
+    if problem.ends_with(':') {
+        let arguments: Vec<&str> = lines.iter().skip(1).take_while(|line| !line.is_empty()).copied().collect();
+        problem = format!("{problem} {}", arguments.join(", "));
+    }
+    let list = |kind| match error.get(kind) {
+        Some(ContextValue::Strings(values)) if !values.is_empty() => Some(values.join(", ")),
+        Some(ContextValue::String(value)) if !value.is_empty() => Some(value.clone()),
+        _ => None,
+    };
+    let remedy = if let Some(values) = list(ContextKind::ValidValue) {
+        format!("give one of {values}")
+    } else if let Some(argument) = list(ContextKind::SuggestedArg) {
+        format!("did you mean {argument}?")
+    } else {
+        "see rvmx-emu --help".to_owned()
+    };
+    InputError::new("command line", problem).remedy(remedy)
+}
+
+/// What a run does besides being a machine.
+#[derive(Debug, Clone, Default)]
+pub struct RunConfig {
+    /// End after this many instructions.
+    pub max_instructions: Option<u64>,
+    /// End after this many guest seconds.
+    pub max_time: Option<f64>,
+    /// The script to run.
+    pub script: Option<PathBuf>,
+    /// Where the text screen goes at exit.
+    pub screen_dump: Option<PathBuf>,
+    /// Where the picture goes at exit.
+    pub screenshot: Option<PathBuf>,
+    /// Whether to print counters at exit.
+    pub stats: bool,
+    /// Port to wait for GDB at.
+    pub gdb: Option<u16>,
+}
+
+/// A machine and what to do with it.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The machine.
+    pub machine: MachineConfig,
+    /// The run.
+    pub run: RunConfig,
+}
+
+/// Puts a configuration file and the options over it together.
+pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice>), InputError> {
+    if let Some(kind) = args.display.filter(|kind| args.headless && *kind != DisplayKind::None) {
+        let problem = format!("--headless and --display {kind:?} exclude each other").to_lowercase();
+        return Err(InputError::new("command line", problem).remedy("give one of them"));
+    }
+    let (mut machine, notices) = match &args.config {
+        Some(path) => load_config(host, path)?,
+        None => (MachineConfig::default(), Vec::new()),
+    };
+    apply_drives(host, args, &mut machine)?;
+    apply_machine(args, &mut machine);
+    for (option, rom, slot) in
+        [("--rom", &args.rom, &mut machine.rom), ("--vga-rom", &args.vga_rom, &mut machine.vga_rom)]
+    {
+        if let Some(file) = rom {
+            *slot = Some(Rom { file: existing(host, option, file)?, address: None });
+        }
+    }
+    if let Some(file) = &args.kernel {
+        machine.kernel = Some(Kernel {
+            file: existing(host, "--kernel", file)?,
+            initrd: args.initrd.as_deref().map(|initrd| existing(host, "--initrd", initrd)).transpose()?,
+            append: args.append.clone().unwrap_or_default(),
+        });
+    }
+    if !machine.has_something_to_boot() {
+        return Err(InputError::new("command line", "there is nothing to boot")
+            .remedy("give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"));
+    }
+    machine.check("command line")?;
+    let run = RunConfig {
+        max_instructions: args.max_instructions,
+        max_time: args.max_time,
+        script: args.script.clone(),
+        screen_dump: args.screen_dump.clone(),
+        screenshot: args.screenshot.clone(),
+        stats: args.stats,
+        gdb: args.gdb,
+    };
+    Ok((Settings { machine, run }, notices))
+}
+
+/// Reads a configuration file: RON by its name's ending, else Bochs's.
+pub fn load_config(host: &dyn Host, path: &Path) -> Result<(MachineConfig, Vec<Notice>), InputError> {
+    let text = host.read_text(path).map_err(|e| {
+        InputError::file(path, format!("cannot read the configuration: {e}")).remedy("correct the path given with -f")
+    })?;
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ron")) {
+        Ok((ron::load(host, path, &text)?, Vec::new()))
+    } else {
+        bochsrc::parse(host, path, &text)
+    }
+}
+
+fn existing(host: &dyn Host, option: &str, file: &Path) -> Result<PathBuf, InputError> {
+    locate(host, file, Path::new("")).ok_or_else(|| {
+        let problem = format!("there is no file {:?}", file.display().to_string());
+        InputError::new(option, problem).remedy("correct the path")
+    })
+}
+
+fn apply_drives(host: &dyn Host, args: &RunArgs, machine: &mut MachineConfig) -> Result<(), InputError> {
+    let disk = |image| Some(AtaDrive::Disk { image, geometry: None });
+    if let Some(file) = &args.hda {
+        machine.hda = disk(existing(host, "--hda", file)?);
+    }
+    if let Some(file) = &args.hdb {
+        machine.hdb = disk(existing(host, "--hdb", file)?);
+    }
+    if let Some(file) = &args.cdrom {
+        machine.hdc = Some(AtaDrive::Cdrom { image: Some(existing(host, "--cdrom", file)?) });
+    }
+    let floppy = |image| Some(Floppy { kind: None, image: Some(image), write_protected: false });
+    if let Some(file) = &args.fda {
+        machine.fda = floppy(existing(host, "--fda", file)?);
+    }
+    let mut first = args.boot.clone();
+    if let Some(file) = &args.image {
+        let path = existing(host, "IMAGE", file)?;
+        let size = host.size(&path).unwrap_or(0);
+        if size == 0 {
+            return Err(InputError::file(&path, "the image is empty").remedy("give a disk or floppy image"));
+        }
+        let floppies = [FloppyKind::K360, FloppyKind::K720, FloppyKind::M1_44, FloppyKind::M2_88];
+        let is_floppy = FloppyKind::from_bytes(size).is_some_and(|kind| floppies.contains(&kind));
+        let (taken, option) = if is_floppy { (&args.fda, "--fda") } else { (&args.hda, "--hda") };
+        if taken.is_some() {
+            return Err(InputError::new("command line", format!("IMAGE and {option} name the same drive"))
+                .remedy("give one of them"));
+        }
+        if is_floppy {
+            machine.fda = floppy(path)
+        } else {
+            machine.hda = disk(path)
+        }
+        if first.is_empty() {
+            first.push(if is_floppy { BootDevice::Floppy } else { BootDevice::Disk });
+        }
+    } else if first.is_empty() {
+        // What the command line names comes before what the configuration has.
+        let given = [
+            (args.hda.is_some() || args.hdb.is_some(), BootDevice::Disk),
+            (args.fda.is_some(), BootDevice::Floppy),
+            (args.cdrom.is_some(), BootDevice::Cdrom),
+        ];
+        first.extend(given.into_iter().filter(|(given, _)| *given).map(|(_, device)| device));
+    }
+    let rest: Vec<BootDevice> = machine.boot.iter().filter(|device| !first.contains(device)).copied().collect();
+    first.extend(rest);
+    machine.boot = first;
+    machine.snapshot |= args.snapshot;
+    Ok(())
+}
+
+fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {
+    machine.cpus = args.cpus.unwrap_or(machine.cpus);
+    machine.memory = args.memory.unwrap_or(machine.memory);
+    if let Some(model) = &args.cpu_model {
+        machine.cpu_model.clone_from(model);
+    }
+    machine.ips = args.ips.unwrap_or(machine.ips);
+    machine.quantum = args.quantum.or(machine.quantum);
+    machine.seed_time = args.seed_time.or(machine.seed_time);
+    machine.debug_exit = args.debug_exit.or(machine.debug_exit);
+    machine.test_devices |= args.test_devices;
+    machine.reset_on_triple_fault |= args.reset_on_triple_fault;
+    machine.realtime |= args.realtime;
+    if args.headless {
+        machine.display = Some(DisplayKind::None);
+    }
+    machine.display = args.display.or(machine.display);
+    if let Some(serial) = &args.serial {
+        machine.serial = serial.clone();
+    }
+    if let Some(debugcon) = &args.debugcon {
+        machine.debugcon = Some(debugcon.clone());
+    }
+}

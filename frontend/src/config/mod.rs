@@ -1,0 +1,403 @@
+//! The machine's configuration: one struct, whatever it was read from.
+
+pub mod bochsrc;
+pub mod options;
+pub mod ron;
+pub mod sources;
+
+use crate::error::InputError;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The default CPU model: the book's own processor.
+pub const DEFAULT_CPU_MODEL: &str = "corei5_arrandale_m520";
+/// Most logical processors: the xAPIC's ids without the broadcast id.
+pub const MAX_CPUS: u32 = 254;
+/// Most guest memory, in MiB.
+pub const MAX_MEMORY_MIB: u64 = 64 * 1024;
+/// The range of `ips`, cycles per guest second.
+pub const IPS_RANGE: std::ops::RangeInclusive<u64> = 1_000_000..=100_000_000_000;
+/// The range of the quantum, in cycles.
+pub const QUANTUM_RANGE: std::ops::RangeInclusive<u64> = 1..=1_000_000_000;
+
+/// What can be booted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum BootDevice {
+    /// The first hard disk.
+    Disk,
+    /// Floppy drive A:.
+    Floppy,
+    /// The first CD-ROM drive.
+    Cdrom,
+}
+
+/// A disk's geometry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Geometry {
+    /// Cylinders, 1 to 65535.
+    pub cylinders: u32,
+    /// Heads, 1 to 16.
+    pub heads: u32,
+    /// Sectors per track, 1 to 63.
+    pub sectors: u32,
+}
+
+impl Geometry {
+    /// Bytes of a disk of this geometry.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.cylinders) * u64::from(self.heads) * u64::from(self.sectors) * 512
+    }
+
+    /// What is out of range, if anything.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let fields =
+            [("cylinders", self.cylinders, 65_535), ("heads", self.heads, 16), ("sectors per track", self.sectors, 63)];
+        for (name, value, max) in fields {
+            if !(1..=max).contains(&value) {
+                return Err((name, format!("{value} is out of range; give 1 to {max}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A drive on an ATA channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum AtaDrive {
+    /// A hard disk in a flat image file.
+    Disk {
+        /// The image.
+        image: PathBuf,
+        /// Its geometry; without one it comes from the image's size.
+        #[serde(default)]
+        geometry: Option<Geometry>,
+    },
+    /// A CD-ROM drive.
+    Cdrom {
+        /// The ISO image; an empty drive without one.
+        #[serde(default)]
+        image: Option<PathBuf>,
+    },
+}
+
+impl AtaDrive {
+    /// The image file, if there is one.
+    pub fn image(&self) -> Option<&Path> {
+        match self {
+            Self::Disk { image, .. } => Some(image),
+            Self::Cdrom { image } => image.as_deref(),
+        }
+    }
+}
+
+/// Kinds of floppy drives and of their media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FloppyKind {
+    /// 5.25", 160 KB: 40 cylinders, 1 head, 8 sectors.
+    #[serde(rename = "F160")]
+    K160,
+    /// 5.25", 180 KB.
+    #[serde(rename = "F180")]
+    K180,
+    /// 5.25", 320 KB.
+    #[serde(rename = "F320")]
+    K320,
+    /// 5.25", 360 KB.
+    #[serde(rename = "F360")]
+    K360,
+    /// 3.5", 720 KB.
+    #[serde(rename = "F720")]
+    K720,
+    /// 5.25", 1.2 MB.
+    #[serde(rename = "F1200")]
+    M1_2,
+    /// 3.5", 1.44 MB.
+    #[serde(rename = "F1440")]
+    M1_44,
+    /// 3.5", 2.88 MB.
+    #[serde(rename = "F2880")]
+    M2_88,
+}
+
+impl FloppyKind {
+    /// All kinds with the name that the Bochs file gives them and their size in bytes.
+    pub const ALL: [(Self, &'static str, u64); 8] = [
+        (Self::K160, "160k", 160 * 1024),
+        (Self::K180, "180k", 180 * 1024),
+        (Self::K320, "320k", 320 * 1024),
+        (Self::K360, "360k", 360 * 1024),
+        (Self::K720, "720k", 720 * 1024),
+        (Self::M1_2, "1_2", 1200 * 1024),
+        (Self::M1_44, "1_44", 1440 * 1024),
+        (Self::M2_88, "2_88", 2880 * 1024),
+    ];
+
+    /// Capacity of the medium in bytes.
+    pub fn bytes(self) -> u64 {
+        Self::ALL.iter().find(|(kind, ..)| *kind == self).map_or(0, |(.., bytes)| *bytes)
+    }
+
+    /// The kind of an image of this size.
+    pub fn from_bytes(bytes: u64) -> Option<Self> {
+        Self::ALL.iter().find(|(.., size)| *size == bytes).map(|(kind, ..)| *kind)
+    }
+}
+
+/// A floppy drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floppy {
+    /// The drive's kind; without one it comes from the image's size, or is 1.44M.
+    #[serde(default)]
+    pub kind: Option<FloppyKind>,
+    /// The image; an empty drive without one.
+    #[serde(default)]
+    pub image: Option<PathBuf>,
+    /// The medium's write-protect notch.
+    #[serde(default)]
+    pub write_protected: bool,
+}
+
+/// A ROM file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rom {
+    /// The file.
+    pub file: PathBuf,
+    /// Physical address; a BIOS without one ends at 4 GiB, a VGA BIOS is at C0000h.
+    #[serde(default)]
+    pub address: Option<u64>,
+}
+
+/// A kernel that is loaded without a boot loader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kernel {
+    /// A Multiboot-1 ELF or a Linux bzImage.
+    pub file: PathBuf,
+    /// Initial RAM disk, or the Multiboot module.
+    #[serde(default)]
+    pub initrd: Option<PathBuf>,
+    /// Command line.
+    #[serde(default)]
+    pub append: String,
+}
+
+/// Where a byte stream of the guest goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Nowhere.
+    None,
+    /// Standard output (and input, for a serial port).
+    Stdio,
+    /// A file, created anew.
+    File(PathBuf),
+}
+
+impl std::str::FromStr for Stream {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("give stdio, none or a file".to_owned()),
+            "none" => Ok(Self::None),
+            "stdio" => Ok(Self::Stdio),
+            file => Ok(Self::File(PathBuf::from(file))),
+        }
+    }
+}
+
+/// How the guest's screen is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum DisplayKind {
+    /// A window.
+    Window,
+    /// The terminal that the program runs in.
+    Terminal,
+    /// Not at all.
+    None,
+}
+
+/// Everything that makes the machine what it is. A RON configuration is this struct; the Bochs file and the
+/// command line fill it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "Machine", deny_unknown_fields, default)]
+pub struct MachineConfig {
+    /// Logical processors, 1 to [`MAX_CPUS`].
+    pub cpus: u32,
+    /// Guest memory in MiB, 1 to [`MAX_MEMORY_MIB`].
+    pub memory: u64,
+    /// Name of the CPU model.
+    pub cpu_model: String,
+    /// Cycles per guest second, [`IPS_RANGE`].
+    pub ips: u64,
+    /// Cycles a processor runs before the next one's turn; the machine's default without one.
+    pub quantum: Option<u64>,
+    /// Unknown MSRs read 0 and swallow writes instead of raising #GP.
+    pub ignore_bad_msrs: bool,
+    /// A triple fault resets the machine instead of ending the run.
+    pub reset_on_triple_fault: bool,
+    /// The BIOS; ours without one.
+    pub rom: Option<Rom>,
+    /// The VGA BIOS; ours without one.
+    pub vga_rom: Option<Rom>,
+    /// Further ROMs, each with its address.
+    pub option_roms: Vec<Rom>,
+    /// ATA channel 0, master.
+    pub hda: Option<AtaDrive>,
+    /// ATA channel 0, slave.
+    pub hdb: Option<AtaDrive>,
+    /// ATA channel 1, master.
+    pub hdc: Option<AtaDrive>,
+    /// ATA channel 1, slave.
+    pub hdd: Option<AtaDrive>,
+    /// Floppy drive A:.
+    pub fda: Option<Floppy>,
+    /// Floppy drive B:.
+    pub fdb: Option<Floppy>,
+    /// The boot order; empty: what there is, in the order disk, floppy, CD-ROM.
+    pub boot: Vec<BootDevice>,
+    /// A kernel to load without a boot loader.
+    pub kernel: Option<Kernel>,
+    /// Disk writes are kept in memory and dropped at the end.
+    pub snapshot: bool,
+    /// The RTC's start in seconds since 1970-01-01 UTC; the machine's fixed date without one.
+    pub seed_time: Option<i64>,
+    /// COM1.
+    pub serial: Stream,
+    /// Port E9h; standard output when headless, without one.
+    pub debugcon: Option<Stream>,
+    /// Port of an isa-debug-exit device.
+    pub debug_exit: Option<u16>,
+    /// QEMU's pc-testdev and pci-testdev.
+    pub test_devices: bool,
+    /// How the screen is shown; a window or the terminal, without one.
+    pub display: Option<DisplayKind>,
+    /// Slow the guest down to the host's clock even without a display.
+    pub realtime: bool,
+}
+
+impl Default for MachineConfig {
+    fn default() -> Self {
+        Self {
+            cpus: 1,
+            memory: 512,
+            cpu_model: DEFAULT_CPU_MODEL.to_owned(),
+            ips: 50_000_000,
+            quantum: None,
+            ignore_bad_msrs: false,
+            reset_on_triple_fault: false,
+            rom: None,
+            vga_rom: None,
+            option_roms: Vec::new(),
+            hda: None,
+            hdb: None,
+            hdc: None,
+            hdd: None,
+            fda: None,
+            fdb: None,
+            boot: Vec::new(),
+            kernel: None,
+            snapshot: false,
+            seed_time: None,
+            serial: Stream::None,
+            debugcon: None,
+            debug_exit: None,
+            test_devices: false,
+            display: None,
+            realtime: false,
+        }
+    }
+}
+
+impl MachineConfig {
+    /// The ATA drives: channel 0 master and slave, channel 1 master and slave.
+    pub fn ata(&self) -> [Option<&AtaDrive>; 4] {
+        [&self.hda, &self.hdb, &self.hdc, &self.hdd].map(Option::as_ref)
+    }
+
+    /// The floppy drives A: and B:.
+    pub fn floppies(&self) -> [Option<&Floppy>; 2] {
+        [&self.fda, &self.fdb].map(Option::as_ref)
+    }
+
+    /// The boot order with what was left open filled in by what there is.
+    pub fn boot_order(&self) -> Vec<BootDevice> {
+        let disk = self.ata().into_iter().flatten().any(|drive| matches!(drive, AtaDrive::Disk { .. }));
+        let floppy = self.fda.as_ref().is_some_and(|floppy| floppy.image.is_some());
+        let cdrom = self.ata().into_iter().flatten().any(|d| matches!(d, AtaDrive::Cdrom { image: Some(_) }));
+        let mut order = self.boot.clone();
+        for (device, present) in [(BootDevice::Disk, disk), (BootDevice::Floppy, floppy), (BootDevice::Cdrom, cdrom)] {
+            if present && !order.contains(&device) {
+                order.push(device);
+            }
+        }
+        order
+    }
+
+    /// Whether there is anything to run.
+    pub fn has_something_to_boot(&self) -> bool {
+        self.kernel.is_some() || self.rom.is_some() || !self.boot_order().is_empty()
+    }
+
+    /// Checks every number against its range. `place` is what to blame.
+    pub fn check(&self, place: &str) -> Result<(), InputError> {
+        let range = |field: &str, value: u64, low: u64, high: u64| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            let problem = format!("{value} is out of range");
+            Err(InputError::new(place, problem).field(field).remedy(format!("give {low} to {high}")))
+        };
+        range("cpus", u64::from(self.cpus), 1, u64::from(MAX_CPUS))?;
+        range("memory", self.memory, 1, MAX_MEMORY_MIB)?;
+        range("ips", self.ips, *IPS_RANGE.start(), *IPS_RANGE.end())?;
+        if let Some(quantum) = self.quantum {
+            range("quantum", quantum, *QUANTUM_RANGE.start(), *QUANTUM_RANGE.end())?;
+        }
+        for (drive, name) in self.ata().into_iter().zip(["hda", "hdb", "hdc", "hdd"]) {
+            if let Some(AtaDrive::Disk { geometry: Some(geometry), .. }) = drive {
+                let wrong =
+                    |(what, text): (&str, String)| InputError::new(place, text).field(format!("{name}: {what}"));
+                geometry.check().map_err(wrong)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Something in a configuration that has no effect here; the run goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Whether a user should be told at the default log level.
+    pub severity: Severity,
+    /// The file.
+    pub place: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// What has no effect, and why.
+    pub text: String,
+}
+
+/// How much a [`Notice`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The guest may notice.
+    Warning,
+    /// Nothing that the guest could notice.
+    Info,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The file's own words must not break the line or drive the terminal.
+        let text: String = self.text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        write!(f, "{}:{}: {text}", self.place, self.line)
+    }
+}

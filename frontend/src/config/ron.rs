@@ -1,0 +1,121 @@
+//! Our own configuration format: [`MachineConfig`] as RON.
+
+use super::MachineConfig;
+use super::sources::{Host, locate};
+use crate::error::InputError;
+use std::path::{Path, PathBuf};
+
+/// RON as all our files use it: `Some(...)` may be left out.
+pub fn dialect() -> ron::Options {
+    ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME)
+}
+
+/// Turns a RON error into ours. `start` names what the file must hold, for the remedy.
+pub fn error(path: &Path, error: &ron::error::SpannedError, remedy: &str) -> InputError {
+    InputError::file(path, error.code.to_string()).at(error.position.line, error.position.col).remedy(remedy)
+}
+
+/// Parses a configuration; names in it stay as they are written.
+pub fn parse(path: &Path, text: &str) -> Result<MachineConfig, InputError> {
+    let config: MachineConfig =
+        dialect().from_str(text).map_err(|e| error(path, &e, "see docs/config.md for the fields"))?;
+    config.check(&path.display().to_string())?;
+    Ok(config)
+}
+
+/// Parses a configuration and finds the files that it names, in the working folder or beside it.
+pub fn load(host: &dyn Host, path: &Path, text: &str) -> Result<MachineConfig, InputError> {
+    let mut config = parse(path, text)?;
+    let find = |field: &str, file: &mut PathBuf| -> Result<(), InputError> {
+        *file = locate(host, file, path).ok_or_else(|| {
+            let problem = format!("there is no file {:?}", file.display().to_string());
+            InputError::file(path, problem)
+                .field(field)
+                .remedy("give its path from the working folder or beside this file")
+        })?;
+        Ok(())
+    };
+    let drives =
+        [("hda", &mut config.hda), ("hdb", &mut config.hdb), ("hdc", &mut config.hdc), ("hdd", &mut config.hdd)];
+    for (name, drive) in drives {
+        match drive {
+            Some(super::AtaDrive::Disk { image, .. } | super::AtaDrive::Cdrom { image: Some(image) }) => {
+                find(name, image)?;
+            }
+            Some(super::AtaDrive::Cdrom { image: None }) | None => {}
+        }
+    }
+    for (name, floppy) in [("fda", &mut config.fda), ("fdb", &mut config.fdb)] {
+        if let Some(image) = floppy.as_mut().and_then(|floppy| floppy.image.as_mut()) {
+            find(name, image)?;
+        }
+    }
+    for (name, rom) in [("rom", &mut config.rom), ("vga_rom", &mut config.vga_rom)] {
+        if let Some(rom) = rom {
+            find(name, &mut rom.file)?;
+        }
+    }
+    for rom in &mut config.option_roms {
+        find("option_roms", &mut rom.file)?;
+    }
+    if let Some(kernel) = &mut config.kernel {
+        find("kernel: file", &mut kernel.file)?;
+        if let Some(initrd) = &mut kernel.initrd {
+            find("kernel: initrd", initrd)?;
+        }
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{AtaDrive, BootDevice, FloppyKind, Stream};
+
+    fn parse(text: &str) -> Result<MachineConfig, String> {
+        super::parse(Path::new("m.ron"), text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn ron_configuration_with_every_kind_of_field_is_read() {
+        let config = parse(
+            r#"Machine(
+                cpus: 4, memory: 256, quantum: 100,
+                hda: Disk(image: "c.img", geometry: (cylinders: 2, heads: 16, sectors: 63)),
+                hdc: Cdrom(),
+                fda: (kind: F1440, image: "demo.img"),
+                boot: [floppy, disk],
+                serial: file("com1.txt"), debugcon: stdio, debug_exit: 0xf4,
+            )"#,
+        )
+        .unwrap();
+        assert_eq!((config.cpus, config.memory, config.quantum, config.debug_exit), (4, 256, Some(100), Some(0xf4)));
+        assert_eq!(config.hda.as_ref().and_then(AtaDrive::image), Some(Path::new("c.img")));
+        assert_eq!(config.hdc, Some(AtaDrive::Cdrom { image: None }));
+        assert_eq!(config.fda.unwrap().kind, Some(FloppyKind::M1_44));
+        assert_eq!(config.boot, [BootDevice::Floppy, BootDevice::Disk]);
+        assert_eq!((config.serial, config.debugcon), (Stream::File("com1.txt".into()), Some(Stream::Stdio)));
+    }
+
+    #[test]
+    fn ron_configuration_written_and_read_again_is_the_same() {
+        let config = MachineConfig {
+            hda: Some(AtaDrive::Disk { image: "c.img".into(), geometry: None }),
+            boot: vec![BootDevice::Cdrom],
+            debugcon: Some(Stream::None),
+            ..MachineConfig::default()
+        };
+        let text = dialect().to_string_pretty(&config, ::ron::ser::PrettyConfig::default()).unwrap();
+        assert_eq!(parse(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn ron_configuration_mistakes_name_line_and_column() {
+        let error = parse("Machine(\n  cpus: 4,\n  memroy: 5,\n)").unwrap_err();
+        assert!(error.starts_with("m.ron:3:") && error.contains("memroy"), "{error}");
+        let error = parse("Machine(\n  cpus: \"x\",\n)").unwrap_err();
+        assert!(error.starts_with("m.ron:2:"), "{error}");
+        let error = parse("Machine(cpus: 0)").unwrap_err();
+        assert_eq!(error, "m.ron: cpus: 0 is out of range; give 1 to 254");
+    }
+}

@@ -1,0 +1,66 @@
+//! What a configuration needs of the host: files and environment variables. Parsers take it as a trait, so that
+//! they stay pure and can be tested and fuzzed.
+
+use std::path::{Path, PathBuf};
+
+/// Largest configuration file or script, in bytes: far above any real one, and a bound on what a wrong path costs.
+pub const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// The host as a configuration parser sees it.
+pub trait Host {
+    /// An environment variable.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// The size of a regular file or the 0 of a device; `None` if there is nothing at `path`.
+    fn size(&self, path: &Path) -> Option<u64>;
+    /// A text file; bytes that are not UTF-8 are replaced (comments may be in any encoding).
+    fn read_text(&self, path: &Path) -> Result<String, String>;
+    /// Now, in seconds since 1970-01-01 UTC; asked only where a configuration demands the host's clock.
+    fn now(&self) -> i64;
+}
+
+/// The real host.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealHost;
+
+impl Host for RealHost {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn size(&self, path: &Path) -> Option<u64> {
+        std::fs::metadata(path).ok().map(|metadata| metadata.len())
+    }
+
+    fn read_text(&self, path: &Path) -> Result<String, String> {
+        let metadata = std::fs::metadata(path).map_err(|e| e.to_string())?;
+        if metadata.is_dir() {
+            return Err("it is a folder".to_owned());
+        }
+        if metadata.len() > MAX_TEXT_BYTES {
+            return Err(format!("{} bytes are too many for a text file", metadata.len()));
+        }
+        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn now(&self) -> i64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(0))
+    }
+}
+
+/// Finds a file that a configuration names: as given (relative to the working folder), else relative to the
+/// configuration's own folder. `None` if it is in neither place.
+pub fn locate(host: &dyn Host, named: &Path, config_file: &Path) -> Option<PathBuf> {
+    if named.as_os_str().is_empty() {
+        return None;
+    }
+    let beside = config_file.parent().map(|folder| folder.join(named));
+    [Some(named.to_owned()), beside].into_iter().flatten().find(|path| host.size(path).is_some())
+}
+
+/// Whether a name stands for a device of the host, which may well not be there: `/dev/...` or `a:`.
+pub fn is_device_name(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    text.starts_with("/dev/") || matches!(text.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic())
+}

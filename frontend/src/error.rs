@@ -1,0 +1,103 @@
+//! What a user did that cannot be done: one line that says where, what and what to do instead.
+
+use std::fmt;
+use std::path::Path;
+
+/// A mistake in the command line, a configuration, a script or an image. Shown as one line,
+/// `place:line:column: field: problem; remedy`, and ends the program with status 2.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct InputError(Box<Parts>);
+
+/// The parts of the line; boxed, so that a result stays small where all is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
+    place: String,
+    line: Option<usize>,
+    column: Option<usize>,
+    field: Option<String>,
+    problem: String,
+    remedy: Option<String>,
+}
+
+impl InputError {
+    /// An error about `place`, a file or an option.
+    pub fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self(Box::new(Parts {
+            place: place.into(),
+            line: None,
+            column: None,
+            field: None,
+            problem: problem.into(),
+            remedy: None,
+        }))
+    }
+
+    /// An error about a file.
+    pub fn file(path: &Path, problem: impl Into<String>) -> Self {
+        Self::new(path.display().to_string(), problem)
+    }
+
+    /// A host I/O error about a file.
+    pub fn io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
+        Self::file(path, format!("cannot {doing}: {error}"))
+    }
+
+    /// Adds the line (from 1).
+    pub fn line(mut self, line: usize) -> Self {
+        self.0.line = Some(line);
+        self
+    }
+
+    /// Adds line and column (from 1).
+    pub fn at(mut self, line: usize, column: usize) -> Self {
+        self.0.line = Some(line);
+        self.0.column = Some(column);
+        self
+    }
+
+    /// Adds the field.
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    /// Adds the remedy.
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.0.remedy = Some(remedy.into());
+        self
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = &self.0;
+        let mut text = parts.place.clone();
+        for number in [parts.line, parts.column].into_iter().flatten() {
+            text.push_str(&format!(":{number}"));
+        }
+        text.push_str(": ");
+        if let Some(field) = &parts.field {
+            text.push_str(&format!("{field}: "));
+        }
+        text.push_str(&parts.problem);
+        if let Some(remedy) = &parts.remedy {
+            text.push_str(&format!("; {remedy}"));
+        }
+        // A file's own words may be quoted in the message; they must not break the line or drive the terminal.
+        for c in text.chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_error_with_all_parts_is_one_line() {
+        let error = InputError::new("bs", "\"a\nb\" is not a number").at(3, 7).field("cpu: ips").remedy("write ips=1");
+        assert_eq!(error.to_string(), "bs:3:7: cpu: ips: \"a\\nb\" is not a number; write ips=1");
+    }
+}

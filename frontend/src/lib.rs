@@ -1,0 +1,19 @@
+//! The front end of rvmx-emu: command line, configuration, scripts, displays and loaders around one [`machine::Machine`].
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod display;
+pub mod error;
+pub mod keys;
+pub mod loader;
+pub mod logging;
+pub mod machine;
+pub mod output;
+pub mod pc;
+pub mod run;
+pub mod screen;
+pub mod script;
+pub mod session;
+pub mod time;

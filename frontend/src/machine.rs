@@ -1,0 +1,66 @@
+//! The machine as the front end sees it. [`crate::pc`] is the real one; tests use their own.
+
+use crate::screen::{Frame, TextScreen};
+use std::collections::BTreeMap;
+
+/// Why [`Machine::run_until`] came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunResult {
+    /// The cycle asked for was reached.
+    Limit,
+    /// The guest powered off.
+    PoweredOff,
+    /// isa-debug-exit: end the run with this status.
+    ExitStatus(i32),
+    /// Every processor is in HLT with interrupts off: nothing but a reset or an NMI can wake them.
+    Halted,
+    /// The guest died: triple fault with no reset asked, VMX abort, unimplemented feature. The reason.
+    Died(String),
+}
+
+/// Counters for `--stats`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Successful VM entries.
+    pub vm_entries: u64,
+    /// VM exits by the SDM's name or number of the basic exit reason.
+    pub vm_exits: BTreeMap<String, u64>,
+    /// Anything else worth a number (blocks built, TLB misses ...), by name.
+    pub other: BTreeMap<String, u64>,
+}
+
+/// A machine that can be run, looked at and typed to. Time is in guest cycles, [`Machine::hz`] a second.
+pub trait Machine {
+    /// Runs until the clock reaches `cycle` (it may overshoot by less than an instruction or an idle wait).
+    fn run_until(&mut self, cycle: u64) -> RunResult;
+    /// The clock, in cycles since power-on.
+    fn now(&self) -> u64;
+    /// Cycles per guest second; never 0.
+    fn hz(&self) -> u64;
+    /// Instructions executed by all processors.
+    fn instructions(&self) -> u64;
+    /// Number of logical processors, at least 1.
+    fn processors(&self) -> u32;
+    /// The text screen; `None` in a graphics mode.
+    fn text_screen(&self) -> Option<TextScreen>;
+    /// The picture on the monitor.
+    fn render(&mut self) -> Frame;
+    /// Presses or releases a key, by a name of [`crate::keys`].
+    fn key(&mut self, name: &str, pressed: bool);
+    /// What the guest sent to COM1 since the last call.
+    fn take_serial(&mut self) -> Vec<u8>;
+    /// What the guest wrote to port E9h since the last call.
+    fn take_debugcon(&mut self) -> Vec<u8>;
+    /// Bytes that arrive at COM1; the machine queues them at line speed.
+    fn push_serial(&mut self, data: &[u8]);
+    /// A hash of everything the guest can see.
+    fn state_hash(&self) -> u64;
+    /// The reset button.
+    fn reset(&mut self);
+    /// A snapshot of the whole machine; an error says why there can be none.
+    fn snapshot(&mut self) -> Result<Vec<u8>, String>;
+    /// Counters for `--stats`.
+    fn statistics(&self) -> Statistics;
+    /// Writes everything that is still buffered to the disk images.
+    fn flush(&mut self) -> Result<(), String>;
+}

@@ -1,0 +1,337 @@
+//! The main loop: runs the machine a slice at a time, and between slices moves keys, bytes and pictures.
+
+use crate::display::{Display, Input};
+use crate::error::InputError;
+use crate::machine::{Machine, RunResult};
+use crate::output::Sink;
+use std::collections::VecDeque;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+/// How long a typed key is held, in milliseconds of guest time.
+pub const HOLD_MS: u64 = 30;
+/// The pause after a typed key.
+pub const PAUSE_MS: u64 = 40;
+/// Between the keys of a combination.
+const STAGGER_MS: u64 = 5;
+/// The slice, in milliseconds of guest time.
+pub const SLICE_MS: u64 = 10;
+/// How often a display is drawn, in milliseconds of the host's time.
+const FRAME_MS: u64 = 33;
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The guest powered off.
+    PoweredOff,
+    /// isa-debug-exit.
+    ExitStatus(i32),
+    /// Nothing can wake the processors.
+    Halted,
+    /// The guest died.
+    Died(String),
+    /// A limit was reached; which.
+    Limit(String),
+    /// The user ended it.
+    Quit,
+    /// The host could not do something.
+    Failed(InputError),
+}
+
+impl End {
+    /// The exit status (docs: `--help`).
+    pub fn status(&self) -> i32 {
+        match self {
+            Self::PoweredOff | Self::Quit => 0,
+            Self::ExitStatus(status) => *status,
+            Self::Failed(_) => 2,
+            Self::Halted | Self::Died(_) => 3,
+            Self::Limit(_) => 4,
+        }
+    }
+
+    /// What to tell the user; nothing of an end that was asked for.
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Self::PoweredOff | Self::ExitStatus(_) | Self::Quit => None,
+            Self::Halted => Some("every processor is halted with interrupts off".to_owned()),
+            Self::Died(reason) => Some(format!("the guest died: {reason}")),
+            Self::Limit(which) => Some(format!("stopped: {which}")),
+            Self::Failed(error) => Some(error.to_string()),
+        }
+    }
+}
+
+/// A key event with its time in cycles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct KeyEvent {
+    at: u64,
+    name: &'static str,
+    pressed: bool,
+}
+
+/// What ends a run from outside.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Instructions of all processors.
+    pub instructions: Option<u64>,
+    /// Guest seconds.
+    pub seconds: Option<f64>,
+}
+
+/// Keeps guest time from running ahead of the host's.
+#[derive(Debug)]
+struct Pacer {
+    started: Instant,
+    cycle: u64,
+}
+
+impl Pacer {
+    /// Sleeps off what the guest is ahead. A guest that is far behind is not made to catch up.
+    fn pace(&mut self, now: u64, hz: u64) {
+        let guest = Duration::from_secs_f64(now.saturating_sub(self.cycle) as f64 / hz as f64);
+        let host = self.started.elapsed();
+        if let Some(ahead) = guest.checked_sub(host) {
+            // Bounded, so that an idle guest that skips to a far deadline stays responsive.
+            std::thread::sleep(ahead.min(Duration::from_millis(100)));
+        }
+        let drift = host.abs_diff(guest);
+        if drift > Duration::from_millis(250) {
+            *self = Self { started: Instant::now(), cycle: now };
+        }
+    }
+}
+
+/// The machine with everything around it.
+pub struct Driver<'m> {
+    /// The machine.
+    pub machine: &'m mut dyn Machine,
+    /// COM1's output.
+    pub serial: Sink,
+    /// Port E9h's output.
+    pub debugcon: Sink,
+    display: Box<dyn Display>,
+    serial_input: Option<Receiver<Vec<u8>>>,
+    keys: VecDeque<KeyEvent>,
+    /// When the next typed key may start.
+    keys_free: u64,
+    limits: Limits,
+    pacer: Option<Pacer>,
+    last_frame: Option<Instant>,
+    end: Option<End>,
+}
+
+impl<'m> Driver<'m> {
+    /// Puts a run together. `realtime` keeps guest time to the host's.
+    pub fn new(
+        machine: &'m mut dyn Machine,
+        display: Box<dyn Display>,
+        serial: Sink,
+        debugcon: Sink,
+        limits: Limits,
+        realtime: bool,
+    ) -> Self {
+        let cycle = machine.now();
+        let pacer = realtime.then(|| Pacer { started: Instant::now(), cycle });
+        Self {
+            machine,
+            serial,
+            debugcon,
+            display,
+            serial_input: None,
+            keys: VecDeque::new(),
+            keys_free: cycle,
+            limits,
+            pacer,
+            last_frame: None,
+            end: None,
+        }
+    }
+
+    /// Bytes from the host for COM1.
+    pub fn set_serial_input(&mut self, input: Receiver<Vec<u8>>) {
+        self.serial_input = Some(input);
+    }
+
+    /// Why the run has ended, if it has.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// Ends the run.
+    pub fn stop(&mut self, end: End) {
+        self.end.get_or_insert(end);
+    }
+
+    fn milliseconds(&self, ms: u64) -> u64 {
+        (u128::from(self.machine.hz()) * u128::from(ms) / 1000).max(1) as u64
+    }
+
+    /// Types keys together: presses in order, holds, releases in reverse order. Returns the cycle of the last release.
+    pub fn type_keys(&mut self, names: &[&'static str]) -> u64 {
+        let stagger = self.milliseconds(STAGGER_MS);
+        let mut at = self.keys_free.max(self.machine.now());
+        for (index, name) in names.iter().enumerate() {
+            at += if index == 0 { 0 } else { stagger };
+            self.keys.push_back(KeyEvent { at, name, pressed: true });
+        }
+        at += self.milliseconds(HOLD_MS);
+        for (index, name) in names.iter().rev().enumerate() {
+            at += if index == 0 { 0 } else { stagger };
+            self.keys.push_back(KeyEvent { at, name, pressed: false });
+        }
+        self.keys_free = at + self.milliseconds(PAUSE_MS);
+        at
+    }
+
+    /// Presses or releases keys, in order, and leaves them so. Returns the cycle of the last.
+    pub fn move_keys(&mut self, names: &[&'static str], pressed: bool) -> u64 {
+        let stagger = self.milliseconds(STAGGER_MS);
+        let mut at = self.keys_free.max(self.machine.now());
+        for (index, name) in names.iter().enumerate() {
+            at += if index == 0 { 0 } else { stagger };
+            self.keys.push_back(KeyEvent { at, name, pressed });
+        }
+        self.keys_free = at + stagger;
+        at
+    }
+
+    /// Runs until the clock reaches `cycle` or the run ends.
+    pub fn advance(&mut self, cycle: u64) {
+        while self.end.is_none() && self.machine.now() < cycle {
+            self.slice(cycle);
+        }
+        self.deliver_keys();
+    }
+
+    /// Runs to the end.
+    pub fn run_to_end(&mut self) -> End {
+        loop {
+            self.advance(u64::MAX);
+            match self.end.take() {
+                // Somebody may still want to look at what a halted guest shows, or reset it.
+                Some(End::Halted) if self.display.is_interactive() => self.idle(),
+                Some(end) => return end,
+                None => {}
+            }
+        }
+    }
+
+    /// Shows a machine that can do nothing more until the user ends it.
+    fn idle(&mut self) {
+        log::warn!("every processor is halted with interrupts off");
+        while self.end.is_none() {
+            self.last_frame = None;
+            if let Err(error) = self.serve_display() {
+                self.end = Some(End::Failed(error));
+            }
+            if !self.keys.is_empty() {
+                self.keys.clear();
+            }
+            std::thread::sleep(Duration::from_millis(FRAME_MS));
+        }
+    }
+
+    /// One slice towards `cycle`.
+    fn slice(&mut self, cycle: u64) {
+        let before = self.machine.now();
+        self.deliver_keys();
+        if let Some(end) = self.limit_reached() {
+            self.end = Some(end);
+            return;
+        }
+        let mut target = cycle.min(before.saturating_add(self.milliseconds(SLICE_MS)));
+        if let Some(key) = self.keys.front() {
+            target = target.min(key.at);
+        }
+        if let Some(seconds) = self.limits.seconds {
+            target = target.min(self.cycle_of(seconds));
+        }
+        if let Some(limit) = self.limits.instructions {
+            // Each processor executes at most an instruction a cycle, so this does not pass the limit by more than
+            // a turn; it comes nearer slice by slice.
+            let left = limit.saturating_sub(self.machine.instructions());
+            target = target.min(before.saturating_add((left / u64::from(self.machine.processors().max(1))).max(1)));
+        }
+        let target = target.max(before.saturating_add(1));
+        let (result, instructions) = (self.machine.run_until(target), self.machine.instructions());
+        let end = match result {
+            RunResult::Limit if self.machine.now() <= before => Some(End::Died(format!(
+                "the machine does not advance at cycle {before} (instruction {instructions}): a defect of this program"
+            ))),
+            RunResult::Limit => None,
+            RunResult::PoweredOff => Some(End::PoweredOff),
+            RunResult::ExitStatus(status) => Some(End::ExitStatus(status)),
+            RunResult::Halted => Some(End::Halted),
+            RunResult::Died(reason) => Some(End::Died(reason)),
+        };
+        self.end = end;
+        if let Err(error) = self.move_bytes().and_then(|()| self.serve_display()) {
+            self.stop(End::Failed(error));
+        }
+        let (now, hz) = (self.machine.now(), self.machine.hz());
+        if let Some(pacer) = &mut self.pacer {
+            pacer.pace(now, hz);
+        }
+    }
+
+    fn cycle_of(&self, seconds: f64) -> u64 {
+        (seconds * self.machine.hz() as f64) as u64
+    }
+
+    fn limit_reached(&self) -> Option<End> {
+        if let Some(limit) = self.limits.instructions
+            && self.machine.instructions() >= limit
+        {
+            return Some(End::Limit(format!("{limit} instructions (--max-instructions)")));
+        }
+        let seconds = self.limits.seconds?;
+        let reached = self.machine.now() >= self.cycle_of(seconds);
+        reached.then(|| End::Limit(format!("{seconds} guest seconds (--max-time)")))
+    }
+
+    fn deliver_keys(&mut self) {
+        let now = self.machine.now();
+        while let Some(key) = self.keys.front().copied().filter(|key| key.at <= now) {
+            self.keys.pop_front();
+            self.machine.key(key.name, key.pressed);
+        }
+    }
+
+    fn move_bytes(&mut self) -> Result<(), InputError> {
+        if let Some(input) = &self.serial_input {
+            for data in input.try_iter() {
+                self.machine.push_serial(&data);
+            }
+        }
+        self.serial.write(&self.machine.take_serial())?;
+        self.debugcon.write(&self.machine.take_debugcon())
+    }
+
+    fn serve_display(&mut self) -> Result<(), InputError> {
+        if !self.display.is_interactive() {
+            return Ok(());
+        }
+        for input in self.display.poll()? {
+            match input {
+                Input::Quit => self.stop(End::Quit),
+                Input::Keys(names) => drop(self.type_keys(&names)),
+                Input::Key(name, pressed) => drop(self.move_keys(&[name], pressed)),
+            }
+        }
+        if self.last_frame.is_none_or(|last| last.elapsed() >= Duration::from_millis(FRAME_MS)) || self.end.is_some() {
+            self.last_frame = Some(Instant::now());
+            self.display.present(self.machine)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the last bytes from the machine and writes out everything.
+    pub fn finish(&mut self) -> Result<(), InputError> {
+        self.move_bytes()?;
+        self.serial.flush()?;
+        self.debugcon.flush()?;
+        self.display.close();
+        self.machine.flush().map_err(|e| InputError::new("disk images", e))
+    }
+}

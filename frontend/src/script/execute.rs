@@ -1,0 +1,292 @@
+//! Carries a script out on a machine.
+
+use super::{Script, Seconds, Step};
+use crate::error::InputError;
+use crate::keys;
+use crate::run::{Driver, End, SLICE_MS};
+use crate::screen::{self, TextScreen};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
+/// How a script ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Passed,
+    /// A step failed.
+    Failed(Failure),
+    /// The run ended for a reason that is not the script's: a limit, the user, the host.
+    Ended(End),
+}
+
+impl Outcome {
+    /// The exit status (docs: `--help`).
+    pub fn status(&self) -> i32 {
+        match self {
+            Self::Passed => 0,
+            Self::Failed(_) => 1,
+            Self::Ended(end) => end.status(),
+        }
+    }
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Its number, from 1.
+    pub number: usize,
+    /// The step as in the script.
+    pub step: String,
+    /// Why.
+    pub reason: String,
+    /// The screen then.
+    pub screen: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "script: step {} {}: {}", self.number, self.step, self.reason)?;
+        write!(f, "--- the screen:\n{}---", self.screen)
+    }
+}
+
+/// Why a step did not go through.
+enum Stop {
+    Failed(String),
+    Ended(End),
+}
+
+impl From<InputError> for Stop {
+    fn from(error: InputError) -> Self {
+        Self::Ended(End::Failed(error))
+    }
+}
+
+/// Runs a script on a machine that has been powered on, or goes on with one that runs.
+pub fn execute(script: &Script, driver: &mut Driver) -> Outcome {
+    let start = driver.machine.now();
+    let deadline = start.saturating_add(script.timeout.cycles(driver.machine.hz()));
+    let mut executor = Executor { driver, timeout: script.timeout, deadline, off: false };
+    for (index, step) in script.steps.iter().enumerate() {
+        log::info!(target: "script", "step {} {step} at {:.3} s", index + 1, executor.seconds_now());
+        match executor.step(step) {
+            Ok(()) => {}
+            Err(Stop::Ended(end)) => return Outcome::Ended(end),
+            Err(Stop::Failed(reason)) => {
+                let screen = screen::dump(executor.driver.machine.text_screen().as_ref());
+                return Outcome::Failed(Failure { number: index + 1, step: step.to_string(), reason, screen });
+            }
+        }
+    }
+    Outcome::Passed
+}
+
+struct Executor<'d, 'm> {
+    driver: &'d mut Driver<'m>,
+    timeout: Seconds,
+    /// The cycle at which the whole script has had its time.
+    deadline: u64,
+    /// `PowerOff` was done.
+    off: bool,
+}
+
+impl Executor<'_, '_> {
+    fn seconds_now(&self) -> f64 {
+        self.driver.machine.now() as f64 / self.driver.machine.hz() as f64
+    }
+
+    fn screen(&self) -> Option<TextScreen> {
+        self.driver.machine.text_screen()
+    }
+
+    /// Whether the text screen holds `text`; lines are joined by line feeds, their trailing blanks cut.
+    fn shows(&self, text: &str) -> bool {
+        self.screen().is_some_and(|screen| screen.text().contains(text))
+    }
+
+    fn shows_line(&self, line: &str) -> bool {
+        let line = line.trim_end();
+        self.screen().is_some_and(|screen| screen.lines().iter().any(|shown| shown == line))
+    }
+
+    fn screen_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        if let Some(screen) = self.screen() {
+            screen.cells.iter().for_each(|cell| (cell.character, cell.attribute).hash(&mut hasher));
+        }
+        hasher.finish()
+    }
+
+    /// Runs until `done` holds, checking between slices. `Ok(false)` when `seconds` have passed without it.
+    /// An end of the run that leaves `done` false fails the step.
+    fn wait(&mut self, seconds: Seconds, mut done: impl FnMut(&mut Self) -> bool) -> Result<bool, Stop> {
+        let hz = self.driver.machine.hz();
+        let slice = (hz / 1000).max(1).saturating_mul(SLICE_MS);
+        let until = self.driver.machine.now().saturating_add(seconds.cycles(hz));
+        loop {
+            if done(self) {
+                return Ok(true);
+            }
+            self.check_running()?;
+            let now = self.driver.machine.now();
+            if now >= until {
+                return Ok(false);
+            }
+            if now >= self.deadline {
+                return Err(Stop::Failed(format!("the script's {} guest seconds are over", self.timeout)));
+            }
+            self.driver.advance(now.saturating_add(slice).min(until).min(self.deadline));
+        }
+    }
+
+    /// Why no guest time can pass any more, if so.
+    fn check_running(&self) -> Result<(), Stop> {
+        if self.off {
+            return Err(Stop::Failed("the machine was switched off by PowerOff".to_owned()));
+        }
+        let at = self.seconds_now();
+        match self.driver.end() {
+            None => Ok(()),
+            Some(End::PoweredOff) => Err(Stop::Failed(format!("the guest powered off at {at:.3} s"))),
+            Some(End::ExitStatus(status)) => {
+                Err(Stop::Failed(format!("the guest ended the run with status {status} at {at:.3} s")))
+            }
+            Some(end @ (End::Halted | End::Died(_))) => {
+                let message = end.message().unwrap_or_default();
+                Err(Stop::Failed(format!("{message} at {at:.3} s")))
+            }
+            Some(end) => Err(Stop::Ended(end.clone())),
+        }
+    }
+
+    fn wait_or_fail(&mut self, seconds: Seconds, what: &str, done: impl FnMut(&mut Self) -> bool) -> Result<(), Stop> {
+        if self.wait(seconds, done)? {
+            return Ok(());
+        }
+        Err(Stop::Failed(format!("{what} after {seconds} guest seconds")))
+    }
+
+    /// Lets guest time pass to `cycle`, within the script's time.
+    fn pass(&mut self, cycle: u64) -> Result<(), Stop> {
+        self.check_running()?;
+        self.driver.advance(cycle.min(self.deadline));
+        if self.driver.machine.now() < cycle {
+            self.check_running()?;
+            return Err(Stop::Failed(format!("the script's {} guest seconds are over", self.timeout)));
+        }
+        Ok(())
+    }
+
+    fn write(path: &Path, what: &str, data: &[u8]) -> Result<(), Stop> {
+        Ok(std::fs::write(path, data).map_err(|e| InputError::io(path, &format!("write the {what}"), &e))?)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Stop> {
+        let fail = |reason: &str| Err(Stop::Failed(reason.to_owned()));
+        match step {
+            Step::WaitText(text, s) => self.wait_or_fail(*s, "not shown", |this| this.shows(text)),
+            Step::WaitLine(line, s) => self.wait_or_fail(*s, "no such line", |this| this.shows_line(line)),
+            Step::WaitNoText(text, s) => self.wait_or_fail(*s, "still shown", |this| !this.shows(text)),
+            Step::WaitStable(quiet, s) => self.wait_stable(*quiet, *s),
+            Step::Key(keys) => {
+                let released = self.driver.type_keys(&keys.names);
+                self.pass(released)
+            }
+            Step::KeyTimes(keys, times) => {
+                for _ in 0..*times {
+                    let released = self.driver.type_keys(&keys.names);
+                    self.pass(released)?;
+                }
+                Ok(())
+            }
+            Step::KeyDown(keys) => {
+                let done = self.driver.move_keys(&keys.names, true);
+                self.pass(done)
+            }
+            Step::KeyUp(keys) => {
+                let done = self.driver.move_keys(&keys.names, false);
+                self.pass(done)
+            }
+            Step::Type(text) => {
+                for c in text.0.chars() {
+                    let released = self.driver.type_keys(&keys::for_character(c).unwrap_or_default());
+                    self.pass(released)?;
+                }
+                Ok(())
+            }
+            Step::ExpectText(text) if self.shows(text) => Ok(()),
+            Step::ExpectText(_) => fail("not shown"),
+            Step::RejectText(text) if self.shows(text) => fail("shown"),
+            Step::RejectText(_) => Ok(()),
+            Step::ExpectLine(line) if self.shows_line(line) => Ok(()),
+            Step::ExpectLine(_) => fail("no such line"),
+            Step::WaitSerial(text, s) => {
+                let found = self.wait(*s, |this| this.driver.serial.find(text.as_bytes()));
+                self.stream_result(found, "COM1", *s)
+            }
+            Step::WaitDebugcon(text, s) => {
+                let found = self.wait(*s, |this| this.driver.debugcon.find(text.as_bytes()));
+                self.stream_result(found, "port E9h", *s)
+            }
+            Step::SendSerial(text) => {
+                self.check_running()?;
+                self.driver.machine.push_serial(text.as_bytes());
+                Ok(())
+            }
+            Step::Wait(s) => self.pass(self.driver.machine.now().saturating_add(s.cycles(self.driver.machine.hz()))),
+            Step::ScreenDump(path) => Ok(screen::write_dump(path, self.screen().as_ref())?),
+            Step::Screenshot(path) => Ok(screen::write_png(path, &self.driver.machine.render())?),
+            Step::Snapshot(path) => match self.driver.machine.snapshot() {
+                Ok(data) => Self::write(path, "snapshot", &data),
+                Err(reason) => fail(&reason),
+            },
+            Step::Reset => {
+                self.check_running()?;
+                self.driver.machine.reset();
+                Ok(())
+            }
+            Step::WaitPowerOff(s) => {
+                let off = |this: &mut Self| this.driver.end() == Some(&End::PoweredOff);
+                self.wait_or_fail(*s, "the guest has not powered off", off)
+            }
+            Step::WaitExit(status, s) => {
+                let exited = |this: &mut Self| this.driver.end() == Some(&End::ExitStatus(*status));
+                self.wait_or_fail(*s, "the guest has not ended the run", exited)
+            }
+            Step::PowerOff => {
+                self.off = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn stream_result(&self, found: Result<bool, Stop>, stream: &str, seconds: Seconds) -> Result<(), Stop> {
+        let tail = || if stream == "COM1" { self.driver.serial.tail() } else { self.driver.debugcon.tail() };
+        match found {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Stop::Failed(format!(
+                "{stream} has not sent it after {seconds} guest seconds; its last output: {:?}",
+                tail()
+            ))),
+            Err(Stop::Failed(reason)) => {
+                Err(Stop::Failed(format!("{reason}; the last output of {stream}: {:?}", tail())))
+            }
+            Err(ended) => Err(ended),
+        }
+    }
+
+    /// A machine that has ended counts as stable: nothing on its screen will change.
+    fn wait_stable(&mut self, quiet: Seconds, seconds: Seconds) -> Result<(), Stop> {
+        let quiet = quiet.cycles(self.driver.machine.hz());
+        let (mut shown, mut since) = (self.screen_hash(), self.driver.machine.now());
+        let settled = |this: &mut Self| {
+            let (now, hash) = (this.driver.machine.now(), this.screen_hash());
+            if hash != shown {
+                (shown, since) = (hash, now);
+            }
+            now - since >= quiet
+                || this.driver.end().is_some_and(|end| !matches!(end, End::Limit(_) | End::Quit | End::Failed(_)))
+        };
+        self.wait_or_fail(seconds, "the screen still changes", settled)
+    }
+}

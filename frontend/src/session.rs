@@ -1,0 +1,273 @@
+//! One invocation of the program, from its arguments to its exit status.
+
+use crate::cli::{self, Command, Parsed, RunArgs, Settings};
+use crate::config::sources::{Host, MAX_TEXT_BYTES, RealHost};
+use crate::config::{DisplayKind, MachineConfig, Severity, Stream};
+use crate::display::terminal::Terminal;
+use crate::display::{Display, Headless};
+use crate::error::InputError;
+use crate::loader::{self, LoadedKernel};
+use crate::machine::Machine;
+use crate::output::Sink;
+use crate::run::{Driver, Limits};
+use crate::script::{self, Script, execute};
+use crate::{logging, pc, screen};
+use std::io::{IsTerminal, Read, Write};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Runs the program; the exit status.
+pub fn main<I, T>(arguments: I) -> i32
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
+    let status = match cli::parse(arguments) {
+        Ok(Parsed::Text(text)) => {
+            print(&text);
+            Ok(0)
+        }
+        Ok(Parsed::Cli(cli)) => match cli.command {
+            None => run(&cli.run),
+            Some(Command::Debug { .. }) => Err(not_here("debug", "the debugger")),
+            Some(Command::VmcsLint { .. }) => Err(not_here("vmcs-lint", "the VMCS linter")),
+            Some(Command::CpuModels { .. }) => Err(not_here("cpu-models", "the list of CPU models")),
+        },
+        Err(error) => Err(error),
+    };
+    logging::finish();
+    status.unwrap_or_else(|error| {
+        complain(&error.to_string());
+        2
+    })
+}
+
+fn not_here(command: &str, what: &str) -> InputError {
+    InputError::new(command, format!("{what} is not in this version")).remedy("use a later version of rvmx-emu")
+}
+
+/// Standard output and error may be closed pipes; there is nobody to tell then.
+fn print(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+fn complain(text: &str) {
+    drop(writeln!(std::io::stderr(), "rvmx-emu: {text}"));
+}
+
+/// A run: configuration, machine, script or free run, and what is written at exit.
+fn run(args: &RunArgs) -> Result<i32, InputError> {
+    let host = RealHost;
+    let (mut settings, notices) = cli::settings(&host, args)?;
+    let script = settings.run.script.as_deref().map(|path| load_script(&host, path)).transpose()?;
+    let display = choose_display(&settings, script.is_some())?;
+    settings.machine.display = Some(display);
+    check_streams(&settings.machine, display)?;
+    logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), display == DisplayKind::Terminal)?;
+    for notice in notices {
+        match notice.severity {
+            Severity::Warning => log::warn!("{notice}"),
+            Severity::Info => log::info!("{notice}"),
+        }
+    }
+    if settings.run.gdb.is_some() {
+        return Err(not_here("--gdb", "the GDB server"));
+    }
+    let kernel = load_kernel(&settings.machine)?;
+    let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
+    run_machine(&settings, script.as_ref(), &mut *machine)
+}
+
+/// Runs a machine as the settings ask; the exit status. The display must have been chosen.
+pub fn run_machine(settings: &Settings, script: Option<&Script>, machine: &mut dyn Machine) -> Result<i32, InputError> {
+    let display = settings.machine.display.unwrap_or(DisplayKind::None);
+    let headless = display == DisplayKind::None;
+    let limits = Limits { instructions: settings.run.max_instructions, seconds: settings.run.max_time };
+    let debugcon = settings.machine.debugcon.clone().unwrap_or(if headless { Stream::Stdio } else { Stream::None });
+    let serial_sink = Sink::open("serial output", &settings.machine.serial, script.is_some())?;
+    let debugcon_sink = Sink::open("debug output", &debugcon, script.is_some())?;
+    let display: Box<dyn Display> = match display {
+        DisplayKind::None => Box::new(Headless),
+        DisplayKind::Terminal => Box::new(Terminal::open()?),
+        DisplayKind::Window => return Err(no_window()),
+    };
+    let realtime = settings.machine.realtime || !headless;
+    let started = Instant::now();
+    let mut driver = Driver::new(machine, display, serial_sink, debugcon_sink, limits, realtime);
+    if settings.machine.serial == Stream::Stdio {
+        driver.set_serial_input(read_standard_input());
+    }
+    let (status, message) = match script {
+        Some(script) => {
+            let outcome = execute::execute(script, &mut driver);
+            let message = match &outcome {
+                execute::Outcome::Passed => None,
+                execute::Outcome::Failed(failure) => Some(failure.to_string()),
+                execute::Outcome::Ended(end) => end.message(),
+            };
+            (outcome.status(), message)
+        }
+        None => {
+            let end = driver.run_to_end();
+            (end.status(), end.message())
+        }
+    };
+    // Everything that can be written is, whatever fails; the first failure is told.
+    let finished = driver.finish();
+    drop(driver);
+    logging::finish();
+    if let Some(message) = message {
+        complain(&message);
+    }
+    let written = write_at_exit(settings, machine);
+    if settings.run.stats {
+        drop(writeln!(std::io::stderr(), "{}", stats_line(machine, started.elapsed())));
+    }
+    finished.and(written)?;
+    Ok(status)
+}
+
+fn write_at_exit(settings: &Settings, machine: &mut dyn Machine) -> Result<(), InputError> {
+    let mut result = Ok(());
+    if let Some(path) = &settings.run.screen_dump {
+        result = result.and(screen::write_dump(path, machine.text_screen().as_ref()));
+    }
+    if let Some(path) = &settings.run.screenshot {
+        let written = screen::write_png(path, &machine.render());
+        result = result.and(written);
+    }
+    result
+}
+
+fn load_script(host: &dyn Host, path: &Path) -> Result<Script, InputError> {
+    let text = host.read_text(path).map_err(|e| {
+        InputError::file(path, format!("cannot read the script: {e}")).remedy("correct the path given with --script")
+    })?;
+    script::parse(path, &text)
+}
+
+fn no_window() -> InputError {
+    InputError::new("--display window", "the window display is not in this version")
+        .remedy("give --display terminal or --headless")
+}
+
+/// The display: what was asked for; else none for a script, else the terminal.
+fn choose_display(settings: &Settings, scripted: bool) -> Result<DisplayKind, InputError> {
+    match settings.machine.display {
+        Some(DisplayKind::Window) => Err(no_window()),
+        Some(kind) => Ok(kind),
+        None if scripted => Ok(DisplayKind::None),
+        None if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() => Ok(DisplayKind::Terminal),
+        None => Err(InputError::new("--display", "there is no terminal to show the screen on")
+            .remedy("give --headless to run without a display")),
+    }
+}
+
+fn check_streams(machine: &MachineConfig, display: DisplayKind) -> Result<(), InputError> {
+    if display == DisplayKind::Terminal {
+        for (option, stream) in [("--serial", Some(&machine.serial)), ("--debugcon", machine.debugcon.as_ref())] {
+            if stream == Some(&Stream::Stdio) {
+                return Err(InputError::new(option, "the terminal already shows the screen")
+                    .remedy("give a file instead of stdio, or --headless"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the files that `--kernel` names.
+fn load_kernel(config: &MachineConfig) -> Result<Option<LoadedKernel>, InputError> {
+    let Some(kernel) = &config.kernel else { return Ok(None) };
+    let limit = config.memory << 20;
+    let image = read_bounded(&kernel.file, limit)?;
+    let initrd = kernel.initrd.as_deref().map(|path| read_bounded(path, limit)).transpose()?;
+    let options = loader::LoadOptions {
+        initrd: initrd.as_deref(),
+        command_line: &kernel.append,
+        file_name: kernel.file.as_os_str().to_string_lossy().into_owned(),
+        memory_map: loader::standard_memory_map(config.memory),
+    };
+    loader::load(&image, &options).map(Some).map_err(|e| InputError::file(&kernel.file, e.to_string()))
+}
+
+/// Reads a file that must fit into guest memory.
+fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
+    let error = |e: std::io::Error| InputError::io(path, "read the file", &e);
+    let file = std::fs::File::open(path).map_err(error)?;
+    let mut data = Vec::new();
+    file.take(limit.max(MAX_TEXT_BYTES) + 1).read_to_end(&mut data).map_err(error)?;
+    if data.len() as u64 > limit {
+        return Err(InputError::file(path, "it is larger than the guest's memory").remedy("give more --memory"));
+    }
+    Ok(data)
+}
+
+/// Standard input as it arrives, for COM1. The thread ends with the input or the process.
+fn read_standard_input() -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut stdin = std::io::stdin().lock();
+        let mut buffer = [0; 256];
+        while let Ok(length @ 1..) = stdin.read(&mut buffer) {
+            let data = buffer.get(..length).unwrap_or_default().to_vec();
+            if sender.send(data).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The line of `--stats`.
+fn stats_line(machine: &dyn Machine, wall: Duration) -> String {
+    let statistics = machine.statistics();
+    let object = |counters: &std::collections::BTreeMap<String, u64>| {
+        let items: Vec<String> =
+            counters.iter().map(|(name, count)| format!("{}:{count}", json_string(name))).collect();
+        format!("{{{}}}", items.join(","))
+    };
+    let (instructions, cycles) = (machine.instructions(), machine.now());
+    format!(
+        "{{\"instructions\":{instructions},\"cycles\":{cycles},\"guest_seconds\":{:.6},\"wall_seconds\":{:.6},\
+         \"vm_entries\":{},\"vm_exits\":{},\"other\":{},\"state_hash\":\"{:016x}\"}}",
+        cycles as f64 / machine.hz() as f64,
+        wall.as_secs_f64(),
+        statistics.vm_entries,
+        object(&statistics.vm_exits),
+        object(&statistics.other),
+        machine.state_hash()
+    )
+}
+
+/// A JSON string literal.
+fn json_string(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_string_escapes_what_json_demands() {
+        assert_eq!(json_string("a\"b\\c\n"), "\"a\\\"b\\\\c\\u000a\"");
+    }
+
+    #[test]
+    fn terminal_display_and_standard_output_streams_exclude_each_other() {
+        let machine = MachineConfig { serial: Stream::Stdio, ..MachineConfig::default() };
+        assert!(check_streams(&machine, DisplayKind::None).is_ok());
+        let error = check_streams(&machine, DisplayKind::Terminal).unwrap_err().to_string();
+        assert!(error.starts_with("--serial: ") && error.contains("--headless"), "{error}");
+    }
+}

@@ -1,0 +1,164 @@
+//! A machine for tests: it does what a list says, at the cycle that the list says.
+
+#![allow(dead_code, missing_docs)]
+
+use rvmx_emu::config::Stream;
+use rvmx_emu::display::Headless;
+use rvmx_emu::machine::{Machine, RunResult, Statistics};
+use rvmx_emu::output::Sink;
+use rvmx_emu::run::{Driver, Limits};
+use rvmx_emu::screen::{Cell, Frame, TextScreen};
+use std::collections::VecDeque;
+
+pub const HZ: u64 = 1_000_000;
+
+/// What the fake guest does.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// Shows this in the line.
+    Show(usize, &'static str),
+    Serial(&'static str),
+    Debugcon(&'static str),
+    Graphics,
+    End(RunResult),
+}
+
+/// A key event as the guest got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyLog {
+    pub at: u64,
+    pub name: String,
+    pub pressed: bool,
+}
+
+#[derive(Default)]
+pub struct FakeMachine {
+    now: u64,
+    acts: VecDeque<(u64, Act)>,
+    lines: Vec<String>,
+    graphics: bool,
+    serial: Vec<u8>,
+    debugcon: Vec<u8>,
+    /// Acts that follow a key's release.
+    pub on_key: Vec<(&'static str, Act)>,
+    pub keys: Vec<KeyLog>,
+    pub received: Vec<u8>,
+    pub resets: u32,
+    pub flushes: u32,
+    /// Runs do not move the clock.
+    pub stuck: bool,
+    over: Option<RunResult>,
+}
+
+impl FakeMachine {
+    /// Acts with the millisecond at which each happens, in order.
+    pub fn new(acts: &[(u64, Act)]) -> Self {
+        let acts = acts.iter().map(|(ms, act)| (ms * HZ / 1000, act.clone())).collect();
+        Self { acts, lines: vec![String::new(); 25], ..Self::default() }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Show(line, text) => self.lines[line] = text.to_owned(),
+            Act::Serial(text) => self.serial.extend(text.bytes()),
+            Act::Debugcon(text) => self.debugcon.extend(text.bytes()),
+            Act::Graphics => self.graphics = true,
+            Act::End(result) => self.over = Some(result),
+        }
+    }
+}
+
+impl Machine for FakeMachine {
+    fn run_until(&mut self, cycle: u64) -> RunResult {
+        assert!(self.over.is_none(), "run after the end");
+        if self.stuck {
+            return RunResult::Limit;
+        }
+        while self.acts.front().is_some_and(|(at, _)| *at <= cycle) {
+            self.acts.pop_front().into_iter().for_each(|(_, act)| self.act(act));
+            if let Some(over) = &self.over {
+                return over.clone();
+            }
+        }
+        self.now = self.now.max(cycle);
+        RunResult::Limit
+    }
+
+    fn now(&self) -> u64 {
+        self.now
+    }
+
+    fn hz(&self) -> u64 {
+        HZ
+    }
+
+    fn instructions(&self) -> u64 {
+        self.now * 2
+    }
+
+    fn processors(&self) -> u32 {
+        2
+    }
+
+    fn text_screen(&self) -> Option<TextScreen> {
+        if self.graphics {
+            return None;
+        }
+        let row = |line: &String| -> Vec<Cell> {
+            let padded = format!("{line:80}");
+            padded.bytes().map(|character| Cell { character, attribute: 7 }).collect()
+        };
+        let cells = self.lines.iter().flat_map(row).collect();
+        Some(TextScreen { columns: 80, rows: 25, cells, cursor: None })
+    }
+
+    fn render(&mut self) -> Frame {
+        Frame { width: 2, height: 2, rgb: vec![9; 12] }
+    }
+
+    fn key(&mut self, name: &str, pressed: bool) {
+        self.keys.push(KeyLog { at: self.now, name: name.to_owned(), pressed });
+        let acts: Vec<Act> =
+            self.on_key.iter().filter(|(key, _)| *key == name && !pressed).map(|(_, act)| act.clone()).collect();
+        acts.into_iter().for_each(|act| self.act(act));
+    }
+
+    fn take_serial(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.serial)
+    }
+
+    fn take_debugcon(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.debugcon)
+    }
+
+    fn push_serial(&mut self, data: &[u8]) {
+        self.received.extend_from_slice(data);
+    }
+
+    fn state_hash(&self) -> u64 {
+        self.now
+    }
+
+    fn reset(&mut self) {
+        self.resets += 1;
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, String> {
+        Err("snapshots are not in this version".to_owned())
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics::default()
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        self.flushes += 1;
+        Ok(())
+    }
+}
+
+/// A headless driver whose streams go nowhere but to the script.
+pub fn driver(machine: &mut FakeMachine, limits: Limits) -> Driver<'_> {
+    let sink = |name| Sink::open(name, &Stream::None, true).expect("nothing is opened");
+    Driver::new(machine, Box::new(Headless), sink("serial"), sink("debug"), limits, false)
+}
