@@ -8,3 +8,7 @@
 extern crate alloc;
 
 pub mod arch;
+pub mod caps;
+pub mod controls;
+pub mod field;
+pub mod vmcs;
