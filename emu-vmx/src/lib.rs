@@ -9,6 +9,9 @@ extern crate alloc;
 
 pub mod arch;
 pub mod caps;
+pub mod checks;
 pub mod controls;
+pub mod exit;
 pub mod field;
+pub mod lint;
 pub mod vmcs;

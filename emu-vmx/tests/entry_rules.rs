@@ -1,0 +1,530 @@
+//! Every rule of VM entry: a passing base VMCS, and a mutation that fails exactly that rule.
+#![allow(missing_docs)]
+
+mod support;
+
+use emu_vmx::arch::SegmentRegister;
+use emu_vmx::checks::{self, Failure};
+use emu_vmx::controls::*;
+use emu_vmx::field::Field;
+use emu_vmx::vmcs::{GuestSegmentFields, VmInstructionError};
+use std::collections::BTreeMap;
+use support::Case;
+
+use PinBasedControls as Pin;
+use PrimaryProcessorControls as P1;
+use SecondaryProcessorControls as P2;
+use TertiaryProcessorControls as P3;
+use VmEntryControls as Entry;
+use VmExitControls as Exit;
+
+type Mutation = Box<dyn Fn(&mut Case)>;
+
+const WIDE: u64 = 1 << 40;
+const NON_CANONICAL: u64 = 0x0000_8000_0000_0000;
+
+/// Adds the mutations "misaligned" and "too wide" of an address field that `enable` makes count.
+fn address(table: &mut Vec<(String, Mutation)>, id: &str, field: Field, misalign: u64, enable: fn(&mut Case)) {
+    table.push((
+        format!("{id}.align"),
+        Box::new(move |t| {
+            enable(t);
+            t.or(field, misalign);
+        }),
+    ));
+    table.push((
+        format!("{id}.width"),
+        Box::new(move |t| {
+            enable(t);
+            t.or(field, WIDE);
+        }),
+    ));
+}
+
+fn mutations() -> Vec<(String, Mutation)> {
+    let mut table: Vec<(String, Mutation)> = Vec::new();
+    macro_rules! m {
+        ($($id:literal => |$t:ident| $body:expr;)*) => {
+            $(table.push(($id.to_string(), Box::new(|$t: &mut Case| { $body; })));)*
+        };
+    }
+    let t = &mut table;
+    address(t, "ctl.io_bitmap_a", Field::IoBitmapA, 1, |t| _ = t.primary(P1::USE_IO_BITMAPS));
+    address(t, "ctl.io_bitmap_b", Field::IoBitmapB, 0x800, |t| _ = t.primary(P1::USE_IO_BITMAPS));
+    address(t, "ctl.msr_bitmaps", Field::MsrBitmaps, 0x10, |t| _ = t.primary(P1::USE_MSR_BITMAPS));
+    address(t, "ctl.virtual_apic", Field::VirtualApicAddress, 8, |t| _ = t.primary(P1::USE_TPR_SHADOW));
+    address(t, "ctl.apic_access", Field::ApicAccessAddress, 8, |t| _ = t.secondary(P2::VIRTUALIZE_APIC_ACCESSES));
+    let posted = |t: &mut Case| {
+        t.primary(P1::USE_TPR_SHADOW)
+            .pin(Pin::PROCESS_POSTED_INTERRUPTS | Pin::EXTERNAL_INTERRUPT_EXITING)
+            .secondary(P2::VIRTUAL_INTERRUPT_DELIVERY)
+            .exit(Exit::ACKNOWLEDGE_INTERRUPT_ON_EXIT);
+    };
+    address(t, "ctl.posted_interrupts.descriptor", Field::PostedInterruptDescriptorAddress, 0x20, posted);
+    address(t, "ctl.pml", Field::PmlAddress, 1, |t| _ = t.ept().secondary(P2::ENABLE_PML));
+    address(t, "ctl.sub_page", Field::SubPagePermissionTablePointer, 1, |t| {
+        _ = t.ept().secondary(P2::SUB_PAGE_WRITE_PERMISSIONS)
+    });
+    address(t, "ctl.eptp_list", Field::EptpListAddress, 1, |t| {
+        _ = t.ept().secondary(P2::ENABLE_VM_FUNCTIONS).set(Field::VmFunctionControls, 1)
+    });
+    address(t, "ctl.vmread_bitmap", Field::VmreadBitmapAddress, 1, |t| _ = t.secondary(P2::VMCS_SHADOWING));
+    address(t, "ctl.vmwrite_bitmap", Field::VmwriteBitmapAddress, 1, |t| _ = t.secondary(P2::VMCS_SHADOWING));
+    address(t, "ctl.ve_information", Field::VirtualizationExceptionInformationAddress, 1, |t| {
+        _ = t.secondary(P2::EPT_VIOLATION_VE)
+    });
+    address(t, "ctl.pasid_low", Field::LowPasidDirectoryAddress, 1, |t| _ = t.secondary(P2::PASID_TRANSLATION));
+    address(t, "ctl.pasid_high", Field::HighPasidDirectoryAddress, 1, |t| _ = t.secondary(P2::PASID_TRANSLATION));
+    address(t, "ctl.pid_table", Field::PidPointerTableAddress, 4, |t| {
+        _ = t.primary(P1::USE_TPR_SHADOW).tertiary(P3::IPI_VIRTUALIZATION)
+    });
+    address(t, "ctl.exit_msr_store", Field::VmExitMsrStoreAddress, 8, |t| _ = t.set(Field::VmExitMsrStoreCount, 1));
+    address(t, "ctl.exit_msr_load", Field::VmExitMsrLoadAddress, 8, |t| _ = t.set(Field::VmExitMsrLoadCount, 1));
+    address(t, "ctl.entry_msr_load", Field::VmEntryMsrLoadAddress, 8, |t| _ = t.set(Field::VmEntryMsrLoadCount, 1));
+    m! {
+        "ctl.pin.reserved" => |t| t.clear(Field::PinBasedControls, 2);
+        "ctl.primary.reserved" => |t| t.primary(P1::from_bits_retain(1));
+        "ctl.secondary.reserved" => |t| t.secondary(P2::from_bits_retain(1 << 29));
+        "ctl.tertiary.reserved" => |t| t.tertiary(P3::from_bits_retain(1 << 5));
+        "ctl.cr3_target_count" => |t| t.set(Field::Cr3TargetCount, 5);
+        "ctl.tpr_threshold.reserved" => |t| {
+            t.now.vtpr = Some(0xF0);
+            t.primary(P1::USE_TPR_SHADOW).set(Field::TprThreshold, 0x10)
+        };
+        "ctl.tpr_threshold.vtpr" => |t| {
+            t.now.vtpr = Some(0x4F);
+            t.primary(P1::USE_TPR_SHADOW).set(Field::TprThreshold, 5)
+        };
+        "ctl.x2apic_mode.tpr_shadow" => |t| t.secondary(P2::VIRTUALIZE_X2APIC_MODE);
+        "ctl.apic_registers.tpr_shadow" => |t| t.secondary(P2::APIC_REGISTER_VIRTUALIZATION);
+        "ctl.virtual_interrupts.tpr_shadow" => |t|
+            t.secondary(P2::VIRTUAL_INTERRUPT_DELIVERY).pin(Pin::EXTERNAL_INTERRUPT_EXITING);
+        "ctl.ipi_virtualization.tpr_shadow" => |t| t.tertiary(P3::IPI_VIRTUALIZATION);
+        "ctl.virtual_nmis.nmi_exiting" => |t| t.pin(Pin::VIRTUAL_NMIS);
+        "ctl.nmi_window.virtual_nmis" => |t| t.primary(P1::NMI_WINDOW_EXITING).pin(Pin::NMI_EXITING);
+        "ctl.x2apic_mode.apic_accesses" => |t| t.primary(P1::USE_TPR_SHADOW)
+            .secondary(P2::VIRTUALIZE_X2APIC_MODE | P2::VIRTUALIZE_APIC_ACCESSES);
+        "ctl.virtual_interrupts.external_interrupts" => |t|
+            t.primary(P1::USE_TPR_SHADOW).secondary(P2::VIRTUAL_INTERRUPT_DELIVERY);
+        "ctl.posted_interrupts.virtual_interrupts" => |t|
+            t.pin(Pin::PROCESS_POSTED_INTERRUPTS).exit(Exit::ACKNOWLEDGE_INTERRUPT_ON_EXIT);
+        "ctl.vpid.zero" => |t| t.secondary(P2::ENABLE_VPID);
+        "ctl.eptp.memory_type" => |t| t.ept().set(Field::EptPointer, 0x1C);
+        "ctl.eptp.walk_length" => |t| t.ept().set(Field::EptPointer, 0x26);
+        "ctl.eptp.accessed_dirty" => |t| t.ept().set(Field::EptPointer, 0x5E);
+        "ctl.eptp.shadow_stack" => |t| t.ept().set(Field::EptPointer, 0x9E);
+        "ctl.eptp.reserved" => |t| t.ept().set(Field::EptPointer, 0x81E);
+        "ctl.eptp.width" => |t| t.ept().set(Field::EptPointer, WIDE | 0x1E);
+        "ctl.pml.ept" => |t| t.secondary(P2::ENABLE_PML);
+        "ctl.unrestricted_guest.ept" => |t| t.secondary(P2::UNRESTRICTED_GUEST);
+        "ctl.mode_based_execute.ept" => |t| t.secondary(P2::MODE_BASED_EXECUTE_CONTROL);
+        "ctl.sub_page.ept" => |t| t.secondary(P2::SUB_PAGE_WRITE_PERMISSIONS);
+        "ctl.vm_functions.reserved" => |t| t.secondary(P2::ENABLE_VM_FUNCTIONS).set(Field::VmFunctionControls, 2);
+        "ctl.eptp_switching.ept" => |t| t.secondary(P2::ENABLE_VM_FUNCTIONS).set(Field::VmFunctionControls, 1);
+        "ctl.pt_guest_physical.ept" => |t| t.secondary(P2::PT_USES_GUEST_PHYSICAL_ADDRESSES)
+            .entry(Entry::LOAD_IA32_RTIT_CTL).exit(Exit::CLEAR_IA32_RTIT_CTL);
+        "ctl.pt_guest_physical.load_rtit" => |t|
+            t.ept().secondary(P2::PT_USES_GUEST_PHYSICAL_ADDRESSES).exit(Exit::CLEAR_IA32_RTIT_CTL);
+        "ctl.pt_guest_physical.clear_rtit" => |t|
+            t.ept().secondary(P2::PT_USES_GUEST_PHYSICAL_ADDRESSES).entry(Entry::LOAD_IA32_RTIT_CTL);
+        "ctl.tsc_multiplier.zero" => |t| t.secondary(P2::USE_TSC_SCALING);
+        "ctl.hlat.ept" => |t| t.tertiary(P3::ENABLE_HLAT);
+        "ctl.hlatp.reserved" => |t| t.ept().tertiary(P3::ENABLE_HLAT).set(Field::HlatPointer, 0x20);
+        "ctl.hlatp.width" => |t| t.ept().tertiary(P3::ENABLE_HLAT).set(Field::HlatPointer, WIDE);
+        "ctl.paging_write.ept" => |t| t.tertiary(P3::EPT_PAGING_WRITE_CONTROL);
+        "ctl.guest_paging_verification.ept" => |t| t.tertiary(P3::GUEST_PAGING_VERIFICATION);
+        "ctl.pid_table.last" => |t| t.primary(P1::USE_TPR_SHADOW).tertiary(P3::IPI_VIRTUALIZATION)
+            .set(Field::PidPointerTableAddress, WIDE - 8).set(Field::LastPidPointerIndex, 1);
+        "ctl.exit.reserved" => |t| t.clear(Field::VmExitControls, 1);
+        "ctl.exit2.reserved" => |t| t.set(Field::SecondaryVmExitControls, 1 << 40);
+        "ctl.exit.preemption_timer" => |t| t.exit(Exit::SAVE_VMX_PREEMPTION_TIMER_VALUE);
+        "ctl.entry.reserved" => |t| t.entry(Entry::from_bits_retain(1 << 23));
+        "ctl.event.type_reserved" => |t| t.inject(0x8000_0120);
+        "ctl.event.type_other" => |t| {
+            t.caps.true_procbased_ctls.0 &= !(1u64 << (27 + 32));
+            t.inject(0x8000_0700)
+        };
+        "ctl.event.vector_nmi" => |t| t.inject(0x8000_0203);
+        "ctl.event.vector_exception" => |t| t.inject(0x8000_0320);
+        "ctl.event.vector_other" => |t| t.inject(0x8000_0701);
+        "ctl.event.error_code_type" => |t| t.or(Field::GuestRflags, 0x200).inject(0x8000_0820);
+        "ctl.event.error_code_real_mode" => |t| t.guest32().unrestricted().clear(Field::GuestCr0, 0x8000_0001)
+            .inject(0x8000_0B0D);
+        "ctl.event.error_code_vector" => |t| t.inject(0x8000_030D);
+        "ctl.event.reserved" => |t| t.inject(0x8000_1306);
+        "ctl.event.error_code_reserved" => |t| t.inject(0x8000_0B0D).set(Field::VmEntryExceptionErrorCode, 0x1_0000);
+        "ctl.event.length_maximum" => |t| t.inject(0x8000_0480).set(Field::VmEntryInstructionLength, 16);
+        "ctl.event.length_zero" => |t| t.inject(0x8000_0603);
+        "ctl.entry.smm" => |t| t.entry(Entry::ENTRY_TO_SMM);
+        "ctl.entry.dual_monitor" => |t| t.entry(Entry::DEACTIVATE_DUAL_MONITOR_TREATMENT);
+        "ctl.entry.smm_and_dual_monitor" => |t| {
+            t.now.in_smm = true;
+            t.entry(Entry::ENTRY_TO_SMM | Entry::DEACTIVATE_DUAL_MONITOR_TREATMENT)
+                .set(Field::GuestInterruptibilityState, 4)
+        };
+        "ctl.entry.pt_enabled" => |t| {
+            t.now.pt_enabled = true;
+            t.entry(Entry::LOAD_IA32_RTIT_CTL)
+        };
+    }
+    table.push((
+        "ctl.posted_interrupts.acknowledge".into(),
+        Box::new(move |t| {
+            posted(t);
+            t.clear(Field::VmExitControls, 1 << 15);
+        }),
+    ));
+    table.push((
+        "ctl.posted_interrupts.vector".into(),
+        Box::new(move |t| {
+            posted(t);
+            t.set(Field::PostedInterruptNotificationVector, 0x100);
+        }),
+    ));
+    // Host state.
+    for (name, field) in [
+        ("es", Field::HostEsSelector),
+        ("cs", Field::HostCsSelector),
+        ("ss", Field::HostSsSelector),
+        ("ds", Field::HostDsSelector),
+        ("fs", Field::HostFsSelector),
+        ("gs", Field::HostGsSelector),
+        ("tr", Field::HostTrSelector),
+    ] {
+        table.push((format!("host.{name}.rpl_ti"), Box::new(move |t| _ = t.or(field, 4))));
+    }
+    for (id, field) in [
+        ("host.fs.canonical", Field::HostFsBase),
+        ("host.gs.canonical", Field::HostGsBase),
+        ("host.tr.canonical", Field::HostTrBase),
+        ("host.gdtr.canonical", Field::HostGdtrBase),
+        ("host.idtr.canonical", Field::HostIdtrBase),
+        ("host.rip.canonical", Field::HostRip),
+        ("host.sysenter_esp.canonical", Field::HostIa32SysenterEsp),
+        ("host.sysenter_eip.canonical", Field::HostIa32SysenterEip),
+        ("guest.sysenter_esp.canonical", Field::GuestIa32SysenterEsp),
+        ("guest.sysenter_eip.canonical", Field::GuestIa32SysenterEip),
+        ("guest.gdtr.base_canonical", Field::GuestGdtrBase),
+        ("guest.idtr.base_canonical", Field::GuestIdtrBase),
+        ("guest.seg.fs.base_canonical", Field::GuestFsBase),
+        ("guest.seg.gs.base_canonical", Field::GuestGsBase),
+        ("guest.seg.ldtr.base_canonical", Field::GuestLdtrBase),
+        ("guest.seg.tr.base_canonical", Field::GuestTrBase),
+    ] {
+        table.push((id.into(), Box::new(move |t| _ = t.set(field, NON_CANONICAL))));
+    }
+    for (id, field) in [
+        ("host.s_cet.canonical", Field::HostIa32SCet),
+        ("host.ssp.canonical", Field::HostSsp),
+        ("host.interrupt_ssp_table.canonical", Field::HostIa32InterruptSspTableAddr),
+    ] {
+        table.push((id.into(), Box::new(move |t| _ = t.exit(Exit::LOAD_CET_STATE).set(field, NON_CANONICAL))));
+    }
+    for (id, field) in [
+        ("guest.s_cet.canonical", Field::GuestIa32SCet),
+        ("guest.ssp.identical", Field::GuestSsp),
+        ("guest.interrupt_ssp_table.canonical", Field::GuestIa32InterruptSspTableAddr),
+    ] {
+        table.push((id.into(), Box::new(move |t| _ = t.entry(Entry::LOAD_CET_STATE).set(field, NON_CANONICAL))));
+    }
+    m! {
+        "host.cr0.fixed" => |t| t.clear(Field::HostCr0, 0x20);
+        "host.cr4.fixed" => |t| t.clear(Field::HostCr4, 0x2000);
+        "host.cr4.cet_wp" => |t| {
+            t.caps.cr4_fixed1 |= 1 << 23;
+            t.or(Field::HostCr4, 1 << 23).clear(Field::HostCr0, 1 << 16)
+        };
+        "host.cr3.width" => |t| t.or(Field::HostCr3, WIDE);
+        "host.perf_global_ctrl.reserved" => |t|
+            t.exit(Exit::LOAD_IA32_PERF_GLOBAL_CTRL).set(Field::HostIa32PerfGlobalCtrl, 0x10);
+        "host.pat.types" => |t| t.exit(Exit::LOAD_IA32_PAT).set(Field::HostIa32Pat, 0x0200);
+        "host.efer.reserved" => |t| t.exit(Exit::LOAD_IA32_EFER).or(Field::HostIa32Efer, 2);
+        "host.efer.lma" => |t| t.exit(Exit::LOAD_IA32_EFER).clear(Field::HostIa32Efer, 0x400);
+        "host.efer.lme" => |t| t.exit(Exit::LOAD_IA32_EFER).clear(Field::HostIa32Efer, 0x100);
+        "host.s_cet.reserved" => |t| t.exit(Exit::LOAD_CET_STATE).set(Field::HostIa32SCet, 0x40);
+        "host.s_cet.suppress_tracker" => |t| t.exit(Exit::LOAD_CET_STATE).set(Field::HostIa32SCet, 0xC00);
+        "host.ssp.align" => |t| t.exit(Exit::LOAD_CET_STATE).set(Field::HostSsp, 2);
+        "host.pkrs.reserved" => |t| t.exit(Exit::LOAD_PKRS).set(Field::HostIa32Pkrs, 1 << 32);
+        "host.cs.null" => |t| t.set(Field::HostCsSelector, 0);
+        "host.tr.null" => |t| t.set(Field::HostTrSelector, 0);
+        "host.ss.null" => |t| t.host32().set(Field::HostSsSelector, 0);
+        "host.size.legacy_guest" => |t| {
+            t.now.ia32e_mode = false;
+            t.clear(Field::VmExitControls, 1 << 9)
+        };
+        "host.size.legacy_host" => |t| t.host32().or(Field::VmExitControls, 1 << 9);
+        "host.size.long_host" => |t| t.guest32().clear(Field::VmExitControls, 1 << 9);
+        "host.cr4.pcide" => |t| t.host32().or(Field::HostCr4, 1 << 17);
+        "host.rip.upper" => |t| t.host32().set(Field::HostRip, 1 << 32);
+        "host.s_cet.upper" => |t| t.host32().exit(Exit::LOAD_CET_STATE).set(Field::HostIa32SCet, 1 << 32);
+        "host.ssp.upper" => |t| t.host32().exit(Exit::LOAD_CET_STATE).set(Field::HostSsp, 1 << 32);
+        "host.cr4.pae" => |t| t.clear(Field::HostCr4, 0x20);
+        // Guest control registers and MSRs.
+        "guest.cr0.fixed" => |t| t.clear(Field::GuestCr0, 0x20);
+        "guest.cr0.pg_pe" => |t| t.guest32().unrestricted().clear(Field::GuestCr0, 1);
+        "guest.cr4.fixed" => |t| t.clear(Field::GuestCr4, 0x2000);
+        "guest.cr4.cet_wp" => |t| {
+            t.caps.cr4_fixed1 |= 1 << 23;
+            t.or(Field::GuestCr4, 1 << 23).clear(Field::GuestCr0, 1 << 16)
+        };
+        "guest.debugctl.reserved" => |t| t.entry(Entry::LOAD_DEBUG_CONTROLS).set(Field::GuestIa32Debugctl, 0x20);
+        "guest.cr0.ia32e_pg" => |t| t.unrestricted().clear(Field::GuestCr0, 1 << 31);
+        "guest.cr4.ia32e_pae" => |t| t.clear(Field::GuestCr4, 0x20);
+        "guest.cr4.pcide" => |t| t.guest32().or(Field::GuestCr4, 1 << 17);
+        "guest.cr3.width" => |t| t.or(Field::GuestCr3, WIDE);
+        "guest.dr7.upper" => |t| t.entry(Entry::LOAD_DEBUG_CONTROLS).or(Field::GuestDr7, 1 << 32);
+        "guest.s_cet.reserved" => |t| t.entry(Entry::LOAD_CET_STATE).set(Field::GuestIa32SCet, 0x40);
+        "guest.s_cet.suppress_tracker" => |t| t.entry(Entry::LOAD_CET_STATE).set(Field::GuestIa32SCet, 0xC00);
+        "guest.perf_global_ctrl.reserved" => |t|
+            t.entry(Entry::LOAD_IA32_PERF_GLOBAL_CTRL).set(Field::GuestIa32PerfGlobalCtrl, 1 << 35);
+        "guest.pat.types" => |t| t.entry(Entry::LOAD_IA32_PAT).set(Field::GuestIa32Pat, 3);
+        "guest.efer.reserved" => |t| t.entry(Entry::LOAD_IA32_EFER).or(Field::GuestIa32Efer, 1 << 14);
+        "guest.efer.lma" => |t| t.entry(Entry::LOAD_IA32_EFER).clear(Field::GuestIa32Efer, 0x500);
+        "guest.efer.lme" => |t| t.entry(Entry::LOAD_IA32_EFER).clear(Field::GuestIa32Efer, 0x100);
+        "guest.bndcfgs.reserved" => |t| t.entry(Entry::LOAD_IA32_BNDCFGS).set(Field::GuestIa32Bndcfgs, 4);
+        "guest.bndcfgs.canonical" => |t| t.entry(Entry::LOAD_IA32_BNDCFGS).set(Field::GuestIa32Bndcfgs, NON_CANONICAL);
+        "guest.rtit_ctl.reserved" => |t| t.entry(Entry::LOAD_IA32_RTIT_CTL).set(Field::GuestIa32RtitCtl, 0x1_0000);
+        "guest.lbr_ctl.reserved" => |t| t.entry(Entry::LOAD_GUEST_IA32_LBR_CTL).set(Field::GuestIa32LbrCtl, 0x10);
+        "guest.pkrs.reserved" => |t| t.entry(Entry::LOAD_PKRS).set(Field::GuestIa32Pkrs, 1 << 32);
+        "guest.uinv.reserved" => |t| t.entry(Entry::LOAD_UINV).set(Field::GuestUinv, 0x100);
+        // Segments.
+        "guest.seg.cs.base_upper" => |t| t.set(Field::GuestCsBase, 1 << 32);
+        "guest.seg.cs.type" => |t| t.clear(Field::GuestCsAccessRights, 1).or(Field::GuestCsAccessRights, 4);
+        "guest.seg.cs.dpl_data" => |t| t.unrestricted().set(Field::GuestCsAccessRights, 0xA0B3);
+        "guest.seg.cs.dpl_nonconforming" => |t| t.or(Field::GuestCsAccessRights, 0x60);
+        "guest.seg.cs.dpl_conforming" => |t| t.or(Field::GuestCsAccessRights, 0x64);
+        "guest.seg.cs.d_l" => |t| t.or(Field::GuestCsAccessRights, 1 << 14);
+        "guest.seg.ss.rpl_cs" => |t| t.or(Field::GuestCsSelector, 3);
+        "guest.seg.ss.base_upper" => |t| t.set(Field::GuestSsBase, 1 << 32);
+        "guest.seg.ss.type" => |t| t.clear(Field::GuestSsAccessRights, 2);
+        "guest.seg.ss.dpl_rpl" => |t| t.or(Field::GuestCsAccessRights, 4).or(Field::GuestSsAccessRights, 0x60);
+        "guest.seg.ss.dpl_zero" => |t| t.unrestricted().set(Field::GuestCsAccessRights, 0xA093)
+            .or(Field::GuestSsAccessRights, 0x20);
+        "guest.seg.ldtr.ti" => |t| t.or(Field::GuestLdtrSelector, 4);
+        "guest.seg.ldtr.type" => |t| t.or(Field::GuestLdtrAccessRights, 1);
+        "guest.seg.ldtr.s" => |t| t.or(Field::GuestLdtrAccessRights, 0x10);
+        "guest.seg.ldtr.p" => |t| t.clear(Field::GuestLdtrAccessRights, 0x80);
+        "guest.seg.ldtr.reserved_low" => |t| t.or(Field::GuestLdtrAccessRights, 0x400);
+        "guest.seg.ldtr.reserved_high" => |t| t.or(Field::GuestLdtrAccessRights, 1 << 20);
+        "guest.seg.ldtr.granularity_low" => |t| t.or(Field::GuestLdtrAccessRights, 1 << 15).set(Field::GuestLdtrLimit, 7);
+        "guest.seg.ldtr.granularity_high" => |t| t.set(Field::GuestLdtrLimit, 0xFFFF_FFFF);
+        "guest.seg.tr.ti" => |t| t.or(Field::GuestTrSelector, 4);
+        "guest.seg.tr.type" => |t| t.set(Field::GuestTrAccessRights, 0x83);
+        "guest.seg.tr.s" => |t| t.or(Field::GuestTrAccessRights, 0x10);
+        "guest.seg.tr.p" => |t| t.clear(Field::GuestTrAccessRights, 0x80);
+        "guest.seg.tr.reserved_low" => |t| t.or(Field::GuestTrAccessRights, 0x100);
+        "guest.seg.tr.usable" => |t| t.or(Field::GuestTrAccessRights, 1 << 16);
+        "guest.seg.tr.reserved_high" => |t| t.or(Field::GuestTrAccessRights, 1 << 31);
+        "guest.seg.tr.granularity_low" => |t| t.or(Field::GuestTrAccessRights, 1 << 15);
+        "guest.seg.tr.granularity_high" => |t| t.set(Field::GuestTrLimit, 0xFFFF_FFFF);
+        // Descriptor tables, RIP, RFLAGS, SSP.
+        "guest.gdtr.limit" => |t| t.set(Field::GuestGdtrLimit, 0x1_0000);
+        "guest.idtr.limit" => |t| t.set(Field::GuestIdtrLimit, 0x1_0000);
+        "guest.rip.upper" => |t| t.guest32().set(Field::GuestRip, 1 << 32);
+        "guest.rip.identical" => |t| t.set(Field::GuestRip, 1 << 48);
+        "guest.rflags.reserved" => |t| t.or(Field::GuestRflags, 1 << 15);
+        "guest.rflags.fixed_1" => |t| t.clear(Field::GuestRflags, 2);
+        "guest.rflags.vm" => |t| {
+            t.v8086().entry(Entry::IA32E_MODE_GUEST).set(Field::GuestCr4, 0x2020)
+        };
+        "guest.rflags.if" => |t| t.inject(0x8000_0020);
+        "guest.ssp.align" => |t| t.entry(Entry::LOAD_CET_STATE).set(Field::GuestSsp, 1);
+        "guest.ssp.upper" => |t| t.guest32().entry(Entry::LOAD_CET_STATE).set(Field::GuestSsp, 1 << 32);
+        // Non-register state.
+        "guest.activity.supported" => |t| t.set(Field::GuestActivityState, 4);
+        "guest.activity.hlt_cpl" => |t| t.cpl3().set(Field::GuestActivityState, 1);
+        "guest.activity.blocking" => |t| t.set(Field::GuestActivityState, 2).set(Field::GuestInterruptibilityState, 2);
+        "guest.activity.hlt_event" => |t| t.set(Field::GuestActivityState, 1).inject(0x8000_0B0D);
+        "guest.activity.shutdown_event" => |t| t.set(Field::GuestActivityState, 2).inject(0x8000_0301);
+        "guest.activity.wait_for_sipi_event" => |t| t.set(Field::GuestActivityState, 3).inject(0x8000_0202);
+        "guest.activity.smm" => |t| {
+            t.now.in_smm = true;
+            t.entry(Entry::ENTRY_TO_SMM).set(Field::GuestActivityState, 3).set(Field::GuestInterruptibilityState, 4)
+        };
+        "guest.interruptibility.reserved" => |t| t.set(Field::GuestInterruptibilityState, 0x20);
+        "guest.interruptibility.sti_and_mov_ss" => |t|
+            t.or(Field::GuestRflags, 0x200).set(Field::GuestInterruptibilityState, 3);
+        "guest.interruptibility.sti_if" => |t| t.set(Field::GuestInterruptibilityState, 1);
+        "guest.interruptibility.external_interrupt" => |t|
+            t.or(Field::GuestRflags, 0x200).inject(0x8000_0020).set(Field::GuestInterruptibilityState, 1);
+        "guest.interruptibility.nmi_mov_ss" => |t| t.inject(0x8000_0202).set(Field::GuestInterruptibilityState, 2);
+        "guest.interruptibility.smi" => |t| t.set(Field::GuestInterruptibilityState, 4);
+        "guest.interruptibility.smm" => |t| {
+            t.now.in_smm = true;
+            t.entry(Entry::ENTRY_TO_SMM)
+        };
+        "guest.interruptibility.nmi" => |t| t.pin(Pin::NMI_EXITING | Pin::VIRTUAL_NMIS).inject(0x8000_0202)
+            .set(Field::GuestInterruptibilityState, 8);
+        "guest.interruptibility.enclave_mov_ss" => |t| {
+            t.cpu.sgx = true;
+            t.set(Field::GuestInterruptibilityState, 0x12)
+        };
+        "guest.interruptibility.enclave_sgx" => |t| t.set(Field::GuestInterruptibilityState, 0x10);
+        "guest.pending_debug.reserved" => |t| t.set(Field::GuestPendingDebugExceptions, 1 << 11);
+        "guest.pending_debug.bs_required" => |t|
+            t.or(Field::GuestRflags, 0x100).set(Field::GuestInterruptibilityState, 2);
+        "guest.pending_debug.bs_forbidden" => |t|
+            t.set(Field::GuestPendingDebugExceptions, 1 << 14).set(Field::GuestInterruptibilityState, 2);
+        "guest.pending_debug.rtm_bits" => |t| {
+            t.cpu.rtm = true;
+            t.set(Field::GuestPendingDebugExceptions, 0x1_0000)
+        };
+        "guest.pending_debug.rtm_supported" => |t| t.set(Field::GuestPendingDebugExceptions, 0x1_1000);
+        "guest.pending_debug.rtm_mov_ss" => |t| {
+            t.cpu.rtm = true;
+            t.set(Field::GuestPendingDebugExceptions, 0x1_1000).set(Field::GuestInterruptibilityState, 2)
+        };
+        "guest.link.align" => |t| t.set(Field::VmcsLinkPointer, 0x6001);
+        "guest.link.width" => |t| t.set(Field::VmcsLinkPointer, WIDE);
+        "guest.link.revision" => |t| {
+            t.now.link_header = Some(0x2C);
+            t.set(Field::VmcsLinkPointer, 0x6000)
+        };
+        "guest.link.shadow" => |t| {
+            t.now.link_header = Some(0x8000_002B);
+            t.set(Field::VmcsLinkPointer, 0x6000)
+        };
+        "guest.link.current" => |t| t.set(Field::VmcsLinkPointer, 0x5000);
+        "guest.link.executive" => |t| {
+            t.now.in_smm = true;
+            t.set(Field::VmcsLinkPointer, 0x7000).set(Field::ExecutiveVmcsPointer, 0x7000)
+        };
+    }
+    for (n, field) in
+        [Field::GuestPdpte0, Field::GuestPdpte1, Field::GuestPdpte2, Field::GuestPdpte3].into_iter().enumerate()
+    {
+        table.push((
+            format!("guest.pdpte{n}.field"),
+            Box::new(move |t| {
+                t.guest32().ept().set(Field::GuestCr4, 0x2020).set(field, 3);
+            }),
+        ));
+        table.push((
+            format!("guest.pdpte{n}.memory"),
+            Box::new(move |t| {
+                let mut entries = [0; 4];
+                entries[n] = 1 | WIDE;
+                t.now.pdptes = Some(entries);
+                t.guest32().set(Field::GuestCr4, 0x2020);
+            }),
+        ));
+    }
+    for register in SegmentRegister::USER {
+        let name = register.name().to_lowercase();
+        let fields = GuestSegmentFields::of(register);
+        let mut add = |rule: &str, change: Mutation| table.push((format!("guest.seg.{name}.{rule}"), change));
+        add("v8086_base", Box::new(move |t| _ = t.v8086().set(fields.base, 0x12350)));
+        add("v8086_limit", Box::new(move |t| _ = t.v8086().set(fields.limit, 0xFFFE)));
+        add("v8086_rights", Box::new(move |t| _ = t.v8086().set(fields.access_rights, 0x93)));
+        add("s", Box::new(move |t| _ = t.clear(fields.access_rights, 0x10)));
+        add("p", Box::new(move |t| _ = t.clear(fields.access_rights, 0x80)));
+        add("reserved_low", Box::new(move |t| _ = t.or(fields.access_rights, 0x800)));
+        add("reserved_high", Box::new(move |t| _ = t.or(fields.access_rights, 1 << 17)));
+        add("granularity_low", Box::new(move |t| _ = t.set(fields.limit, 0xFFFF_FFFE)));
+        add("granularity_high", Box::new(move |t| _ = t.clear(fields.access_rights, 1 << 15)));
+        if !matches!(register, SegmentRegister::Cs | SegmentRegister::Ss) {
+            add("type_accessed", Box::new(move |t| _ = t.clear(fields.access_rights, 1)));
+            add("type_readable", Box::new(move |t| _ = t.set(fields.access_rights, 0xC099)));
+            add("dpl_rpl", Box::new(move |t| _ = t.or(fields.selector, 3)));
+        }
+        if matches!(register, SegmentRegister::Es | SegmentRegister::Ds) {
+            add("base_upper", Box::new(move |t| _ = t.set(fields.base, 1 << 32)));
+        }
+    }
+    table
+}
+
+fn failing_ids(case: &Case) -> Vec<&'static str> {
+    checks::failing(&case.context()).iter().map(|rule| rule.id).collect()
+}
+
+#[test]
+fn entry_base_vmcs_and_its_variants_pass_every_rule() {
+    let variants: [(&str, fn(&mut Case)); 9] = [
+        ("long mode", |_| ()),
+        ("EPT", |t| _ = t.ept()),
+        ("unrestricted real mode", |t| _ = t.guest32().unrestricted().clear(Field::GuestCr0, 0x8000_0001)),
+        ("32-bit guest", |t| _ = t.guest32()),
+        ("virtual-8086", |t| _ = t.v8086()),
+        ("32-bit VMM", |t| _ = t.host32()),
+        ("CPL 3", |t| _ = t.cpl3()),
+        ("injected #GP", |t| _ = t.inject(0x8000_0B0D)),
+        ("null data segments", |t| {
+            for register in [SegmentRegister::Es, SegmentRegister::Ds, SegmentRegister::Fs, SegmentRegister::Gs] {
+                t.vmcs.set_guest_segment(register, &emu_vmx::arch::Segment::NULL);
+            }
+        }),
+    ];
+    for (name, change) in variants {
+        let mut case = Case::long_mode();
+        change(&mut case);
+        assert_eq!(failing_ids(&case), Vec::<&str>::new(), "{name}");
+        assert!(checks::check(&case.context()).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn entry_rule_mutation_fails_exactly_that_rule() {
+    let mut wrong = Vec::new();
+    for (id, mutate) in mutations() {
+        let mut case = Case::long_mode();
+        mutate(&mut case);
+        let context = case.context();
+        let ids = failing_ids(&case);
+        if ids != [id.as_str()] {
+            wrong.push(format!("{id}: failing rules are {ids:?}"));
+            continue;
+        }
+        // The straight-line code finds the same rule, in its own stage.
+        let rule = checks::check(&context).expect_err(&id);
+        assert_eq!(rule.id, id);
+        match rule.failure() {
+            Failure::VmFailValid(error) => {
+                assert!(id.starts_with(if error == VmInstructionError::EntryInvalidControls {
+                    "ctl."
+                } else {
+                    "host."
+                }));
+                assert_eq!(checks::check_controls_and_host(&context), Err(rule));
+            }
+            Failure::InvalidGuestState { qualification } => {
+                let expected = match () {
+                    () if id.starts_with("guest.pdpte") => 2,
+                    () if id.starts_with("guest.link") => 4,
+                    () => 0,
+                };
+                assert_eq!(qualification, expected, "{id}");
+                assert_eq!(checks::check_controls_and_host(&context), Ok(()));
+            }
+        }
+        assert!(rule.explain(&context).starts_with(&id));
+    }
+    assert!(wrong.is_empty(), "{} mutations do not fail exactly their rule:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn entry_rules_have_unique_ids_and_one_mutation_each() {
+    let mut count: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for rule in checks::all_rules() {
+        count.entry(rule.id.into()).or_default().0 += 1;
+        assert!(!rule.fields.is_empty() && !rule.required.is_empty(), "{}", rule.id);
+    }
+    for (id, _) in mutations() {
+        count.entry(id).or_default().1 += 1;
+    }
+    let wrong: Vec<_> = count.iter().filter(|(_, n)| **n != (1, 1)).collect();
+    assert!(wrong.is_empty(), "(rules, mutations) of {wrong:#?}");
+}
+
+/// docs/vmx-rules.md shows the table. `UPDATE_GOLDEN=1 cargo test -p emu-vmx` rewrites it.
+#[test]
+fn entry_rules_document_equals_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/vmx-rules.md");
+    let expected = emu_vmx::lint::rules_document();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")).unwrap();
+        std::fs::write(path, &expected).unwrap();
+    }
+    let found = std::fs::read_to_string(path).expect("docs/vmx-rules.md; UPDATE_GOLDEN=1 makes it");
+    assert!(found == expected, "docs/vmx-rules.md differs from the table; UPDATE_GOLDEN=1 rewrites it");
+}
