@@ -1,7 +1,7 @@
 //! The table of handlers: a row for each operation, a column for each operand width.
 
 use crate::decode::uop::Uop;
-use crate::exec::{branch::*, int::*, stack::*, system::*};
+use crate::exec::{branch::*, control::*, int::*, stack::*, system::*};
 use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
 
@@ -92,6 +92,14 @@ ops! {
     // System.
     Hlt = one hlt;            Cli = one cli;            Sti = one sti;
     FlagBit = one flag_bit;   Sahf = one sahf;          Lahf = one lahf;
+
+    // Control and debug registers.
+    MovToCr = all mov_to_cr;  MovFromCr = all mov_from_cr;
+    MovToDr = all mov_to_dr;  MovFromDr = all mov_from_dr;
+    Clts = one clts;
+    SmswR = all smsw_r;       SmswM = one smsw_m;       LmswR = one lmsw_r;       LmswM = one lmsw_m;
+    Invlpg = one invlpg;      Invpcid = all invpcid;    InvalidateCaches = one invalidate_caches;
+    SetAc = one set_ac;
 }
 
 /// All handlers, [`ROWS`] rows of four, the rest undefined.

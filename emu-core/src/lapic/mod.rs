@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Lapic {
     id: u32,
+    tpr: u8,
     /// Page number of the last start-up IPI.
     pub sipi_vector: u8,
 }
@@ -14,7 +15,7 @@ pub struct Lapic {
 impl Lapic {
     /// A local APIC after reset.
     pub fn new(id: u32) -> Self {
-        Self { id, sipi_vector: 0 }
+        Self { id, tpr: 0, sipi_vector: 0 }
     }
 }
 
@@ -44,6 +45,17 @@ impl Cpu {
     /// Whether the PIC's interrupts reach this processor (LINT0 as ExtINT, or the APIC disabled on the BSP).
     pub fn accepts_pic(&self) -> bool {
         self.sys.apic_base & 0x100 != 0
+    }
+
+    /// Task-priority register, bits 7:0.
+    pub fn lapic_tpr(&self) -> u8 {
+        self.lapic.tpr
+    }
+
+    /// Writes the task-priority register (SDM Vol. 3A 11.8.6: CR8 is its bits 7:4).
+    pub fn set_lapic_tpr(&mut self, _env: &mut Env, value: u8) {
+        self.lapic.tpr = value;
+        self.raise(crate::state::derived::Attention::APIC);
     }
 
     /// The local APIC's part of INIT.

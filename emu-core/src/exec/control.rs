@@ -1,0 +1,442 @@
+//! Control and debug registers: their rules (SDM Vol. 3A 2.5, 4.1; Vol. 3B 18.2) and the instructions that write them.
+
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer, is_mem, reg};
+use crate::decode::uop::Uop;
+use crate::fault::{Exec, Fault, Stop};
+use crate::flags::AC;
+use crate::model::features::Feature;
+use crate::state::cpu::{Cpu, Env};
+use crate::width::Width;
+use emu_vmx::arch::addr::physical_mask;
+use emu_vmx::arch::cr::{Cr0, Cr3, Cr4, Dr6, Dr7};
+use emu_vmx::arch::efer::Efer;
+use emu_vmx::arch::segment::{SegmentRegister, system_type};
+use emu_vmx::arch::vector;
+use iced_x86::{Instruction, Mnemonic, Register};
+
+/// CR4's flags and the feature that brings each.
+const CR4_FEATURES: &[(Cr4, Feature)] = &[
+    (Cr4::VME, Feature::Vme),
+    (Cr4::PVI, Feature::Vme),
+    (Cr4::TSD, Feature::Tsc),
+    (Cr4::DE, Feature::De),
+    (Cr4::PSE, Feature::Pse),
+    (Cr4::PAE, Feature::Pae),
+    (Cr4::MCE, Feature::Mce),
+    (Cr4::PGE, Feature::Pge),
+    // CPUID has no bit for RDPMC; every processor with CMOV has it (SDM Vol. 3A 2.5).
+    (Cr4::PCE, Feature::Cmov),
+    (Cr4::OSFXSR, Feature::Fxsr),
+    (Cr4::OSXMMEXCPT, Feature::Sse),
+    (Cr4::UMIP, Feature::Umip),
+    (Cr4::LA57, Feature::La57),
+    (Cr4::VMXE, Feature::Vmx),
+    (Cr4::SMXE, Feature::Smx),
+    (Cr4::FSGSBASE, Feature::FsGsBase),
+    (Cr4::PCIDE, Feature::Pcid),
+    (Cr4::OSXSAVE, Feature::Xsave),
+    (Cr4::SMEP, Feature::Smep),
+    (Cr4::SMAP, Feature::Smap),
+    (Cr4::PKE, Feature::Pku),
+    (Cr4::CET, Feature::CetSs),
+    (Cr4::CET, Feature::CetIbt),
+    (Cr4::PKS, Feature::Pks),
+    (Cr4::LAM_SUP, Feature::Lam),
+];
+
+/// Whether a value of CR0 is consistent in itself (SDM Vol. 3A 2.5): PG needs PE, NW needs CD.
+pub fn cr0_is_consistent(cr0: Cr0) -> bool {
+    (cr0.contains(Cr0::PE) || !cr0.contains(Cr0::PG)) && (cr0.contains(Cr0::CD) || !cr0.contains(Cr0::NW))
+}
+
+impl Cpu {
+    /// The flags of CR4 that the model has.
+    pub fn cr4_supported(&self) -> Cr4 {
+        CR4_FEATURES.iter().filter(|row| self.model.has(row.1)).fold(Cr4::empty(), |all, row| all | row.0)
+    }
+
+    /// Whether PAE paging is in use with these registers: its PDPTEs are loaded with CR3 (SDM Vol. 3A 4.4.1).
+    pub fn is_pae_paging(cr0: Cr0, cr4: Cr4, efer: Efer) -> bool {
+        cr0.contains(Cr0::PG) && cr4.contains(Cr4::PAE) && !efer.contains(Efer::LMA)
+    }
+
+    /// Makes the address space that CR3 and CR4.PCIDE name the present one.
+    pub fn select_address_space(&mut self) {
+        let pcid = if self.sys.cr4.contains(Cr4::PCIDE) { self.sys.cr3 & 0xFFF } else { 0 };
+        self.tlb.switch(pcid);
+    }
+
+    /// Writes CR0, with all checks and consequences of MOV to CR0 (SDM Vol. 3A 2.5, 4.1.2, 10.8.5).
+    pub fn write_cr0(&mut self, env: &mut Env, value: u64) -> Exec {
+        if value >> 32 != 0 {
+            return self.gp(0);
+        }
+        let old = self.sys.cr0;
+        // Reserved bits are ignored, and ET is fixed.
+        let new = Cr0::from_bits_retain(value & Cr0::DEFINED) | Cr0::ET;
+        if !cr0_is_consistent(new) {
+            return self.gp(0);
+        }
+        let (cr4, mut efer) = (self.sys.cr4, self.sys.efer);
+        if cr4.contains(Cr4::CET) && !new.contains(Cr0::WP) {
+            return self.gp(0);
+        }
+        let (was_paging, paging) = (old.contains(Cr0::PG), new.contains(Cr0::PG));
+        let cs = self.sys.seg(SegmentRegister::Cs).access_rights;
+        if paging && !was_paging && efer.contains(Efer::LME) {
+            let tss = self.sys.seg(SegmentRegister::Tr).access_rights.type_field();
+            let tss16 = matches!(tss, system_type::TSS16_AVAILABLE | system_type::TSS16_BUSY);
+            if !cr4.contains(Cr4::PAE) || cs.long() || tss16 {
+                return self.gp(0);
+            }
+            efer |= Efer::LMA;
+        }
+        if was_paging && !paging {
+            if cr4.contains(Cr4::PCIDE) || self.mode.is_64bit() {
+                return self.gp(0);
+            }
+            efer -= Efer::LMA;
+        }
+        let changed = old ^ new;
+        if Self::is_pae_paging(new, cr4, efer)
+            && changed.intersects(Cr0::PG | Cr0::CD | Cr0::NW)
+            && !self.load_pdptes(env, self.sys.cr3)
+        {
+            return self.gp(0);
+        }
+        self.sys.cr0 = new;
+        self.sys.efer = efer;
+        if changed.intersects(Cr0::PG | Cr0::WP) {
+            self.tlb.flush_all();
+        }
+        self.refresh();
+        Ok(())
+    }
+
+    /// Writes CR3 as MOV does (SDM Vol. 3A 4.10.4.1).
+    pub fn write_cr3(&mut self, env: &mut Env, value: u64) -> Exec {
+        let cr4 = self.sys.cr4;
+        let pcide = cr4.contains(Cr4::PCIDE);
+        let keep = pcide && value & Cr3::NO_FLUSH != 0;
+        let value = if pcide { value & !Cr3::NO_FLUSH } else { value };
+        if self.mode.long {
+            let lam = if self.model.has(Feature::Lam) { Cr3::LAM_U48 | Cr3::LAM_U57 } else { 0 };
+            if value & !physical_mask(self.model.physical_bits()) & !lam != 0 {
+                return self.gp(0);
+            }
+        } else if Self::is_pae_paging(self.sys.cr0, cr4, self.sys.efer) && !self.load_pdptes(env, value) {
+            return self.gp(0);
+        }
+        self.sys.cr3 = value;
+        self.select_address_space();
+        if !keep {
+            self.tlb.flush_current();
+        }
+        self.refresh_context();
+        Ok(())
+    }
+
+    /// Writes CR4, with all checks and consequences of MOV to CR4 (SDM Vol. 3A 2.5, 4.1.2).
+    pub fn write_cr4(&mut self, env: &mut Env, value: u64) -> Exec {
+        let old = self.sys.cr4;
+        let new = Cr4::from_bits_retain(value);
+        if value & !self.cr4_supported().bits() != 0 {
+            return self.gp(0);
+        }
+        let changed = old ^ new;
+        let long = self.mode.long;
+        let leaves_long_paging = long && (!new.contains(Cr4::PAE) || changed.contains(Cr4::LA57));
+        let sets_pcide = changed.contains(Cr4::PCIDE) && new.contains(Cr4::PCIDE);
+        let bad_pcide = sets_pcide && (!long || self.sys.cr3 & 0xFFF != 0);
+        let bad_cet = new.contains(Cr4::CET) && !self.sys.cr0.contains(Cr0::WP);
+        if leaves_long_paging || bad_pcide || bad_cet {
+            return self.gp(0);
+        }
+        if Self::is_pae_paging(self.sys.cr0, new, self.sys.efer)
+            && changed.intersects(Cr4::PAE | Cr4::PGE | Cr4::PSE | Cr4::SMEP)
+            && !self.load_pdptes(env, self.sys.cr3)
+        {
+            return self.gp(0);
+        }
+        self.sys.cr4 = new;
+        if changed.intersects(Cr4::PAGING_MODE) {
+            self.select_address_space();
+            self.tlb.flush_all();
+        }
+        self.refresh();
+        Ok(())
+    }
+
+    /// Writes IA32_EFER as WRMSR does: LMA stays, LME cannot change while paging (SDM Vol. 3A 2.2.1, 10.8.5).
+    pub fn write_efer(&mut self, _env: &mut Env, value: u64) -> Exec {
+        let mut supported = Efer::LMA;
+        supported.set(Efer::SCE, self.model.has(Feature::Syscall));
+        supported.set(Efer::LME, self.model.has(Feature::LongMode));
+        supported.set(Efer::NXE, self.model.has(Feature::Nx));
+        if value & !supported.bits() != 0 {
+            return self.gp(0);
+        }
+        let old = self.sys.efer;
+        let new = Efer::from_bits_retain(value) - Efer::LMA | old & Efer::LMA;
+        let changed = old ^ new;
+        if changed.contains(Efer::LME) && self.sys.cr0.contains(Cr0::PG) {
+            return self.gp(0);
+        }
+        self.sys.efer = new;
+        if changed.contains(Efer::NXE) {
+            self.tlb.flush_all();
+        }
+        self.refresh();
+        Ok(())
+    }
+
+    /// Writes a debug register; 4 and 5 have become 6 and 7 (SDM Vol. 3B 18.2).
+    fn write_dr(&mut self, number: u64, value: u64) -> Exec {
+        if number >= 4 && value >> 32 != 0 {
+            return self.gp(0);
+        }
+        match number {
+            0..=3 => self.sys.dr[number as usize] = value,
+            6 => self.sys.dr6 = Dr6::from_write(value),
+            _ => self.sys.dr7 = Dr7::from_write(value),
+        }
+        // Pages with data breakpoints have no fast entries; let those pages be entered anew.
+        if number != 6 {
+            self.flush_tlb();
+            self.refresh_attention();
+        }
+        Ok(())
+    }
+
+    /// The number of the debug register that an instruction names, after its checks (SDM Vol. 2B, MOV DRn).
+    fn access_dr(&mut self, number: u64) -> Result<u64, Stop> {
+        if matches!(number, 4 | 5) && self.sys.cr4.contains(Cr4::DE) {
+            return self.ud();
+        }
+        self.require_cpl0()?;
+        if self.sys.dr7.contains(Dr7::GD) {
+            self.sys.dr6 |= Dr6::BD;
+            return self.throw(Fault::exception(vector::DB));
+        }
+        Ok(if matches!(number, 4 | 5) { number + 2 } else { number })
+    }
+
+    /// #GP(0) where CR4.UMIP keeps system registers from CPL above 0.
+    pub fn require_umip_privilege(&mut self) -> Exec {
+        if self.sys.cr4.contains(Cr4::UMIP) { self.require_cpl0() } else { Ok(()) }
+    }
+}
+
+/// MOV CRn, r: the control register in `imm`.
+pub fn mov_to_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_cpl0()?;
+    let value = W::get(&cpu.gpr, u.r1);
+    match u.imm {
+        0 => cpu.write_cr0(env, value),
+        2 => {
+            cpu.sys.cr2 = value;
+            Ok(())
+        }
+        3 => cpu.write_cr3(env, value),
+        4 => cpu.write_cr4(env, value),
+        _ if value >> 4 != 0 => cpu.gp(0),
+        _ => {
+            cpu.set_lapic_tpr(env, (value as u8) << 4);
+            Ok(())
+        }
+    }
+}
+
+/// MOV r, CRn.
+pub fn mov_from_cr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_cpl0()?;
+    let value = match u.imm {
+        0 => cpu.sys.cr0.bits(),
+        2 => cpu.sys.cr2,
+        3 => cpu.sys.cr3,
+        4 => cpu.sys.cr4.bits(),
+        _ => u64::from(cpu.lapic_tpr() >> 4),
+    };
+    W::set(&mut cpu.gpr, u.r1, value);
+    Ok(())
+}
+
+/// MOV DRn, r: the debug register in `imm`.
+pub fn mov_to_dr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let number = cpu.access_dr(u.imm)?;
+    cpu.write_dr(number, W::get(&cpu.gpr, u.r1))
+}
+
+/// MOV r, DRn.
+pub fn mov_from_dr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let number = cpu.access_dr(u.imm)?;
+    let value = match number {
+        0..=3 => cpu.sys.dr[number as usize],
+        6 => cpu.sys.dr6.bits(),
+        _ => cpu.sys.dr7.bits(),
+    };
+    W::set(&mut cpu.gpr, u.r1, value);
+    Ok(())
+}
+
+/// CLTS.
+pub fn clts(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    cpu.require_cpl0()?;
+    cpu.sys.cr0 -= Cr0::TS;
+    cpu.leave_block();
+    Ok(())
+}
+
+/// SMSW r.
+pub fn smsw_r<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_umip_privilege()?;
+    W::set(&mut cpu.gpr, u.r1, cpu.sys.cr0.bits());
+    Ok(())
+}
+
+/// SMSW m16.
+pub fn smsw_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_umip_privilege()?;
+    let value = cpu.sys.cr0.bits() & 0xFFFF;
+    cpu.store::<u16>(env, u, value)
+}
+
+/// LMSW: PE, MP, EM and TS, but PE cannot be cleared.
+fn load_msw(cpu: &mut Cpu, env: &mut Env, value: u64) -> Exec {
+    let old = cpu.sys.cr0.bits();
+    cpu.write_cr0(env, old & !0xE | value & 0xF)
+}
+
+/// LMSW r16.
+pub fn lmsw_r(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_cpl0()?;
+    load_msw(cpu, env, u16::get(&cpu.gpr, u.r1))
+}
+
+/// LMSW m16.
+pub fn lmsw_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_cpl0()?;
+    let value = cpu.load::<u16>(env, u)?;
+    load_msw(cpu, env, value)
+}
+
+/// INVLPG: the operand's address is translated by no segment limit; one that is not canonical does nothing.
+pub fn invlpg(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_cpl0()?;
+    let linear = cpu.wrap_linear(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
+    if !cpu.mode.is_64bit() || cpu.is_canonical(linear) {
+        cpu.tlb.purge_page(linear);
+        cpu.refresh_context();
+    }
+    Ok(())
+}
+
+/// INVPCID: the type in `r1`.
+pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_cpl0()?;
+    let kind = W::get(&cpu.gpr, u.r1);
+    let mut descriptor = [0; 16];
+    let ea = cpu.ea(u);
+    cpu.read_bytes(env, u.seg, ea, &mut descriptor)?;
+    let part =
+        |from: usize| descriptor[from..from + 8].iter().rev().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
+    let (pcid, linear) = (part(0), part(8));
+    let pcide = cpu.sys.cr4.contains(Cr4::PCIDE);
+    let bad = match kind {
+        0 => pcid > 0xFFF || (!pcide && pcid != 0) || !cpu.is_canonical(linear),
+        1 => pcid > 0xFFF || (!pcide && pcid != 0),
+        2 | 3 => pcid > 0xFFF,
+        _ => true,
+    };
+    if bad {
+        return cpu.gp(0);
+    }
+    match kind {
+        // Purging more than one PCID's entries of the page is allowed (SDM Vol. 3A 4.10.4.1).
+        0 => cpu.tlb.purge_page(linear),
+        1 => cpu.tlb.flush_spaces(|identity| identity == pcid),
+        _ => cpu.tlb.flush_all(),
+    }
+    cpu.refresh_context();
+    Ok(())
+}
+
+/// INVD, WBINVD, WBNOINVD: caches are not modelled, so that only the privilege is left to check.
+pub fn invalidate_caches(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    cpu.require_cpl0()
+}
+
+/// CLAC (`imm` = 0) and STAC (1): #UD above CPL 0.
+pub fn set_ac(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    if cpu.sys.cpl != 0 {
+        return cpu.ud();
+    }
+    cpu.flags.put(AC, u.imm != 0);
+    cpu.refresh_context();
+    Ok(())
+}
+
+fn control_number(register: Register) -> Option<u64> {
+    matches!(register, Register::CR0 | Register::CR2 | Register::CR3 | Register::CR4 | Register::CR8)
+        .then(|| register.number() as u64)
+}
+
+fn debug_number(register: Register) -> Option<u64> {
+    (register.is_dr() && register.number() < 8).then(|| register.number() as u64)
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    let undefined = || Some((l.uop(Op::Undefined, 1), End::Ends));
+    let special = |op: Op, general: Register, number: Option<u64>| {
+        let Some(number) = number else { return undefined() };
+        let mut u = l.uop(op, general.size());
+        u.r1 = reg(general);
+        u.imm = number;
+        Some((u, End::Ends))
+    };
+    let simple = |op: Op| Some((l.uop(op, 1), End::Ends));
+    match i.mnemonic() {
+        Mnemonic::Mov if i.op0_register().is_cr() => {
+            special(Op::MovToCr, i.op1_register(), control_number(i.op0_register()))
+        }
+        Mnemonic::Mov if i.op1_register().is_cr() => {
+            special(Op::MovFromCr, i.op0_register(), control_number(i.op1_register()))
+        }
+        Mnemonic::Mov if i.op0_register().is_dr() => {
+            special(Op::MovToDr, i.op1_register(), debug_number(i.op0_register()))
+        }
+        Mnemonic::Mov if i.op1_register().is_dr() => {
+            special(Op::MovFromDr, i.op0_register(), debug_number(i.op1_register()))
+        }
+        Mnemonic::Mov if i.op0_register().is_tr() || i.op1_register().is_tr() => undefined(),
+        Mnemonic::Clts => simple(Op::Clts),
+        Mnemonic::Smsw if is_mem(i, 0) => Some((l.mem(Op::SmswM, 2, i), End::Continues)),
+        Mnemonic::Smsw => {
+            let mut u = l.uop(Op::SmswR, i.op0_register().size());
+            u.r1 = reg(i.op0_register());
+            Some((u, End::Continues))
+        }
+        Mnemonic::Lmsw if is_mem(i, 0) => Some((l.mem(Op::LmswM, 2, i), End::Ends)),
+        Mnemonic::Lmsw => {
+            let mut u = l.uop(Op::LmswR, 2);
+            u.r1 = reg(i.op0_register());
+            Some((u, End::Ends))
+        }
+        Mnemonic::Invlpg => Some((l.mem(Op::Invlpg, 1, i), End::Ends)),
+        Mnemonic::Invpcid => {
+            let mut u = l.mem(Op::Invpcid, i.op0_register().size(), i);
+            u.r1 = reg(i.op0_register());
+            Some((u, End::Ends))
+        }
+        Mnemonic::Invd | Mnemonic::Wbinvd | Mnemonic::Wbnoinvd => simple(Op::InvalidateCaches),
+        Mnemonic::Clac => simple(Op::SetAc),
+        Mnemonic::Stac => {
+            let mut u = l.uop(Op::SetAc, 1);
+            u.imm = 1;
+            Some((u, End::Ends))
+        }
+        _ => None,
+    }
+}
