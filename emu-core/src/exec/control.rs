@@ -178,7 +178,7 @@ impl Cpu {
             return self.gp(0);
         }
         let old = self.sys.efer;
-        let new = Efer::from_bits_retain(value) - Efer::LMA | old & Efer::LMA;
+        let new = (Efer::from_bits_retain(value) - Efer::LMA) | (old & Efer::LMA);
         let changed = old ^ new;
         if changed.contains(Efer::LME) && self.sys.cr0.contains(Cr0::PG) {
             return self.gp(0);
