@@ -5,6 +5,7 @@ use crate::exec::table::TABLE;
 use crate::fault::Stop;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
+use crate::state::system::Activity;
 
 /// Why a processor gave its time back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,10 @@ impl Cpu {
     pub fn run(&mut self, env: &mut Env, cache: &mut CodeCache, limit: u64) -> RunExit {
         self.notice_memory_map(env);
         self.see_new_code(env.ram);
+        if std::mem::take(&mut self.mwait) && self.sys.activity == Activity::Hlt {
+            self.sys.activity = Activity::Active;
+            self.refresh_attention();
+        }
         loop {
             if env.ram.has_stale_pages() {
                 cache.drop_stale(env);
@@ -29,13 +34,19 @@ impl Cpu {
             if self.cycles >= limit {
                 return RunExit::Budget;
             }
+            self.check_apic_timer();
             if env.bus.attention() || !env.outbox.is_empty() {
                 return RunExit::Signals;
             }
-            self.block_limit = limit;
+            self.block_limit = limit.min(self.lapic.deadline);
             if !self.attention.is_empty()
                 && let Some(exit) = self.boundary(env)
             {
+                if self.sys.activity == Activity::Hlt && self.lapic.deadline < limit {
+                    // Nothing happens before the timer's interrupt.
+                    self.cycles = self.cycles.max(self.lapic.deadline);
+                    continue;
+                }
                 return exit;
             }
             // Delivery of an event may itself write memory or reach a device.
@@ -43,7 +54,7 @@ impl Cpu {
                 if env.ram.has_stale_pages() || env.bus.attention() {
                     continue;
                 }
-                self.block_limit = limit;
+                self.block_limit = limit.min(self.lapic.deadline);
             }
             match cache.find(self, env) {
                 Ok(id) => self.run_chain(env, cache, id),
@@ -126,7 +137,7 @@ impl Cpu {
                 self.deliver_fault(env, fault);
             }
             Stop::Shutdown => {
-                self.sys.activity = crate::state::system::Activity::Shutdown;
+                self.sys.activity = Activity::Shutdown;
                 self.raise(Attention::STOPPED);
             }
             Stop::VmExit => unreachable!("no VM exit is raised outside of VMX operation"),

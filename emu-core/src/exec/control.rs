@@ -240,11 +240,7 @@ pub fn mov_to_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         }
         3 => cpu.write_cr3(env, value),
         4 => cpu.write_cr4(env, value),
-        _ if value >> 4 != 0 => cpu.gp(0),
-        _ => {
-            cpu.set_lapic_tpr(env, (value as u8) << 4);
-            Ok(())
-        }
+        _ => cpu.write_cr8(value),
     }
 }
 
@@ -256,7 +252,7 @@ pub fn mov_from_cr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
         2 => cpu.sys.cr2,
         3 => cpu.sys.cr3,
         4 => cpu.sys.cr4.bits(),
-        _ => u64::from(cpu.lapic_tpr() >> 4),
+        _ => cpu.read_cr8(),
     };
     W::set(&mut cpu.gpr, u.r1, value);
     Ok(())

@@ -2,7 +2,9 @@
 
 pub mod branch;
 pub mod control;
+pub mod cpuid;
 pub mod int;
+pub mod msr;
 pub mod stack;
 pub mod system;
 pub mod table;
@@ -17,4 +19,6 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         .or_else(|| stack::lower(l, i))
         .or_else(|| system::lower(l, i))
         .or_else(|| control::lower(l, i))
+        .or_else(|| cpuid::lower(l, i))
+        .or_else(|| msr::lower(l, i))
 }

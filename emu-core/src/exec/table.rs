@@ -1,7 +1,7 @@
 //! The table of handlers: a row for each operation, a column for each operand width.
 
 use crate::decode::uop::Uop;
-use crate::exec::{branch::*, control::*, int::*, stack::*, system::*};
+use crate::exec::{branch::*, control::*, cpuid::*, int::*, msr::*, stack::*, system::*};
 use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
 
@@ -100,6 +100,10 @@ ops! {
     SmswR = all smsw_r;       SmswM = one smsw_m;       LmswR = one lmsw_r;       LmswM = one lmsw_m;
     Invlpg = one invlpg;      Invpcid = all invpcid;    InvalidateCaches = one invalidate_caches;
     SetAc = one set_ac;
+
+    // Identification, time, model-specific registers.
+    Cpuid = one cpuid;        Rdtsc = one rdtsc;        Monitor = one monitor;    Mwait = one mwait;
+    Rdmsr = one rdmsr;        Wrmsr = one wrmsr;        Rdpmc = one rdpmc;
 }
 
 /// All handlers, [`ROWS`] rows of four, the rest undefined.

@@ -71,6 +71,8 @@ pub struct Cpu {
     pub seen_code_epoch: u64,
     /// Set while an instruction runs with a limit of one (TF, shadow, breakpoints).
     pub single_step: bool,
+    /// The processor stopped by MWAIT: the next turn wakes it.
+    pub mwait: bool,
     /// Set by a handler that wrote RIP itself.
     pub branched: bool,
     /// Guest-triggered log lines that were given already.
@@ -102,6 +104,7 @@ impl Cpu {
             seen_map_epoch: 0,
             seen_code_epoch: 0,
             single_step: false,
+            mwait: false,
             branched: false,
             logged: Default::default(),
         };

@@ -1,0 +1,168 @@
+//! CPUID, the time-stamp counter, MONITOR and MWAIT.
+
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer};
+use crate::decode::uop::Uop;
+use crate::fault::Exec;
+use crate::model::CpuidResult;
+use crate::model::features::Feature;
+use crate::state::cpu::{Cpu, Env};
+use crate::state::derived::Attention;
+use crate::state::system::Activity;
+use emu_vmx::arch::cr::Cr4;
+use iced_x86::{Instruction, Mnemonic};
+
+impl Cpu {
+    /// The result of CPUID in the present state (SDM Vol. 2A, CPUID).
+    pub fn cpuid_leaf(&self, leaf: u32, subleaf: u32) -> CpuidResult {
+        let basic = self.model.max_basic_leaf();
+        // Beyond the highest leaf Intel processors answer with the highest basic one.
+        let leaf = match leaf {
+            0..=0x7FFF_FFFF if leaf > basic => basic,
+            0x8000_0000.. if leaf > self.model.max_extended_leaf() => basic,
+            _ => leaf,
+        };
+        let mut result = self.model.leaf(leaf, subleaf);
+        match leaf {
+            1 => {
+                result.ebx = result.ebx & 0x00FF_FFFF | self.sys.apic_id << 24;
+                set_bit(&mut result.ecx, 27, self.sys.cr4.contains(Cr4::OSXSAVE));
+                if !self.lapic.enabled {
+                    set_bit(&mut result.edx, 9, false);
+                }
+            }
+            7 if subleaf == 0 => set_bit(&mut result.ecx, 4, self.sys.cr4.contains(Cr4::PKE)),
+            0xB | 0x1F => {
+                result.edx = self.sys.apic_id;
+                if result.eax | result.ebx == 0 {
+                    result.ecx = subleaf & 0xFF;
+                }
+            }
+            0xD => self.fill_xsave_leaf(subleaf, &mut result),
+            0x8000_0001 => {
+                // SYSCALL is reported in 64-bit mode only.
+                if !self.mode.is_64bit() {
+                    set_bit(&mut result.edx, 11, false);
+                }
+            }
+            _ => {}
+        }
+        result
+    }
+
+    fn fill_xsave_leaf(&self, subleaf: u32, result: &mut CpuidResult) {
+        if !self.model.has(Feature::Xsave) {
+            return;
+        }
+        match subleaf {
+            0 => result.ebx = self.xsave_area_size(self.sys.xcr0, false),
+            1 if self.model.has(Feature::Xsavec) => {
+                result.ebx = self.xsave_area_size(self.sys.xcr0 | self.sys.xss, true);
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes of an XSAVE area for the components in `mask` (SDM Vol. 1 13.4.3), in the standard or compacted format.
+    pub fn xsave_area_size(&self, mask: u64, compacted: bool) -> u32 {
+        let mut end = 576;
+        for component in 2..63 {
+            if mask >> component & 1 == 0 {
+                continue;
+            }
+            let leaf = self.model.leaf(0xD, component);
+            end = if compacted {
+                let start = if leaf.ecx & 2 != 0 { u32::next_multiple_of(end, 64) } else { end };
+                start + leaf.eax
+            } else {
+                end.max(leaf.ebx + leaf.eax)
+            };
+        }
+        end
+    }
+}
+
+fn set_bit(word: &mut u32, bit: u32, on: bool) {
+    *word = *word & !(1 << bit) | u32::from(on) << bit;
+}
+
+/// CPUID.
+pub fn cpuid(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    let result = cpu.cpuid_leaf(cpu.gpr[0] as u32, cpu.gpr[1] as u32);
+    cpu.gpr[0] = u64::from(result.eax);
+    cpu.gpr[3] = u64::from(result.ebx);
+    cpu.gpr[1] = u64::from(result.ecx);
+    cpu.gpr[2] = u64::from(result.edx);
+    Ok(())
+}
+
+/// RDTSC (`imm` 0), RDTSCP (1).
+pub fn rdtsc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    if cpu.sys.cr4.contains(Cr4::TSD) && cpu.sys.cpl != 0 && cpu.mode.protected {
+        return cpu.gp(0);
+    }
+    let tsc = cpu.tsc();
+    cpu.gpr[0] = tsc & 0xFFFF_FFFF;
+    cpu.gpr[2] = tsc >> 32;
+    if u.imm == 1 {
+        cpu.gpr[1] = u64::from(cpu.sys.tsc_aux);
+    }
+    Ok(())
+}
+
+/// MONITOR: checks its address as a load; the wake-up condition is MWAIT's.
+pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    if cpu.sys.cpl != 0 {
+        return cpu.ud();
+    }
+    if cpu.gpr[1] & 0xFFFF_FFFF != 0 {
+        return cpu.gp(0);
+    }
+    let address = cpu.gpr[0] & u.address_mask();
+    cpu.read::<u8>(env, u.seg, address)?;
+    Ok(())
+}
+
+/// MWAIT: the processor waits for an event until its turn ends. Other processors write only in their own turns, so a
+/// store to the monitored line has been made by the next turn, and waking without one is allowed.
+pub fn mwait(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    if cpu.sys.cpl != 0 {
+        return cpu.ud();
+    }
+    if cpu.gpr[1] & 0xFFFF_FFFE != 0 {
+        return cpu.gp(0);
+    }
+    cpu.sys.activity = Activity::Hlt;
+    cpu.mwait = true;
+    cpu.raise(Attention::STOPPED);
+    Ok(())
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    let mut uop = match i.mnemonic() {
+        Mnemonic::Cpuid => l.uop(Op::Cpuid, 4),
+        Mnemonic::Rdtsc => l.uop(Op::Rdtsc, 4),
+        Mnemonic::Rdtscp => l.uop(Op::Rdtsc, 4),
+        Mnemonic::Monitor => {
+            let mut u = l.uop(Op::Monitor, 4);
+            let cut = match i.op0_register().size() {
+                2 => 48,
+                4 => 32,
+                _ => 0,
+            };
+            u.scale = cut << 2;
+            u.seg = match i.segment_prefix() {
+                iced_x86::Register::None => 3,
+                segment => segment.number() as u8,
+            };
+            u
+        }
+        Mnemonic::Mwait => l.uop(Op::Mwait, 4),
+        _ => return None,
+    };
+    if i.mnemonic() == Mnemonic::Rdtscp {
+        uop.imm = 1;
+    }
+    Some((uop, End::Ends))
+}

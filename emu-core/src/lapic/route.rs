@@ -1,0 +1,132 @@
+//! The interrupt bus: which local APICs take a message (SDM Vol. 3A 11.6.2).
+
+use super::{Lapic, registers::Lvt};
+use crate::bus::{ApicMessage, DeliveryMode, Shorthand};
+use crate::state::cpu::Cpu;
+use crate::state::derived::Attention;
+use crate::state::system::Activity;
+
+impl Lapic {
+    /// Whether a message without shorthand names this APIC.
+    fn is_named(&self, message: &ApicMessage) -> bool {
+        let destination = message.destination;
+        if !self.enabled {
+            // A globally disabled APIC takes what a bus agent without one does: INIT, SIPI and NMI by its id.
+            let reset_like = matches!(message.delivery, DeliveryMode::Init | DeliveryMode::StartUp | DeliveryMode::Nmi);
+            return reset_like && !message.logical && (destination == self.id || destination & 0xFF == 0xFF);
+        }
+        if destination == u32::MAX || destination == 0xFF {
+            return true;
+        }
+        match (message.logical, self.x2apic) {
+            (false, true) => destination == self.id,
+            (false, false) => destination & 0xFF == self.id & 0xFF,
+            (true, true) => {
+                let same_cluster = destination >> 16 == self.ldr >> 16;
+                same_cluster && destination & self.ldr & 0xFFFF != 0
+            }
+            (true, false) => {
+                let (mda, ldr) = (destination as u8, (self.ldr >> 24) as u8);
+                if self.dfr >> 28 == 0xF {
+                    mda & ldr != 0
+                } else {
+                    (mda >> 4 == ldr >> 4 || mda >> 4 == 0xF) && mda & ldr & 0xF != 0
+                }
+            }
+        }
+    }
+}
+
+/// Delivers a message. `sender` is the processor it comes from; `None` for the I/O APIC and MSIs.
+pub fn deliver(cpus: &mut [Cpu], sender: Option<usize>, message: &ApicMessage) {
+    let named: Vec<usize> = (0..cpus.len())
+        .filter(|&n| match message.shorthand {
+            Shorthand::None => cpus[n].lapic.is_named(message),
+            Shorthand::SelfOnly => sender == Some(n),
+            Shorthand::AllIncludingSelf => true,
+            Shorthand::AllExcludingSelf => sender != Some(n),
+        })
+        .collect();
+    if message.delivery == DeliveryMode::LowestPriority {
+        // Ties go to the processor after the vector's number, so that no one takes all.
+        let start = usize::from(message.vector);
+        let count = cpus.len();
+        let chosen = named
+            .into_iter()
+            .filter(|&n| cpus[n].lapic.software_enabled())
+            .min_by_key(|&n| (cpus[n].lapic.ppr(), (n + count - start % count) % count));
+        if let Some(n) = chosen {
+            cpus[n].accept(message);
+        }
+        return;
+    }
+    for n in named {
+        cpus[n].accept(message);
+    }
+}
+
+impl Cpu {
+    /// Takes a message that names this processor.
+    pub fn accept(&mut self, message: &ApicMessage) {
+        match message.delivery {
+            DeliveryMode::Fixed | DeliveryMode::LowestPriority => {
+                if self.lapic.software_enabled() {
+                    self.lapic.request(message.vector, message.level_triggered);
+                    self.refresh_apic_attention();
+                }
+            }
+            DeliveryMode::Nmi => self.accept_nmi(),
+            DeliveryMode::Init => {
+                if message.assert {
+                    self.raise(Attention::INIT);
+                }
+            }
+            DeliveryMode::StartUp => {
+                // A start-up IPI means something only to a processor that waits for it.
+                if self.sys.activity == Activity::WaitForSipi || self.attention.contains(Attention::INIT) {
+                    self.lapic.sipi_vector = message.vector;
+                    self.raise(Attention::SIPI);
+                }
+            }
+            DeliveryMode::ExtInt => self.raise(Attention::INTR),
+            DeliveryMode::Smi => {
+                if self.log_once(0x5_A1) {
+                    log::error!(target: "apic", "SMI to processor {} dropped: system-management mode is not implemented (SDM Vol. 3C 32)", self.sys.index);
+                }
+            }
+        }
+    }
+
+    /// An NMI from any source; one is held while another is handled.
+    pub fn accept_nmi(&mut self) {
+        self.sys.nmi_pending = true;
+        self.raise(Attention::NMI);
+    }
+
+    /// A pulse on LINT1.
+    pub fn pulse_lint1(&mut self) {
+        let entry = self.lapic.lvt[Lvt::Lint1 as usize];
+        if !self.lapic.software_enabled() || entry & 0x1_0700 == 0x400 {
+            self.accept_nmi();
+        } else if entry & 0x1_0700 == 0 {
+            self.lapic.request(entry as u8, false);
+            self.refresh_apic_attention();
+        }
+    }
+
+    /// The level of the PIC's INTR output, which drives LINT0 of every processor.
+    pub fn set_intr(&mut self, high: bool, rising: bool) {
+        if high {
+            self.raise(Attention::INTR);
+        } else {
+            self.attention.remove(Attention::INTR);
+        }
+        let entry = self.lapic.lvt[Lvt::Lint0 as usize];
+        if rising && self.lapic.software_enabled() && entry & 0x1_0700 == 0 {
+            self.lapic.request(entry as u8, entry & 1 << 15 != 0);
+            self.refresh_apic_attention();
+        } else if rising && self.lapic.software_enabled() && entry & 0x1_0700 == 0x400 {
+            self.accept_nmi();
+        }
+    }
+}
