@@ -20,6 +20,7 @@ pub mod pci;
 pub mod pic;
 pub mod pit;
 pub mod power;
+pub mod rtc;
 pub mod sched;
 pub mod serial;
 pub mod testdev;
