@@ -1,5 +1,6 @@
 //! What a processor sees of the board around it, and what the board tells the processors.
 
+use crate::mem::ram::Ram;
 use serde::{Deserialize, Serialize};
 
 /// How an APIC message is delivered (SDM Vol. 3A 11.6.1, Interrupt Command Register; the I/O APIC's
@@ -72,21 +73,22 @@ pub struct ApicMessage {
     pub shorthand: Shorthand,
 }
 
-/// The board as a processor reaches it. Every call carries the calling processor's time in cycles.
+/// The board as a processor reaches it. Every call carries guest memory, for bus masters and for what moves memory
+/// about (A20, shadow RAM), and the calling processor's time in cycles.
 pub trait Bus {
     /// IN: `size` is 1, 2 or 4 bytes.
-    fn port_read(&mut self, now: u64, port: u16, size: u8) -> u32;
+    fn port_read(&mut self, memory: &mut Ram, now: u64, port: u16, size: u8) -> u32;
     /// OUT: `size` is 1, 2 or 4 bytes.
-    fn port_write(&mut self, now: u64, port: u16, size: u8, value: u32);
+    fn port_write(&mut self, memory: &mut Ram, now: u64, port: u16, size: u8, value: u32);
     /// A read outside guest RAM; `size` is 1, 2, 4 or 8 bytes and the access does not cross 8 bytes.
-    fn mmio_read(&mut self, now: u64, address: u64, size: u8) -> u64;
+    fn mmio_read(&mut self, memory: &mut Ram, now: u64, address: u64, size: u8) -> u64;
     /// A write outside guest RAM.
-    fn mmio_write(&mut self, now: u64, address: u64, size: u8, value: u64);
+    fn mmio_write(&mut self, memory: &mut Ram, now: u64, address: u64, size: u8, value: u64);
     /// The INTA cycle that asks the PIC pair for its vector.
     fn interrupt_acknowledge(&mut self, now: u64) -> u8;
     /// A local APIC's EOI broadcast for a level-triggered vector.
     fn end_of_interrupt(&mut self, now: u64, vector: u8);
     /// Whether a device has changed something that the processors' scheduler must look at before the next
-    /// instruction: INTR, an APIC message, A20, a reset or power request, a nearer deadline.
+    /// instruction: INTR, an APIC message, the memory map, a reset or power request, a nearer deadline.
     fn attention(&self) -> bool;
 }

@@ -19,16 +19,16 @@ pub struct BareBus {
 }
 
 impl Bus for BareBus {
-    fn port_read(&mut self, _now: u64, _port: u16, size: u8) -> u32 {
+    fn port_read(&mut self, _memory: &mut Ram, _now: u64, _port: u16, size: u8) -> u32 {
         self.port_value & (u32::MAX >> (32 - 8 * u32::from(size)))
     }
-    fn port_write(&mut self, _now: u64, port: u16, size: u8, value: u32) {
+    fn port_write(&mut self, _memory: &mut Ram, _now: u64, port: u16, size: u8, value: u32) {
         self.written.push((port, size, value));
     }
-    fn mmio_read(&mut self, _now: u64, _address: u64, _size: u8) -> u64 {
+    fn mmio_read(&mut self, _memory: &mut Ram, _now: u64, _address: u64, _size: u8) -> u64 {
         u64::MAX
     }
-    fn mmio_write(&mut self, _now: u64, _address: u64, _size: u8, _value: u64) {}
+    fn mmio_write(&mut self, _memory: &mut Ram, _now: u64, _address: u64, _size: u8, _value: u64) {}
     fn interrupt_acknowledge(&mut self, _now: u64) -> u8 {
         0
     }

@@ -356,7 +356,8 @@ impl Cpu {
         while done < len {
             let at = physical + done as u64;
             let size = bus_size(at, len - done);
-            value |= (env.bus.mmio_read(self.cycles, at, size as u8) & (u64::MAX >> (64 - 8 * size))) << (8 * done);
+            value |=
+                (env.bus.mmio_read(env.ram, self.cycles, at, size as u8) & (u64::MAX >> (64 - 8 * size))) << (8 * done);
             done += size;
         }
         if env.bus.attention() {
@@ -371,7 +372,7 @@ impl Cpu {
             let at = physical + done as u64;
             let size = bus_size(at, len - done);
             let part = value >> (8 * done) & (u64::MAX >> (64 - 8 * size));
-            env.bus.mmio_write(self.cycles, at, size as u8, part);
+            env.bus.mmio_write(env.ram, self.cycles, at, size as u8, part);
             done += size;
         }
         if env.bus.attention() {
