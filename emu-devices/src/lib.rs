@@ -11,6 +11,7 @@ pub mod debug_ports;
 pub mod device;
 pub mod disk;
 pub mod dma;
+pub mod floppy;
 #[cfg(test)]
 mod harness;
 pub mod hpet;
