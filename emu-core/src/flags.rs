@@ -62,6 +62,8 @@ pub enum FlagSource {
     Inc,
     /// As `Sub`, but CF is in `bits`.
     Dec,
+    /// `result` gives PF, ZF and SF; CF, AF and OF are in `bits`.
+    Result,
 }
 
 /// RFLAGS.
@@ -102,6 +104,41 @@ impl Flags {
         self.top = top;
     }
 
+    /// Records a result that gives PF, ZF and SF; `carries` holds CF, AF and OF.
+    #[inline(always)]
+    pub fn record_result(&mut self, top: u8, result: u64, carries: u64) {
+        self.bits = self.bits & !STATUS | carries;
+        self.result = result;
+        self.source = FlagSource::Result;
+        self.top = top;
+    }
+
+    /// Sets CF and leaves the other five as they are.
+    #[inline]
+    pub fn set_cf(&mut self, on: bool) {
+        self.source = match self.source {
+            FlagSource::Add => FlagSource::Inc,
+            FlagSource::Sub => FlagSource::Dec,
+            FlagSource::Logic => {
+                self.bits &= !STATUS;
+                FlagSource::Result
+            }
+            other => other,
+        };
+        self.bits = self.bits & !CF | u64::from(on);
+    }
+
+    /// Sets CF and OF and leaves the other four as they are.
+    #[inline]
+    pub fn set_cf_of(&mut self, cf: bool, of: bool) {
+        if self.source != FlagSource::Explicit {
+            let af = bit(self.af(), AF);
+            self.bits = self.bits & !AF | af;
+            self.source = FlagSource::Result;
+        }
+        self.bits = self.bits & !(CF | OF) | bit(cf, CF) | bit(of, OF);
+    }
+
     /// Records INC or DEC, which leave CF as it was.
     #[inline(always)]
     pub fn record_keeping_cf(&mut self, source: FlagSource, top: u8, a: u64, result: u64) {
@@ -118,7 +155,7 @@ impl Flags {
             FlagSource::Add => ((a & b) | ((a | b) & !r)) >> self.top & 1 != 0,
             FlagSource::Sub => ((!a & b) | ((!a | b) & r)) >> self.top & 1 != 0,
             FlagSource::Logic => false,
-            FlagSource::Explicit | FlagSource::Inc | FlagSource::Dec => self.bits & CF != 0,
+            FlagSource::Explicit | FlagSource::Inc | FlagSource::Dec | FlagSource::Result => self.bits & CF != 0,
         }
     }
 
@@ -142,7 +179,7 @@ impl Flags {
             FlagSource::Add | FlagSource::Inc => ((a ^ r) & (b ^ r)) >> self.top & 1 != 0,
             FlagSource::Sub | FlagSource::Dec => ((a ^ b) & (a ^ r)) >> self.top & 1 != 0,
             FlagSource::Logic => false,
-            FlagSource::Explicit => self.bits & OF != 0,
+            FlagSource::Explicit | FlagSource::Result => self.bits & OF != 0,
         }
     }
 
@@ -154,7 +191,7 @@ impl Flags {
                 (self.a ^ self.b ^ self.result) & AF != 0
             }
             FlagSource::Logic => false,
-            FlagSource::Explicit => self.bits & AF != 0,
+            FlagSource::Explicit | FlagSource::Result => self.bits & AF != 0,
         }
     }
 

@@ -38,7 +38,7 @@ impl<'a> Lowerer<'a> {
     /// Lowers one instruction; the caller sets `off` and `len`.
     pub fn lower(&mut self, i: &Instruction) -> (Uop, End) {
         if !i.cpuid_features().iter().all(|&feature| self.model.offers(feature)) {
-            return (Uop::new(Op::Undefined, 0, 0, 0), End::Ends);
+            return exec::misc::lower_without_feature(self, i);
         }
         exec::lower(self, i).unwrap_or_else(|| {
             let mut uop = Uop::new(Op::Unimplemented, 0, 0, 0);

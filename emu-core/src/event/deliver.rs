@@ -137,6 +137,7 @@ impl Cpu {
             pat: old.pat,
             xcr0: old.xcr0,
             xss: old.xss,
+            random: old.random,
             plain_msrs: old.plain_msrs,
             ..SystemState::new(old.index, old.apic_id)
         };

@@ -1,11 +1,20 @@
 //! The instructions, by family: each file lowers its instructions and holds their handlers.
 
+pub mod atomic;
+pub mod bcd;
+pub mod bits;
+pub mod bmi;
 pub mod branch;
 pub mod control;
 pub mod cpuid;
 pub mod int;
+pub mod io;
+pub mod misc;
 pub mod msr;
+pub mod muldiv;
+pub mod shift;
 pub mod stack;
+pub mod string;
 pub mod system;
 pub mod table;
 
@@ -17,6 +26,15 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
     int::lower(l, i)
         .or_else(|| branch::lower(l, i))
         .or_else(|| stack::lower(l, i))
+        .or_else(|| shift::lower(l, i))
+        .or_else(|| muldiv::lower(l, i))
+        .or_else(|| bits::lower(l, i))
+        .or_else(|| atomic::lower(l, i))
+        .or_else(|| bmi::lower(l, i))
+        .or_else(|| string::lower(l, i))
+        .or_else(|| bcd::lower(l, i))
+        .or_else(|| io::lower(l, i))
+        .or_else(|| misc::lower(l, i))
         .or_else(|| system::lower(l, i))
         .or_else(|| control::lower(l, i))
         .or_else(|| cpuid::lower(l, i))

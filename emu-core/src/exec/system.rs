@@ -94,7 +94,7 @@ pub fn sti(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 pub fn flag_bit(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if u.imm == CF {
         let on = if u.r1 == 2 { !cpu.flags.cf() } else { u.r1 == 1 };
-        cpu.flags.set_status_masked(CF, u64::from(on));
+        cpu.flags.set_cf(on);
     } else {
         cpu.flags.put(u.imm, u.r1 == 1);
     }

@@ -1,7 +1,8 @@
 //! The table of handlers: a row for each operation, a column for each operand width.
 
 use crate::decode::uop::Uop;
-use crate::exec::{branch::*, control::*, cpuid::*, int::*, msr::*, stack::*, system::*};
+use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, int::*, io::*, misc::*};
+use crate::exec::{msr::*, muldiv::*, shift::*, stack::*, string::*, system::*};
 use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
 
@@ -17,6 +18,12 @@ macro_rules! row {
     };
     (all $handler:ident $kind:ident) => {
         [$handler::<$kind, u8>, $handler::<$kind, u16>, $handler::<$kind, u32>, $handler::<$kind, u64>]
+    };
+    (wide $handler:ident) => {
+        [undefined, undefined, $handler::<u32>, $handler::<u64>]
+    };
+    (wide $handler:ident $kind:ident) => {
+        [undefined, undefined, $handler::<$kind, u32>, $handler::<$kind, u64>]
     };
     (one $handler:ident) => {
         [$handler, $handler, $handler, $handler]
@@ -88,6 +95,67 @@ ops! {
     PopR = all pop_r;         PopM = all pop_m;
     PushA = all pusha;        PopA = all popa;
     Enter = all enter;        Leave = all leave;
+
+    // Shifts and rotates: register or memory by an immediate or CL.
+    ShlRi = all shift_ri Shl;  ShlRc = all shift_rc Shl;  ShlMi = all shift_mi Shl;  ShlMc = all shift_mc Shl;
+    ShrRi = all shift_ri Shr;  ShrRc = all shift_rc Shr;  ShrMi = all shift_mi Shr;  ShrMc = all shift_mc Shr;
+    SarRi = all shift_ri Sar;  SarRc = all shift_rc Sar;  SarMi = all shift_mi Sar;  SarMc = all shift_mc Sar;
+    RolRi = all shift_ri Rol;  RolRc = all shift_rc Rol;  RolMi = all shift_mi Rol;  RolMc = all shift_mc Rol;
+    RorRi = all shift_ri Ror;  RorRc = all shift_rc Ror;  RorMi = all shift_mi Ror;  RorMc = all shift_mc Ror;
+    RclRi = all shift_ri Rcl;  RclRc = all shift_rc Rcl;  RclMi = all shift_mi Rcl;  RclMc = all shift_mc Rcl;
+    RcrRi = all shift_ri Rcr;  RcrRc = all shift_rc Rcr;  RcrMi = all shift_mi Rcr;  RcrMc = all shift_mc Rcr;
+    ShldRi = all double_ri Shld;  ShldRc = all double_rc Shld;  ShldMi = all double_mi Shld;  ShldMc = all double_mc Shld;
+    ShrdRi = all double_ri Shrd;  ShrdRc = all double_rc Shrd;  ShrdMi = all double_mi Shrd;  ShrdMc = all double_mc Shrd;
+
+    // Multiplication and division.
+    MulR = all mul_r;         MulM = all mul_m;         Imul1R = all imul1_r;     Imul1M = all imul1_m;
+    ImulRr = all imul_rr;     ImulRm = all imul_rm;     ImulRri = all imul_rri;   ImulRmi = all imul_rmi;
+    DivR = all div_r;         DivM = all div_m;         IdivR = all idiv_r;       IdivM = all idiv_m;
+
+    // Bits and bytes.
+    BtRr = all bit_rr Bt;     BtRi = all bit_ri Bt;     BtMr = all bit_mr Bt;     BtMi = all bit_mi Bt;
+    BtsRr = all bit_rr Bts;   BtsRi = all bit_ri Bts;   BtsMr = all bit_mr Bts;   BtsMi = all bit_mi Bts;
+    BtrRr = all bit_rr Btr;   BtrRi = all bit_ri Btr;   BtrMr = all bit_mr Btr;   BtrMi = all bit_mi Btr;
+    BtcRr = all bit_rr Btc;   BtcRi = all bit_ri Btc;   BtcMr = all bit_mr Btc;   BtcMi = all bit_mi Btc;
+    BsfRr = all scan_rr Bsf;  BsfRm = all scan_rm Bsf;  BsrRr = all scan_rr Bsr;  BsrRm = all scan_rm Bsr;
+    PopcntRr = all count_rr Popcnt; PopcntRm = all count_rm Popcnt;
+    LzcntRr = all count_rr Lzcnt;   LzcntRm = all count_rm Lzcnt;
+    TzcntRr = all count_rr Tzcnt;   TzcntRm = all count_rm Tzcnt;
+    Bswap = all bswap;        MovbeRm = all movbe_rm;   MovbeMr = all movbe_mr;
+    Crc32Rr = all crc32_rr;   Crc32Rm = all crc32_rm;
+
+    // Exchange and compare.
+    XaddRr = all xadd_rr;     XaddMr = all xadd_mr;     CmpxchgRr = all cmpxchg_rr; CmpxchgMr = all cmpxchg_mr;
+    Cmpxchg8b = one cmpxchg8b;                          Cmpxchg16b = one cmpxchg16b;
+
+    // BMI1, BMI2, ADX.
+    AndnRr = wide vex_rr Andn;   AndnRm = wide vex_rm Andn;   BextrRr = wide vex_rr Bextr; BextrRm = wide vex_rm Bextr;
+    BzhiRr = wide vex_rr Bzhi;   BzhiRm = wide vex_rm Bzhi;   PdepRr = wide vex_rr Pdep;   PdepRm = wide vex_rm Pdep;
+    PextRr = wide vex_rr Pext;   PextRm = wide vex_rm Pext;   SarxRr = wide vex_rr Sarx;   SarxRm = wide vex_rm Sarx;
+    ShlxRr = wide vex_rr Shlx;   ShlxRm = wide vex_rm Shlx;   ShrxRr = wide vex_rr Shrx;   ShrxRm = wide vex_rm Shrx;
+    BlsiRr = wide vex_rr Blsi;   BlsiRm = wide vex_rm Blsi;   BlsrRr = wide vex_rr Blsr;   BlsrRm = wide vex_rm Blsr;
+    BlsmskRr = wide vex_rr Blsmsk; BlsmskRm = wide vex_rm Blsmsk; RorxRr = wide vex_rr Rorx; RorxRm = wide vex_rm Rorx;
+    MulxRr = wide mulx_rr;       MulxRm = wide mulx_rm;
+    AdcxRr = wide adx_rr Adcx;   AdcxRm = wide adx_rm Adcx;   AdoxRr = wide adx_rr Adox;   AdoxRm = wide adx_rm Adox;
+
+    // Strings.
+    Movs = all movs;          RepMovs = all rep_movs;   Stos = all stos;          RepStos = all rep_stos;
+    Lods = all lods;          RepLods = all rep_lods;   Scas = all scas;          RepScas = all rep_scas;
+    Cmps = all cmps;          RepCmps = all rep_cmps;
+    Ins = all ins;            RepIns = all rep_ins;     Outs = all outs;          RepOuts = all rep_outs;
+
+    // Decimal.
+    Daa = one daa;            Das = one das;            Aaa = one aaa;            Aas = one aas;
+    Aam = one aam;            Aad = one aad;
+
+    // Ports.
+    InImm = all in_imm;       InDx = all in_dx;         OutImm = all out_imm;     OutDx = all out_dx;
+
+    // Others.
+    Xlat = one xlat;          Bound = all bound;        Salc = one salc;
+    CacheLine = one cache_line; CacheLineWrite = one cache_line_write;
+    Movdir64b = one movdir64b;
+    Random = all random;      Rdpid = one rdpid;        Serialize = one serialize;
 
     // System.
     Hlt = one hlt;            Cli = one cli;            Sti = one sti;

@@ -264,6 +264,34 @@ impl Cpu {
         self.target(env, linear, len, Access::data(Kind::Write, self.sys.cpl == 3)).map(|_| ())
     }
 
+    /// Offset into guest memory of the `len` bytes at `seg:ea`, if accesses to all of their page are plain; `None` if
+    /// they need the slow path. Faults are those of the access.
+    pub(crate) fn plain_place(
+        &mut self,
+        env: &mut Env,
+        seg: u8,
+        ea: u64,
+        len: usize,
+        write: bool,
+    ) -> Result<Option<usize>, Stop> {
+        let linear = self.linear(seg, ea, len as u64, write)?;
+        self.check_alignment(linear, len)?;
+        if linear % PAGE + len as u64 > PAGE {
+            return Ok(None);
+        }
+        if self.plain_tag(linear, write).is_none() {
+            let kind = if write { Kind::Write } else { Kind::Read };
+            self.target(env, linear, len, Access::data(kind, self.sys.cpl == 3))?;
+        }
+        Ok(self.plain_tag(linear, write))
+    }
+
+    fn plain_tag(&self, linear: u64, write: bool) -> Option<usize> {
+        let entry = self.tlb.slot(linear);
+        let tag = if write { entry.write } else { entry.read };
+        (tag == linear & !0xFFF | self.context).then(|| linear.wrapping_add(entry.addend) as usize)
+    }
+
     /// Translates both pages of an access before any of it is done.
     fn target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
         let first_len = (PAGE - linear % PAGE).min(len as u64);

@@ -107,6 +107,8 @@ pub struct SystemState {
     pub pkrs: u32,
     /// IA32_XSS.
     pub xss: u64,
+    /// State of the generator behind RDRAND and RDSEED: the same run draws the same numbers.
+    pub random: u64,
     /// MSRs that the processor only stores.
     pub plain_msrs: BTreeMap<u32, u64>,
     /// Number of this processor, 0 first.
@@ -156,6 +158,7 @@ impl SystemState {
             debugctl: 0,
             pkrs: 0,
             xss: 0,
+            random: u64::from(index),
             plain_msrs: BTreeMap::new(),
             index,
             apic_id,

@@ -1,0 +1,158 @@
+//! IN, OUT, INS, OUTS (SDM Vol. 1 chapter 19).
+
+use super::string::{ES, RDI, RSI};
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer, operand_bytes};
+use crate::decode::uop::Uop;
+use crate::fault::Exec;
+use crate::state::cpu::{Cpu, Env};
+use crate::width::Width;
+use emu_vmx::arch::cr::{BreakpointKind, Cr4};
+use emu_vmx::arch::segment::{SegmentRegister, system_type};
+use iced_x86::{Instruction, Mnemonic, OpKind};
+
+const RAX: u8 = 0;
+const RDX: usize = 2;
+/// Offset of the I/O map base in a 32- or 64-bit TSS.
+const IO_MAP_BASE: u64 = 102;
+
+impl Cpu {
+    /// #GP(0) unless IOPL or the I/O permission bitmap allows `size` ports from `port` on (SDM Vol. 1 19.5.2).
+    fn check_io_permission(&mut self, env: &mut Env, port: u16, size: u64) -> Exec {
+        if !self.mode.protected || (self.sys.cpl <= self.flags.iopl() && !self.mode.v86) {
+            return Ok(());
+        }
+        let tr = *self.sys.seg(SegmentRegister::Tr);
+        let rights = tr.access_rights;
+        let wide = matches!(rights.type_field(), system_type::TSS_AVAILABLE | system_type::TSS_BUSY);
+        let limit = u64::from(tr.limit);
+        if rights.unusable() || !rights.present() || !wide || limit < IO_MAP_BASE + 1 {
+            return self.gp(0);
+        }
+        let map = self.read_system::<u16>(env, tr.base.wrapping_add(IO_MAP_BASE))?;
+        let place = map + u64::from(port >> 3);
+        // Two bytes are read always, so the map has a byte of ones behind its last port.
+        if place + 1 > limit {
+            return self.gp(0);
+        }
+        let bits = self.read_system::<u16>(env, tr.base.wrapping_add(place))?;
+        if bits >> (port & 7) & ((1 << size) - 1) != 0 {
+            return self.gp(0);
+        }
+        Ok(())
+    }
+
+    /// After an access of a port: I/O breakpoints (SDM Vol. 3B 18.2.4), and what the device wants.
+    fn after_port(&mut self, env: &mut Env, port: u16, size: u64) {
+        if self.sys.dr7.bits() & 0xFF != 0 && self.sys.cr4.contains(Cr4::DE) {
+            let hits = self.breakpoint_hits(u64::from(port), size, |kind| kind == BreakpointKind::Io);
+            self.note_debug_hits(hits);
+        }
+        if env.bus.attention() {
+            self.leave_block();
+        }
+    }
+
+    fn port_read<W: Width>(&mut self, env: &mut Env, port: u16) -> u64 {
+        let value = env.bus.port_read(env.ram, self.cycles, port, W::BYTES as u8);
+        self.after_port(env, port, W::BYTES);
+        u64::from(value) & W::MASK
+    }
+
+    fn port_write<W: Width>(&mut self, env: &mut Env, port: u16, value: u64) {
+        env.bus.port_write(env.ram, self.cycles, port, W::BYTES as u8, (value & W::MASK) as u32);
+        self.after_port(env, port, W::BYTES);
+    }
+}
+
+fn input<W: Width>(cpu: &mut Cpu, env: &mut Env, port: u16) -> Exec {
+    cpu.check_io_permission(env, port, W::BYTES)?;
+    let value = cpu.port_read::<W>(env, port);
+    W::set(&mut cpu.gpr, RAX, value);
+    Ok(())
+}
+
+fn output<W: Width>(cpu: &mut Cpu, env: &mut Env, port: u16) -> Exec {
+    cpu.check_io_permission(env, port, W::BYTES)?;
+    let value = W::get(&cpu.gpr, RAX);
+    cpu.port_write::<W>(env, port, value);
+    Ok(())
+}
+
+/// IN accumulator, imm8.
+pub fn in_imm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    input::<W>(cpu, env, u.imm as u16)
+}
+
+/// IN accumulator, DX.
+pub fn in_dx<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
+    let port = cpu.gpr[RDX] as u16;
+    input::<W>(cpu, env, port)
+}
+
+/// OUT imm8, accumulator.
+pub fn out_imm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    output::<W>(cpu, env, u.imm as u16)
+}
+
+/// OUT DX, accumulator.
+pub fn out_dx<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
+    let port = cpu.gpr[RDX] as u16;
+    output::<W>(cpu, env, port)
+}
+
+/// INS: the destination is known to be writable before the device is read.
+pub fn ins<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let port = cpu.gpr[RDX] as u16;
+    cpu.check_io_permission(env, port, W::BYTES)?;
+    let ea = cpu.destination_offset(u);
+    cpu.probe_write(env, ES, ea, W::BYTES as usize)?;
+    let value = cpu.port_read::<W>(env, port);
+    cpu.write::<W>(env, ES, ea, value)?;
+    let stride = cpu.stride::<W>();
+    cpu.advance(RDI, u, stride);
+    Ok(())
+}
+
+/// REP INS.
+pub fn rep_ins<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.repeat(env, u, |cpu, env, _| ins::<W>(cpu, env, u).map(|()| (1, true)))
+}
+
+/// OUTS.
+pub fn outs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let port = cpu.gpr[RDX] as u16;
+    cpu.check_io_permission(env, port, W::BYTES)?;
+    let value = cpu.read::<W>(env, u.seg, cpu.source_offset(u))?;
+    cpu.port_write::<W>(env, port, value);
+    let stride = cpu.stride::<W>();
+    cpu.advance(RSI, u, stride);
+    Ok(())
+}
+
+/// REP OUTS.
+pub fn rep_outs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.repeat(env, u, |cpu, env, _| outs::<W>(cpu, env, u).map(|()| (1, true)))
+}
+
+/// Lowers IN and OUT; INS and OUTS are lowered with the strings.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    let (accumulator, port) = match i.mnemonic() {
+        Mnemonic::In => (0, 1),
+        Mnemonic::Out => (1, 0),
+        _ => return None,
+    };
+    let bytes = operand_bytes(i, accumulator);
+    let immediate = i.op_kind(port) == OpKind::Immediate8;
+    let op = match (accumulator == 0, immediate) {
+        (true, true) => Op::InImm,
+        (true, false) => Op::InDx,
+        (false, true) => Op::OutImm,
+        (false, false) => Op::OutDx,
+    };
+    let mut u = l.uop(op, bytes);
+    if immediate {
+        u.imm = i.immediate(port) & 0xFF;
+    }
+    Some((u, End::Ends))
+}

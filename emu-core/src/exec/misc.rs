@@ -1,0 +1,162 @@
+//! Instructions of no family: XLAT, BOUND, SALC, cache control, fences, direct stores, random numbers, RDPID.
+
+use super::bits;
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
+use crate::decode::uop::{REG_ZERO, Uop};
+use crate::fault::{Exec, Fault};
+use crate::flags::CF;
+use crate::state::cpu::{Cpu, Env};
+use crate::width::Width;
+use emu_vmx::arch::vector;
+use iced_x86::{Instruction, Mnemonic, Register};
+
+const RAX: u8 = 0;
+const ES: u8 = 0;
+const LINE: u64 = 64;
+
+/// XLAT: AL indexes the table at rBX, which is the base register of the micro-op.
+pub fn xlat(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let al = u8::get(&cpu.gpr, RAX);
+    let ea = cpu.ea(u).wrapping_add(al) & u.address_mask();
+    let value = cpu.read::<u8>(env, u.seg, ea)?;
+    u8::set(&mut cpu.gpr, RAX, value);
+    Ok(())
+}
+
+/// BOUND: #BR unless the signed index lies within both bounds.
+pub fn bound<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let ea = cpu.ea(u);
+    let lower = W::sign_extend(cpu.read::<W>(env, u.seg, ea)?) as i64;
+    let upper = W::sign_extend(cpu.read::<W>(env, u.seg, ea.wrapping_add(W::BYTES) & u.address_mask())?) as i64;
+    let index = W::sign_extend(W::get(&cpu.gpr, u.r1)) as i64;
+    if index < lower || index > upper {
+        return cpu.throw(Fault::exception(vector::BR));
+    }
+    Ok(())
+}
+
+/// SALC (D6h): AL is FFh if CF is set, else 0.
+pub fn salc(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    let value = 0u64.wrapping_sub(u64::from(cpu.flags.cf()));
+    u8::set(&mut cpu.gpr, RAX, value);
+    Ok(())
+}
+
+/// CLFLUSH, CLFLUSHOPT, CLWB: checked as the load of a byte; there is no cache to write back.
+pub fn cache_line(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.load::<u8>(env, u).map(|_| ())
+}
+
+/// A line that is going to be written: checked as a store.
+pub fn cache_line_write(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.probe_write(env, u.seg, cpu.ea(u), 1)
+}
+
+/// MOVDIR64B: 64 bytes to ES:`r1`, which must be aligned.
+pub fn movdir64b(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let to = cpu.gpr[u.r1 as usize & 31] & u.address_mask();
+    if cpu.linear(ES, to, LINE, true)? & (LINE - 1) != 0 {
+        return cpu.gp(0);
+    }
+    let mut line = [0; LINE as usize];
+    let from = cpu.ea(u);
+    cpu.read_bytes(env, u.seg, from, &mut line)?;
+    cpu.write_bytes(env, ES, to, &line)
+}
+
+impl Cpu {
+    /// The next number of a generator whose state is part of the processor's (Weyl sequence, then a mixing function),
+    /// so that a run can be repeated.
+    fn next_random(&mut self) -> u64 {
+        self.sys.random = self.sys.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.sys.random;
+        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ z >> 31
+    }
+}
+
+/// RDRAND, RDSEED: always a number, CF set and the other status flags clear.
+pub fn random<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.next_random();
+    W::set(&mut cpu.gpr, u.r1, value & W::MASK);
+    cpu.flags.set_status(CF);
+    Ok(())
+}
+
+/// RDPID.
+pub fn rdpid(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.gpr[u.r1 as usize & 31] = u64::from(cpu.sys.tsc_aux);
+    Ok(())
+}
+
+/// SERIALIZE: the block ends, which is all there is to wait for.
+pub fn serialize(_cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    Ok(())
+}
+
+/// Instructions whose bytes do something else on processors that do not have them: hints are NOPs, TZCNT and LZCNT
+/// ignore their prefix. Everything else is undefined.
+pub fn lower_without_feature(l: &Lowerer, i: &Instruction) -> (Uop, End) {
+    use Mnemonic::*;
+    if let Some(scan) = bits::lower_as_scan(l, i) {
+        return scan;
+    }
+    match i.mnemonic() {
+        Nop | Reservednop | Endbr32 | Endbr64 | Cldemote | Prefetch | Prefetchw | Prefetchwt1 | Prefetchit0
+        | Prefetchit1 | Prefetchnta | Prefetcht0 | Prefetcht1 | Prefetcht2 | Rdsspd | Rdsspq => {
+            (l.uop(Op::Nop, 4), End::Continues)
+        }
+        _ => (l.uop(Op::Undefined, 1), End::Ends),
+    }
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    use Mnemonic::*;
+    let bytes = if i.op_count() > 0 { operand_bytes(i, 0) } else { 0 };
+    let u = match i.mnemonic() {
+        Xlatb => {
+            let mut u = l.mem(Op::Xlat, 1, i);
+            u.base = reg(Register::RBX);
+            u.index = REG_ZERO;
+            u.disp = 0;
+            u
+        }
+        Bound => {
+            let mut u = l.mem(Op::Bound, bytes, i);
+            u.r1 = reg(i.op0_register());
+            u
+        }
+        Salc => l.uop(Op::Salc, 1),
+        Clflush | Clflushopt | Clwb => l.mem(Op::CacheLine, 1, i),
+        Cldemote | Prefetch | Prefetchw | Prefetchwt1 | Prefetchit0 | Prefetchit1 | Prefetchnta | Prefetcht0
+        | Prefetcht1 | Prefetcht2 | Lfence | Sfence | Mfence | Pause => l.uop(Op::Nop, 4),
+        Movnti | Movdiri if is_mem(i, 0) => {
+            let bytes = operand_bytes(i, 1);
+            let mut u = l.mem(Op::MovMr, bytes, i);
+            u.r1 = reg(i.op1_register());
+            u
+        }
+        Movdir64b => {
+            let mut u = l.mem(Op::Movdir64b, 8, i);
+            u.r1 = reg(i.op0_register());
+            u
+        }
+        Rdrand | Rdseed => {
+            let mut u = l.uop(Op::Random, bytes);
+            u.r1 = reg(i.op0_register());
+            u
+        }
+        Rdpid => {
+            let mut u = l.uop(Op::Rdpid, 8);
+            u.r1 = reg(i.op0_register());
+            u
+        }
+        Serialize => return Some((l.uop(Op::Serialize, 1), End::Ends)),
+        Ud0 | Ud1 | Ud2 => return Some((l.uop(Op::Undefined, 1), End::Ends)),
+        _ => return None,
+    };
+    Some((u, End::Continues))
+}

@@ -1,0 +1,313 @@
+//! String instructions (SDM Vol. 1 7.3.9): MOVS, STOS, LODS, SCAS, CMPS; INS and OUTS are in [`super::io`].
+//!
+//! A repeated instruction does as many iterations as the time slice has cycles for, then runs again from its own
+//! address, so that interrupts come between iterations as on a processor. MOVS and STOS do a page's part of a run at
+//! once where both pages are plain memory.
+
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer};
+use crate::decode::uop::Uop;
+use crate::fault::{Exec, Stop};
+use crate::flags::{DF, FlagSource};
+use crate::mem::ram::PAGE;
+use crate::state::cpu::{Cpu, Env};
+use crate::width::Width;
+use iced_x86::{Instruction, Mnemonic, OpKind};
+
+const RAX: u8 = 0;
+const RCX: usize = 1;
+/// Register-file number of the source index.
+pub const RSI: usize = 6;
+/// Register-file number of the destination index.
+pub const RDI: usize = 7;
+/// Segment of the destination.
+pub const ES: u8 = 0;
+/// Iterations in one go at most.
+const MAX_RUN: u64 = 4096;
+/// `r1` of a micro-op: repeat while equal, while not equal.
+const WHILE_EQUAL: u8 = 1;
+
+impl Cpu {
+    /// Adds `bytes` to an index register, as wide as the address size: 32 bits clear the upper half.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, register: usize, u: &Uop, bytes: u64) {
+        let mask = u.address_mask();
+        let old = self.gpr[register];
+        let new = old.wrapping_add(bytes) & mask;
+        self.gpr[register] = if mask == 0xFFFF { old & !mask | new } else { new };
+    }
+
+    /// What one iteration adds to an index register.
+    #[inline(always)]
+    pub(crate) fn stride<W: Width>(&self) -> u64 {
+        if self.flags.has(DF) { 0u64.wrapping_sub(W::BYTES) } else { W::BYTES }
+    }
+
+    /// `[seg:rSI]`'s offset.
+    #[inline(always)]
+    pub(crate) fn source_offset(&self, u: &Uop) -> u64 {
+        self.gpr[RSI] & u.address_mask()
+    }
+
+    /// `[ES:rDI]`'s offset.
+    #[inline(always)]
+    pub(crate) fn destination_offset(&self, u: &Uop) -> u64 {
+        self.gpr[RDI] & u.address_mask()
+    }
+
+    /// Runs `iteration` – which does at most that many iterations, and says how many and whether to go on – until the
+    /// count is 0, the condition ends it, or the slice is used up. A fault leaves the registers of the iterations
+    /// that were completed.
+    #[inline(always)]
+    pub(crate) fn repeat(
+        &mut self,
+        env: &mut Env,
+        u: &Uop,
+        mut iteration: impl FnMut(&mut Cpu, &mut Env, u64) -> Result<(u64, bool), Stop>,
+    ) -> Exec {
+        let count = self.gpr[RCX] & u.address_mask();
+        if count == 0 {
+            return Ok(());
+        }
+        let slice = self.block_limit.saturating_sub(self.cycles).clamp(1, MAX_RUN);
+        let slice = if self.single_step { 1 } else { slice };
+        let wanted = count.min(slice);
+        let mut done = 0;
+        let result = loop {
+            match iteration(self, env, wanted - done) {
+                Ok((n, go_on)) => {
+                    done += n;
+                    self.advance(RCX, u, 0u64.wrapping_sub(n));
+                    // A device, a breakpoint or a store into code asks for the boundary.
+                    if !go_on || done >= wanted || self.uops_end == 0 {
+                        break Ok(go_on);
+                    }
+                }
+                Err(stop) => break Err(stop),
+            }
+        };
+        match result {
+            Ok(go_on) => {
+                self.cycles += done - 1;
+                if go_on && done < count {
+                    self.again(u);
+                }
+                Ok(())
+            }
+            Err(stop) => {
+                self.cycles += done;
+                Err(stop)
+            }
+        }
+    }
+
+    /// The same instruction runs again; it is counted when it completes.
+    fn again(&mut self, u: &Uop) {
+        let rip = self.rip().wrapping_add(u64::from(u.off));
+        self.branch_to(rip);
+        self.uops_end = 0;
+        self.instructions = self.instructions.wrapping_sub(1);
+    }
+
+    /// Iterations that stay in the page of `ea`, within the segment's plain bounds and within the address size.
+    #[inline]
+    fn run_length<W: Width>(&self, u: &Uop, seg: u8, ea: u64, write: bool, down: bool) -> u64 {
+        let segment = &self.seg_access[seg as usize & 7];
+        let bound = if write { segment.write_bound } else { segment.read_bound };
+        let in_page = segment.base.wrapping_add(ea) % PAGE;
+        if down {
+            (in_page / W::BYTES + 1).min(ea / W::BYTES + 1)
+        } else {
+            let to_end = |end: u64| end.saturating_sub(ea) / W::BYTES;
+            ((PAGE - in_page) / W::BYTES).min(to_end(bound)).min(to_end(u.address_mask())).max(1)
+        }
+    }
+}
+
+/// Copies `n` elements as one at a time would, wherever the two runs lie; the offsets are those of the first element.
+fn copy_run<W: Width>(env: &mut Env, from: usize, to: usize, n: usize, down: bool) {
+    let size = W::BYTES as usize;
+    let len = n * size;
+    let distance = to.abs_diff(from);
+    let (low_from, low_to) = if down { (from + size - len, to + size - len) } else { (from, to) };
+    // Elements that are read after they were written: the destination runs ahead into the source.
+    let chases = distance != 0 && distance < len && (to > from) != down;
+    if !chases {
+        env.ram.copy_within(low_from, low_to, len);
+    } else if !down && distance >= size {
+        // The bytes between the two repeat: double them.
+        env.ram.copy_within(from, to, distance);
+        let mut done = distance;
+        while done < len {
+            let part = done.min(len - done);
+            env.ram.copy_within(to, to + done, part);
+            done += part;
+        }
+    } else {
+        for k in 0..n {
+            let at = |start: usize| if down { start - k * size } else { start + k * size };
+            let value = W::load(env.ram.bytes(), at(from));
+            W::store(env.ram.page_bytes_mut(at(to), size), value);
+        }
+    }
+}
+
+fn fill_run<W: Width>(env: &mut Env, start: usize, n: usize, value: u64) {
+    let size = W::BYTES as usize;
+    let place = env.ram.page_bytes_mut(start, n * size);
+    if W::BITS == 8 {
+        place.fill(value as u8);
+    } else {
+        place.chunks_exact_mut(size).for_each(|element| W::store(element, value));
+    }
+}
+
+/// MOVS.
+pub fn movs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.read::<W>(env, u.seg, cpu.source_offset(u))?;
+    cpu.write::<W>(env, ES, cpu.destination_offset(u), value)?;
+    let stride = cpu.stride::<W>();
+    cpu.advance(RSI, u, stride);
+    cpu.advance(RDI, u, stride);
+    Ok(())
+}
+
+/// REP MOVS.
+pub fn rep_movs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let down = cpu.flags.has(DF);
+    let size = W::BYTES as usize;
+    cpu.repeat(env, u, |cpu, env, wanted| {
+        let (source, destination) = (cpu.source_offset(u), cpu.destination_offset(u));
+        // The source's place holds even if the destination takes its TLB entry.
+        if let Some(from) = cpu.plain_place(env, u.seg, source, size, false)?
+            && let Some(to) = cpu.plain_place(env, ES, destination, size, true)?
+        {
+            let n = wanted.min(cpu.run_length::<W>(u, u.seg, source, false, down)).min(cpu.run_length::<W>(
+                u,
+                ES,
+                destination,
+                true,
+                down,
+            ));
+            copy_run::<W>(env, from, to, n as usize, down);
+            let bytes = cpu.stride::<W>().wrapping_mul(n);
+            cpu.advance(RSI, u, bytes);
+            cpu.advance(RDI, u, bytes);
+            return Ok((n, true));
+        }
+        movs::<W>(cpu, env, u).map(|()| (1, true))
+    })
+}
+
+/// STOS.
+pub fn stos<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = W::get(&cpu.gpr, RAX);
+    cpu.write::<W>(env, ES, cpu.destination_offset(u), value)?;
+    let stride = cpu.stride::<W>();
+    cpu.advance(RDI, u, stride);
+    Ok(())
+}
+
+/// REP STOS.
+pub fn rep_stos<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let down = cpu.flags.has(DF);
+    let value = W::get(&cpu.gpr, RAX);
+    let size = W::BYTES as usize;
+    cpu.repeat(env, u, |cpu, env, wanted| {
+        let destination = cpu.destination_offset(u);
+        if let Some(to) = cpu.plain_place(env, ES, destination, size, true)? {
+            let n = wanted.min(cpu.run_length::<W>(u, ES, destination, true, down));
+            let start = if down { to - (n as usize - 1) * size } else { to };
+            fill_run::<W>(env, start, n as usize, value);
+            let bytes = cpu.stride::<W>().wrapping_mul(n);
+            cpu.advance(RDI, u, bytes);
+            return Ok((n, true));
+        }
+        stos::<W>(cpu, env, u).map(|()| (1, true))
+    })
+}
+
+/// LODS.
+pub fn lods<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.read::<W>(env, u.seg, cpu.source_offset(u))?;
+    W::set(&mut cpu.gpr, RAX, value);
+    let stride = cpu.stride::<W>();
+    cpu.advance(RSI, u, stride);
+    Ok(())
+}
+
+/// REP LODS.
+pub fn rep_lods<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.repeat(env, u, |cpu, env, _| lods::<W>(cpu, env, u).map(|()| (1, true)))
+}
+
+#[inline(always)]
+fn record_compare<W: Width>(cpu: &mut Cpu, a: u64, b: u64) {
+    cpu.flags.record(FlagSource::Sub, W::TOP, a, b, a.wrapping_sub(b) & W::MASK);
+}
+
+/// SCAS.
+pub fn scas<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let b = cpu.read::<W>(env, ES, cpu.destination_offset(u))?;
+    let a = W::get(&cpu.gpr, RAX);
+    record_compare::<W>(cpu, a, b);
+    let stride = cpu.stride::<W>();
+    cpu.advance(RDI, u, stride);
+    Ok(())
+}
+
+/// REPE SCAS, REPNE SCAS.
+pub fn rep_scas<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let wanted_zf = u.r1 == WHILE_EQUAL;
+    cpu.repeat(env, u, |cpu, env, _| scas::<W>(cpu, env, u).map(|()| (1, cpu.flags.zf() == wanted_zf)))
+}
+
+/// CMPS.
+pub fn cmps<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let a = cpu.read::<W>(env, u.seg, cpu.source_offset(u))?;
+    let b = cpu.read::<W>(env, ES, cpu.destination_offset(u))?;
+    record_compare::<W>(cpu, a, b);
+    let stride = cpu.stride::<W>();
+    cpu.advance(RSI, u, stride);
+    cpu.advance(RDI, u, stride);
+    Ok(())
+}
+
+/// REPE CMPS, REPNE CMPS.
+pub fn rep_cmps<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let wanted_zf = u.r1 == WHILE_EQUAL;
+    cpu.repeat(env, u, |cpu, env, _| cmps::<W>(cpu, env, u).map(|()| (1, cpu.flags.zf() == wanted_zf)))
+}
+
+/// Bits that the address size of a string operand cuts, as [`Uop::scale`] holds them.
+fn address_cut(kind: OpKind) -> Option<u8> {
+    use OpKind::*;
+    Some(match kind {
+        MemorySegSI | MemorySegDI | MemoryESDI => 48 << 2,
+        MemorySegESI | MemorySegEDI | MemoryESEDI => 32 << 2,
+        MemorySegRSI | MemorySegRDI | MemoryESRDI => 0,
+        _ => return None,
+    })
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    let (once, repeated, ends) = match i.mnemonic() {
+        Mnemonic::Movsb | Mnemonic::Movsw | Mnemonic::Movsd | Mnemonic::Movsq => (Op::Movs, Op::RepMovs, false),
+        Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq => (Op::Stos, Op::RepStos, false),
+        Mnemonic::Lodsb | Mnemonic::Lodsw | Mnemonic::Lodsd | Mnemonic::Lodsq => (Op::Lods, Op::RepLods, false),
+        Mnemonic::Scasb | Mnemonic::Scasw | Mnemonic::Scasd | Mnemonic::Scasq => (Op::Scas, Op::RepScas, false),
+        Mnemonic::Cmpsb | Mnemonic::Cmpsw | Mnemonic::Cmpsd | Mnemonic::Cmpsq => (Op::Cmps, Op::RepCmps, false),
+        Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => (Op::Ins, Op::RepIns, true),
+        Mnemonic::Outsb | Mnemonic::Outsw | Mnemonic::Outsd => (Op::Outs, Op::RepOuts, true),
+        _ => return None,
+    };
+    // MOVSD and CMPSD are also mnemonics of SSE2; only the string operands have these kinds.
+    let cut = (0..i.op_count()).find_map(|n| address_cut(i.op_kind(n)))?;
+    let repeats = i.has_rep_prefix() || i.has_repne_prefix();
+    let mut u = l.uop(if repeats { repeated } else { once }, i.memory_size().size());
+    u.scale = cut;
+    u.seg = (i.memory_segment() as u32).wrapping_sub(iced_x86::Register::ES as u32) as u8;
+    u.r1 = u8::from(i.has_rep_prefix());
+    Some((u, if ends { End::Ends } else { End::Continues }))
+}
