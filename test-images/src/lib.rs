@@ -3,7 +3,8 @@
 //! The sources are NASM files in `asm/`, the built images are in `images/` (so that nobody needs NASM to run them) and
 //! `check-images` proves that the two agree. An image writes to the text screen and to port E9; it checks what it
 //! computes against what the architecture demands, prints `FAIL name: what expected X got Y` for each difference and
-//! ends with `PASS name: N checks` or `FAIL name: ...`, then idles in HLT with interrupts on.
+//! ends with `PASS name: N checks` or `FAIL name: ...`, then idles in HLT with interrupts on. (`demo` checks nothing; it
+//! shows the machine and powers off on Esc.)
 
 /// What kind of drive an image is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +59,7 @@ macro_rules! image {
 /// All images.
 #[rustfmt::skip]
 pub const ALL: &[TestImage] = &[
+    image!("demo", Disk, 4, "the bundled demo: what this machine is, a running clock, keys", "rvmx-emu: this machine", "Type something; Esc powers off"),
     image!("modes", Disk, 1, "real, protected, virtual-8086, PAE, compatibility, 64-bit mode and back", "real mode again", "PASS modes: "),
     image!("paging", Disk, 1, "32-bit, PAE and 4-level paging: violations, error codes, A and D, reserved bits", "4-level paging", "PASS paging: "),
     image!("interrupts", Disk, 1, "PIC, PIT, gates, exceptions, shadows, debug registers, NMI, double faults", "double fault", "PASS interrupts: "),
