@@ -23,6 +23,8 @@ video_init:
         jne     .none
 .run:   movzx   ax, bh                  ; bus 0, device and function of the adapter
         call    optrom_call
+        mov     ax, 0x0003              ; the mode of the equipment word
+        int     0x10
         mov     eax, 0x80000058         ; C0000h-C7FFFh: writable shadow becomes read-only
         mov     dx, 0xCF8
         out     dx, eax
@@ -82,7 +84,7 @@ video_copy_rom:
         cmp     word [edi], 0xAA55
         jne     .off
         movzx   ecx, byte [edi + 2]
-        cmp     cl, 0x48000 / 0x1000
+        cmp     cl, 0xC000 / 512         ; C0000h-CBFFFh is open
         ja      .off
         shl     ecx, 9 - 2
         mov     esi, edi
