@@ -345,52 +345,52 @@ impl Device for Dma {
 mod tests {
     use super::*;
     use crate::device::DeviceId;
-    use crate::harness::Harness;
+    use crate::testing::Bench;
 
-    fn program(h: &mut Harness, dma: &mut Dma, mode: u8, address: u32, count: u16) {
-        h.write(dma, 0xD6, 0xC0);
-        h.write(dma, 0xD4, 0x00);
-        h.write(dma, 0x0C, 0);
-        h.write(dma, 0x0B, mode | 2);
-        h.write(dma, 0x04, address as u8);
-        h.write(dma, 0x04, (address >> 8) as u8);
-        h.write(dma, 0x05, count as u8);
-        h.write(dma, 0x05, (count >> 8) as u8);
-        h.write(dma, 0x81, (address >> 16) as u8);
-        h.write(dma, 0x0A, 2);
+    fn program(h: &mut Bench, dma: &mut Dma, mode: u8, address: u32, count: u16) {
+        h.outb(dma, 0xD6, 0xC0);
+        h.outb(dma, 0xD4, 0x00);
+        h.outb(dma, 0x0C, 0);
+        h.outb(dma, 0x0B, mode | 2);
+        h.outb(dma, 0x04, address as u8);
+        h.outb(dma, 0x04, (address >> 8) as u8);
+        h.outb(dma, 0x05, count as u8);
+        h.outb(dma, 0x05, (count >> 8) as u8);
+        h.outb(dma, 0x81, (address >> 16) as u8);
+        h.outb(dma, 0x0A, 2);
     }
 
     #[test]
     fn dma_write_transfer_ends_at_terminal_count_and_masks_the_channel() {
-        let (mut h, mut dma) = (Harness::new(DeviceId::Dma), Dma::new());
+        let (mut h, mut dma) = (Bench::new(DeviceId::Dma, 1_000_000_000), Dma::new());
         program(&mut h, &mut dma, 0x44, 0x1_2345, 3);
         let progress = dma.to_memory(&mut h.memory, 2, &[1, 2, 3, 4, 5, 6]);
         assert_eq!(progress, DmaProgress { bytes: 4, terminal_count: true });
         assert_eq!(h.memory.0[0x1_2345..0x1_234A], [1, 2, 3, 4, 0]);
-        assert_eq!(h.read(&mut dma, 0x08), 0x04);
-        assert_eq!(h.read(&mut dma, 0x08), 0x00);
+        assert_eq!(h.inb(&mut dma, 0x08), 0x04);
+        assert_eq!(h.inb(&mut dma, 0x08), 0x00);
         assert_eq!(dma.to_memory(&mut h.memory, 2, &[1]).bytes, 0);
         assert_eq!(dma.state().controllers[0].channels[2].count, 0xFFFF);
     }
 
     #[test]
     fn dma_channel_set_for_the_other_direction_moves_nothing() {
-        let (mut h, mut dma) = (Harness::new(DeviceId::Dma), Dma::new());
+        let (mut h, mut dma) = (Bench::new(DeviceId::Dma, 1_000_000_000), Dma::new());
         program(&mut h, &mut dma, 0x44, 0, 3);
         assert_eq!(dma.from_memory(&mut h.memory, 2, &mut [0; 4]).bytes, 0);
     }
 
     #[test]
     fn dma_of_the_first_controller_needs_channel_4_unmasked() {
-        let (mut h, mut dma) = (Harness::new(DeviceId::Dma), Dma::new());
+        let (mut h, mut dma) = (Bench::new(DeviceId::Dma, 1_000_000_000), Dma::new());
         program(&mut h, &mut dma, 0x44, 0, 3);
-        h.write(&mut dma, 0xD4, 0x04);
+        h.outb(&mut dma, 0xD4, 0x04);
         assert_eq!(dma.to_memory(&mut h.memory, 2, &[1]).bytes, 0);
     }
 
     #[test]
     fn dma_address_wraps_inside_its_64_kib_page() {
-        let (mut h, mut dma) = (Harness::new(DeviceId::Dma), Dma::new());
+        let (mut h, mut dma) = (Bench::new(DeviceId::Dma, 1_000_000_000), Dma::new());
         program(&mut h, &mut dma, 0x44, 0x1_FFFF, 9);
         dma.to_memory(&mut h.memory, 2, &[1, 2]);
         assert_eq!((h.memory.0[0x1_FFFF], h.memory.0[0x1_0000], h.memory.0[0x2_0000]), (1, 2, 0));
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn dma_auto_initialization_reloads_address_and_count() {
-        let (mut h, mut dma) = (Harness::new(DeviceId::Dma), Dma::new());
+        let (mut h, mut dma) = (Bench::new(DeviceId::Dma, 1_000_000_000), Dma::new());
         program(&mut h, &mut dma, 0x58, 0x100, 1);
         h.memory.0[0x100..0x102].copy_from_slice(&[8, 9]);
         for _ in 0..2 {
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn dma_decrement_stores_downwards() {
-        let (mut h, mut dma) = (Harness::new(DeviceId::Dma), Dma::new());
+        let (mut h, mut dma) = (Bench::new(DeviceId::Dma, 1_000_000_000), Dma::new());
         program(&mut h, &mut dma, 0x64, 0x202, 2);
         dma.to_memory(&mut h.memory, 2, &[1, 2, 3]);
         assert_eq!(h.memory.0[0x200..0x203], [3, 2, 1]);
@@ -418,9 +418,9 @@ mod tests {
 
     #[test]
     fn dma_word_channel_shifts_the_address_and_counts_words() {
-        let (mut h, mut dma) = (Harness::new(DeviceId::Dma), Dma::new());
+        let (mut h, mut dma) = (Bench::new(DeviceId::Dma, 1_000_000_000), Dma::new());
         for (port, value) in [(0xD6, 0x45), (0xC4, 0x00), (0xC4, 0x08), (0xC6, 1), (0xC6, 0), (0x8B, 0x03), (0xD4, 1)] {
-            h.write(&mut dma, port, value);
+            h.outb(&mut dma, port, value);
         }
         let progress = dma.to_memory(&mut h.memory, 5, &[1, 2, 3, 4, 5, 6]);
         assert_eq!(progress, DmaProgress { bytes: 4, terminal_count: true });
@@ -429,23 +429,23 @@ mod tests {
 
     #[test]
     fn dma_master_clear_masks_all_and_resets_the_flip_flop() {
-        let (mut h, mut dma) = (Harness::new(DeviceId::Dma), Dma::new());
-        h.write(&mut dma, 0x0E, 0);
-        h.write(&mut dma, 0x00, 1);
-        h.write(&mut dma, 0x0D, 0);
-        assert_eq!(h.read(&mut dma, 0x0F), 0xFF);
-        h.write(&mut dma, 0x00, 0x34);
-        h.write(&mut dma, 0x00, 0x12);
+        let (mut h, mut dma) = (Bench::new(DeviceId::Dma, 1_000_000_000), Dma::new());
+        h.outb(&mut dma, 0x0E, 0);
+        h.outb(&mut dma, 0x00, 1);
+        h.outb(&mut dma, 0x0D, 0);
+        assert_eq!(h.inb(&mut dma, 0x0F), 0xFF);
+        h.outb(&mut dma, 0x00, 0x34);
+        h.outb(&mut dma, 0x00, 0x12);
         assert_eq!(dma.state().controllers[0].channels[0].address, 0x1234);
     }
 
     #[test]
     fn dma_software_request_runs_the_channel_to_terminal_count() {
-        let (mut h, mut dma) = (Harness::new(DeviceId::Dma), Dma::new());
+        let (mut h, mut dma) = (Bench::new(DeviceId::Dma, 1_000_000_000), Dma::new());
         program(&mut h, &mut dma, 0x84, 0x300, 1);
-        h.write(&mut dma, 0x0A, 6);
-        h.write(&mut dma, 0x09, 6);
+        h.outb(&mut dma, 0x0A, 6);
+        h.outb(&mut dma, 0x09, 6);
         assert_eq!(h.memory.0[0x300..0x303], [0xFF, 0xFF, 0]);
-        assert_eq!(h.read(&mut dma, 0x08), 0x04);
+        assert_eq!(h.inb(&mut dma, 0x08), 0x04);
     }
 }

@@ -12,8 +12,6 @@ pub mod device;
 pub mod disk;
 pub mod dma;
 pub mod floppy;
-#[cfg(test)]
-mod harness;
 pub mod hpet;
 pub mod ioapic;
 pub mod line;

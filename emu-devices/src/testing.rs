@@ -1,25 +1,25 @@
 //! A bench for unit tests: the context a device is lent, and a clock that runs its deadlines.
 
-use crate::device::{Ctx, Device, DeviceId, DmaMemory, DmaProgress, IsaDma, Requests};
+use crate::device::{Ctx, Device, DeviceId, DmaMemory, IsaDma, Requests};
+use crate::dma::NoDma;
 use crate::line::Lines;
 use crate::sched::Deadlines;
 
-/// No memory: reads give FFh.
-pub struct NoMemory;
+/// 2 MiB of RAM from address 0; nothing answers above.
+pub struct Ram(pub Vec<u8>);
 
-impl DmaMemory for NoMemory {
-    fn dma_read(&mut self, _address: u64, buffer: &mut [u8]) {
-        buffer.fill(0xFF);
+impl DmaMemory for Ram {
+    fn dma_read(&mut self, address: u64, buffer: &mut [u8]) {
+        for (place, at) in buffer.iter_mut().zip(address as usize..) {
+            *place = self.0.get(at).copied().unwrap_or(0xFF);
+        }
     }
-    fn dma_write(&mut self, _address: u64, _data: &[u8]) {}
-}
-
-impl IsaDma for NoMemory {
-    fn to_memory(&mut self, _memory: &mut dyn DmaMemory, _channel: u8, _data: &[u8]) -> DmaProgress {
-        DmaProgress { bytes: 0, terminal_count: false }
-    }
-    fn from_memory(&mut self, _memory: &mut dyn DmaMemory, _channel: u8, _buffer: &mut [u8]) -> DmaProgress {
-        DmaProgress { bytes: 0, terminal_count: false }
+    fn dma_write(&mut self, address: u64, data: &[u8]) {
+        for (byte, at) in data.iter().zip(address as usize..) {
+            if let Some(place) = self.0.get_mut(at) {
+                *place = *byte;
+            }
+        }
     }
 }
 
@@ -34,8 +34,8 @@ pub struct Bench {
     pub lines: Lines,
     pub deadlines: Deadlines,
     pub requests: Requests,
-    memory: NoMemory,
-    dma: NoMemory,
+    pub memory: Ram,
+    pub dma: Box<dyn IsaDma>,
 }
 
 impl Bench {
@@ -48,8 +48,8 @@ impl Bench {
             lines: Lines::default(),
             deadlines: Deadlines::default(),
             requests: Requests::default(),
-            memory: NoMemory,
-            dma: NoMemory,
+            memory: Ram(vec![0; 2 << 20]),
+            dma: Box::new(NoDma),
         }
     }
 
@@ -63,8 +63,13 @@ impl Bench {
             deadlines: &mut self.deadlines,
             requests: &mut self.requests,
             memory: &mut self.memory,
-            dma: &mut self.dma,
+            dma: self.dma.as_mut(),
         }
+    }
+
+    /// A call with the context of now.
+    pub fn call<R>(&mut self, call: impl FnOnce(&mut Ctx) -> R) -> R {
+        call(&mut self.ctx())
     }
 
     /// OUT of one byte.
@@ -89,7 +94,6 @@ impl Bench {
     }
 
     /// Runs the clock on by `nanoseconds`.
-    #[allow(dead_code)]
     pub fn run_ns(&mut self, device: &mut dyn Device, nanoseconds: u64) {
         let cycles = (u128::from(nanoseconds) * u128::from(self.hz) / 1_000_000_000) as u64;
         self.run_until(device, self.now + cycles);

@@ -1,11 +1,11 @@
 use super::*;
 use crate::device::DeviceId;
-use crate::harness::Harness;
+use crate::testing::Bench;
 
 const IRQ14: Line = Line(14);
 
 /// A 3-cylinder disk whose sectors begin with their number, alone on the primary channel, and a CD on the secondary.
-fn machine() -> (Harness, Ata) {
+fn machine() -> (Bench, Ata) {
     let mut bytes = vec![0; 3 * 16 * 63 * 512];
     for (number, sector) in bytes.chunks_exact_mut(512).enumerate() {
         sector[..4].copy_from_slice(&(number as u32).to_le_bytes());
@@ -15,49 +15,49 @@ fn machine() -> (Harness, Ata) {
     let disc = DiskImage::from_bytes("disc", (0..20u8).flat_map(|n| [n; 2048]).collect()).unwrap();
     let cdrom = AtaDrive::Cdrom { image: Some(disc) };
     let mut ata = Ata::new([[Some(disk), None], [Some(cdrom), None]], [IRQ14, Line(15)]);
-    let mut h = Harness::new(DeviceId::Ata);
+    let mut h = Bench::new(DeviceId::Ata, 1_000_000_000);
     h.call(|ctx| ata.reset(ctx));
-    h.advance(&mut ata, 1_000_000);
+    h.run_ns(&mut ata, 1_000_000);
     (h, ata)
 }
 
-fn command(h: &mut Harness, ata: &mut Ata, registers: [u8; 5], code: u8) {
+fn command(h: &mut Bench, ata: &mut Ata, registers: [u8; 5], code: u8) {
     for (port, value) in [0x1F2, 0x1F3, 0x1F4, 0x1F5, 0x1F6].into_iter().zip(registers) {
-        h.write(ata, port, value);
+        h.outb(ata, port, value);
     }
-    h.write(ata, 0x1F7, code);
-    assert_eq!(h.read(ata, 0x3F6) & 0x80, 0x80);
-    h.advance(ata, 50_000);
+    h.outb(ata, 0x1F7, code);
+    assert_eq!(h.inb(ata, 0x3F6) & 0x80, 0x80);
+    h.run_ns(ata, 50_000);
 }
 
-fn read_words(h: &mut Harness, ata: &mut Ata, port: u16, count: usize) -> Vec<u16> {
+fn read_words(h: &mut Bench, ata: &mut Ata, port: u16, count: usize) -> Vec<u16> {
     (0..count).map(|_| h.call(|ctx| ata.port_read(ctx, port, 2)) as u16).collect()
 }
 
 #[test]
 fn reset_gives_the_signature_of_a_hard_disk_and_of_a_packet_device() {
     let (mut h, mut ata) = machine();
-    assert_eq!([0x1F1, 0x1F2, 0x1F3, 0x1F4, 0x1F5, 0x1F7].map(|p| h.read(&mut ata, p)), [1, 1, 1, 0, 0, 0x50]);
-    assert_eq!([0x172, 0x173, 0x174, 0x175, 0x177].map(|p| h.read(&mut ata, p)), [1, 1, 0x14, 0xEB, 0]);
-    h.write(&mut ata, 0x3F6, 4);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x80);
-    h.write(&mut ata, 0x3F6, 0);
-    h.advance(&mut ata, 50_000);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x80);
-    h.advance(&mut ata, 60_000);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x50);
+    assert_eq!([0x1F1, 0x1F2, 0x1F3, 0x1F4, 0x1F5, 0x1F7].map(|p| h.inb(&mut ata, p)), [1, 1, 1, 0, 0, 0x50]);
+    assert_eq!([0x172, 0x173, 0x174, 0x175, 0x177].map(|p| h.inb(&mut ata, p)), [1, 1, 0x14, 0xEB, 0]);
+    h.outb(&mut ata, 0x3F6, 4);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x80);
+    h.outb(&mut ata, 0x3F6, 0);
+    h.run_ns(&mut ata, 50_000);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x80);
+    h.run_ns(&mut ata, 60_000);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x50);
 }
 
 #[test]
 fn absent_drive_beside_a_present_one_reads_status_0_and_an_empty_channel_floats() {
     let (mut h, mut ata) = machine();
-    h.write(&mut ata, 0x1F6, 0xB0);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0);
-    h.write(&mut ata, 0x1F7, 0xEC);
-    h.advance(&mut ata, 1_000_000);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0);
+    h.outb(&mut ata, 0x1F6, 0xB0);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0);
+    h.outb(&mut ata, 0x1F7, 0xEC);
+    h.run_ns(&mut ata, 1_000_000);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0);
     let mut empty = Ata::new([[None, None], [None, None]], [IRQ14, Line(15)]);
-    assert_eq!(h.read(&mut empty, 0x1F7), 0xFF);
+    assert_eq!(h.inb(&mut empty, 0x1F7), 0xFF);
 }
 
 #[test]
@@ -65,10 +65,10 @@ fn identify_device_gives_geometry_capacity_and_a_byte_sum_of_zero() {
     let (mut h, mut ata) = machine();
     command(&mut h, &mut ata, [0, 0, 0, 0, 0xA0], 0xEC);
     assert!(h.lines.level(IRQ14));
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x58);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x58);
     assert!(!h.lines.level(IRQ14));
     let words = read_words(&mut h, &mut ata, 0x1F0, 256);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x50);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x50);
     assert_eq!((words[1], words[3], words[6]), (3, 16, 63));
     assert_eq!((words[54], words[57], words[60], words[100]), (3, 3024, 3024, 3024));
     let model: Vec<u8> = words[27..47].iter().flat_map(|word| word.to_be_bytes()).collect();
@@ -83,12 +83,12 @@ fn read_sectors_interrupts_for_each_sector_and_leaves_the_last_address() {
     command(&mut h, &mut ata, [2, 0x10, 0, 0, 0xE0], 0x20);
     for expected in [0x10, 0x11] {
         assert!(h.lines.level(IRQ14));
-        assert_eq!(h.read(&mut ata, 0x1F7), 0x58);
+        assert_eq!(h.inb(&mut ata, 0x1F7), 0x58);
         assert_eq!(h.call(|ctx| ata.port_read(ctx, 0x1F0, 4)), expected);
         read_words(&mut h, &mut ata, 0x1F0, 254);
-        h.advance(&mut ata, 50_000);
+        h.run_ns(&mut ata, 50_000);
     }
-    assert_eq!([0x1F7, 0x1F2, 0x1F3].map(|p| h.read(&mut ata, p)), [0x50, 0, 0x11]);
+    assert_eq!([0x1F7, 0x1F2, 0x1F3].map(|p| h.inb(&mut ata, p)), [0x50, 0, 0x11]);
     assert!(!h.lines.level(IRQ14));
 }
 
@@ -100,7 +100,7 @@ fn chs_address_is_translated_and_a_sector_out_of_range_is_not_found() {
     read_words(&mut h, &mut ata, 0x1F0, 254);
     for registers in [[1, 0, 0, 0, 0xA0], [1, 64, 0, 0, 0xA0], [1, 1, 3, 0, 0xA0]] {
         command(&mut h, &mut ata, registers, 0x20);
-        assert_eq!([0x1F7, 0x1F1].map(|p| h.read(&mut ata, p)), [0x51, 0x10]);
+        assert_eq!([0x1F7, 0x1F1].map(|p| h.inb(&mut ata, p)), [0x51, 0x10]);
     }
 }
 
@@ -108,7 +108,7 @@ fn chs_address_is_translated_and_a_sector_out_of_range_is_not_found() {
 fn initialize_device_parameters_changes_the_translation() {
     let (mut h, mut ata) = machine();
     command(&mut h, &mut ata, [10, 0, 0, 0, 0xA1], 0x91);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x50);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x50);
     command(&mut h, &mut ata, [1, 3, 1, 0, 0xA1], 0x20);
     assert_eq!(h.call(|ctx| ata.port_read(ctx, 0x1F0, 4)), 32);
 }
@@ -119,8 +119,8 @@ fn read_behind_the_last_sector_ends_with_idnf_and_its_address() {
     let last = 3023u32.to_le_bytes();
     command(&mut h, &mut ata, [2, last[0], last[1], 0, 0xE0], 0x20);
     read_words(&mut h, &mut ata, 0x1F0, 256);
-    h.advance(&mut ata, 50_000);
-    assert_eq!([0x1F7, 0x1F1, 0x1F2, 0x1F3, 0x1F4].map(|p| h.read(&mut ata, p)), [0x51, 0x10, 1, 0xD0, 0x0B]);
+    h.run_ns(&mut ata, 50_000);
+    assert_eq!([0x1F7, 0x1F1, 0x1F2, 0x1F3, 0x1F4].map(|p| h.inb(&mut ata, p)), [0x51, 0x10, 1, 0xD0, 0x0B]);
 }
 
 #[test]
@@ -128,14 +128,14 @@ fn write_sectors_asks_without_an_interrupt_and_stores_what_it_got() {
     let (mut h, mut ata) = machine();
     command(&mut h, &mut ata, [1, 5, 0, 0, 0xE0], 0x30);
     assert!(!h.lines.level(IRQ14));
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x58);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x58);
     for word in 0..256 {
         h.call(|ctx| ata.port_write(ctx, 0x1F0, 2, word | 0x100));
     }
-    assert_eq!(h.read(&mut ata, 0x3F6), 0x80);
-    h.advance(&mut ata, 50_000);
+    assert_eq!(h.inb(&mut ata, 0x3F6), 0x80);
+    h.run_ns(&mut ata, 50_000);
     assert!(h.lines.level(IRQ14));
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x50);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x50);
     command(&mut h, &mut ata, [1, 5, 0, 0, 0xE0], 0x20);
     assert_eq!(read_words(&mut h, &mut ata, 0x1F0, 3), [0x100, 0x101, 0x102]);
 }
@@ -150,8 +150,8 @@ fn write_to_a_protected_image_is_an_error() {
     for _ in 0..128 {
         h.call(|ctx| ata.port_write(ctx, 0x1F0, 4, 0));
     }
-    h.advance(&mut ata, 50_000);
-    assert_eq!([0x1F7, 0x1F1].map(|p| h.read(&mut ata, p)), [0x51, 0x44]);
+    h.run_ns(&mut ata, 50_000);
+    assert_eq!([0x1F7, 0x1F1].map(|p| h.inb(&mut ata, p)), [0x51, 0x44]);
 }
 
 #[test]
@@ -159,64 +159,64 @@ fn read_multiple_moves_blocks_and_a_rest() {
     let (mut h, mut ata) = machine();
     command(&mut h, &mut ata, [4, 0, 0, 0, 0xE0], 0xC6);
     command(&mut h, &mut ata, [6, 1, 0, 0, 0xE0], 0xC4);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x58);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x58);
     read_words(&mut h, &mut ata, 0x1F0, 4 * 256);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x80);
-    h.advance(&mut ata, 50_000);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x80);
+    h.run_ns(&mut ata, 50_000);
     assert_eq!(h.call(|ctx| ata.port_read(ctx, 0x1F0, 4)), 5);
     read_words(&mut h, &mut ata, 0x1F0, 2 * 256 - 2);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x50);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x50);
     command(&mut h, &mut ata, [3, 0, 0, 0, 0xE0], 0xC6);
-    assert_eq!([0x1F7, 0x1F1].map(|p| h.read(&mut ata, p)), [0x51, 0x04]);
+    assert_eq!([0x1F7, 0x1F1].map(|p| h.inb(&mut ata, p)), [0x51, 0x04]);
     command(&mut h, &mut ata, [1, 0, 0, 0, 0xE0], 0xC4);
-    assert_eq!([0x1F7, 0x1F1].map(|p| h.read(&mut ata, p)), [0x51, 0x04]);
+    assert_eq!([0x1F7, 0x1F1].map(|p| h.inb(&mut ata, p)), [0x51, 0x04]);
 }
 
 #[test]
 fn lba48_read_takes_the_previous_register_values_as_high_bytes() {
     let (mut h, mut ata) = machine();
     for (port, high, low) in [(0x1F2, 0, 1), (0x1F3, 0, 7), (0x1F4, 0, 1), (0x1F5, 0, 0)] {
-        h.write(&mut ata, port, high);
-        h.write(&mut ata, port, low);
+        h.outb(&mut ata, port, high);
+        h.outb(&mut ata, port, low);
     }
-    h.write(&mut ata, 0x1F6, 0xE0);
-    h.write(&mut ata, 0x1F7, 0x24);
-    h.advance(&mut ata, 50_000);
+    h.outb(&mut ata, 0x1F6, 0xE0);
+    h.outb(&mut ata, 0x1F7, 0x24);
+    h.run_ns(&mut ata, 50_000);
     assert_eq!(h.call(|ctx| ata.port_read(ctx, 0x1F0, 4)), 0x107);
     read_words(&mut h, &mut ata, 0x1F0, 254);
-    h.write(&mut ata, 0x1F3, 0x01);
+    h.outb(&mut ata, 0x1F3, 0x01);
     command(&mut h, &mut ata, [1, 7, 1, 0, 0xE0], 0x24);
-    assert_eq!([0x1F7, 0x1F1].map(|p| h.read(&mut ata, p)), [0x51, 0x10]);
-    h.write(&mut ata, 0x3F6, 0x80);
-    assert_eq!(h.read(&mut ata, 0x1F3), 1);
+    assert_eq!([0x1F7, 0x1F1].map(|p| h.inb(&mut ata, p)), [0x51, 0x10]);
+    h.outb(&mut ata, 0x3F6, 0x80);
+    assert_eq!(h.inb(&mut ata, 0x1F3), 1);
 }
 
 #[test]
 fn nien_holds_the_interrupt_line_and_unknown_commands_abort() {
     let (mut h, mut ata) = machine();
-    h.write(&mut ata, 0x3F6, 2);
+    h.outb(&mut ata, 0x3F6, 2);
     command(&mut h, &mut ata, [0, 0, 0, 0, 0xA0], 0x00);
     assert!(!h.lines.level(IRQ14));
-    h.write(&mut ata, 0x3F6, 0);
+    h.outb(&mut ata, 0x3F6, 0);
     assert!(h.lines.level(IRQ14));
-    assert_eq!([0x1F7, 0x1F1].map(|p| h.read(&mut ata, p)), [0x51, 0x04]);
+    assert_eq!([0x1F7, 0x1F1].map(|p| h.inb(&mut ata, p)), [0x51, 0x04]);
     assert!(!h.lines.level(IRQ14));
 }
 
 #[test]
 fn registers_ignore_writes_while_the_drive_is_busy() {
     let (mut h, mut ata) = machine();
-    h.write(&mut ata, 0x1F7, 0xEC);
-    h.write(&mut ata, 0x1F3, 0x77);
-    h.advance(&mut ata, 50_000);
-    assert_eq!(h.read(&mut ata, 0x1F3), 1);
+    h.outb(&mut ata, 0x1F7, 0xEC);
+    h.outb(&mut ata, 0x1F3, 0x77);
+    h.run_ns(&mut ata, 50_000);
+    assert_eq!(h.inb(&mut ata, 0x1F3), 1);
 }
 
 #[test]
 fn read_native_max_gives_the_last_sector() {
     let (mut h, mut ata) = machine();
     command(&mut h, &mut ata, [0, 0, 0, 0, 0xE0], 0xF8);
-    assert_eq!([0x1F3, 0x1F4, 0x1F5].map(|p| h.read(&mut ata, p)), [0xCF, 0x0B, 0]);
+    assert_eq!([0x1F3, 0x1F4, 0x1F5].map(|p| h.inb(&mut ata, p)), [0xCF, 0x0B, 0]);
 }
 
 #[test]
@@ -227,22 +227,22 @@ fn bus_master_reads_and_writes_by_its_descriptor_table() {
     // Two regions: 512 bytes at 2000h, 512 at 5000h, then the end.
     h.memory.0[0x1000..0x1010].copy_from_slice(&[0, 0x20, 0, 0, 0, 2, 0, 0, 0, 0x50, 0, 0, 0, 2, 0, 0x80]);
     h.call(|ctx| ata.port_write(ctx, 0xC004, 4, 0x1000));
-    h.write(&mut ata, 0xC000, 0x08);
+    h.outb(&mut ata, 0xC000, 0x08);
     command(&mut h, &mut ata, [2, 9, 0, 0, 0xE0], 0xC8);
     assert!(!h.lines.level(IRQ14));
-    h.write(&mut ata, 0xC000, 0x09);
-    h.advance(&mut ata, 100_000);
+    h.outb(&mut ata, 0xC000, 0x09);
+    h.run_ns(&mut ata, 100_000);
     assert!(h.lines.level(IRQ14));
-    assert_eq!(h.read(&mut ata, 0xC002), 0x04);
+    assert_eq!(h.inb(&mut ata, 0xC002), 0x04);
     assert_eq!((h.memory.0[0x2000], h.memory.0[0x5000]), (9, 10));
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x50);
-    h.write(&mut ata, 0xC000, 0);
-    h.write(&mut ata, 0xC002, 4);
-    assert_eq!(h.read(&mut ata, 0xC002), 0);
-    h.write(&mut ata, 0xC000, 0x01);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x50);
+    h.outb(&mut ata, 0xC000, 0);
+    h.outb(&mut ata, 0xC002, 4);
+    assert_eq!(h.inb(&mut ata, 0xC002), 0);
+    h.outb(&mut ata, 0xC000, 0x01);
     command(&mut h, &mut ata, [2, 0, 1, 0, 0xE0], 0xCA);
-    h.advance(&mut ata, 100_000);
-    assert_eq!(h.read(&mut ata, 0x1F7), 0x50);
+    h.run_ns(&mut ata, 100_000);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x50);
     command(&mut h, &mut ata, [1, 1, 1, 0, 0xE0], 0x20);
     assert_eq!(h.call(|ctx| ata.port_read(ctx, 0x1F0, 4)), 10);
 }
@@ -253,24 +253,24 @@ fn bus_master_with_a_short_table_stalls_and_goes_inactive() {
     ata.set_bus_master_base(Some(0xC000));
     h.memory.0[0x1000..0x1008].copy_from_slice(&[0, 0x20, 0, 0, 0, 2, 0, 0x80]);
     h.call(|ctx| ata.port_write(ctx, 0xC004, 4, 0x1000));
-    h.write(&mut ata, 0xC000, 0x09);
+    h.outb(&mut ata, 0xC000, 0x09);
     command(&mut h, &mut ata, [2, 9, 0, 0, 0xE0], 0xC8);
-    h.advance(&mut ata, 100_000);
-    assert_eq!(h.read(&mut ata, 0xC002), 0);
+    h.run_ns(&mut ata, 100_000);
+    assert_eq!(h.inb(&mut ata, 0xC002), 0);
     assert!(!h.lines.level(IRQ14));
 }
 
-fn packet(h: &mut Harness, ata: &mut Ata, bytes: [u8; 12]) -> u8 {
+fn packet(h: &mut Bench, ata: &mut Ata, bytes: [u8; 12]) -> u8 {
     for (port, value) in [(0x171, 0), (0x174, 0), (0x175, 8), (0x176, 0xA0), (0x177, 0xA0)] {
-        h.write(ata, port, value);
+        h.outb(ata, port, value);
     }
-    h.advance(ata, 50_000);
-    assert_eq!((h.read(ata, 0x177) & 0x88, h.read(ata, 0x172)), (0x08, 1));
+    h.run_ns(ata, 50_000);
+    assert_eq!((h.inb(ata, 0x177) & 0x88, h.inb(ata, 0x172)), (0x08, 1));
     for pair in bytes.chunks_exact(2) {
         h.call(|ctx| ata.port_write(ctx, 0x170, 2, u32::from(pair[0]) | u32::from(pair[1]) << 8));
     }
-    h.advance(ata, 100_000);
-    h.read(ata, 0x177)
+    h.run_ns(ata, 100_000);
+    h.inb(ata, 0x177)
 }
 
 #[test]
@@ -278,18 +278,18 @@ fn packet_read_hands_out_blocks_up_to_the_byte_count_limit() {
     let (mut h, mut ata) = machine();
     assert_eq!(packet(&mut h, &mut ata, [0x28, 0, 0, 0, 0, 3, 0, 0, 2, 0, 0, 0]) & 0x89, 0x08);
     for block in [3, 4] {
-        assert_eq!([0x172, 0x174, 0x175].map(|p| h.read(&mut ata, p)), [2, 0, 8]);
+        assert_eq!([0x172, 0x174, 0x175].map(|p| h.inb(&mut ata, p)), [2, 0, 8]);
         assert_eq!(read_words(&mut h, &mut ata, 0x170, 1024), [block * 0x101; 1024]);
-        h.advance(&mut ata, 100_000);
+        h.run_ns(&mut ata, 100_000);
     }
-    assert_eq!([0x172, 0x177].map(|p| h.read(&mut ata, p)), [3, 0x50]);
+    assert_eq!([0x172, 0x177].map(|p| h.inb(&mut ata, p)), [3, 0x50]);
 }
 
 #[test]
 fn packet_read_out_of_range_is_an_illegal_request_in_sense_data() {
     let (mut h, mut ata) = machine();
     assert_eq!(packet(&mut h, &mut ata, [0x28, 0, 0, 0, 0, 20, 0, 0, 1, 0, 0, 0]), 0x51);
-    assert_eq!(h.read(&mut ata, 0x171), 0x54);
+    assert_eq!(h.inb(&mut ata, 0x171), 0x54);
     packet(&mut h, &mut ata, [3, 0, 0, 0, 18, 0, 0, 0, 0, 0, 0, 0]);
     let words = read_words(&mut h, &mut ata, 0x170, 9);
     assert_eq!((words[1] & 0xFF, words[6]), (5, 0x0021));
@@ -300,9 +300,9 @@ fn packet_capacity_and_identify_tell_a_cdrom() {
     let (mut h, mut ata) = machine();
     packet(&mut h, &mut ata, [0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(read_words(&mut h, &mut ata, 0x170, 4), [0, 0x1300, 0, 0x0008]);
-    h.advance(&mut ata, 100_000);
-    h.write(&mut ata, 0x177, 0xA1);
-    h.advance(&mut ata, 100_000);
+    h.run_ns(&mut ata, 100_000);
+    h.outb(&mut ata, 0x177, 0xA1);
+    h.run_ns(&mut ata, 100_000);
     assert_eq!(read_words(&mut h, &mut ata, 0x170, 1), [0x85C0]);
 }
 
@@ -311,7 +311,7 @@ fn changed_disc_is_a_unit_attention_once() {
     let (mut h, mut ata) = machine();
     assert!(ata.change_disc(1, 0, None).unwrap().is_some());
     assert_eq!(packet(&mut h, &mut ata, [0; 12]), 0x51);
-    assert_eq!(h.read(&mut ata, 0x171), 0x60);
+    assert_eq!(h.inb(&mut ata, 0x171), 0x60);
     assert_eq!(packet(&mut h, &mut ata, [0; 12]), 0x51);
-    assert_eq!(h.read(&mut ata, 0x171), 0x20);
+    assert_eq!(h.inb(&mut ata, 0x171), 0x20);
 }

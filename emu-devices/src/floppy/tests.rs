@@ -2,7 +2,7 @@ use super::*;
 use crate::device::DeviceId;
 use crate::device::{DmaMemory, DmaProgress, IsaDma};
 use crate::dma::Dma;
-use crate::harness::Harness;
+use crate::testing::Bench;
 
 const IRQ6: Line = Line(6);
 const FULL: usize = 1_474_560;
@@ -40,14 +40,14 @@ impl IsaDma for Channel {
 }
 
 /// A machine with a 1.44 MB disk in A:, an empty B:, out of reset, motor on, 500 kbit/s, DMA mode.
-fn machine() -> (Harness, Floppy) {
+fn machine() -> (Bench, Floppy) {
     let drive = FloppyDrive::with_disk(None, disk()).unwrap();
     let mut floppy = Floppy::new([Some(drive), Some(FloppyDrive::empty(FloppyDriveType::D1440K))], IRQ6);
-    let mut h = Harness::new(DeviceId::Floppy);
+    let mut h = Bench::new(DeviceId::Floppy, 1_000_000_000);
     h.call(|ctx| floppy.reset(ctx));
-    h.write(&mut floppy, 0x3F2, 0x1C);
-    h.write(&mut floppy, 0x3F7, 0);
-    h.advance(&mut floppy, 1_000_000);
+    h.outb(&mut floppy, 0x3F2, 0x1C);
+    h.outb(&mut floppy, 0x3F7, 0);
+    h.run_ns(&mut floppy, 1_000_000);
     assert!(h.lines.level(IRQ6));
     for drive in 0..4 {
         assert_eq!(command(&mut h, &mut floppy, &[8]), [0xC0 | drive, 0]);
@@ -58,34 +58,34 @@ fn machine() -> (Harness, Floppy) {
 }
 
 /// Sends a command, lets it run and reads its results.
-fn command(h: &mut Harness, floppy: &mut Floppy, bytes: &[u8]) -> Vec<u8> {
+fn command(h: &mut Bench, floppy: &mut Floppy, bytes: &[u8]) -> Vec<u8> {
     for byte in bytes {
-        assert_eq!(h.read(floppy, 0x3F4) & 0xC0, 0x80);
-        h.write(floppy, 0x3F5, *byte);
+        assert_eq!(h.inb(floppy, 0x3F4) & 0xC0, 0x80);
+        h.outb(floppy, 0x3F5, *byte);
     }
-    h.advance(floppy, 20_000_000);
+    h.run_ns(floppy, 20_000_000);
     results(h, floppy)
 }
 
-fn results(h: &mut Harness, floppy: &mut Floppy) -> Vec<u8> {
+fn results(h: &mut Bench, floppy: &mut Floppy) -> Vec<u8> {
     let mut results = Vec::new();
-    while h.read(floppy, 0x3F4) == 0xD0 {
-        results.push(h.read(floppy, 0x3F5));
+    while h.inb(floppy, 0x3F4) == 0xD0 {
+        results.push(h.inb(floppy, 0x3F5));
     }
     results
 }
 
-fn seek(h: &mut Harness, floppy: &mut Floppy, cylinder: u8) {
+fn seek(h: &mut Bench, floppy: &mut Floppy, cylinder: u8) {
     command(h, floppy, &[0x0F, 0, cylinder]);
     assert!(h.lines.level(IRQ6));
     assert_eq!(command(h, floppy, &[8]), [0x20, cylinder]);
 }
 
-fn channel(h: &mut Harness, bytes: usize) {
+fn channel(h: &mut Bench, bytes: usize) {
     h.dma = Box::new(Channel { address: 0x1000, left: bytes });
 }
 
-fn sector_at(h: &Harness, address: usize) -> u16 {
+fn sector_at(h: &Bench, address: usize) -> u16 {
     u16::from_le_bytes([h.memory.0[address], h.memory.0[address + 1]])
 }
 
@@ -130,7 +130,7 @@ fn wrong_cylinder_head_record_or_rate_are_told_apart() {
     assert_eq!(command(&mut h, &mut floppy, &[0x46, 0, 1, 0, 1, 2, 18, 0x1B, 0xFF])[..3], [0x40, 0x04, 0x10]);
     assert_eq!(command(&mut h, &mut floppy, &[0x46, 0, 0, 1, 1, 2, 18, 0x1B, 0xFF])[..3], [0x40, 0x04, 0]);
     assert_eq!(command(&mut h, &mut floppy, &[0x46, 0, 0, 0, 19, 2, 19, 0x1B, 0xFF])[..3], [0x40, 0x04, 0]);
-    h.write(&mut floppy, 0x3F7, 2);
+    h.outb(&mut floppy, 0x3F7, 2);
     assert_eq!(command(&mut h, &mut floppy, &[0x46, 0, 0, 0, 1, 2, 18, 0x1B, 0xFF])[..3], [0x40, 0x01, 0]);
 }
 
@@ -156,19 +156,19 @@ fn read_of_64_sectors_takes_less_than_a_twentieth_of_a_second() {
     let begin = h.now;
     for (cylinder, sectors) in [(0, 36), (1, 28)] {
         for byte in [0x0F, 0, cylinder] {
-            h.write(&mut floppy, 0x3F5, byte);
+            h.outb(&mut floppy, 0x3F5, byte);
         }
         while !h.lines.level(IRQ6) {
-            h.advance(&mut floppy, 10_000);
+            h.run_ns(&mut floppy, 10_000);
         }
-        h.write(&mut floppy, 0x3F5, 8);
+        h.outb(&mut floppy, 0x3F5, 8);
         results(&mut h, &mut floppy);
         channel(&mut h, sectors * 512);
         for byte in [0xE6, 0, cylinder, 0, 1, 2, 18, 0x1B, 0xFF] {
-            h.write(&mut floppy, 0x3F5, byte);
+            h.outb(&mut floppy, 0x3F5, byte);
         }
         while !h.lines.level(IRQ6) {
-            h.advance(&mut floppy, 10_000);
+            h.run_ns(&mut floppy, 10_000);
         }
         assert_eq!(results(&mut h, &mut floppy)[0] & 0xC0, 0);
     }
@@ -180,24 +180,24 @@ fn non_dma_mode_moves_bytes_through_the_fifo() {
     let (mut h, mut floppy) = machine();
     command(&mut h, &mut floppy, &[3, 0xAF, 0x03]);
     for byte in [0x46, 0, 0, 0, 17, 2, 18, 0x1B, 0xFF] {
-        h.write(&mut floppy, 0x3F5, byte);
+        h.outb(&mut floppy, 0x3F5, byte);
     }
     for number in [16, 17] {
-        h.advance(&mut floppy, 1_000_000);
+        h.run_ns(&mut floppy, 1_000_000);
         assert!(h.lines.level(IRQ6));
-        let data: Vec<u8> = (0..512).map(|_| h.read(&mut floppy, 0x3F5)).collect();
+        let data: Vec<u8> = (0..512).map(|_| h.inb(&mut floppy, 0x3F5)).collect();
         assert_eq!(data[0], number);
     }
-    h.advance(&mut floppy, 1_000_000);
+    h.run_ns(&mut floppy, 1_000_000);
     assert_eq!(results(&mut h, &mut floppy), [0x40, 0x80, 0, 1, 0, 1, 2]);
     for byte in [0x45, 0, 0, 0, 18, 2, 18, 0x1B, 0xFF] {
-        h.write(&mut floppy, 0x3F5, byte);
+        h.outb(&mut floppy, 0x3F5, byte);
     }
     for _ in 0..512 {
-        assert_eq!(h.read(&mut floppy, 0x3F4), 0xB0);
-        h.write(&mut floppy, 0x3F5, 0x5A);
+        assert_eq!(h.inb(&mut floppy, 0x3F4), 0xB0);
+        h.outb(&mut floppy, 0x3F5, 0x5A);
     }
-    h.advance(&mut floppy, 1_000_000);
+    h.run_ns(&mut floppy, 1_000_000);
     assert_eq!(results(&mut h, &mut floppy)[..2], [0x40, 0x80]);
     let mut data = [0; 512];
     floppy.drive_mut(0).and_then(FloppyDrive::image).unwrap().read(17, &mut data).unwrap();
@@ -207,21 +207,21 @@ fn non_dma_mode_moves_bytes_through_the_fifo() {
 #[test]
 fn disk_change_line_shows_until_a_step_with_a_disk() {
     let (mut h, mut floppy) = machine();
-    assert_eq!(h.read(&mut floppy, 0x3F7), 0x80);
+    assert_eq!(h.inb(&mut floppy, 0x3F7), 0x80);
     seek(&mut h, &mut floppy, 1);
-    assert_eq!(h.read(&mut floppy, 0x3F7), 0);
+    assert_eq!(h.inb(&mut floppy, 0x3F7), 0);
     assert!(floppy.change_disk(0, None).unwrap().is_some());
     seek(&mut h, &mut floppy, 0);
-    assert_eq!(h.read(&mut floppy, 0x3F7), 0x80);
+    assert_eq!(h.inb(&mut floppy, 0x3F7), 0x80);
     assert!(floppy.change_disk(0, Some(disk())).unwrap().is_none());
     seek(&mut h, &mut floppy, 1);
-    assert_eq!(h.read(&mut floppy, 0x3F7), 0);
+    assert_eq!(h.inb(&mut floppy, 0x3F7), 0);
 }
 
 #[test]
 fn empty_and_absent_drives_end_with_errors() {
     let (mut h, mut floppy) = machine();
-    h.write(&mut floppy, 0x3F2, 0xFD);
+    h.outb(&mut floppy, 0x3F2, 0xFD);
     assert_eq!(command(&mut h, &mut floppy, &[0x4A, 1])[..2], [0x41, 0x01]);
     command(&mut h, &mut floppy, &[7, 1]);
     assert_eq!(command(&mut h, &mut floppy, &[8]), [0x21, 0]);
@@ -283,8 +283,8 @@ fn read_deleted_data_of_normal_sectors_sets_control_mark_and_stops() {
     assert_eq!(command(&mut h, &mut floppy, &read_deleted), [0, 0, 0x40, 0, 0, 2, 2]);
     command(&mut h, &mut floppy, &[3, 0xAF, 0x03]);
     assert_eq!(command(&mut h, &mut floppy, &read_deleted), []);
-    assert_eq!((0..512).map(|_| h.read(&mut floppy, 0x3F5)).max(), Some(0));
-    h.advance(&mut floppy, 1_000_000);
+    assert_eq!((0..512).map(|_| h.inb(&mut floppy, 0x3F5)).max(), Some(0));
+    h.run_ns(&mut floppy, 1_000_000);
     assert_eq!(results(&mut h, &mut floppy), [0, 0, 0x40, 0, 0, 2, 2]);
 }
 
@@ -305,10 +305,10 @@ fn software_reset_keeps_locked_configuration() {
     let (mut h, mut floppy) = machine();
     command(&mut h, &mut floppy, &[0x13, 0, 0x57, 3]);
     command(&mut h, &mut floppy, &[0x94]);
-    h.write(&mut floppy, 0x3F4, 0x80);
-    assert_eq!(h.read(&mut floppy, 0x3F4), 0);
-    h.advance(&mut floppy, 1_000_000);
-    assert_eq!(h.read(&mut floppy, 0x3F4), 0x80);
+    h.outb(&mut floppy, 0x3F4, 0x80);
+    assert_eq!(h.inb(&mut floppy, 0x3F4), 0);
+    h.run_ns(&mut floppy, 1_000_000);
+    assert_eq!(h.inb(&mut floppy, 0x3F4), 0x80);
     assert_eq!(floppy.state().configure, [0x57, 3]);
     // Polling is off in that configuration: no interrupt after the reset.
     assert!(!h.lines.level(IRQ6));
@@ -340,7 +340,7 @@ fn the_8237_and_the_controller_work_together() {
         (0x05, 3),
         (0x0A, 2),
     ] {
-        h.write(&mut dma, port, value);
+        h.outb(&mut dma, port, value);
     }
     h.dma = Box::new(dma);
     assert_eq!(command(&mut h, &mut floppy, &[0xE6, 0, 0, 0, 2, 2, 18, 0x1B, 0xFF]), [0, 0, 0, 0, 0, 4, 2]);
@@ -360,12 +360,12 @@ fn random_accesses_never_panic() {
         let port = [0x3F2, 0x3F5, 0x3F5, 0x3F5, 0x3F5, 0x3F5, 0x3F5, 0x3F4, 0x3F7][random() as usize % 9];
         let value = if port == 0x3F2 { 0x1C } else { random() as u8 };
         if random() % 3 == 0 {
-            h.read(&mut floppy, port);
+            h.inb(&mut floppy, port);
         } else {
-            h.write(&mut floppy, port, value);
+            h.outb(&mut floppy, port, value);
         }
         if random() % 4 == 0 {
-            h.advance(&mut floppy, random() % 1_000_000);
+            h.run_ns(&mut floppy, random() % 1_000_000);
         }
     }
 }

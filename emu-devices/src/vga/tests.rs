@@ -1,6 +1,6 @@
 use super::*;
 use crate::device::DeviceId;
-use crate::harness::Harness;
+use crate::testing::Bench;
 
 /// CRTC registers of mode 3 as the IBM VGA BIOS sets them.
 const TEXT_CRTC: [u8; 25] = [
@@ -63,11 +63,11 @@ const MODE_4: Mode = Mode {
 };
 
 /// Sets a mode through the ports, with a palette in which entry n is red n (6 bits) and attribute n is entry n.
-fn set(mode: &Mode) -> (Harness, Vga) {
-    let mut h = Harness::new(DeviceId::Vga);
+fn set(mode: &Mode) -> (Bench, Vga) {
+    let mut h = Bench::new(DeviceId::Vga, 1_000_000_000);
     let mut vga = Vga::new(VgaConfig { memory: 1 << 20, lfb: Some(DEFAULT_LFB) });
-    h.write(&mut vga, 0x3C2, mode.misc);
-    let indexed = |h: &mut Harness, vga: &mut Vga, port: u16, values: &[u8]| {
+    h.outb(&mut vga, 0x3C2, mode.misc);
+    let indexed = |h: &mut Bench, vga: &mut Vga, port: u16, values: &[u8]| {
         for (index, value) in values.iter().enumerate() {
             h.call(|ctx| vga.port_write(ctx, port, 2, u32::from(*value) << 8 | index as u32));
         }
@@ -76,34 +76,34 @@ fn set(mode: &Mode) -> (Harness, Vga) {
     h.call(|ctx| vga.port_write(ctx, 0x3D4, 2, 0x0011));
     indexed(&mut h, &mut vga, 0x3D4, &mode.crtc);
     indexed(&mut h, &mut vga, 0x3CE, &mode.graphics);
-    h.read(&mut vga, 0x3DA);
+    h.inb(&mut vga, 0x3DA);
     for (index, value) in
         (0..16).map(|n| (n, n)).chain([(0x10, mode.attribute_mode), (0x12, 0x0F), (0x13, mode.panning), (0x14, 0)])
     {
-        h.write(&mut vga, 0x3C0, index);
-        h.write(&mut vga, 0x3C0, value);
+        h.outb(&mut vga, 0x3C0, index);
+        h.outb(&mut vga, 0x3C0, value);
     }
-    h.write(&mut vga, 0x3C0, 0x20);
-    h.write(&mut vga, 0x3C8, 0);
+    h.outb(&mut vga, 0x3C0, 0x20);
+    h.outb(&mut vga, 0x3C8, 0);
     for entry in 0..=255 {
         for part in [entry & 0x3F, 0, 0] {
-            h.write(&mut vga, 0x3C9, part);
+            h.outb(&mut vga, 0x3C9, part);
         }
     }
     (h, vga)
 }
 
-fn poke(h: &mut Harness, vga: &mut Vga, address: u64, bytes: &[u8]) {
+fn poke(h: &mut Bench, vga: &mut Vga, address: u64, bytes: &[u8]) {
     for (i, byte) in bytes.iter().enumerate() {
         h.call(|ctx| vga.mmio_write(ctx, address + i as u64, 1, u64::from(*byte)));
     }
 }
 
-fn peek(h: &mut Harness, vga: &mut Vga, address: u64) -> u8 {
+fn peek(h: &mut Bench, vga: &mut Vga, address: u64) -> u8 {
     h.call(|ctx| vga.mmio_read(ctx, address, 1)) as u8
 }
 
-fn graphics(h: &mut Harness, vga: &mut Vga, index: u8, value: u8) {
+fn graphics(h: &mut Bench, vga: &mut Vga, index: u8, value: u8) {
     h.call(|ctx| vga.port_write(ctx, 0x3CE, 2, u32::from(value) << 8 | u32::from(index)));
 }
 
@@ -284,7 +284,7 @@ fn cga_mode_4_interleaves_lines_and_packs_two_bits() {
 #[test]
 fn vbe_mode_is_linear_at_the_frame_buffer_and_banked_at_a0000() {
     let (mut h, mut vga) = set(&TEXT);
-    let mut vbe = |h: &mut Harness, index: u32, value: u32| {
+    let mut vbe = |h: &mut Bench, index: u32, value: u32| {
         h.call(|ctx| {
             vga.port_write(ctx, 0x1CE, 2, index);
             vga.port_write(ctx, 0x1CF, 2, value);
@@ -326,25 +326,25 @@ fn input_status_1_shows_vertical_retrace_once_a_frame_and_resets_the_attribute_f
     // 70 Hz: a tenth of a second has 7 frames.
     for step in 0..10_000 {
         h.now = step * 10_000;
-        let bit = h.read(&mut vga, 0x3DA) & 8;
+        let bit = h.inb(&mut vga, 0x3DA) & 8;
         edges += u32::from(bit != 0 && last == 0);
         last = bit;
     }
     assert_eq!(edges, 7);
-    h.write(&mut vga, 0x3C0, 0x11);
-    h.read(&mut vga, 0x3DA);
-    h.write(&mut vga, 0x3C0, 0x12);
-    assert_eq!(h.read(&mut vga, 0x3C1), 0x0F);
+    h.outb(&mut vga, 0x3C0, 0x11);
+    h.inb(&mut vga, 0x3DA);
+    h.outb(&mut vga, 0x3C0, 0x12);
+    assert_eq!(h.inb(&mut vga, 0x3C1), 0x0F);
 }
 
 #[test]
 fn crtc_answers_at_the_addresses_that_the_misc_register_selects() {
     let (mut h, mut vga) = set(&TEXT);
-    assert_eq!(h.read(&mut vga, 0x3B4), 0xFF);
-    h.write(&mut vga, 0x3C2, 0x66);
-    assert_eq!(h.read(&mut vga, 0x3D4), 0xFF);
-    h.write(&mut vga, 0x3B4, 0x13);
-    assert_eq!(h.read(&mut vga, 0x3B5), 0x28);
+    assert_eq!(h.inb(&mut vga, 0x3B4), 0xFF);
+    h.outb(&mut vga, 0x3C2, 0x66);
+    assert_eq!(h.inb(&mut vga, 0x3D4), 0xFF);
+    h.outb(&mut vga, 0x3B4, 0x13);
+    assert_eq!(h.inb(&mut vga, 0x3B5), 0x28);
 }
 
 #[test]
@@ -358,14 +358,14 @@ fn crtc_protection_keeps_registers_0_to_7_but_line_compare() {
 #[test]
 fn dac_reads_back_and_steps_after_three_components() {
     let (mut h, mut vga) = set(&TEXT);
-    h.write(&mut vga, 0x3C8, 5);
+    h.outb(&mut vga, 0x3C8, 5);
     for value in [1, 2, 3, 4] {
-        h.write(&mut vga, 0x3C9, value);
+        h.outb(&mut vga, 0x3C9, value);
     }
-    assert_eq!(h.read(&mut vga, 0x3C8), 6);
-    h.write(&mut vga, 0x3C7, 5);
-    assert_eq!(h.read(&mut vga, 0x3C7), 3);
-    assert_eq!([0; 4].map(|_| h.read(&mut vga, 0x3C9)), [1, 2, 3, 6]);
+    assert_eq!(h.inb(&mut vga, 0x3C8), 6);
+    h.outb(&mut vga, 0x3C7, 5);
+    assert_eq!(h.inb(&mut vga, 0x3C7), 3);
+    assert_eq!([0; 4].map(|_| h.inb(&mut vga, 0x3C9)), [1, 2, 3, 6]);
 }
 
 #[test]
