@@ -14,6 +14,7 @@ pub mod dma;
 pub mod floppy;
 pub mod hpet;
 pub mod ioapic;
+pub mod keyboard;
 pub mod line;
 pub mod pci;
 pub mod pic;
