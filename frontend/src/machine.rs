@@ -1,6 +1,6 @@
 //! The machine as the front end sees it. [`crate::pc`] is the real one; tests use their own.
 
-use crate::screen::{Frame, TextScreen};
+use emu_devices::vga::{Frame, TextScreen};
 use std::collections::BTreeMap;
 
 /// Why [`Machine::run_until`] came back.

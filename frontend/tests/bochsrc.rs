@@ -1,10 +1,9 @@
 //! The Bochs configuration file: what the book ships, what Bochs documents, and what cannot be right.
 
+use emu_devices::disk::Geometry;
 use rvmx_emu::config::bochsrc::parse;
 use rvmx_emu::config::sources::Host;
-use rvmx_emu::config::{
-    AtaDrive, BootDevice, DisplayKind, FloppyKind, Geometry, MachineConfig, Notice, Severity, Stream,
-};
+use rvmx_emu::config::{AtaDrive, BootDevice, DisplayKind, FloppyKind, MachineConfig, Notice, Severity, Stream};
 use std::collections::HashMap;
 use std::path::Path;
 

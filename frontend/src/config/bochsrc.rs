@@ -6,11 +6,12 @@
 use super::options::unread;
 use super::sources::{Host, is_device_name, locate};
 use super::{
-    AtaDrive, BootDevice, DisplayKind, Floppy, FloppyKind, Geometry, IPS_RANGE, MAX_CPUS, MAX_MEMORY_MIB,
-    MachineConfig, Notice, QUANTUM_RANGE, Rom, Severity, Stream,
+    AtaDrive, BootDevice, DisplayKind, Floppy, FloppyKind, IPS_RANGE, MAX_CPUS, MAX_MEMORY_MIB, MachineConfig, Notice,
+    QUANTUM_RANGE, Rom, Severity, Stream,
 };
 use crate::error::InputError;
 use crate::time;
+use emu_devices::disk::Geometry;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -497,20 +498,17 @@ impl Reader<'_> {
             self.bad(at, &field, &format!("there is no file {named:?}"), remedy)
         })?;
         // 0/0/0 and cylinders=0 ask for detection from the size, as does leaving them out.
-        let geometry = match chs {
-            [Some(cylinders @ 1..), Some(heads @ 1..), Some(sectors @ 1..)] => {
-                Some(Geometry { cylinders: cylinders as u32, heads: heads as u32, sectors: sectors as u32 })
-            }
-            _ => None,
+        let [Some(cylinders @ 1..), Some(heads @ 1..), Some(sectors @ 1..)] = chs else {
+            return Ok(AtaDrive::Disk { image, geometry: None });
         };
-        if let (Some(geometry), Some(size)) = (geometry, self.host.size(&image))
-            && geometry.bytes() != size
-            && size != 0
-        {
-            let text = format!("the image has {size} bytes, its geometry {}", geometry.bytes());
+        let bytes = cylinders * heads * sectors * 512;
+        if let Some(size @ 1..) = self.host.size(&image).filter(|size| *size != bytes) {
+            let text = format!("the image has {size} bytes, its geometry {bytes}");
             self.notice_once(at, Severity::Warning, name, "cylinders", &text);
         }
-        Ok(AtaDrive::Disk { image, geometry })
+        let geometry = Geometry::new(cylinders as u32, heads as u32, sectors as u32)
+            .map_err(|e| self.bad(at, name, &e.to_string(), "correct cylinders, heads and spt"))?;
+        Ok(AtaDrive::Disk { image, geometry: Some(geometry) })
     }
 
     fn cdrom(&mut self, at: Place, name: &str, named: Option<String>) -> AtaDrive {

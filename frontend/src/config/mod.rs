@@ -6,6 +6,7 @@ pub mod ron;
 pub mod sources;
 
 use crate::error::InputError;
+use emu_devices::disk::{FloppyFormat, Geometry};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,37 +32,6 @@ pub enum BootDevice {
     Floppy,
     /// The first CD-ROM drive.
     Cdrom,
-}
-
-/// A disk's geometry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Geometry {
-    /// Cylinders, 1 to 65535.
-    pub cylinders: u32,
-    /// Heads, 1 to 16.
-    pub heads: u32,
-    /// Sectors per track, 1 to 63.
-    pub sectors: u32,
-}
-
-impl Geometry {
-    /// Bytes of a disk of this geometry.
-    pub fn bytes(&self) -> u64 {
-        u64::from(self.cylinders) * u64::from(self.heads) * u64::from(self.sectors) * 512
-    }
-
-    /// What is out of range, if anything.
-    pub fn check(&self) -> Result<(), (&'static str, String)> {
-        let fields =
-            [("cylinders", self.cylinders, 65_535), ("heads", self.heads, 16), ("sectors per track", self.sectors, 63)];
-        for (name, value, max) in fields {
-            if !(1..=max).contains(&value) {
-                return Err((name, format!("{value} is out of range; give 1 to {max}")));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A drive on an ATA channel.
@@ -136,9 +106,9 @@ impl FloppyKind {
         (Self::M2_88, "2_88", 2880 * 1024),
     ];
 
-    /// Capacity of the medium in bytes.
-    pub fn bytes(self) -> u64 {
-        Self::ALL.iter().find(|(kind, ..)| *kind == self).map_or(0, |(.., bytes)| *bytes)
+    /// The medium's layout.
+    pub fn format(self) -> Option<FloppyFormat> {
+        Self::ALL.iter().find(|(kind, ..)| *kind == self).and_then(|(.., bytes)| FloppyFormat::of_size(*bytes))
     }
 
     /// The kind of an image of this size.
@@ -363,9 +333,9 @@ impl MachineConfig {
         }
         for (drive, name) in self.ata().into_iter().zip(["hda", "hdb", "hdc", "hdd"]) {
             if let Some(AtaDrive::Disk { geometry: Some(geometry), .. }) = drive {
-                let wrong =
-                    |(what, text): (&str, String)| InputError::new(place, text).field(format!("{name}: {what}"));
-                geometry.check().map_err(wrong)?;
+                let (cylinders, heads, sectors) = (geometry.cylinders, geometry.heads, geometry.sectors);
+                Geometry::new(cylinders.into(), heads.into(), sectors.into())
+                    .map_err(|e| InputError::new(place, e.to_string()).field(format!("{name}: geometry")))?;
             }
         }
         Ok(())

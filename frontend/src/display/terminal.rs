@@ -4,10 +4,10 @@ use super::{Display, Input};
 use crate::error::InputError;
 use crate::keys;
 use crate::machine::Machine;
-use crate::screen::{Cell, TextScreen, cp437};
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::style::{Color, Print, SetBackgroundColor, SetForegroundColor};
 use crossterm::{cursor, event, execute, queue, style, terminal};
+use emu_devices::vga::{Cell, Cursor, TextScreen, cp437_to_char};
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::time::Duration;
 
@@ -84,6 +84,8 @@ impl Terminal {
         }
         let old = if same_size { self.shown.take() } else { None };
         queue!(self.out, cursor::Hide)?;
+        // With blinking on, bit 7 is not part of the background; a terminal shows such cells steady.
+        let background = if screen.blink { 7 } else { 15 };
         for run in changed_runs(old.as_ref(), &screen) {
             if run.row >= usize::from(height) || run.column >= usize::from(width) {
                 continue;
@@ -93,13 +95,12 @@ impl Terminal {
                 self.out,
                 cursor::MoveTo(run.column as u16, run.row as u16),
                 SetForegroundColor(COLORS[usize::from(run.attribute & 15)]),
-                // Bit 7 is blink in the VGA's default mode; the background has 8 colours.
-                SetBackgroundColor(COLORS[usize::from(run.attribute >> 4 & 7)]),
+                SetBackgroundColor(COLORS[usize::from(run.attribute >> 4 & background)]),
                 Print(text)
             )?;
         }
-        if let Some((column, row)) = screen.cursor.filter(|(c, r)| *c < usize::from(width) && *r < usize::from(height))
-        {
+        let visible = |cursor: &Cursor| cursor.column < usize::from(width) && cursor.row < usize::from(height);
+        if let Some(Cursor { column, row, .. }) = screen.cursor.filter(visible) {
             queue!(self.out, cursor::MoveTo(column as u16, row as u16), cursor::Show)?;
         }
         self.shown = Some(screen);
@@ -130,10 +131,10 @@ fn changed_runs(old: Option<&TextScreen>, new: &TextScreen) -> Vec<Run> {
         }
         match runs.last_mut() {
             Some(run) if adjacent && run.row == row && run.attribute == cell.attribute => {
-                run.text.push(cp437(cell.character));
+                run.text.push(cp437_to_char(cell.code));
             }
             _ => {
-                let text = cp437(cell.character).to_string();
+                let text = cp437_to_char(cell.code).to_string();
                 runs.push(Run { column, row, attribute: cell.attribute, text });
             }
         }
@@ -250,8 +251,8 @@ mod tests {
     use super::*;
 
     fn screen(text: &str, attribute: u8) -> TextScreen {
-        let cells = text.bytes().map(|character| Cell { character, attribute }).collect();
-        TextScreen { columns: 4, rows: 2, cells, cursor: None }
+        let cells = text.bytes().map(|code| Cell { code, attribute }).collect();
+        TextScreen { columns: 4, rows: 2, cells, ..TextScreen::default() }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use super::{Script, Seconds, Step};
 use crate::error::InputError;
 use crate::keys;
 use crate::run::{Driver, End, SLICE_MS};
-use crate::screen::{self, TextScreen};
+use crate::screen;
+use emu_devices::vga::TextScreen;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
@@ -101,7 +102,7 @@ impl Executor<'_, '_> {
 
     /// Whether the text screen holds `text`; lines are joined by line feeds, their trailing blanks cut.
     fn shows(&self, text: &str) -> bool {
-        self.screen().is_some_and(|screen| screen.text().contains(text))
+        self.screen().is_some_and(|screen| screen::text(&screen).contains(text))
     }
 
     fn shows_line(&self, line: &str) -> bool {
@@ -112,7 +113,7 @@ impl Executor<'_, '_> {
     fn screen_hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         if let Some(screen) = self.screen() {
-            screen.cells.iter().for_each(|cell| (cell.character, cell.attribute).hash(&mut hasher));
+            screen.cells.iter().for_each(|cell| (cell.code, cell.attribute).hash(&mut hasher));
         }
         hasher.finish()
     }

@@ -2,12 +2,14 @@
 
 #![allow(dead_code, missing_docs)]
 
+pub mod images;
+
+use emu_devices::vga::{Cell, Frame, TextScreen};
 use rvmx_emu::config::Stream;
 use rvmx_emu::display::Headless;
 use rvmx_emu::machine::{Machine, RunResult, Statistics};
 use rvmx_emu::output::Sink;
 use rvmx_emu::run::{Driver, Limits};
-use rvmx_emu::screen::{Cell, Frame, TextScreen};
 use std::collections::VecDeque;
 
 pub const HZ: u64 = 1_000_000;
@@ -106,14 +108,14 @@ impl Machine for FakeMachine {
         }
         let row = |line: &String| -> Vec<Cell> {
             let padded = format!("{line:80}");
-            padded.bytes().map(|character| Cell { character, attribute: 7 }).collect()
+            padded.bytes().map(|code| Cell { code, attribute: 7 }).collect()
         };
         let cells = self.lines.iter().flat_map(row).collect();
-        Some(TextScreen { columns: 80, rows: 25, cells, cursor: None })
+        Some(TextScreen { columns: 80, rows: 25, cells, ..TextScreen::default() })
     }
 
     fn render(&mut self) -> Frame {
-        Frame { width: 2, height: 2, rgb: vec![9; 12] }
+        Frame { width: 2, height: 2, pixels: vec![9; 4] }
     }
 
     fn key(&mut self, name: &str, pressed: bool) {
