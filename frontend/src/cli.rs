@@ -6,6 +6,7 @@ use crate::config::{
     Notice, QUANTUM_RANGE, Rom, Stream, bochsrc, ron,
 };
 use crate::error::InputError;
+use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
 use crate::time;
 use clap::builder::styling::Styles;
@@ -107,6 +108,10 @@ pub struct RunArgs {
     /// Kernel command line
     #[arg(long, value_name = "TEXT", requires = "kernel", allow_hyphen_values = true, help_heading = "Kernel")]
     pub append: Option<String>,
+
+    /// Enter a bzImage through its real-mode code or in protected mode [default: real]
+    #[arg(long, value_name = "MODE", value_enum, requires = "kernel", help_heading = "Kernel")]
+    pub linux_entry: Option<LinuxEntry>,
 
     /// Logical processors [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)), help_heading = "Machine")]
@@ -301,6 +306,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
             file: existing(host, "--kernel", file)?,
             initrd: args.initrd.as_deref().map(|initrd| existing(host, "--initrd", initrd)).transpose()?,
             append: args.append.clone().unwrap_or_default(),
+            linux_entry: args.linux_entry.unwrap_or_default(),
         });
     }
     if !machine.has_something_to_boot() {

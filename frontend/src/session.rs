@@ -186,6 +186,7 @@ fn load_kernel(config: &MachineConfig) -> Result<Option<LoadedKernel>, InputErro
         initrd: initrd.as_deref(),
         command_line: &kernel.append,
         file_name: kernel.file.as_os_str().to_string_lossy().into_owned(),
+        linux_entry: kernel.linux_entry,
         memory_map: loader::standard_memory_map(config.memory),
     };
     loader::load(&image, &options).map(Some).map_err(|e| InputError::file(&kernel.file, e.to_string()))

@@ -3,11 +3,18 @@
 mod common;
 
 use common::images::{bzimage, elf, multiboot_elf, multiboot_header, multiboot_raw};
-use rvmx_emu::loader::linux::{Protocol, load_as};
-use rvmx_emu::loader::{EntryMode, LoadError, LoadOptions, LoadedKernel, MemoryKind, load, standard_memory_map};
+use rvmx_emu::loader::{
+    EntryMode, LinuxEntry, LoadError, LoadOptions, LoadedKernel, MemoryKind, load, standard_memory_map,
+};
 
 fn options<'a>(initrd: Option<&'a [u8]>, command_line: &'a str) -> LoadOptions<'a> {
-    LoadOptions { initrd, command_line, file_name: "kernel.elf".to_owned(), memory_map: standard_memory_map(64) }
+    LoadOptions {
+        initrd,
+        command_line,
+        file_name: "kernel.elf".to_owned(),
+        linux_entry: LinuxEntry::Real,
+        memory_map: standard_memory_map(64),
+    }
 }
 
 /// Guest memory as the kernel finds it: zeros where nothing was loaded.
@@ -172,7 +179,8 @@ fn bzimage_is_entered_in_real_mode_with_its_header_filled_in() {
 
 #[test]
 fn bzimage_entered_in_protected_mode_gets_boot_parameters() {
-    let kernel = load_as(&bzimage(), &options(None, "quiet"), Protocol::Protected32).expect("loads");
+    let kernel =
+        load(&bzimage(), &LoadOptions { linux_entry: LinuxEntry::Protected, ..options(None, "quiet") }).expect("loads");
     let entry = kernel.entry;
     assert_eq!((entry.mode, entry.cs, entry.data_selector, entry.eip), (EntryMode::Protected32, 0x10, 0x18, 0x10_0000));
     let page = u64::from(entry.esi);

@@ -6,6 +6,7 @@ pub mod ron;
 pub mod sources;
 
 use crate::error::InputError;
+use crate::loader::LinuxEntry;
 use emu_devices::disk::{FloppyFormat, Geometry};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -155,6 +156,9 @@ pub struct Kernel {
     /// Command line.
     #[serde(default)]
     pub append: String,
+    /// How a bzImage is entered.
+    #[serde(default)]
+    pub linux_entry: LinuxEntry,
 }
 
 /// Where a byte stream of the guest goes.

@@ -1,7 +1,7 @@
 //! Linux bzImages (Documentation/arch/x86/boot.rst: "The Linux/x86 Boot Protocol").
 
 use super::{
-    CODE_SELECTOR, DATA_SELECTOR, EntryMode, EntryState, LoadError, LoadOptions, LoadedKernel, MemoryKind,
+    CODE_SELECTOR, DATA_SELECTOR, EntryMode, EntryState, LinuxEntry, LoadError, LoadOptions, LoadedKernel, MemoryKind,
     MemoryRegion, Places, Segment, field, flat_gdt, number, put, u16_at, u32_at,
 };
 
@@ -46,27 +46,13 @@ const COMMAND_LINE: u64 = 0x2_0000;
 const BOOT_PARAMETERS: u64 = REAL_MODE;
 const GDT: u64 = REAL_MODE + 0x1000;
 
-/// How the kernel is entered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// Through its real-mode code, which asks the BIOS for memory map and video mode.
-    Real16,
-    /// Directly, with boot parameters made by the loader.
-    Protected32,
-}
-
 /// Whether the file has a Linux setup header.
 pub fn is_bzimage(image: &[u8]) -> bool {
     image.get(offset::MAGIC..offset::MAGIC + 4) == Some(b"HdrS") && u16_at(image, offset::BOOT_FLAG) == Some(0xaa55)
 }
 
-/// Loads a bzImage for its real-mode entry.
-pub fn load(image: &[u8], options: &LoadOptions) -> Result<LoadedKernel, LoadError> {
-    load_as(image, options, Protocol::Real16)
-}
-
 /// Loads a bzImage.
-pub fn load_as(image: &[u8], options: &LoadOptions, protocol: Protocol) -> Result<LoadedKernel, LoadError> {
+pub fn load(image: &[u8], options: &LoadOptions) -> Result<LoadedKernel, LoadError> {
     if !is_bzimage(image) {
         return Err(LoadError::UnknownFormat);
     }
@@ -127,8 +113,8 @@ pub fn load_as(image: &[u8], options: &LoadOptions, protocol: Protocol) -> Resul
         put(&mut header, offset::RAMDISK_IMAGE, at, 4);
         put(&mut header, offset::RAMDISK_SIZE, size, 4);
     }
-    let entry = match protocol {
-        Protocol::Real16 => {
+    let entry = match options.linux_entry {
+        LinuxEntry::Real => {
             // Heap and stack share the 64 KiB of the real-mode code.
             if header.len() as u64 > HEAP_END {
                 return Err(field("setup_sects", "the real-mode code leaves no room for its heap"));
@@ -147,7 +133,7 @@ pub fn load_as(image: &[u8], options: &LoadOptions, protocol: Protocol) -> Resul
                 gdt: None,
             }
         }
-        Protocol::Protected32 => {
+        LinuxEntry::Protected => {
             places.take("the boot parameters", BOOT_PARAMETERS, 0x2000)?;
             segments.push(Segment::new(BOOT_PARAMETERS, boot_parameters(&header, &options.memory_map)));
             let gdt = flat_gdt();

@@ -134,6 +134,17 @@ pub struct LoadedKernel {
     pub entry: EntryState,
 }
 
+/// How a Linux kernel is entered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LinuxEntry {
+    /// Through its real-mode code, which asks the BIOS for the memory map and the video mode.
+    #[default]
+    Real,
+    /// Directly in protected mode, with boot parameters made by the loader.
+    Protected,
+}
+
 /// What a kernel is loaded with.
 #[derive(Debug, Clone)]
 pub struct LoadOptions<'a> {
@@ -143,6 +154,8 @@ pub struct LoadOptions<'a> {
     pub command_line: &'a str,
     /// The kernel's own name, which Multiboot puts before the command line.
     pub file_name: String,
+    /// How a bzImage is entered.
+    pub linux_entry: LinuxEntry,
     /// The machine's memory.
     pub memory_map: Vec<MemoryRegion>,
 }
@@ -355,6 +368,7 @@ mod tests {
             initrd: None,
             command_line: "",
             file_name: String::new(),
+            linux_entry: LinuxEntry::Real,
             memory_map: standard_memory_map(64),
         };
         assert_eq!(load(b"", &options), Err(LoadError::UnknownFormat));

@@ -1,0 +1,230 @@
+//! The command line: the contract's options, what they mean over a configuration file, and one-line errors.
+
+use rvmx_emu::cli::{Command, Parsed, RunArgs, Settings, parse, settings};
+use rvmx_emu::config::sources::Host;
+use rvmx_emu::config::{AtaDrive, BootDevice, DisplayKind, Stream};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Files by name, with size or text.
+struct Files(HashMap<&'static str, (u64, &'static str)>);
+
+impl Host for Files {
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn size(&self, path: &Path) -> Option<u64> {
+        self.0.get(path.to_str()?).map(|(size, _)| *size)
+    }
+
+    fn read_text(&self, path: &Path) -> Result<String, String> {
+        let found = path.to_str().and_then(|name| self.0.get(name));
+        found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| "not found".to_owned())
+    }
+
+    fn now(&self) -> i64 {
+        0
+    }
+}
+
+fn host() -> Files {
+    let files = [
+        ("c.img", (1_032_192, "")),
+        ("d.img", (1_032_192, "")),
+        ("demo.img", (1_474_560, "")),
+        ("f12.img", (1_228_800, "")),
+        ("x.iso", (4096, "")),
+        ("empty.img", (0, "")),
+        ("kernel", (100, "")),
+        ("initrd", (100, "")),
+        ("bios", (65536, "")),
+        ("bs", (10, "cpu: count=2, ips=10000000\nmemory: guest=64\nata0-master: type=disk, path=c.img\nboot: disk\n")),
+        ("m.ron", (10, "Machine(cpus: 3, hda: Disk(image: \"c.img\"), boot: [disk], snapshot: true)")),
+    ];
+    Files(files.into_iter().collect())
+}
+
+fn args(line: &str) -> Result<RunArgs, String> {
+    match parse(std::iter::once("rvmx-emu").chain(line.split_whitespace())).map_err(|e| e.to_string())? {
+        Parsed::Cli(cli) => Ok(cli.run),
+        Parsed::Text(text) => Err(text),
+    }
+}
+
+fn set(line: &str) -> Settings {
+    let args = args(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+    settings(&host(), &args).unwrap_or_else(|e| panic!("{line}: {e}")).0
+}
+
+fn error(line: &str) -> String {
+    let outcome = args(line).and_then(|args| settings(&host(), &args).map_err(|e| e.to_string()));
+    outcome.map(drop).expect_err(line)
+}
+
+#[test]
+fn defaults_are_the_contracts() {
+    let machine = set("c.img").machine;
+    assert_eq!((machine.cpus, machine.memory, machine.ips), (1, 512, 50_000_000));
+    assert_eq!(machine.cpu_model, "corei5_arrandale_m520");
+    assert_eq!((machine.serial, machine.debugcon, machine.debug_exit), (Stream::None, None, None));
+    assert!(!machine.snapshot && !machine.reset_on_triple_fault && !machine.test_devices);
+}
+
+#[test]
+fn image_is_a_floppy_or_a_disk_by_its_size_and_booted_first() {
+    let machine = set("demo.img --hda c.img").machine;
+    assert_eq!(machine.fda.as_ref().and_then(|f| f.image.as_deref()), Some(Path::new("demo.img")));
+    assert_eq!(machine.boot_order(), [BootDevice::Floppy, BootDevice::Disk]);
+    for disk in ["c.img", "f12.img"] {
+        let machine = set(disk).machine;
+        assert_eq!(machine.hda.as_ref().and_then(AtaDrive::image), Some(Path::new(disk)));
+        assert_eq!(machine.boot_order(), [BootDevice::Disk]);
+    }
+    assert_eq!(set("demo.img --hda c.img --boot disk").machine.boot_order(), [BootDevice::Disk, BootDevice::Floppy]);
+}
+
+#[test]
+fn drives_are_booted_as_given_or_as_asked() {
+    assert_eq!(set("--fda demo.img").machine.boot_order(), [BootDevice::Floppy]);
+    let machine = set("--hda c.img --hdb d.img --cdrom x.iso --boot cdrom").machine;
+    assert_eq!(machine.boot_order(), [BootDevice::Cdrom, BootDevice::Disk]);
+    assert_eq!(machine.hdc, Some(AtaDrive::Cdrom { image: Some("x.iso".into()) }));
+    assert!(machine.hdb.is_some());
+}
+
+#[test]
+fn options_override_the_configuration_file_and_leave_the_rest() {
+    let machine = set("-f bs").machine;
+    assert_eq!((machine.cpus, machine.memory, machine.ips), (2, 64, 10_000_000));
+    let machine = set("-f bs --cpus 4 --fda demo.img").machine;
+    assert_eq!((machine.cpus, machine.memory), (4, 64));
+    assert_eq!(machine.boot_order(), [BootDevice::Floppy, BootDevice::Disk]);
+    let machine = set("-f m.ron --memory 128 d.img").machine;
+    assert_eq!((machine.cpus, machine.memory, machine.snapshot), (3, 128, true));
+    assert_eq!(machine.hda.as_ref().and_then(AtaDrive::image), Some(Path::new("d.img")));
+}
+
+#[test]
+fn every_option_of_the_contract_reaches_the_settings() {
+    let all = "--kernel kernel --initrd initrd --append -s --cpus 4 --memory 64 --cpu-model max --ips 2000000 \
+               --quantum 50 --display none --serial stdio --debugcon out.txt --debug-exit 0xf4 --snapshot \
+               --max-instructions 1000 --max-time 2.5 --script s.ron --screen-dump d.txt --screenshot p.png \
+               --seed-time 2026-01-31T12:00:00Z --gdb 1234 --log info,disk=trace --log-file l.txt --stats";
+    let Settings { machine, run } = set(all);
+    let kernel = machine.kernel.expect("a kernel");
+    assert_eq!((kernel.file, kernel.initrd, kernel.append), ("kernel".into(), Some("initrd".into()), "-s".to_owned()));
+    assert_eq!((machine.cpus, machine.memory, machine.cpu_model.as_str()), (4, 64, "max"));
+    assert_eq!((machine.ips, machine.quantum, machine.display), (2_000_000, Some(50), Some(DisplayKind::None)));
+    assert_eq!((machine.serial, machine.debugcon), (Stream::Stdio, Some(Stream::File("out.txt".into()))));
+    assert_eq!((machine.debug_exit, machine.snapshot, machine.seed_time), (Some(0xf4), true, Some(1_769_860_800)));
+    assert_eq!((run.max_instructions, run.max_time, run.gdb, run.stats), (Some(1000), Some(2.5), Some(1234), true));
+    let paths = [run.script, run.screen_dump, run.screenshot].map(|path| path.unwrap_or_default());
+    assert_eq!(paths, ["s.ron", "d.txt", "p.png"].map(PathBuf::from));
+    assert_eq!(set("c.img --headless").machine.display, Some(DisplayKind::None));
+    assert_eq!(set("c.img --display terminal").machine.display, Some(DisplayKind::Terminal));
+}
+
+#[test]
+fn commands_take_their_own_arguments() {
+    let command = |line: &str| match parse(line.split_whitespace()) {
+        Ok(Parsed::Cli(cli)) => cli.command,
+        other => panic!("{other:?}"),
+    };
+    let Some(Command::Debug { run, commands, .. }) = command("rvmx-emu debug --cpus 2 -c regs c.img") else { panic!() };
+    assert_eq!((run.cpus, run.image, commands.as_deref()), (Some(2), Some("c.img".into()), Some("regs")));
+    assert!(matches!(command("rvmx-emu vmcs-lint --cpu-model max dump.txt"), Some(Command::VmcsLint { .. })));
+    assert!(matches!(command("rvmx-emu cpu-models"), Some(Command::CpuModels { name: None })));
+}
+
+#[test]
+fn help_names_every_option_of_the_contract() {
+    let help = args("--help").expect_err("help");
+    for option in [
+        "--hda",
+        "--hdb",
+        "--fda",
+        "--cdrom",
+        "--boot",
+        "--kernel",
+        "--initrd",
+        "--append",
+        "--cpus",
+        "--memory",
+        "--cpu-model",
+        "--ips",
+        "--quantum",
+        "--display",
+        "--headless",
+        "--serial",
+        "--debugcon",
+        "--debug-exit",
+        "--snapshot",
+        "--max-instructions",
+        "--max-time",
+        "--script",
+        "--screen-dump",
+        "--screenshot",
+        "--seed-time",
+        "--gdb",
+        "--log",
+        "--log-file",
+        "--stats",
+        "-f, --config",
+        "Exit status",
+    ] {
+        assert!(help.contains(option), "{option}");
+    }
+}
+
+#[test]
+fn mistakes_say_what_where_and_what_to_do() {
+    for (line, expected) in [
+        ("", "command line: there is nothing to boot; give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
+        ("no.img", "IMAGE: there is no file \"no.img\"; correct the path"),
+        ("empty.img", "empty.img: the image is empty; give a disk or floppy image"),
+        ("c.img --hda d.img", "command line: IMAGE and --hda name the same drive; give one of them"),
+        ("--hda no.img", "--hda: there is no file \"no.img\"; correct the path"),
+        ("-f nobs", "nobs: cannot read the configuration: not found; correct the path given with -f"),
+        (
+            "c.img --boot tape",
+            "command line: invalid value 'tape' for '--boot <DEVICE>'; give one of disk, floppy, cdrom",
+        ),
+        (
+            "c.img --cpus 0",
+            "command line: invalid value '0' for '--cpus <N>': 0 is not in 1..=254; see rvmx-emu --help",
+        ),
+        (
+            "c.img --headless --display terminal",
+            "command line: --headless and --display terminal exclude each other; give one of them",
+        ),
+    ] {
+        assert_eq!(error(line), expected, "{line}");
+    }
+    assert!(error("c.img --bott disk").contains("did you mean --boot?"));
+}
+
+#[test]
+fn examples_and_documentation_are_read() {
+    use rvmx_emu::config::ron;
+    use rvmx_emu::script;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned();
+    let text = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let machine = ron::parse(Path::new("machine.ron"), &text("examples/machine.ron")).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((machine.cpus, machine.snapshot), (4, true));
+    script::parse(Path::new("boot.ron"), &text("examples/boot.ron")).unwrap_or_else(|e| panic!("{e}"));
+    // The indented blocks that start with the format's own word are examples to copy.
+    for (file, word) in [("docs/scripting.md", "    Script("), ("docs/config.md", "    Machine(")] {
+        let text = text(file);
+        let block: Vec<&str> =
+            text.lines().skip_while(|line| *line != word).take_while(|l| l.starts_with("    ")).collect();
+        assert!(block.len() > 5, "{file}");
+        let block = block.join("\n");
+        let read = if word.contains("Script") {
+            script::parse(Path::new(file), &block).map(drop)
+        } else {
+            ron::parse(Path::new(file), &block).map(drop)
+        };
+        read.unwrap_or_else(|e| panic!("{e}"));
+    }
+}
