@@ -64,12 +64,12 @@ struct Maze;
 
 impl Host for Maze {
     fn variable(&self, name: &str) -> Option<String> {
-        (name.len() % 2 == 0).then(|| "/usr/$share".to_owned())
+        name.len().is_multiple_of(2).then(|| "/usr/$share".to_owned())
     }
 
     fn size(&self, path: &Path) -> Option<u64> {
         let length = path.as_os_str().len() as u64;
-        (length % 3 != 0).then_some(length * 512)
+        (!length.is_multiple_of(3)).then_some(length * 512)
     }
 
     fn read_text(&self, _path: &Path) -> Result<String, String> {

@@ -10,12 +10,12 @@ struct Maze<'a>(&'a str);
 
 impl Host for Maze<'_> {
     fn variable(&self, name: &str) -> Option<String> {
-        (name.len() % 2 == 0).then(|| name.to_lowercase())
+        name.len().is_multiple_of(2).then(|| name.to_lowercase())
     }
 
     fn size(&self, path: &Path) -> Option<u64> {
         let length = path.as_os_str().len() as u64;
-        (length % 2 == 0).then_some(length * 512)
+        length.is_multiple_of(2).then_some(length * 512)
     }
 
     fn read_text(&self, _path: &Path) -> Result<String, String> {
