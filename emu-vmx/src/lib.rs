@@ -8,10 +8,12 @@
 extern crate alloc;
 
 pub mod arch;
+pub mod bitmaps;
 pub mod caps;
 pub mod checks;
 pub mod controls;
 pub mod exit;
 pub mod field;
+pub mod intercept;
 pub mod lint;
 pub mod vmcs;

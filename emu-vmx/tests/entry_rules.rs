@@ -19,6 +19,7 @@ use VmEntryControls as Entry;
 use VmExitControls as Exit;
 
 type Mutation = Box<dyn Fn(&mut Case)>;
+type Variant = (&'static str, fn(&mut Case));
 
 const WIDE: u64 = 1 << 40;
 const NON_CANONICAL: u64 = 0x0000_8000_0000_0000;
@@ -440,7 +441,7 @@ fn failing_ids(case: &Case) -> Vec<&'static str> {
 
 #[test]
 fn entry_base_vmcs_and_its_variants_pass_every_rule() {
-    let variants: [(&str, fn(&mut Case)); 9] = [
+    let variants: [Variant; 9] = [
         ("long mode", |_| ()),
         ("EPT", |t| _ = t.ept()),
         ("unrestricted real mode", |t| _ = t.guest32().unrestricted().clear(Field::GuestCr0, 0x8000_0001)),
