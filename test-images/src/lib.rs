@@ -71,6 +71,8 @@ pub const ALL: &[TestImage] = &[
     image!("strings", Disk, 1, "string instructions: widths, directions, overlap, restarts, wrap-around", "trap flag, ports", "PASS strings: "),
     image!("selfmod", Disk, 2, "self-modifying and cross-modifying code, aliases", "alias", "PASS selfmod: "),
     image!("gates", Disk, 1, "call gates, privilege, LAR and kin, SYSENTER, SYSCALL, IRET", "expand-down segments", "PASS gates: "),
+    image!("timers", Disk, 1, "PIT, RTC, HPET, ACPI PM timer and TSC measured against each other", "ACPI PM timer", "PASS timers: "),
+    image!("vgatext", Disk, 1, "text mode, palette, mode 13h, planar mode 12h with its write and read modes", "mode 12h", "PASS vgatext: "),
 ];
 
 #[cfg(test)]
