@@ -322,6 +322,8 @@ impl Drive<'_> {
     pub(super) fn next_in(&mut self) {
         let (data, problem) = self.read_sectors(self.block_sectors());
         let count = (data.len() / SECTOR_SIZE) as u32;
+        // Good sectors before a bad one go to the host first; the next block then begins with the bad one.
+        let problem = if count > 0 { 0 } else { problem };
         self.advance(count, problem);
         if problem == 0 {
             self.offer(data);

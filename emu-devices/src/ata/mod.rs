@@ -229,16 +229,15 @@ impl Ata {
         let hob = self.state.channels[channel].control & control::HOB != 0;
         match self.selected(channel) {
             Some(mut drive) => drive.read_register(register, hob),
-            // Nothing drives the bus of an empty channel; a lone drive answers for its missing partner with
-            // the task file it heard, status and error 0 (ATA/ATAPI-6, 9.16.1).
+            // Nothing drives the bus of an empty channel. A lone drive answers for its missing partner with status 0
+            // (ATA/ATAPI-6, 9.16.1); of the other registers it shows the device register alone, so that nobody takes
+            // its signature for a second drive's.
             None if !any => 0xFF,
-            None => {
+            None if register == Register::Device => {
                 let other = usize::from(self.state.channels[channel].selected & 1) ^ 1;
-                match (register, self.view(channel, other)) {
-                    (Register::Status | Register::Error, _) | (_, None) => 0,
-                    (_, Some(mut drive)) => drive.read_register(register, hob),
-                }
+                self.view(channel, other).map_or(0, |mut drive| drive.read_register(register, hob))
             }
+            None => 0,
         }
     }
 

@@ -53,6 +53,9 @@ fn absent_drive_beside_a_present_one_reads_status_0_and_an_empty_channel_floats(
     let (mut h, mut ata) = machine();
     h.outb(&mut ata, 0x1F6, 0xB0);
     assert_eq!(h.inb(&mut ata, 0x1F7), 0);
+    assert_eq!(h.inb(&mut ata, 0x1F6), 0xB0);
+    h.outb(&mut ata, 0x176, 0xB0);
+    assert_eq!([0x172, 0x174, 0x175, 0x177].map(|p| h.inb(&mut ata, p)), [0; 4]);
     h.outb(&mut ata, 0x1F7, 0xEC);
     h.run_ns(&mut ata, 1_000_000);
     assert_eq!(h.inb(&mut ata, 0x1F7), 0);
@@ -314,4 +317,51 @@ fn changed_disc_is_a_unit_attention_once() {
     assert_eq!(h.inb(&mut ata, 0x171), 0x60);
     assert_eq!(packet(&mut h, &mut ata, [0; 12]), 0x51);
     assert_eq!(h.inb(&mut ata, 0x171), 0x20);
+}
+
+#[test]
+fn read_multiple_over_the_end_hands_out_the_good_sectors_first() {
+    let (mut h, mut ata) = machine();
+    command(&mut h, &mut ata, [4, 0xCE, 0x0B, 0, 0xE0], 0xC4);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x58);
+    read_words(&mut h, &mut ata, 0x1F0, 2 * 256);
+    h.run_ns(&mut ata, 50_000);
+    assert_eq!([0x1F7, 0x1F1, 0x1F2, 0x1F3].map(|p| h.inb(&mut ata, p)), [0x51, 0x10, 2, 0xD0]);
+}
+
+#[test]
+fn a_saved_state_goes_on_in_another_machine() {
+    let (mut h, mut ata) = machine();
+    command(&mut h, &mut ata, [2, 0x10, 0, 0, 0xE0], 0x20);
+    read_words(&mut h, &mut ata, 0x1F0, 100);
+    let (mut other, mut copy) = machine();
+    copy.restore(ata.state().clone());
+    assert_eq!(read_words(&mut h, &mut ata, 0x1F0, 156), read_words(&mut other, &mut copy, 0x1F0, 156));
+    other.run_ns(&mut copy, 50_000);
+    assert_eq!(read_words(&mut other, &mut copy, 0x1F0, 1), [0x11]);
+}
+
+#[test]
+fn random_accesses_never_panic() {
+    let (mut h, mut ata) = machine();
+    ata.set_bus_master_base(Some(0xC000));
+    let mut seed = 3u64;
+    let mut random = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed >> 33
+    };
+    for _ in 0..60_000 {
+        let base = [0x1F0, 0x170, 0x3F6, 0x376, 0xC000][random() as usize % 5];
+        let port = if base & 0xF0F == 0x306 { base } else { base + (random() % 8) as u16 };
+        let size = [1, 2, 4][random() as usize % 3];
+        if random() % 3 == 0 {
+            h.call(|ctx| ata.port_read(ctx, port, size));
+        } else {
+            let value = if base & 0xF0F == 0x306 { random() as u32 & 2 } else { random() as u32 };
+            h.call(|ctx| ata.port_write(ctx, port, size, value));
+        }
+        if random() % 4 == 0 {
+            h.run_ns(&mut ata, random() % 200_000);
+        }
+    }
 }
