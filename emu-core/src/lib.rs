@@ -13,6 +13,7 @@ pub mod fpu;
 pub mod lapic;
 pub mod mem;
 pub mod model;
+pub mod protect;
 pub mod run;
 pub mod state;
 pub mod testing;

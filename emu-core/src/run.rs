@@ -1,6 +1,7 @@
 //! The loop of one processor: boundary, block, next block.
 
 use crate::decode::cache::CodeCache;
+use crate::event::boundary::Boundary;
 use crate::exec::table::TABLE;
 use crate::fault::Stop;
 use crate::state::cpu::{Cpu, Env};
@@ -38,23 +39,24 @@ impl Cpu {
             if env.bus.attention() || !env.outbox.is_empty() {
                 return RunExit::Signals;
             }
-            self.block_limit = limit.min(self.lapic.deadline);
-            if !self.attention.is_empty()
-                && let Some(exit) = self.boundary(env)
-            {
-                if self.sys.activity == Activity::Hlt && self.lapic.deadline < limit {
-                    // Nothing happens before the timer's interrupt.
-                    self.cycles = self.cycles.max(self.lapic.deadline);
-                    continue;
+            let block_limit = limit.min(self.lapic.deadline);
+            self.block_limit = block_limit;
+            if !self.attention.is_empty() {
+                match self.boundary(env) {
+                    Boundary::Run => {}
+                    // Delivery of an event may itself have written memory or reached a device.
+                    Boundary::Again => continue,
+                    Boundary::Stopped if self.sys.activity == Activity::Hlt && self.lapic.deadline < limit => {
+                        // Nothing happens before the timer's interrupt.
+                        self.cycles = self.cycles.max(self.lapic.deadline);
+                        continue;
+                    }
+                    Boundary::Stopped => return RunExit::Stopped,
                 }
-                return exit;
-            }
-            // Delivery of an event may itself write memory or reach a device.
-            if self.block_limit == 0 {
-                if env.ram.has_stale_pages() || env.bus.attention() {
-                    continue;
+                self.block_limit = block_limit;
+                if self.attention.contains(Attention::STEP) {
+                    self.begin_step();
                 }
-                self.block_limit = limit.min(self.lapic.deadline);
             }
             match cache.find(self, env) {
                 Ok(id) => self.run_chain(env, cache, id),

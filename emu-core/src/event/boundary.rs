@@ -2,17 +2,27 @@
 //! Events").
 
 use crate::fault::{EventKind, Fault};
-use crate::flags::{IF, TF};
-use crate::run::RunExit;
+use crate::flags::{IF, RF, TF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow};
 use emu_vmx::arch::vector;
 
+/// What the processor does after a look at the boundary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boundary {
+    /// The next instruction.
+    Run,
+    /// An event was delivered: look again.
+    Again,
+    /// Nothing, until an event comes.
+    Stopped,
+}
+
 impl Cpu {
     /// Derives what the boundary has to look at from the state.
     pub fn refresh_attention(&mut self) {
-        let step = self.flags.has(TF)
+        let step = self.flags.has(TF | RF)
             || self.sys.shadow != Shadow::None
             || self.sys.pending_debug != 0
             || self.has_code_breakpoints();
@@ -26,8 +36,8 @@ impl Cpu {
         self.flags.has(IF) && self.sys.shadow == Shadow::None
     }
 
-    /// Looks at what waits, highest priority first. `Some` when the processor cannot run.
-    pub fn boundary(&mut self, env: &mut Env) -> Option<RunExit> {
+    /// Looks at what waits, highest priority first.
+    pub fn boundary(&mut self, env: &mut Env) -> Boundary {
         if self.attention.contains(Attention::INIT) {
             self.take_init();
         }
@@ -35,50 +45,52 @@ impl Cpu {
             self.take_sipi();
         }
         if matches!(self.sys.activity, Activity::Shutdown | Activity::WaitForSipi) {
-            return Some(RunExit::Stopped);
+            return Boundary::Stopped;
         }
-        self.single_step = false;
-        // Traps on the previous instruction (BS, data and I/O breakpoints), unless MOV SS holds them back.
+        // Traps on the previous instruction (BT, BS, data and I/O breakpoints), unless MOV SS holds them back.
         if self.sys.pending_debug != 0 && self.sys.shadow != Shadow::MovSs {
-            self.sys.activity = Activity::Active;
             let conditions = std::mem::take(&mut self.sys.pending_debug);
-            self.sys.shadow = Shadow::None;
+            self.wake();
             self.deliver_debug(env, conditions);
-            return None;
+            return Boundary::Again;
         }
         if self.sys.nmi_pending && !self.sys.nmi_blocked && self.sys.shadow != Shadow::MovSs {
             self.sys.nmi_pending = false;
-            self.sys.activity = Activity::Active;
             self.sys.nmi_blocked = true;
+            self.wake();
             self.deliver_event(env, Fault { vector: vector::NMI, kind: EventKind::Nmi, error_code: None });
-            self.refresh_attention();
-            return None;
+            return Boundary::Again;
         }
         if self.accepts_interrupts()
             && let Some(vector) = self.take_interrupt(env)
         {
-            self.sys.activity = Activity::Active;
+            self.wake();
             self.deliver_event(env, Fault { vector, kind: EventKind::ExternalInterrupt, error_code: None });
-            self.refresh_attention();
-            return None;
+            return Boundary::Again;
         }
         if self.sys.activity == Activity::Hlt {
-            return Some(RunExit::Stopped);
+            return Boundary::Stopped;
         }
-        // Instruction breakpoints come before the instruction, unless RF or MOV SS holds them back.
+        // Instruction breakpoints come before the instruction, unless RF or MOV SS holds them back; a string
+        // instruction meets them before its first iteration only.
         if self.has_code_breakpoints()
-            && !self.flags.has(crate::flags::RF)
+            && !self.flags.has(RF)
+            && !self.repeating
             && self.sys.shadow != Shadow::MovSs
             && let Some(hits) = self.code_breakpoint_hits()
         {
+            self.cycles += 1;
             self.fault_debug(env, hits);
-            return None;
-        }
-        if self.attention.contains(Attention::STEP) {
-            self.single_step = true;
+            return Boundary::Again;
         }
         self.refresh_attention();
-        None
+        Boundary::Run
+    }
+
+    /// An event ends HLT, and its delivery takes time.
+    fn wake(&mut self) {
+        self.sys.activity = Activity::Active;
+        self.cycles += 1;
     }
 
     fn take_interrupt(&mut self, env: &mut Env) -> Option<u8> {
@@ -89,14 +101,5 @@ impl Cpu {
             return Some(env.bus.interrupt_acknowledge(self.cycles));
         }
         None
-    }
-
-    /// After an instruction that ran alone: the trap flag's #DB, and the end of the shadow it ran in.
-    pub(crate) fn after_single_step(&mut self) {
-        self.single_step = false;
-        // The flags that matter are those the instruction began with; POPF and IRET that set TF trap one later,
-        // which holds because a change of TF asks for the boundary itself.
-        self.end_of_stepped_instruction();
-        self.refresh_attention();
     }
 }

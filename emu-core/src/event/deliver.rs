@@ -1,124 +1,174 @@
 //! Delivery of interrupts and exceptions (SDM Vol. 3A chapter 6).
 
 use crate::fault::{EventKind, Exec, Fault, Stop};
-use crate::flags::{AC, IF, RF, TF};
+use crate::flags::{AC, IF, IOPL, RF, TF, VIF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow, SystemState};
-use emu_vmx::arch::cr::{BreakpointKind, Dr6};
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector::{self, NestedFault};
 
-impl Cpu {
-    /// Delivers the exception that an instruction raised. RIP is that of the instruction.
-    pub fn deliver_fault(&mut self, env: &mut Env, fault: Fault) {
-        self.deliver_event(env, fault);
+/// An event with what delivery saves.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery {
+    /// The event.
+    pub event: Fault,
+    /// RIP to return to.
+    pub return_rip: u64,
+    /// RF in the saved flags (SDM Vol. 3B 18.3.1.1).
+    pub resume: bool,
+}
+
+impl Delivery {
+    /// The EXT bit of error codes that delivery itself gives rise to (SDM Vol. 3A 6.13).
+    pub fn ext(&self) -> u32 {
+        !matches!(self.event.kind, EventKind::SoftwareInterrupt | EventKind::SoftwareException) as u32
     }
 
-    /// Delivers an event; exceptions on the way become double faults or a shutdown (SDM Vol. 3A Table 6-5).
+    /// Whether the gate's DPL is compared with CPL: INT n, INT3 and INTO.
+    pub fn checks_privilege(&self) -> bool {
+        self.ext() == 0
+    }
+
+    /// Error code that names this event's gate in the IDT.
+    pub fn gate_error(&self) -> u32 {
+        u32::from(self.event.vector) << 3 | 2 | self.ext()
+    }
+}
+
+impl Cpu {
+    /// Delivers the exception that an instruction (or its fetch) raised. RIP is that of the instruction.
+    pub fn deliver_fault(&mut self, env: &mut Env, fault: Fault) {
+        // What the instruction had to report is lost with it.
+        self.sys.pending_debug = 0;
+        let resume = fault.kind == EventKind::HardwareException;
+        self.deliver(env, fault, resume);
+    }
+
+    /// Delivers an event that is not due to the instruction at RIP; exceptions on the way become double faults or a
+    /// shutdown (SDM Vol. 3A Table 6-5).
     pub fn deliver_event(&mut self, env: &mut Env, event: Fault) {
+        let resume = self.flags.has(RF) || self.repeating;
+        self.deliver(env, event, resume);
+    }
+
+    fn deliver(&mut self, env: &mut Env, event: Fault, mut resume: bool) {
         let mut event = event;
         loop {
-            match self.try_deliver(env, event) {
+            let delivery = Delivery { event, return_rip: self.rip(), resume };
+            match self.try_deliver(env, &delivery) {
                 Ok(()) => return,
                 Err(Stop::Fault) => {}
-                Err(_) => return,
+                Err(_) => return self.shut_down(),
             }
             let second = self.fault;
             let is_exception = event.kind == EventKind::HardwareException;
             event = match vector::nest(event.vector, is_exception, second.vector) {
                 NestedFault::Serial => second,
                 NestedFault::DoubleFault => Fault::with_code(vector::DF, 0),
-                NestedFault::Shutdown => {
-                    self.sys.activity = Activity::Shutdown;
-                    self.raise(Attention::STOPPED);
-                    return;
-                }
+                NestedFault::Shutdown => return self.shut_down(),
             };
+            resume = true;
         }
     }
 
-    /// One attempt at delivery; an exception of its own is parked, and nothing has changed then.
-    fn try_deliver(&mut self, env: &mut Env, event: Fault) -> Exec {
-        if !self.mode.protected { self.deliver_real(env, event) } else { self.deliver_protected(env, event) }
+    fn shut_down(&mut self) {
+        self.sys.activity = Activity::Shutdown;
+        self.raise(Attention::STOPPED);
     }
 
-    fn deliver_real(&mut self, env: &mut Env, event: Fault) -> Exec {
-        let slot = u64::from(event.vector) * 4;
+    /// INT n, INT3, INTO or INT1 from an instruction that `return_rip` follows. An exception is the instruction's.
+    pub fn software_interrupt(&mut self, env: &mut Env, event: Fault, return_rip: u64) -> Exec {
+        self.try_deliver(env, &Delivery { event, return_rip, resume: false })?;
+        self.branched = true;
+        Ok(())
+    }
+
+    /// One attempt at delivery; an exception of its own is parked, and nothing has changed then.
+    fn try_deliver(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
+        if !self.mode.protected {
+            self.deliver_real(env, delivery)?;
+        } else if self.mode.long {
+            self.deliver_long(env, delivery)?;
+        } else if self.mode.v86 && delivery.event.kind == EventKind::SoftwareInterrupt {
+            self.deliver_v86_software(env, delivery)?;
+        } else {
+            self.deliver_protected(env, delivery)?;
+        }
+        if delivery.event.vector == vector::DB && delivery.event.kind == EventKind::HardwareException {
+            self.enter_debug_handler();
+        }
+        // The handler starts without a shadow, and the instruction that led here does not single-step into it.
+        self.end_step();
+        self.sys.shadow = Shadow::None;
+        self.refresh_attention();
+        Ok(())
+    }
+
+    fn deliver_real(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
+        let slot = u64::from(delivery.event.vector) * 4;
         if slot + 3 > u64::from(self.sys.idtr.limit) {
             return self.exception(vector::GP, 0);
         }
         let pointer = self.read_system::<u32>(env, self.sys.idtr.base.wrapping_add(slot))?;
-        let sp = self.gpr[4];
         let flags = self.flags.get();
-        let cs = u64::from(self.sys.seg(SegmentRegister::Cs).selector);
-        let rip = self.rip();
-        let push = |cpu: &mut Cpu, env: &mut Env| {
-            cpu.push::<u16>(env, flags)?;
-            cpu.push::<u16>(env, cs)?;
-            cpu.push::<u16>(env, rip)
-        };
-        push(self, env).inspect_err(|_| self.gpr[4] = sp)?;
+        self.enter_vector(env, delivery, pointer, flags)?;
         self.flags.put(IF | TF | AC | RF, false);
-        self.load_real_segment(SegmentRegister::Cs, (pointer >> 16) as u16);
-        self.set_rip(pointer & 0xFFFF);
         self.refresh();
         Ok(())
     }
 
-    fn deliver_protected(&mut self, _env: &mut Env, event: Fault) -> Exec {
-        log::error!(target: "cpu", "delivery of {event:?} in protected mode is not implemented (SDM Vol. 3A 6.12)");
-        Err(Stop::Shutdown)
+    /// Pushes FLAGS, CS and IP as words and goes to the far pointer of an 8086 interrupt table.
+    fn enter_vector(&mut self, env: &mut Env, delivery: &Delivery, pointer: u64, flags: u64) -> Exec {
+        let cs = u64::from(self.sys.seg(SegmentRegister::Cs).selector);
+        let mut stack = self.present_stack(0);
+        self.push_all_on(env, &mut stack, crate::state::derived::Size::Bits16, &[flags, cs, delivery.return_rip])?;
+        self.gpr[4] = stack.merged(self.gpr[4]);
+        self.load_real_segment(SegmentRegister::Cs, (pointer >> 16) as u16);
+        self.set_rip(pointer & 0xFFFF);
+        Ok(())
+    }
+
+    /// INT n in virtual-8086 mode (SDM Vol. 3B 21.3.3, Table 21-2).
+    fn deliver_v86_software(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
+        let iopl = self.flags.iopl();
+        if !self.vme_redirects(env, delivery.event.vector)? {
+            return if iopl == 3 { self.deliver_protected(env, delivery) } else { self.gp(0) };
+        }
+        // The 8086 program's own handler, by the interrupt table at linear address 0.
+        let pointer = self.read_linear(
+            env,
+            u64::from(delivery.event.vector) * 4,
+            4,
+            crate::mem::walk::Access::data(crate::mem::walk::Kind::Read, true),
+        )?;
+        let mut image = self.flags.get() | IOPL;
+        if iopl < 3 {
+            image = image & !IF | if self.flags.has(VIF) { IF } else { 0 };
+        }
+        self.enter_vector(env, delivery, pointer, image)?;
+        self.flags.put(if iopl == 3 { IF | TF } else { VIF | TF }, false);
+        self.refresh();
+        Ok(())
     }
 
     /// Loads a segment register as real-address mode does: selector and base change, limit and rights stay.
+    /// In virtual-8086 mode the limit and the rights are fixed.
     pub fn load_real_segment(&mut self, register: SegmentRegister, selector: u16) {
+        use emu_vmx::arch::segment::{AccessRights, Segment};
+        let v86 = self.mode.v86;
         let segment = &mut self.sys.segments[register as usize];
-        segment.selector = selector;
-        segment.base = u64::from(selector) << 4;
-        self.refresh_segment(register);
-    }
-
-    /// #DB as a trap: `conditions` are bits of DR6.
-    pub fn deliver_debug(&mut self, env: &mut Env, conditions: u64) {
-        self.set_dr6(conditions);
-        self.deliver_event(env, Fault::exception(vector::DB));
-    }
-
-    /// #DB as a fault before the instruction at RIP.
-    pub fn fault_debug(&mut self, env: &mut Env, conditions: u64) {
-        self.set_dr6(conditions);
-        self.deliver_fault(env, Fault::exception(vector::DB));
-    }
-
-    fn set_dr6(&mut self, conditions: u64) {
-        let kept = self.sys.dr6.bits() & !0xF;
-        self.sys.dr6 = Dr6::from_bits_retain(kept | conditions);
-    }
-
-    /// Whether DR7 enables an instruction breakpoint.
-    pub fn has_code_breakpoints(&self) -> bool {
-        (0..4).any(|n| self.sys.dr7.enabled(n) && self.sys.dr7.kind(n) == BreakpointKind::Execute)
-    }
-
-    /// The instruction breakpoints that match RIP, if an enabled one is among them.
-    pub fn code_breakpoint_hits(&self) -> Option<u64> {
-        let linear = self.wrap_linear(self.seg_access[1].base.wrapping_add(self.rip()));
-        let mut hits = 0;
-        for n in 0..4u8 {
-            if self.sys.dr7.kind(n) == BreakpointKind::Execute && self.sys.dr[n as usize] == linear {
-                hits |= 1 << n;
+        if v86 {
+            *segment = Segment::virtual_8086(selector);
+        } else {
+            if segment.access_rights.unusable() {
+                // A register that protected mode left null has no limit and rights to keep.
+                (segment.access_rights, segment.limit) = (AccessRights::RESET_DATA, 0xFFFF);
             }
+            segment.selector = selector;
+            segment.base = u64::from(selector) << 4;
         }
-        (0..4u8).any(|n| hits >> n & 1 != 0 && self.sys.dr7.enabled(n)).then_some(hits)
-    }
-
-    /// TF's trap, RF and the shadow after an instruction that ran alone.
-    pub(crate) fn end_of_stepped_instruction(&mut self) {
-        self.sys.shadow = Shadow::None;
-        if self.flags.has(TF) {
-            self.sys.pending_debug |= Dr6::BS.bits();
-        }
+        self.refresh_segment(register);
     }
 
     /// INIT (SDM Vol. 3A Table 10-1): registers as after reset, but the local APIC id, the TSC, floating point and

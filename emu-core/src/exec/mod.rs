@@ -7,16 +7,23 @@ pub mod bmi;
 pub mod branch;
 pub mod control;
 pub mod cpuid;
+pub mod far;
+pub mod fast_call;
+pub mod flags_io;
 pub mod int;
+pub mod interrupt;
 pub mod io;
 pub mod misc;
 pub mod msr;
 pub mod muldiv;
+pub mod segment;
 pub mod shift;
 pub mod stack;
 pub mod string;
 pub mod system;
 pub mod table;
+pub mod tables;
+pub mod task;
 
 use crate::decode::lower::{Lowered, Lowerer};
 use iced_x86::Instruction;
@@ -36,7 +43,13 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         .or_else(|| io::lower(l, i))
         .or_else(|| misc::lower(l, i))
         .or_else(|| system::lower(l, i))
+        .or_else(|| segment::lower(l, i))
+        .or_else(|| far::lower(l, i))
+        .or_else(|| interrupt::lower(l, i))
+        .or_else(|| flags_io::lower(l, i))
         .or_else(|| control::lower(l, i))
         .or_else(|| cpuid::lower(l, i))
         .or_else(|| msr::lower(l, i))
+        .or_else(|| tables::lower(l, i))
+        .or_else(|| fast_call::lower(l, i))
 }

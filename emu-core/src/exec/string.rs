@@ -89,7 +89,8 @@ impl Cpu {
         match result {
             Ok(go_on) => {
                 self.cycles += done - 1;
-                if go_on && done < count {
+                self.repeating = go_on && done < count;
+                if self.repeating {
                     self.again(u);
                 }
                 Ok(())

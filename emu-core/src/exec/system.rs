@@ -77,8 +77,7 @@ pub fn sti(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
         Some(false) => {
             if !cpu.flags.has(IF) {
                 cpu.flags.put(IF, true);
-                cpu.sys.shadow = Shadow::Sti;
-                cpu.raise(Attention::STEP);
+                cpu.open_shadow(Shadow::Sti);
             }
             // An interrupt may have waited for IF.
             cpu.leave_block();

@@ -1,8 +1,9 @@
 //! The table of handlers: a row for each operation, a column for each operand width.
 
 use crate::decode::uop::Uop;
-use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, int::*, io::*, misc::*};
-use crate::exec::{msr::*, muldiv::*, shift::*, stack::*, string::*, system::*};
+use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
+use crate::exec::{flags_io::*, int::*, interrupt::*, io::*, misc::*, msr::*, muldiv::*, segment::*, shift::*};
+use crate::exec::{stack::*, string::*, system::*, tables::*};
 use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
 
@@ -172,6 +173,21 @@ ops! {
     // Identification, time, model-specific registers.
     Cpuid = one cpuid;        Rdtsc = one rdtsc;        Monitor = one monitor;    Mwait = one mwait;
     Rdmsr = one rdmsr;        Wrmsr = one wrmsr;        Rdpmc = one rdpmc;
+
+    // Segments and descriptor tables.
+    MovToSreg = one mov_to_sreg; MovFromSreg = all mov_from_sreg; StoreSreg = one store_sreg;
+    PushSreg = all push_sreg; PopSreg = all pop_sreg;   LoadFarPointer = all load_far_pointer;
+    Lgdt = one lgdt;          Lidt = one lidt;          Sgdt = one sgdt;          Sidt = one sidt;
+    Lldt = one lldt;          Ltr = one ltr;            StoreSystemSelector = all store_system_selector;
+    Lar = all lar;            Lsl = all lsl;            Verify = one verify;      Arpl = one arpl;
+
+    // Far transfers, interrupts, fast calls.
+    JmpFar = all jmp_far;     JmpFarM = all jmp_far_m;  CallFar = all call_far;   CallFarM = all call_far_m;
+    RetFar = all ret_far;
+    IntN = one int_n;         Into = one into;          Iret = all iret;
+    Pushf = all pushf;        Popf = all popf;
+    Sysenter = one sysenter;  Sysexit = all sysexit;    Syscall = one syscall;    Sysret = all sysret;
+    Swapgs = one swapgs;      ReadBase = all read_base; WriteBase = all write_base;
 }
 
 /// All handlers, [`ROWS`] rows of four, the rest undefined.

@@ -73,6 +73,12 @@ pub struct Cpu {
     pub single_step: bool,
     /// The processor stopped by MWAIT: the next turn wakes it.
     pub mwait: bool,
+    /// TF was set when the instruction that runs alone began.
+    pub trap_after: bool,
+    /// The interrupt shadow was opened by the instruction that has just run.
+    pub shadow_is_new: bool,
+    /// A string instruction has completed an iteration that is not its last; it sets and clears this.
+    pub repeating: bool,
     /// Set by a handler that wrote RIP itself.
     pub branched: bool,
     /// Guest-triggered log lines that were given already.
@@ -105,6 +111,9 @@ impl Cpu {
             seen_code_epoch: 0,
             single_step: false,
             mwait: false,
+            trap_after: false,
+            shadow_is_new: false,
+            repeating: false,
             branched: false,
             logged: Default::default(),
         };

@@ -1,0 +1,92 @@
+//! Debug exceptions: DR6, instruction breakpoints, and what a single step leaves (SDM Vol. 3B 18.2, 18.3).
+
+use crate::fault::{EventKind, Fault};
+use crate::flags::{RF, TF};
+use crate::state::cpu::{Cpu, Env};
+use crate::state::system::Shadow;
+use emu_vmx::arch::cr::{BreakpointKind, Dr6, Dr7};
+use emu_vmx::arch::vector;
+
+/// IA32_DEBUGCTL.LBR.
+const DEBUGCTL_LBR: u64 = 1 << 0;
+/// IA32_DEBUGCTL.BTF: TF traps branches only.
+const DEBUGCTL_BTF: u64 = 1 << 1;
+
+impl Cpu {
+    /// #DB as a trap: `conditions` are bits of DR6.
+    pub fn deliver_debug(&mut self, env: &mut Env, conditions: u64) {
+        self.set_dr6(conditions);
+        self.deliver_event(env, Fault::exception(vector::DB));
+    }
+
+    /// #DB for an instruction breakpoint, before the instruction at RIP: the one fault that saves RF as it is.
+    pub fn fault_debug(&mut self, env: &mut Env, conditions: u64) {
+        self.set_dr6(conditions);
+        self.deliver_event(env, Fault { vector: vector::DB, kind: EventKind::HardwareException, error_code: None });
+    }
+
+    /// B0 to B3 are replaced, the other conditions stay until software clears them.
+    fn set_dr6(&mut self, conditions: u64) {
+        let kept = self.sys.dr6.bits() & !0xF;
+        self.sys.dr6 = Dr6::from_bits_retain(kept | conditions);
+    }
+
+    /// The handler may use the debug registers and is not traced (SDM Vol. 3B 18.2.4, 18.4.2).
+    pub(super) fn enter_debug_handler(&mut self) {
+        self.sys.dr7 -= Dr7::GD;
+        self.sys.debugctl &= !(DEBUGCTL_LBR | DEBUGCTL_BTF);
+    }
+
+    /// Whether DR7 enables an instruction breakpoint.
+    pub fn has_code_breakpoints(&self) -> bool {
+        self.sys.dr7.bits() & Dr7::ENABLES != 0
+            && (0..4).any(|n| self.sys.dr7.enabled(n) && self.sys.dr7.kind(n) == BreakpointKind::Execute)
+    }
+
+    /// The instruction breakpoints that match RIP, if an enabled one is among them.
+    pub fn code_breakpoint_hits(&self) -> Option<u64> {
+        let linear = self.wrap_linear(self.seg_access[1].base.wrapping_add(self.rip()));
+        let mut hits = 0;
+        for n in 0..4u8 {
+            if self.sys.dr7.kind(n) == BreakpointKind::Execute && self.sys.dr[n as usize] == linear {
+                hits |= 1 << n;
+            }
+        }
+        (0..4u8).any(|n| hits >> n & 1 != 0 && self.sys.dr7.enabled(n)).then_some(hits)
+    }
+
+    /// Opens the interrupt shadow over the instruction after the present one.
+    pub fn open_shadow(&mut self, shadow: Shadow) {
+        self.sys.shadow = shadow;
+        self.shadow_is_new = true;
+        self.raise(crate::state::derived::Attention::STEP);
+    }
+
+    /// The next instruction runs alone: notes TF as it begins, and ends RF, which has done its work.
+    pub(crate) fn begin_step(&mut self) {
+        self.single_step = true;
+        self.shadow_is_new = false;
+        self.trap_after = self.flags.has(TF);
+        self.flags.put(RF, false);
+    }
+
+    /// The step is over without a trap of its own.
+    pub(super) fn end_step(&mut self) {
+        self.single_step = false;
+        self.trap_after = false;
+        self.repeating = false;
+    }
+
+    /// After an instruction that ran alone: the trap flag's #DB, and the end of the shadow it ran in.
+    pub(crate) fn after_single_step(&mut self) {
+        self.single_step = false;
+        if !self.shadow_is_new {
+            self.sys.shadow = Shadow::None;
+        }
+        if self.trap_after && (self.sys.debugctl & DEBUGCTL_BTF == 0 || (self.branched && !self.repeating)) {
+            self.sys.pending_debug |= Dr6::BS.bits();
+        }
+        self.trap_after = false;
+        self.refresh_attention();
+    }
+}

@@ -1,0 +1,344 @@
+//! Far JMP, CALL and RET (SDM Vol. 3A 5.8; Vol. 2A, CALL, JMP; Vol. 2B, RET).
+
+use super::table::Op;
+use super::task::TaskSwitch;
+use crate::decode::lower::{End, Lowered, Lowerer};
+use crate::decode::uop::Uop;
+use crate::fault::{Exec, Stop};
+use crate::protect::rules;
+use crate::protect::selector::Selector;
+use crate::protect::stack::Stack;
+use crate::state::cpu::{Cpu, Env};
+use crate::state::derived::Size;
+use crate::width::Width;
+use emu_vmx::arch::segment::{Descriptor, Segment, SegmentRegister, system_type};
+use emu_vmx::arch::vector;
+use iced_x86::{Instruction, Mnemonic};
+
+const RSP: usize = 4;
+
+/// A far JMP or CALL on its way.
+#[derive(Debug, Clone, Copy)]
+struct Transfer {
+    selector: Selector,
+    offset: u64,
+    /// Operand size of the instruction.
+    width: Size,
+    /// RIP of the next instruction.
+    next_rip: u64,
+    call: bool,
+}
+
+/// Where RET or IRET goes, after all checks.
+#[derive(Debug, Clone, Copy)]
+pub struct Return {
+    code: Segment,
+    /// The privilege level returned to.
+    pub cpl: u8,
+    rip: u64,
+    /// The stack returned to, when it is popped too.
+    stack: Option<(Segment, u64)>,
+}
+
+/// The operand width as a value.
+pub(super) fn size_of<W: Width>() -> Size {
+    match W::BITS {
+        16 => Size::Bits16,
+        32 => Size::Bits32,
+        _ => Size::Bits64,
+    }
+}
+
+impl Cpu {
+    fn far_transfer(&mut self, env: &mut Env, transfer: Transfer) -> Exec {
+        if self.mode.real_segments() {
+            return self.far_real(env, transfer);
+        }
+        let selector = transfer.selector;
+        if selector.is_null() {
+            return self.gp(0);
+        }
+        let descriptor = self.read_descriptor(env, selector, vector::GP, 0)?;
+        let rights = descriptor.access_rights();
+        if !rights.is_system() {
+            return self.far_direct(env, transfer, descriptor);
+        }
+        let gate_or_tss = rights.type_field();
+        let long = self.mode.long;
+        use system_type::*;
+        match gate_or_tss {
+            CALL_GATE => {}
+            CALL_GATE16 | TASK_GATE | TSS16_AVAILABLE | TSS_AVAILABLE if !long => {}
+            _ => return self.gp(selector.error(0)),
+        }
+        if rights.dpl() < self.sys.cpl || rights.dpl() < selector.rpl() {
+            return self.gp(selector.error(0));
+        }
+        self.obey(rules::present(rights, vector::NP, selector, 0))?;
+        let switch = if transfer.call { TaskSwitch::Call } else { TaskSwitch::Jump };
+        match gate_or_tss {
+            CALL_GATE | CALL_GATE16 => self.far_by_gate(env, transfer, descriptor),
+            TASK_GATE => self.switch_by_gate(env, Selector(descriptor.gate_selector()), switch, transfer.next_rip, 0),
+            _ => self.switch_task(env, selector, switch, transfer.next_rip, 0),
+        }
+    }
+
+    fn far_real(&mut self, env: &mut Env, transfer: Transfer) -> Exec {
+        if transfer.offset > u64::from(self.sys.seg(SegmentRegister::Cs).limit) {
+            return self.gp(0);
+        }
+        if transfer.call {
+            let stack = self.push_return(env, &transfer)?;
+            self.gpr[RSP] = stack.merged(self.gpr[RSP]);
+        }
+        self.load_real_segment(SegmentRegister::Cs, transfer.selector.0);
+        self.cs_bound = u64::from(self.sys.seg(SegmentRegister::Cs).limit);
+        self.leave_block();
+        self.branch_to(transfer.offset);
+        Ok(())
+    }
+
+    /// Pushes CS and RIP on the present stack; the caller commits the stack pointer.
+    fn push_return(&mut self, env: &mut Env, transfer: &Transfer) -> Result<Stack, Stop> {
+        let cs = u64::from(self.sys.seg(SegmentRegister::Cs).selector);
+        let mut stack = self.present_stack(0);
+        self.push_all_on(env, &mut stack, transfer.width, &[cs, transfer.next_rip])?;
+        Ok(stack)
+    }
+
+    /// #GP(0) unless `target` is canonical (64-bit code) or within the limit of `code`.
+    fn check_far_target(&mut self, code: &Segment, target: u64) -> Exec {
+        let fits = if self.mode.long && code.access_rights.long() {
+            self.is_canonical(target)
+        } else {
+            target <= u64::from(code.limit)
+        };
+        if fits { Ok(()) } else { self.gp(0) }
+    }
+
+    fn far_direct(&mut self, env: &mut Env, transfer: Transfer, descriptor: Descriptor) -> Exec {
+        let selector = transfer.selector;
+        let (cpl, long) = (self.sys.cpl, self.mode.long);
+        self.obey(rules::direct_transfer(descriptor.access_rights(), selector, cpl, long))?;
+        let code = Segment::from_descriptor(selector.0, descriptor.0);
+        self.check_far_target(&code, transfer.offset)?;
+        let stack = if transfer.call { Some(self.push_return(env, &transfer)?) } else { None };
+        let code = self.accessed_segment(env, selector, descriptor)?;
+        if let Some(stack) = stack {
+            self.gpr[RSP] = stack.merged(self.gpr[RSP]);
+        }
+        self.set_code_segment(code, cpl);
+        self.branch_to(transfer.offset);
+        Ok(())
+    }
+
+    fn far_by_gate(&mut self, env: &mut Env, transfer: Transfer, gate: Descriptor) -> Exec {
+        let long = self.mode.long;
+        let high = if long { self.read_descriptor_high(env, transfer.selector, vector::GP, 0)? } else { 0 };
+        let selector = Selector(gate.gate_selector());
+        if selector.is_null() {
+            return self.gp(0);
+        }
+        let descriptor = self.read_descriptor(env, selector, vector::GP, 0)?;
+        let rights = descriptor.access_rights();
+        let cpl = self.sys.cpl;
+        self.obey(rules::gate_transfer(rights, selector, cpl, long, transfer.call))?;
+        let wide = gate.access_rights().type_field() & 8 != 0;
+        let (width, target) = match (long, wide) {
+            (true, _) => (Size::Bits64, high << 32 | u64::from(gate.gate_offset())),
+            (false, true) => (Size::Bits32, u64::from(gate.gate_offset())),
+            (false, false) => (Size::Bits16, u64::from(gate.gate_offset()) & 0xFFFF),
+        };
+        let code = Segment::from_descriptor(selector.0, descriptor.0);
+        if !transfer.call || rights.conforming() || rights.dpl() == cpl {
+            self.check_far_target(&code, target)?;
+            let transfer = Transfer { width, ..transfer };
+            let stack = if transfer.call { Some(self.push_return(env, &transfer)?) } else { None };
+            let code = self.accessed_segment(env, selector, descriptor)?;
+            if let Some(stack) = stack {
+                self.gpr[RSP] = stack.merged(self.gpr[RSP]);
+            }
+            self.set_code_segment(code, cpl);
+            self.branch_to(target);
+            return Ok(());
+        }
+        let inner = rights.dpl();
+        let (mut stack, new_ss) = if long {
+            let top = self.long_stack_pointer(env, u64::from(inner) * 8 + 4, 0)?;
+            if !self.is_canonical(top) {
+                return self.exception(vector::SS, 0);
+            }
+            (Stack::long(top, inner, u32::from(inner) & !3), Self::null_stack_segment(u16::from(inner), inner))
+        } else {
+            let (segment, sp) = self.inner_stack(env, inner, 0)?;
+            (Stack::new(segment, sp, inner, Selector(segment.selector).error(0)), segment)
+        };
+        self.check_far_target(&code, target)?;
+        let seg = |register: SegmentRegister| u64::from(self.sys.seg(register).selector);
+        let (ss, cs) = (seg(SegmentRegister::Ss), seg(SegmentRegister::Cs));
+        let old_sp = self.gpr[RSP];
+        // Parameters are read before anything is pushed; 64-bit gates have none.
+        let count = if long { 0 } else { usize::from(gate.gate_parameter_count()) };
+        let mut parameters = [0; 31];
+        for (n, parameter) in parameters.iter_mut().enumerate().take(count) {
+            *parameter = if wide { self.peek::<u32>(env, 4 * n as u64)? } else { self.peek::<u16>(env, 2 * n as u64)? };
+        }
+        self.push_all_on(env, &mut stack, width, &[ss, old_sp])?;
+        for &parameter in parameters[..count.min(31)].iter().rev() {
+            self.push_on(env, &mut stack, width, parameter)?;
+        }
+        self.push_all_on(env, &mut stack, width, &[cs, transfer.next_rip])?;
+        let code = self.accessed_segment(env, selector, descriptor)?;
+        self.sys.segments[SegmentRegister::Ss as usize] = new_ss;
+        self.gpr[RSP] = stack.merged(self.gpr[RSP]);
+        self.set_code_segment(code, inner);
+        self.branch_to(target);
+        Ok(())
+    }
+
+    /// The checks of a return to `selector:rip`. SS:RSP are read `stack_offset` bytes above the top of the stack if
+    /// the privilege changes or `with_stack` says so (IRET in 64-bit mode).
+    pub(super) fn check_return<W: Width>(
+        &mut self,
+        env: &mut Env,
+        selector: Selector,
+        rip: u64,
+        stack_offset: u64,
+        with_stack: bool,
+    ) -> Result<Return, Stop> {
+        if selector.is_null() {
+            return self.gp(0);
+        }
+        let descriptor = self.read_descriptor(env, selector, vector::GP, 0)?;
+        let (old, cpl) = (self.sys.cpl, selector.rpl());
+        self.obey(rules::return_transfer(descriptor.access_rights(), selector, old, self.mode.long))?;
+        let code = Segment::from_descriptor(selector.0, descriptor.0);
+        let stack = if cpl > old || with_stack {
+            let sp = self.peek::<W>(env, stack_offset)?;
+            let ss = Selector(self.peek::<W>(env, stack_offset.wrapping_add(W::BYTES))? as u16);
+            Some((self.returned_stack(env, ss, cpl, self.mode.long && code.access_rights.long())?, sp))
+        } else {
+            None
+        };
+        self.check_far_target(&code, rip)?;
+        let code = self.accessed_segment(env, selector, descriptor)?;
+        Ok(Return { code, cpl, rip, stack })
+    }
+
+    fn returned_stack(&mut self, env: &mut Env, ss: Selector, cpl: u8, to_64bit: bool) -> Result<Segment, Stop> {
+        if ss.is_null() {
+            return if to_64bit && cpl != 3 && ss.rpl() == cpl {
+                Ok(Self::null_stack_segment(ss.0, cpl))
+            } else {
+                self.gp(0)
+            };
+        }
+        let descriptor = self.read_descriptor(env, ss, vector::GP, 0)?;
+        self.obey(rules::stack_segment(descriptor.access_rights(), ss, cpl, vector::GP, 0))?;
+        self.accessed_segment(env, ss, descriptor)
+    }
+
+    /// Carries out a return that has been checked; `popped` bytes leave each stack.
+    pub(super) fn finish_return(&mut self, to: Return, frame: u64, parameters: u64) {
+        let outer = to.cpl > self.sys.cpl;
+        match to.stack {
+            Some((segment, sp)) => {
+                self.sys.segments[SegmentRegister::Ss as usize] = segment;
+                if outer {
+                    self.drop_private_segments(to.cpl);
+                }
+                self.set_code_segment(to.code, to.cpl);
+                self.set_sp(sp.wrapping_add(parameters));
+            }
+            None => {
+                self.adjust_stack(frame.wrapping_add(parameters));
+                self.set_code_segment(to.code, to.cpl);
+            }
+        }
+        self.branch_to(to.rip);
+    }
+}
+
+/// JMP ptr16:16/32: selector in bits 47:32 of `imm`, offset below.
+pub fn jmp_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let next_rip = cpu.next_rip(u);
+    let (selector, offset) = (Selector((u.imm >> 32) as u16), u.imm & 0xFFFF_FFFF);
+    cpu.far_transfer(env, Transfer { selector, offset, width: size_of::<W>(), next_rip, call: false })
+}
+
+/// CALL ptr16:16/32.
+pub fn call_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let next_rip = cpu.next_rip(u);
+    let (selector, offset) = (Selector((u.imm >> 32) as u16), u.imm & 0xFFFF_FFFF);
+    cpu.far_transfer(env, Transfer { selector, offset, width: size_of::<W>(), next_rip, call: true })
+}
+
+fn memory_pointer<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Result<(Selector, u64), Stop> {
+    let ea = cpu.ea(u);
+    let offset = cpu.read::<W>(env, u.seg, ea)?;
+    let selector = cpu.read::<u16>(env, u.seg, ea.wrapping_add(W::BYTES))?;
+    Ok((Selector(selector as u16), offset))
+}
+
+/// JMP m16:16/32/64.
+pub fn jmp_far_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let next_rip = cpu.next_rip(u);
+    let (selector, offset) = memory_pointer::<W>(cpu, env, u)?;
+    cpu.far_transfer(env, Transfer { selector, offset, width: size_of::<W>(), next_rip, call: false })
+}
+
+/// CALL m16:16/32/64.
+pub fn call_far_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let next_rip = cpu.next_rip(u);
+    let (selector, offset) = memory_pointer::<W>(cpu, env, u)?;
+    cpu.far_transfer(env, Transfer { selector, offset, width: size_of::<W>(), next_rip, call: true })
+}
+
+/// RETF, RETF imm.
+pub fn ret_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let rip = cpu.peek::<W>(env, 0)?;
+    let selector = Selector(cpu.peek::<W>(env, W::BYTES)? as u16);
+    if cpu.mode.real_segments() {
+        if rip > u64::from(cpu.sys.seg(SegmentRegister::Cs).limit) {
+            return cpu.gp(0);
+        }
+        cpu.adjust_stack(2 * W::BYTES + u.imm);
+        cpu.load_real_segment(SegmentRegister::Cs, selector.0);
+        cpu.leave_block();
+        cpu.branch_to(rip);
+        return Ok(());
+    }
+    // The outer stack pointer lies above the parameters.
+    let to = cpu.check_return::<W>(env, selector, rip, 2 * W::BYTES + u.imm, false)?;
+    cpu.finish_return(to, 2 * W::BYTES, u.imm);
+    Ok(())
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    use iced_x86::Code::*;
+    let bytes = match i.code() {
+        Jmp_ptr1616 | Call_ptr1616 | Jmp_m1616 | Call_m1616 | Retfw | Retfw_imm16 => 2,
+        Jmp_ptr1632 | Call_ptr1632 | Jmp_m1632 | Call_m1632 | Retfd | Retfd_imm16 => 4,
+        Jmp_m1664 | Call_m1664 | Retfq | Retfq_imm16 => 8,
+        _ => return None,
+    };
+    let immediate = |op: Op| {
+        let offset = if bytes == 2 { u64::from(i.far_branch16()) } else { u64::from(i.far_branch32()) };
+        let mut u = l.uop(op, bytes);
+        u.imm = u64::from(i.far_branch_selector()) << 32 | offset;
+        u
+    };
+    let uop = match i.mnemonic() {
+        Mnemonic::Jmp if i.is_jmp_far() => immediate(Op::JmpFar),
+        Mnemonic::Call if i.is_call_far() => immediate(Op::CallFar),
+        Mnemonic::Jmp => l.mem(Op::JmpFarM, bytes, i),
+        Mnemonic::Call => l.mem(Op::CallFarM, bytes, i),
+        _ => {
+            let mut u = l.uop(Op::RetFar, bytes);
+            u.imm = if i.op_count() == 1 { u64::from(i.immediate16()) } else { 0 };
+            u
+        }
+    };
+    Some((uop, End::Ends))
+}

@@ -1,0 +1,186 @@
+//! SYSENTER, SYSEXIT, SYSCALL, SYSRET, SWAPGS and the FS and GS base instructions (SDM Vol. 3A 5.8.7, 5.8.8).
+
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer, reg};
+use crate::decode::uop::Uop;
+use crate::fault::Exec;
+use crate::flags::{IF, RF, TF, VM};
+use crate::protect::selector::Selector;
+use crate::state::cpu::{Cpu, Env};
+use crate::width::Width;
+use emu_vmx::arch::cr::Cr4;
+use emu_vmx::arch::efer::Efer;
+use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
+use iced_x86::{Instruction, Mnemonic};
+
+const RCX: usize = 1;
+const RDX: usize = 2;
+const RSP: usize = 4;
+const R11: usize = 11;
+
+/// A flat code segment as these instructions load it: readable, accessed, present.
+fn flat_code(selector: u16, dpl: u8, long: bool) -> Segment {
+    let size = if long { AccessRights::L } else { AccessRights::DB };
+    let rights = AccessRights::from_bits_retain(0x809B) | size;
+    Segment { selector, base: 0, limit: 0xFFFF_FFFF, access_rights: rights.with_dpl(dpl) }
+}
+
+/// A flat stack segment: writable, accessed, present, 32-bit.
+fn flat_stack(selector: u16, dpl: u8) -> Segment {
+    Segment {
+        selector,
+        base: 0,
+        limit: 0xFFFF_FFFF,
+        access_rights: AccessRights::from_bits_retain(0xC093).with_dpl(dpl),
+    }
+}
+
+impl Cpu {
+    fn enter_flat(&mut self, code: Segment, stack: Segment, cpl: u8) {
+        self.sys.segments[SegmentRegister::Ss as usize] = stack;
+        self.set_code_segment(code, cpl);
+    }
+}
+
+/// SYSENTER.
+pub fn sysenter(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    let [cs, esp, eip] = cpu.sys.sysenter;
+    let selector = Selector(cs as u16);
+    if !cpu.mode.protected || selector.is_null() {
+        return cpu.gp(0);
+    }
+    let long = cpu.mode.long;
+    cpu.flags.put(VM | IF, false);
+    let code = Selector(selector.0 & !3);
+    let mask = if long { u64::MAX } else { 0xFFFF_FFFF };
+    cpu.enter_flat(flat_code(code.0, 0, long), flat_stack(code.0.wrapping_add(8), 0), 0);
+    cpu.gpr[RSP] = esp & mask;
+    cpu.branch_to(eip & mask);
+    Ok(())
+}
+
+/// SYSEXIT: to 64-bit code with REX.W, else to 32-bit code.
+pub fn sysexit<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    let selector = Selector(cpu.sys.sysenter[0] as u16);
+    if !cpu.mode.protected || selector.is_null() || cpu.sys.cpl != 0 {
+        return cpu.gp(0);
+    }
+    let long = W::BITS == 64;
+    let (rip, rsp) = (cpu.gpr[RDX], cpu.gpr[RCX]);
+    if long && (!cpu.is_canonical(rip) || !cpu.is_canonical(rsp)) {
+        return cpu.gp(0);
+    }
+    let (code, stack) = if long { (32, 40) } else { (16, 24) };
+    let at = |offset: u16| selector.0.wrapping_add(offset) | 3;
+    cpu.enter_flat(flat_code(at(code), 3, long), flat_stack(at(stack), 3), 3);
+    let mask = if long { u64::MAX } else { 0xFFFF_FFFF };
+    cpu.gpr[RSP] = rsp & mask;
+    cpu.branch_to(rip & mask);
+    Ok(())
+}
+
+/// SYSCALL: 64-bit mode only.
+pub fn syscall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    if !cpu.mode.is_64bit() || !cpu.sys.efer.contains(Efer::SCE) {
+        return cpu.ud();
+    }
+    let [star, lstar, _, fmask] = cpu.sys.syscall;
+    cpu.gpr[RCX] = cpu.next_rip(u);
+    cpu.gpr[R11] = cpu.flags.get() & !RF;
+    let flags = cpu.flags.get() & !(fmask | RF);
+    cpu.flags.set(flags);
+    if flags & TF == 0 {
+        // A single step does not trap at the entry point when the mask clears TF.
+        cpu.trap_after = false;
+    }
+    let cs = (star >> 32) as u16 & !3;
+    cpu.enter_flat(flat_code(cs, 0, true), flat_stack(cs.wrapping_add(8), 0), 0);
+    cpu.branch_to(lstar);
+    Ok(())
+}
+
+/// SYSRET: to 64-bit code with REX.W, else to 32-bit code.
+pub fn sysret<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    if !cpu.mode.is_64bit() || !cpu.sys.efer.contains(Efer::SCE) {
+        return cpu.ud();
+    }
+    let rip = cpu.gpr[RCX];
+    let long = W::BITS == 64;
+    if cpu.sys.cpl != 0 || (long && !cpu.is_canonical(rip)) {
+        return cpu.gp(0);
+    }
+    let base = (cpu.sys.syscall[0] >> 48) as u16;
+    let flags = cpu.gpr[R11] & crate::flags::DEFINED & !(RF | VM);
+    cpu.flags.set(flags);
+    let code = if long { base.wrapping_add(16) } else { base } | 3;
+    cpu.enter_flat(flat_code(code, 3, long), flat_stack(base.wrapping_add(8) | 3, 3), 3);
+    cpu.branch_to(if long { rip } else { rip & 0xFFFF_FFFF });
+    Ok(())
+}
+
+/// SWAPGS.
+pub fn swapgs(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    if !cpu.mode.is_64bit() {
+        return cpu.ud();
+    }
+    cpu.require_cpl0()?;
+    let gs = &mut cpu.sys.segments[SegmentRegister::Gs as usize];
+    std::mem::swap(&mut gs.base, &mut cpu.sys.kernel_gs_base);
+    cpu.refresh_segment(SegmentRegister::Gs);
+    Ok(())
+}
+
+impl Cpu {
+    fn require_fsgsbase(&mut self) -> Exec {
+        if self.mode.is_64bit() && self.sys.cr4.contains(Cr4::FSGSBASE) { Ok(()) } else { self.ud() }
+    }
+}
+
+fn base_register(u: &Uop) -> SegmentRegister {
+    if u.imm == 0 { SegmentRegister::Fs } else { SegmentRegister::Gs }
+}
+
+/// RDFSBASE (`imm` = 0) and RDGSBASE (1).
+pub fn read_base<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_fsgsbase()?;
+    let base = cpu.sys.seg(base_register(u)).base;
+    W::set(&mut cpu.gpr, u.r1, base & W::MASK);
+    Ok(())
+}
+
+/// WRFSBASE (`imm` = 0) and WRGSBASE (1).
+pub fn write_base<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_fsgsbase()?;
+    let base = W::get(&cpu.gpr, u.r1);
+    if !cpu.is_canonical(base) {
+        return cpu.gp(0);
+    }
+    let register = base_register(u);
+    cpu.sys.segments[register as usize].base = base;
+    cpu.refresh_segment(register);
+    Ok(())
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    let base = |op: Op, imm: u64| {
+        let mut u = l.uop(op, i.op0_register().size());
+        u.r1 = reg(i.op0_register());
+        u.imm = imm;
+        (u, End::Continues)
+    };
+    Some(match i.mnemonic() {
+        Mnemonic::Sysenter => (l.uop(Op::Sysenter, 4), End::Ends),
+        Mnemonic::Sysexit => (l.uop(Op::Sysexit, 4), End::Ends),
+        Mnemonic::Sysexitq => (l.uop(Op::Sysexit, 8), End::Ends),
+        Mnemonic::Syscall => (l.uop(Op::Syscall, 4), End::Ends),
+        Mnemonic::Sysret => (l.uop(Op::Sysret, 4), End::Ends),
+        Mnemonic::Sysretq => (l.uop(Op::Sysret, 8), End::Ends),
+        Mnemonic::Swapgs => (l.uop(Op::Swapgs, 4), End::Continues),
+        Mnemonic::Rdfsbase => base(Op::ReadBase, 0),
+        Mnemonic::Rdgsbase => base(Op::ReadBase, 1),
+        Mnemonic::Wrfsbase => base(Op::WriteBase, 0),
+        Mnemonic::Wrgsbase => base(Op::WriteBase, 1),
+        _ => return None,
+    })
+}

@@ -1,0 +1,214 @@
+//! INT n, INT3, INTO, INT1 and IRET (SDM Vol. 2A, INT n and IRET).
+
+use super::table::Op;
+use super::task::TaskSwitch;
+use crate::decode::lower::{End, Lowered, Lowerer};
+use crate::decode::uop::Uop;
+use crate::fault::{EventKind, Exec, Fault};
+use crate::flags::*;
+use crate::protect::selector::Selector;
+use crate::state::cpu::{Cpu, Env};
+use crate::width::Width;
+use emu_vmx::arch::cr::Cr4;
+use emu_vmx::arch::segment::{Segment, SegmentRegister};
+use emu_vmx::arch::vector;
+use iced_x86::{Instruction, Mnemonic};
+
+const RSP: usize = 4;
+
+/// INT n, INT3 and INT1: the vector in `imm`, the kind in `r1`.
+pub fn int_n(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let kind = match u.r1 {
+        5 => EventKind::PrivilegedSoftwareException,
+        6 => EventKind::SoftwareException,
+        _ => EventKind::SoftwareInterrupt,
+    };
+    let next = cpu.next_rip(u);
+    cpu.software_interrupt(env, Fault { vector: u.imm as u8, kind, error_code: None }, next)
+}
+
+/// INTO.
+pub fn into(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    if !cpu.flags.of() {
+        return Ok(());
+    }
+    let next = cpu.next_rip(u);
+    let event = Fault { vector: vector::OF, kind: EventKind::SoftwareException, error_code: None };
+    cpu.software_interrupt(env, event, next)
+}
+
+impl Cpu {
+    /// Replaces the flags that `mask` names, and looks at what depends on them.
+    pub fn replace_flags(&mut self, value: u64, mask: u64) {
+        let old = self.flags.get();
+        let new = old & !mask | value & mask;
+        self.flags.set(new);
+        let changed = old ^ new;
+        if changed & AC != 0 {
+            self.refresh_context();
+        }
+        if changed & (IF | TF | RF) != 0 {
+            self.refresh_attention();
+            self.leave_block();
+        }
+    }
+}
+
+/// IRET, IRETD, IRETQ.
+pub fn iret<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    // NMIs are open again even if this IRET faults.
+    cpu.sys.nmi_blocked = false;
+    if !cpu.mode.protected {
+        return iret_real::<W>(cpu, env);
+    }
+    if cpu.mode.v86 {
+        return iret_v86::<W>(cpu, env);
+    }
+    if cpu.flags.has(NT) {
+        if cpu.mode.long {
+            return cpu.gp(0);
+        }
+        let next = cpu.next_rip(u);
+        return cpu.return_from_task(env, next);
+    }
+    let rip = cpu.peek::<W>(env, 0)?;
+    let selector = cpu.peek::<W>(env, W::BYTES)? as u16;
+    let image = cpu.peek::<W>(env, 2 * W::BYTES)?;
+    if W::BITS == 32 && image & VM != 0 && cpu.sys.cpl == 0 && !cpu.mode.long {
+        return iret_to_v86(cpu, env, selector, rip, image);
+    }
+    let with_stack = cpu.mode.is_64bit();
+    let to = cpu.check_return::<W>(env, Selector(selector), rip, 3 * W::BYTES, with_stack)?;
+    let mask = returned_flags::<W>(cpu.sys.cpl, cpu.flags.iopl());
+    cpu.replace_flags(image, mask);
+    cpu.finish_return(to, 3 * W::BYTES, 0);
+    Ok(())
+}
+
+/// The flags that IRET at privilege `cpl` takes from its image (SDM Vol. 2A, IRET).
+fn returned_flags<W: Width>(cpl: u8, iopl: u8) -> u64 {
+    let mut mask = STATUS | TF | DF | NT;
+    if W::BITS > 16 {
+        mask |= RF | AC | ID;
+    }
+    if cpl <= iopl {
+        mask |= IF;
+    }
+    if cpl == 0 {
+        mask |= IOPL;
+        if W::BITS > 16 {
+            mask |= VIF | VIP;
+        }
+    }
+    mask
+}
+
+fn iret_real<W: Width>(cpu: &mut Cpu, env: &mut Env) -> Exec {
+    let rip = cpu.peek::<W>(env, 0)?;
+    let selector = cpu.peek::<W>(env, W::BYTES)? as u16;
+    let image = cpu.peek::<W>(env, 2 * W::BYTES)?;
+    if rip > u64::from(cpu.sys.seg(SegmentRegister::Cs).limit) {
+        return cpu.gp(0);
+    }
+    cpu.adjust_stack(3 * W::BYTES);
+    cpu.load_real_segment(SegmentRegister::Cs, selector);
+    cpu.replace_flags(image, DEFINED & !(VM | VIF | VIP) & W::MASK);
+    cpu.leave_block();
+    cpu.branch_to(rip);
+    Ok(())
+}
+
+fn iret_v86<W: Width>(cpu: &mut Cpu, env: &mut Env) -> Exec {
+    let virtual_if = cpu.flags.iopl() < 3;
+    if virtual_if && (W::BITS != 16 || !cpu.sys.cr4.contains(Cr4::VME)) {
+        return cpu.gp(0);
+    }
+    let rip = cpu.peek::<W>(env, 0)?;
+    let selector = cpu.peek::<W>(env, W::BYTES)? as u16;
+    let image = cpu.peek::<W>(env, 2 * W::BYTES)?;
+    if virtual_if && (image & TF != 0 || (image & IF != 0 && cpu.flags.has(VIP))) {
+        return cpu.gp(0);
+    }
+    if rip > u64::from(cpu.sys.seg(SegmentRegister::Cs).limit) {
+        return cpu.gp(0);
+    }
+    cpu.adjust_stack(3 * W::BYTES);
+    cpu.load_real_segment(SegmentRegister::Cs, selector);
+    let mut mask = DEFINED & !(VM | VIF | VIP | IOPL) & W::MASK;
+    if virtual_if {
+        mask &= !IF;
+        cpu.flags.put(VIF, image & IF != 0);
+    }
+    cpu.replace_flags(image, mask);
+    cpu.leave_block();
+    cpu.branch_to(rip);
+    Ok(())
+}
+
+/// From privilege level 0 to virtual-8086 mode: nine doublewords (SDM Vol. 3B 21.2.5).
+fn iret_to_v86(cpu: &mut Cpu, env: &mut Env, selector: u16, rip: u64, image: u64) -> Exec {
+    let mut values = [0; 6];
+    for (n, value) in values.iter_mut().enumerate() {
+        *value = cpu.peek::<u32>(env, 12 + 4 * n as u64)?;
+    }
+    if rip > 0xFFFF {
+        return cpu.gp(0);
+    }
+    let [esp, ss, es, ds, fs, gs] = values;
+    let loads = [
+        (SegmentRegister::Ss, ss),
+        (SegmentRegister::Es, es),
+        (SegmentRegister::Ds, ds),
+        (SegmentRegister::Fs, fs),
+        (SegmentRegister::Gs, gs),
+    ];
+    for (register, value) in loads {
+        cpu.sys.segments[register as usize] = Segment::virtual_8086(value as u16);
+    }
+    cpu.sys.segments[SegmentRegister::Cs as usize] = Segment::virtual_8086(selector);
+    cpu.flags.set(image);
+    cpu.gpr[RSP] = esp;
+    cpu.sys.cpl = 3;
+    cpu.refresh();
+    cpu.branch_to(rip);
+    Ok(())
+}
+
+impl Cpu {
+    /// IRET with NT: back to the task that the present TSS's link names (SDM Vol. 3A 8.4).
+    fn return_from_task(&mut self, env: &mut Env, next_rip: u64) -> Exec {
+        let tss = *self.sys.seg(SegmentRegister::Tr);
+        let link = Selector(self.read_system::<u16>(env, tss.base)? as u16);
+        if link.is_local() {
+            return self.exception(vector::TS, link.error(0));
+        }
+        self.switch_task(env, link, TaskSwitch::Iret, next_rip, 0)
+    }
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    use iced_x86::Code::*;
+    let software = |vector: u8, kind: EventKind| {
+        let mut u = l.uop(Op::IntN, 1);
+        u.imm = u64::from(vector);
+        u.r1 = kind as u8;
+        u
+    };
+    let uop = match i.mnemonic() {
+        Mnemonic::Int => software(i.immediate8(), EventKind::SoftwareInterrupt),
+        Mnemonic::Int3 => software(vector::BP, EventKind::SoftwareException),
+        Mnemonic::Int1 => software(vector::DB, EventKind::PrivilegedSoftwareException),
+        Mnemonic::Into => l.uop(Op::Into, 1),
+        Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Iretq => {
+            let bytes = match i.code() {
+                Iretw => 2,
+                Iretd => 4,
+                _ => 8,
+            };
+            l.uop(Op::Iret, bytes)
+        }
+        _ => return None,
+    };
+    Some((uop, End::Ends))
+}

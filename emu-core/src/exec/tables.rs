@@ -1,0 +1,290 @@
+//! Descriptor-table registers and descriptor inspection: LGDT to LTR, LAR, LSL, VERR, VERW, ARPL.
+
+use super::segment::IN_MEMORY;
+use super::table::Op;
+use crate::decode::lower::{End, Lowered, Lowerer, is_mem, reg};
+use crate::decode::uop::Uop;
+use crate::fault::{Exec, Stop};
+use crate::flags::{ZF, bit};
+use crate::protect::rules;
+use crate::protect::selector::Selector;
+use crate::state::cpu::{Cpu, Env};
+use crate::state::system::DescriptorTable;
+use crate::width::Width;
+use emu_vmx::arch::segment::{AccessRights, Descriptor, Segment, SegmentRegister, system_type};
+use emu_vmx::arch::vector;
+use iced_x86::{Instruction, Mnemonic};
+
+impl Cpu {
+    /// #UD in real-address and virtual-8086 mode.
+    fn require_protected(&mut self) -> Exec {
+        if self.mode.real_segments() { self.ud() } else { Ok(()) }
+    }
+
+    fn load_table(&mut self, env: &mut Env, u: &Uop) -> Result<DescriptorTable, Stop> {
+        self.require_cpl0()?;
+        let ea = self.ea(u);
+        let limit = self.read::<u16>(env, u.seg, ea)? as u16;
+        let place = ea.wrapping_add(2);
+        let base = if self.mode.is_64bit() {
+            self.read::<u64>(env, u.seg, place)?
+        } else {
+            // With a 16-bit operand size the base has 24 bits; the mask is in `imm`.
+            self.read::<u32>(env, u.seg, place)? & u.imm
+        };
+        if self.mode.is_64bit() && !self.is_canonical(base) {
+            return self.gp(0);
+        }
+        Ok(DescriptorTable { base, limit })
+    }
+
+    fn store_table(&mut self, env: &mut Env, u: &Uop, table: DescriptorTable) -> Exec {
+        self.require_umip_privilege()?;
+        let ea = self.ea(u);
+        let mut image = [0; 10];
+        image[..2].copy_from_slice(&table.limit.to_le_bytes());
+        image[2..].copy_from_slice(&table.base.to_le_bytes());
+        let len = if self.mode.is_64bit() { 10 } else { 6 };
+        self.write_bytes(env, u.seg, ea, &image[..len])
+    }
+
+    /// The segment of an LDT or TSS descriptor in the GDT: #GP if it is not of `types`, #NP if not present.
+    pub fn system_segment(&mut self, env: &mut Env, selector: Selector, types: &[u8]) -> Result<Segment, Stop> {
+        if selector.is_local() {
+            return self.gp(selector.error(0));
+        }
+        let descriptor = self.read_descriptor(env, selector, vector::GP, 0)?;
+        let high = if self.mode.long { self.read_descriptor_high(env, selector, vector::GP, 0)? } else { 0 };
+        let rights = descriptor.access_rights();
+        if !rights.is_system() || !types.contains(&rights.type_field()) {
+            return self.gp(selector.error(0));
+        }
+        self.obey(rules::present(rights, vector::NP, selector, 0))?;
+        let segment = Segment::from_system_descriptor(selector.0, descriptor.0, high);
+        if self.mode.long && !self.is_canonical(segment.base) {
+            return self.gp(selector.error(0));
+        }
+        Ok(segment)
+    }
+
+    /// The descriptor of `selector` if LAR, LSL, VERR and VERW may see it; `types` are the system types allowed.
+    fn visible_descriptor(
+        &mut self,
+        env: &mut Env,
+        selector: Selector,
+        types: &[u8],
+    ) -> Result<Option<Descriptor>, Stop> {
+        if selector.is_null() {
+            return Ok(None);
+        }
+        let Some(address) = self.descriptor_address(selector, 8) else { return Ok(None) };
+        let descriptor = Descriptor(self.read_system::<u64>(env, address)?);
+        let rights = descriptor.access_rights();
+        if rights.is_system() && !types.contains(&rights.type_field()) {
+            return Ok(None);
+        }
+        if rights.is_system() && self.mode.long {
+            let Some(address) = self.descriptor_address(selector, 16) else { return Ok(None) };
+            if self.read_system::<u64>(env, address.wrapping_add(8))? >> 40 & 0x1F != 0 {
+                return Ok(None);
+            }
+        }
+        let private = rights.dpl() < self.sys.cpl.max(selector.rpl());
+        Ok(if private && !rights.conforming() { None } else { Some(descriptor) })
+    }
+
+    fn set_zf(&mut self, on: bool) {
+        self.flags.set_status_masked(ZF, bit(on, ZF));
+    }
+}
+
+/// LGDT.
+pub fn lgdt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.sys.gdtr = cpu.load_table(env, u)?;
+    Ok(())
+}
+
+/// LIDT.
+pub fn lidt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.sys.idtr = cpu.load_table(env, u)?;
+    Ok(())
+}
+
+/// SGDT.
+pub fn sgdt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.store_table(env, u, cpu.sys.gdtr)
+}
+
+/// SIDT.
+pub fn sidt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.store_table(env, u, cpu.sys.idtr)
+}
+
+/// LLDT.
+pub fn lldt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_protected()?;
+    cpu.require_cpl0()?;
+    let selector = Selector(cpu.word_operand(env, u)? as u16);
+    let segment = if selector.is_null() {
+        Segment { selector: selector.0, ..Segment::NULL }
+    } else {
+        cpu.system_segment(env, selector, &[system_type::LDT])?
+    };
+    cpu.sys.segments[SegmentRegister::Ldtr as usize] = segment;
+    Ok(())
+}
+
+/// LTR.
+pub fn ltr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_protected()?;
+    cpu.require_cpl0()?;
+    let selector = Selector(cpu.word_operand(env, u)? as u16);
+    if selector.is_null() {
+        return cpu.gp(0);
+    }
+    let types: &[u8] = if cpu.mode.long {
+        &[system_type::TSS_AVAILABLE]
+    } else {
+        &[system_type::TSS_AVAILABLE, system_type::TSS16_AVAILABLE]
+    };
+    let mut segment = cpu.system_segment(env, selector, types)?;
+    cpu.mark_busy(env, selector, true)?;
+    segment.access_rights |= AccessRights::READ_WRITE;
+    cpu.sys.segments[SegmentRegister::Tr as usize] = segment;
+    Ok(())
+}
+
+/// SLDT and STR: the register LDTR or TR in `r1`, the destination in `r2`.
+pub fn store_system_selector<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_protected()?;
+    cpu.require_umip_privilege()?;
+    let selector = u64::from(cpu.sys.segments[usize::from(u.r1) & 7].selector);
+    if u.r2 == IN_MEMORY {
+        return cpu.store::<u16>(env, u, selector);
+    }
+    W::set(&mut cpu.gpr, u.r2, selector);
+    Ok(())
+}
+
+/// LAR: destination in `r1`.
+pub fn lar<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    use system_type::*;
+    cpu.require_protected()?;
+    let selector = Selector(cpu.word_operand(env, u)? as u16);
+    let types: &[u8] = if cpu.mode.long {
+        &[LDT, TSS_AVAILABLE, TSS_BUSY, CALL_GATE]
+    } else {
+        &[TSS16_AVAILABLE, LDT, TSS16_BUSY, CALL_GATE16, TASK_GATE, TSS_AVAILABLE, TSS_BUSY, CALL_GATE]
+    };
+    let found = cpu.visible_descriptor(env, selector, types)?;
+    if let Some(descriptor) = found {
+        W::set(&mut cpu.gpr, u.r1, descriptor.0 >> 32 & 0x00F0_FF00 & W::MASK);
+    }
+    cpu.set_zf(found.is_some());
+    Ok(())
+}
+
+/// LSL: destination in `r1`.
+pub fn lsl<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    use system_type::*;
+    cpu.require_protected()?;
+    let selector = Selector(cpu.word_operand(env, u)? as u16);
+    let types: &[u8] = if cpu.mode.long {
+        &[LDT, TSS_AVAILABLE, TSS_BUSY]
+    } else {
+        &[TSS16_AVAILABLE, LDT, TSS16_BUSY, TSS_AVAILABLE, TSS_BUSY]
+    };
+    let found = cpu.visible_descriptor(env, selector, types)?;
+    if let Some(descriptor) = found {
+        W::set(&mut cpu.gpr, u.r1, u64::from(descriptor.limit()) & W::MASK);
+    }
+    cpu.set_zf(found.is_some());
+    Ok(())
+}
+
+/// VERR (`imm` = 0) and VERW (1).
+pub fn verify(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_protected()?;
+    let selector = Selector(cpu.word_operand(env, u)? as u16);
+    let found = cpu.visible_descriptor(env, selector, &[])?;
+    let usable = found.is_some_and(|descriptor| {
+        let rights = descriptor.access_rights();
+        if u.imm == 0 { rights.readable() } else { rights.writable() }
+    });
+    cpu.set_zf(usable);
+    Ok(())
+}
+
+/// ARPL: destination register in `r2` (or memory), source in `r1`.
+pub fn arpl(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_protected()?;
+    let source = Selector(u16::get(&cpu.gpr, u.r1) as u16);
+    let in_memory = u.r2 == IN_MEMORY;
+    let ea = cpu.ea(u);
+    let (value, target) =
+        if in_memory { cpu.read_for_write::<u16>(env, u.seg, ea)? } else { (u16::get(&cpu.gpr, u.r2), 0) };
+    let destination = Selector(value as u16);
+    let raised = destination.rpl() < source.rpl();
+    if raised {
+        let value = u64::from(destination.with_rpl(source.rpl()).0);
+        if in_memory {
+            cpu.write_back::<u16>(env, target, value);
+        } else {
+            u16::set(&mut cpu.gpr, u.r2, value);
+        }
+    }
+    cpu.set_zf(raised);
+    Ok(())
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    use iced_x86::Code::*;
+    let table = |op: Op| {
+        let mut u = l.mem(op, 4, i);
+        u.imm = if matches!(i.code(), Lgdt_m1632_16 | Lidt_m1632_16) { 0x00FF_FFFF } else { 0xFFFF_FFFF };
+        u
+    };
+    // Operand `n` is a 16-bit register or memory operand: its register goes to `r2`.
+    let word = |op: Op, bytes: usize, n: u32| {
+        let mut u = if is_mem(i, n) { l.mem(op, bytes, i) } else { l.uop(op, bytes) };
+        u.r2 = if is_mem(i, n) { IN_MEMORY } else { reg(i.op_register(n)) };
+        u
+    };
+    let store = |register: SegmentRegister| {
+        let bytes = if is_mem(i, 0) { 2 } else { i.op0_register().size() };
+        let mut u = word(Op::StoreSystemSelector, bytes, 0);
+        u.r1 = register as u8;
+        u
+    };
+    let inspect = |op: Op| {
+        let mut u = word(op, i.op0_register().size(), 1);
+        u.r1 = reg(i.op0_register());
+        u
+    };
+    let uop = match i.mnemonic() {
+        Mnemonic::Lgdt => table(Op::Lgdt),
+        Mnemonic::Lidt => table(Op::Lidt),
+        Mnemonic::Sgdt => table(Op::Sgdt),
+        Mnemonic::Sidt => table(Op::Sidt),
+        Mnemonic::Lldt => word(Op::Lldt, 2, 0),
+        Mnemonic::Ltr => word(Op::Ltr, 2, 0),
+        Mnemonic::Sldt => store(SegmentRegister::Ldtr),
+        Mnemonic::Str => store(SegmentRegister::Tr),
+        Mnemonic::Lar => inspect(Op::Lar),
+        Mnemonic::Lsl => inspect(Op::Lsl),
+        Mnemonic::Verr => word(Op::Verify, 2, 0),
+        Mnemonic::Verw => {
+            let mut u = word(Op::Verify, 2, 0);
+            u.imm = 1;
+            u
+        }
+        Mnemonic::Arpl => {
+            let mut u = word(Op::Arpl, 2, 0);
+            u.r1 = reg(i.op1_register());
+            u
+        }
+        _ => return None,
+    };
+    Some((uop, End::Continues))
+}

@@ -1,0 +1,7 @@
+//! Protection: selectors, descriptor tables, and the rules by which segments are loaded and control is transferred
+//! (SDM Vol. 3A chapter 5).
+
+pub mod rules;
+pub mod selector;
+pub mod stack;
+pub mod tables;
