@@ -208,17 +208,35 @@ impl Rtc {
         self.state.anchor = tick - (tick - self.state.anchor).rem_euclid(SECOND);
     }
 
-    /// Whether the alarm registers match a time of day.
-    fn alarm_matches(&self, seconds: i64) -> bool {
+    /// The first second from `from` on whose time of day the alarm registers match; values from C0h on match all.
+    fn next_alarm(&self, from: i64) -> Option<i64> {
         let format = self.format();
-        let in_day = seconds.rem_euclid(86_400);
-        let field = |index: usize, value: i64, decode: fn(Format, u8) -> u8| {
+        let field = |index: usize, decode: fn(Format, u8) -> u8| {
             let alarm = self.state.ram[index];
-            alarm >= 0xC0 || i64::from(decode(format, alarm)) == value
+            (alarm < 0xC0).then(|| i64::from(decode(format, alarm)))
         };
-        field(SECONDS_ALARM, in_day % 60, Format::decode)
-            && field(MINUTES_ALARM, in_day / 60 % 60, Format::decode)
-            && field(HOURS_ALARM, in_day / 3600, Format::decode_hour)
+        let second = field(SECONDS_ALARM, Format::decode);
+        let minute = field(MINUTES_ALARM, Format::decode);
+        let hour = field(HOURS_ALARM, Format::decode_hour);
+        if [(second, 59), (minute, 59), (hour, 23)].iter().any(|(field, last)| field.is_some_and(|value| value > *last))
+        {
+            return None;
+        }
+        let mut at = from;
+        // Each field at most twice: a later one may carry an earlier one over.
+        for _ in 0..8 {
+            let in_day = at.rem_euclid(86_400);
+            let wait = |wanted: Option<i64>, unit: i64, modulus: i64| {
+                let wanted = wanted.filter(|wanted| *wanted != in_day % modulus / unit)?;
+                Some((wanted * unit - in_day).rem_euclid(modulus))
+            };
+            let waits = wait(hour, 3600, 86_400).or_else(|| wait(minute, 60, 3600)).or_else(|| wait(second, 1, 60));
+            match waits {
+                Some(seconds) => at += seconds,
+                None => return Some(at),
+            }
+        }
+        None
     }
 
     /// Collects in register C what has happened up to `tick`.
@@ -231,8 +249,7 @@ impl Rtc {
         if self.updates() && passed(SECOND) {
             self.state.ram[REGISTER_C] |= flag::UPDATE;
             let (first, last) = (self.time(seen) + 1, self.time(tick));
-            // After a day every alarm has matched that ever can.
-            if (first..=last).take(86_400).any(|second| self.alarm_matches(second)) {
+            if self.next_alarm(first).is_some_and(|second| second <= last) {
                 self.state.ram[REGISTER_C] |= flag::ALARM;
             }
         }
@@ -255,7 +272,7 @@ impl Rtc {
         let alarm = (self.updates() && waited & flag::ALARM != 0)
             .then(|| {
                 let first = self.time(tick) + 1;
-                (0..86_400).find(|i| self.alarm_matches(first + i)).map(|i| next_second + i * SECOND)
+                self.next_alarm(first).map(|second| next_second + (second - first) * SECOND)
             })
             .flatten();
         match [periodic, update, alarm].into_iter().flatten().min() {
@@ -503,6 +520,20 @@ mod tests {
         assert_eq!(read(&mut bench, &mut rtc, REGISTER_C) & 0xA0, 0xA0);
         bench.run_until(&mut rtc, 68 * HZ);
         assert!(bench.lines.level(LINE), "again a minute later");
+    }
+
+    #[test]
+    fn rtc_alarm_already_past_today_matches_tomorrow() {
+        let (mut bench, mut rtc) = rtc();
+        for (index, value) in [(SECONDS_ALARM, 0x00), (MINUTES_ALARM, 0x30), (HOURS_ALARM, 0x18), (REGISTER_B, 0x22)] {
+            write(&mut bench, &mut rtc, index, value);
+        }
+        // 18:52:02 to 18:30:00.
+        let due = (86_400 - 22 * 60 - 2) * HZ;
+        bench.run_until(&mut rtc, due - 1);
+        assert!(!bench.lines.level(LINE));
+        bench.run_until(&mut rtc, due);
+        assert!(bench.lines.level(LINE));
     }
 
     #[test]

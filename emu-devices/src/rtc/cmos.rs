@@ -103,6 +103,12 @@ impl CmosConfig {
             }
         }
 
+        // Geometry translation of the first channel's drives, two bits each: 0 none, 1 LBA-assisted.
+        let translation = self.disks.iter().enumerate().fold(0, |bits, (number, disk)| {
+            bits | u8::from(disk.is_some_and(|disk| disk.cylinders > 1024)) << (2 * number)
+        });
+        set(0x39, translation);
+
         let boot = |place: usize| self.boot.get(place).map_or(0, |device| *device as u8);
         set(0x38, boot(2) << 4 | u8::from(self.skip_floppy_signature));
         set(0x3D, boot(1) << 4 | boot(0));
@@ -158,6 +164,10 @@ mod tests {
         let ram = filled(&CmosConfig { disks: [None, Some(disk)], ..CmosConfig::default() });
         assert_eq!((ram[0x12], ram[0x19], ram[0x1A]), (0x0F, 0, 47));
         assert_eq!(ram[0x24..0x2D], [0x02, 0x01, 16, 0xFF, 0xFF, 0xC8, 0x02, 0x01, 63]);
+        assert_eq!(ram[0x39], 0);
+        let large = DiskGeometry { cylinders: 1025, heads: 16, sectors: 63 };
+        let ram = filled(&CmosConfig { disks: [None, Some(large)], ..CmosConfig::default() });
+        assert_eq!(ram[0x39], 0x04);
     }
 
     #[test]
