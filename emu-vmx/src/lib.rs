@@ -9,11 +9,14 @@ extern crate alloc;
 
 pub mod arch;
 pub mod bitmaps;
+pub mod boundary;
 pub mod caps;
 pub mod checks;
 pub mod controls;
+pub mod ept;
 pub mod exit;
 pub mod field;
 pub mod intercept;
 pub mod lint;
+pub mod tags;
 pub mod vmcs;

@@ -1,0 +1,531 @@
+//! Extended page tables (SDM Vol. 3C 29.3 "The Extended Page Table Mechanism (EPT)").
+
+use crate::arch::addr::physical_mask;
+use crate::caps::{EptVpidCap, ProcessorFacts};
+use crate::exit::qualification::EptViolation;
+use serde::{Deserialize, Serialize};
+
+/// Read or execute bits of an EPT entry.
+pub mod entry {
+    /// Read access.
+    pub const READ: u64 = 1 << 0;
+    /// Write access.
+    pub const WRITE: u64 = 1 << 1;
+    /// Execute access; with mode-based execute control, for supervisor-mode linear addresses.
+    pub const EXECUTE: u64 = 1 << 2;
+    /// Ignore PAT memory type (leaf).
+    pub const IGNORE_PAT: u64 = 1 << 6;
+    /// The entry maps a page (PDPTE, PDE).
+    pub const LARGE: u64 = 1 << 7;
+    /// Accessed (with EPTP bit 6).
+    pub const ACCESSED: u64 = 1 << 8;
+    /// Dirty (leaf, with EPTP bit 6).
+    pub const DIRTY: u64 = 1 << 9;
+    /// Execute access for user-mode linear addresses (with mode-based execute control).
+    pub const USER_EXECUTE: u64 = 1 << 10;
+    /// Verify guest paging (leaf, with “guest-paging verification”).
+    pub const VERIFY_GUEST_PAGING: u64 = 1 << 57;
+    /// Paging-write access (leaf, with “EPT paging-write control”).
+    pub const PAGING_WRITE: u64 = 1 << 58;
+    /// Supervisor shadow stack (leaf, with EPTP bit 7).
+    pub const SUPERVISOR_SHADOW_STACK: u64 = 1 << 60;
+    /// Sub-page write permissions (leaf of a 4-KByte page, with their control).
+    pub const SUB_PAGE: u64 = 1 << 61;
+    /// Suppress #VE (with “EPT-violation #VE”).
+    pub const SUPPRESS_VE: u64 = 1 << 63;
+    /// Physical address, bits 51:12.
+    pub const ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
+}
+
+/// EPTP bit 6: accessed and dirty flags.
+pub const EPTP_ACCESSED_DIRTY: u64 = 1 << 6;
+/// EPTP bit 7: enforcement of access rights for supervisor shadow-stack pages.
+pub const EPTP_SHADOW_STACK: u64 = 1 << 7;
+
+/// Whether VM entry, INVEPT and EPTP switching accept `eptp`.
+pub fn eptp_valid(eptp: u64, cap: EptVpidCap, cpu: &ProcessorFacts) -> bool {
+    let memory_type = match eptp & 7 {
+        0 => cap.contains(EptVpidCap::MEMORY_TYPE_UC),
+        6 => cap.contains(EptVpidCap::MEMORY_TYPE_WB),
+        _ => false,
+    };
+    let walk_length = match (eptp >> 3) & 7 {
+        3 => cap.contains(EptVpidCap::WALK_LENGTH_4),
+        4 => cap.contains(EptVpidCap::WALK_LENGTH_5),
+        _ => false,
+    };
+    memory_type
+        && walk_length
+        && (eptp & EPTP_ACCESSED_DIRTY == 0 || cap.contains(EptVpidCap::ACCESSED_DIRTY))
+        && (eptp & EPTP_SHADOW_STACK == 0 || cap.contains(EptVpidCap::SUPERVISOR_SHADOW_STACK))
+        && eptp & 0xF00 == 0
+        && eptp & !physical_mask(cpu.maxphyaddr) == 0
+}
+
+/// Memory type of the memory that a page maps (SDM Vol. 3A 12.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum MemoryType {
+    /// Uncacheable.
+    Uc = 0,
+    /// Write combining.
+    Wc = 1,
+    /// Write through.
+    Wt = 4,
+    /// Write protected.
+    Wp = 5,
+    /// Write back.
+    Wb = 6,
+    /// Uncacheable, overridden by WC in MTRRs (PAT only).
+    UcMinus = 7,
+}
+
+impl MemoryType {
+    /// From a PAT, MTRR or EPT encoding; `None` for reserved values. 7 is valid in the PAT only.
+    pub const fn from_bits(bits: u8) -> Option<MemoryType> {
+        match bits {
+            0 => Some(Self::Uc),
+            1 => Some(Self::Wc),
+            4 => Some(Self::Wt),
+            5 => Some(Self::Wp),
+            6 => Some(Self::Wb),
+            7 => Some(Self::UcMinus),
+            _ => None,
+        }
+    }
+}
+
+/// Effective memory type under EPT (29.3.7.2): with CR0.CD = 1 uncacheable; with “ignore PAT” the EPT type; else the
+/// EPT type in the place of the MTRR type of SDM Vol. 3A Table 12-7.
+pub const fn effective_memory_type(
+    ept: MemoryType,
+    ignore_pat: bool,
+    pat: MemoryType,
+    cache_disable: bool,
+) -> MemoryType {
+    use MemoryType as T;
+    if cache_disable {
+        return T::Uc;
+    }
+    if ignore_pat {
+        return ept;
+    }
+    match (ept, pat) {
+        (_, T::Wc) => T::Wc,
+        (T::Wc | T::Wp, T::UcMinus) => T::Wc,
+        (_, T::Uc | T::UcMinus) | (T::Uc, _) => T::Uc,
+        (T::Wc, T::Wb) => T::Wc,
+        (T::Wc, _) => T::Uc,
+        (T::Wt, T::Wb) => T::Wt,
+        (T::Wp, T::Wb) => T::Wp,
+        (T::Wp, T::Wt) => T::Uc,
+        (_, T::Wt) => T::Wt,
+        (_, T::Wp) => T::Wp,
+        (_, T::Wb) => T::Wb,
+    }
+}
+
+/// Memory that holds EPT paging structures. Addresses are host-physical and aligned to 8 bytes.
+pub trait EptMemory {
+    /// Reads an entry.
+    fn read_u64(&mut self, address: u64) -> u64;
+    /// Sets bits of an entry (accessed, dirty), as a locked OR.
+    fn set_bits(&mut self, address: u64, bits: u64);
+}
+
+/// What EPT is set up to do: from the VMCS and the CPU model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EptConfig {
+    /// EPT pointer.
+    pub eptp: u64,
+    /// Capabilities.
+    pub cap: EptVpidCap,
+    /// Physical-address width.
+    pub maxphyaddr: u8,
+    /// “Mode-based execute control for EPT”.
+    pub mode_based_execute: bool,
+    /// “Sub-page write permissions for EPT”.
+    pub sub_page: bool,
+    /// “EPT paging-write control”.
+    pub paging_write: bool,
+}
+
+/// An access to a guest-physical address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EptAccess {
+    /// Data read. A read-modify-write sets `read` and `write`.
+    pub read: bool,
+    /// Data write.
+    pub write: bool,
+    /// Instruction fetch.
+    pub fetch: bool,
+    /// The linear address is a user-mode address (U/S = 1 in every paging-structure entry): chooses the execute
+    /// permission under mode-based execute control.
+    pub user_address: bool,
+    /// The access is to an entry of the guest's paging structures, in the course of a page walk.
+    pub paging_structure: bool,
+}
+
+impl EptAccess {
+    /// With EPT accessed and dirty flags, accesses to guest paging structures count as writes (29.3.3.2).
+    fn effective(self, accessed_dirty: bool) -> EptAccess {
+        if self.paging_structure && accessed_dirty { EptAccess { read: true, write: true, ..self } } else { self }
+    }
+}
+
+/// A translation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EptTranslation {
+    /// Host-physical address of the byte.
+    pub address: u64,
+    /// log2 of the page size: 12, 21 or 30.
+    pub page_shift: u8,
+    /// AND of the permission bits (READ, WRITE, EXECUTE, USER_EXECUTE) of all entries. Without mode-based execute
+    /// control USER_EXECUTE equals EXECUTE.
+    pub permissions: u64,
+    /// EPT memory type of the page.
+    pub memory_type: MemoryType,
+    /// “Ignore PAT”.
+    pub ignore_pat: bool,
+    /// Bit 63 of the leaf.
+    pub suppress_ve: bool,
+    /// A later write need not set the dirty flag: it is set, or the flags are off.
+    pub dirty: bool,
+    /// The leaf entry that was used.
+    pub leaf: u64,
+    /// The access set the dirty flag of the leaf now: with “enable PML”, log it.
+    pub dirty_set: bool,
+    /// A write needs the sub-page permission table ([`sub_page_write`]): bit 61 of the leaf is 1, W is 0.
+    pub sub_page_checked: bool,
+}
+
+/// Why there is no translation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EptFault {
+    /// VM exit 49.
+    Misconfiguration,
+    /// VM exit 48, or #VE when `convertible` (bit 63 of the deciding entry is 0; see “EPT-violation #VE”).
+    Violation {
+        /// Bits 6:0 of the exit qualification; the caller adds those about the linear address.
+        qualification: EptViolation,
+        /// The violation can become a virtualization exception.
+        convertible: bool,
+    },
+}
+
+fn misconfigured(config: &EptConfig, entry: u64, level: u8, leaf: bool) -> bool {
+    use entry::*;
+    let execute = entry & EXECUTE != 0 || (config.mode_based_execute && entry & USER_EXECUTE != 0);
+    if entry & READ == 0 {
+        if entry & WRITE != 0 {
+            return true;
+        }
+        if execute && !config.cap.contains(EptVpidCap::EXECUTE_ONLY) {
+            return true;
+        }
+    }
+    let beyond = entry & ADDRESS & !physical_mask(config.maxphyaddr) != 0;
+    let reserved = match (level, leaf) {
+        (1, _) => 0,
+        (2, true) => 0x001F_F000,
+        (3, true) => 0x3FFF_F000,
+        // Non-leaf: bits 6:3; PML4E and PML5E also bit 7, which says "page" below them.
+        (2 | 3, false) => 0x78,
+        _ => 0xF8,
+    };
+    let page_size_unsupported = leaf
+        && match level {
+            2 => !config.cap.contains(EptVpidCap::PAGE_2M),
+            3 => !config.cap.contains(EptVpidCap::PAGE_1G),
+            _ => false,
+        };
+    beyond || entry & reserved != 0 || page_size_unsupported || (leaf && !matches!((entry >> 3) & 7, 0 | 1 | 4 | 5 | 6))
+}
+
+/// Translates `guest_physical`. Sets accessed and dirty flags when EPTP enables them and the access is allowed.
+pub fn walk<M: EptMemory>(
+    config: &EptConfig,
+    guest_physical: u64,
+    access: EptAccess,
+    memory: &mut M,
+) -> Result<EptTranslation, EptFault> {
+    use entry::*;
+    let accessed_dirty = config.eptp & EPTP_ACCESSED_DIRTY != 0;
+    let access = access.effective(accessed_dirty);
+    let levels = (((config.eptp >> 3) & 7) as u8 + 1).clamp(4, 5);
+    let present_mask = READ | WRITE | EXECUTE | if config.mode_based_execute { USER_EXECUTE } else { 0 };
+    let mut permissions = READ | WRITE | EXECUTE | USER_EXECUTE;
+    let mut table = config.eptp & ADDRESS;
+    let mut used = [(0u64, 0u64); 5];
+    let mut level = levels;
+    // Guest-physical addresses wider than the tables cannot be mapped (bits above 47 with page-walk length 4).
+    if guest_physical >> (12 + 9 * u32::from(levels)) != 0 {
+        return Err(violation(config, access, 0, true));
+    }
+    let (leaf, shift) = loop {
+        let shift = 12 + 9 * (level - 1);
+        let at = table | ((guest_physical >> shift) & 0x1FF) << 3;
+        let value = memory.read_u64(at);
+        if let Some(slot) = used.get_mut(usize::from(levels - level)) {
+            *slot = (at, value);
+        }
+        if value & present_mask == 0 {
+            return Err(violation(config, access, 0, value & SUPPRESS_VE == 0));
+        }
+        let is_leaf = level == 1 || (level <= 3 && value & LARGE != 0);
+        if misconfigured(config, value, level, is_leaf) {
+            return Err(EptFault::Misconfiguration);
+        }
+        let user_execute = if config.mode_based_execute { USER_EXECUTE } else { 0 };
+        let mut own = value & (READ | WRITE | EXECUTE | user_execute);
+        if !config.mode_based_execute && value & EXECUTE != 0 {
+            own |= USER_EXECUTE;
+        }
+        permissions &= own;
+        if is_leaf {
+            break (value, shift);
+        }
+        table = value & ADDRESS;
+        level -= 1;
+    };
+    let sub_page = config.sub_page && shift == 12 && leaf & SUB_PAGE != 0 && leaf & WRITE == 0;
+    let execute = if access.user_address { USER_EXECUTE } else { EXECUTE };
+    // A walk's accesses to guest paging structures may write with the paging-write bit alone.
+    let paging_write = config.paging_write && access.paging_structure && leaf & PAGING_WRITE != 0;
+    let denied = (access.read && permissions & READ == 0)
+        || (access.write && permissions & WRITE == 0 && !sub_page && !paging_write)
+        || (access.fetch && permissions & execute == 0);
+    if denied {
+        return Err(violation(config, access, permissions, leaf & SUPPRESS_VE == 0));
+    }
+    let mut dirty_set = false;
+    if accessed_dirty {
+        let depth = usize::from(levels - level) + 1;
+        for (n, &(at, value)) in used.iter().take(depth).enumerate() {
+            let is_leaf = n + 1 == depth;
+            let mut bits = ACCESSED & !value;
+            // A write that the sub-page table must still allow is marked dirty by the caller's second walk.
+            if is_leaf && access.write && value & DIRTY == 0 {
+                bits |= DIRTY;
+                dirty_set = true;
+            }
+            if bits != 0 {
+                memory.set_bits(at, bits);
+            }
+        }
+    }
+    let offset_mask = (1u64 << shift) - 1;
+    Ok(EptTranslation {
+        address: (leaf & ADDRESS & !offset_mask) | (guest_physical & offset_mask),
+        page_shift: shift,
+        permissions,
+        // Reserved types are misconfigurations, so this is never taken from the fallback.
+        memory_type: MemoryType::from_bits(((leaf >> 3) & 7) as u8).unwrap_or(MemoryType::Uc),
+        ignore_pat: leaf & IGNORE_PAT != 0,
+        suppress_ve: leaf & SUPPRESS_VE != 0,
+        dirty: !accessed_dirty || leaf & DIRTY != 0 || dirty_set,
+        leaf,
+        dirty_set,
+        sub_page_checked: access.write && sub_page && permissions & WRITE == 0,
+    })
+}
+
+fn violation(config: &EptConfig, access: EptAccess, permissions: u64, convertible: bool) -> EptFault {
+    let mut qualification = EptViolation::empty();
+    qualification.set(EptViolation::READ, access.read);
+    qualification.set(EptViolation::WRITE, access.write);
+    qualification.set(EptViolation::FETCH, access.fetch);
+    qualification.set(EptViolation::READABLE, permissions & entry::READ != 0);
+    qualification.set(EptViolation::WRITABLE, permissions & entry::WRITE != 0);
+    qualification.set(EptViolation::EXECUTABLE, permissions & entry::EXECUTE != 0);
+    qualification
+        .set(EptViolation::USER_EXECUTABLE, config.mode_based_execute && permissions & entry::USER_EXECUTE != 0);
+    EptFault::Violation { qualification, convertible }
+}
+
+/// What the sub-page-permission table says (29.3.4 "Sub-Page Write Permissions").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubPage {
+    /// The write is allowed.
+    Allowed,
+    /// EPT violation.
+    Denied,
+    /// VM exit 66 with this qualification bit 11: 1 misconfiguration, 0 miss.
+    Event {
+        /// The table is misconfigured.
+        misconfiguration: bool,
+    },
+}
+
+/// Looks up the write permission of the 128-byte sub-page at `guest_physical`.
+pub fn sub_page_write(sppt: u64, guest_physical: u64, maxphyaddr: u8, mut read_u64: impl FnMut(u64) -> u64) -> SubPage {
+    let mut table = sppt & entry::ADDRESS;
+    for shift in [39, 30, 21] {
+        let value = read_u64(table | ((guest_physical >> shift) & 0x1FF) << 3);
+        if value & 1 == 0 {
+            return SubPage::Event { misconfiguration: false };
+        }
+        if value & !(entry::ADDRESS & physical_mask(maxphyaddr) | 1) != 0 {
+            return SubPage::Event { misconfiguration: true };
+        }
+        table = value & entry::ADDRESS;
+    }
+    let permissions = read_u64(table | ((guest_physical >> 12) & 0x1FF) << 3);
+    if permissions & 0xAAAA_AAAA_AAAA_AAAA != 0 {
+        return SubPage::Event { misconfiguration: true };
+    }
+    if permissions & (1 << (((guest_physical >> 7) & 0x1F) * 2)) != 0 { SubPage::Allowed } else { SubPage::Denied }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+
+    #[derive(Default)]
+    struct Tables(BTreeMap<u64, u64>);
+
+    impl EptMemory for Tables {
+        fn read_u64(&mut self, address: u64) -> u64 {
+            self.0.get(&address).copied().unwrap_or(0)
+        }
+        fn set_bits(&mut self, address: u64, bits: u64) {
+            *self.0.entry(address).or_default() |= bits;
+        }
+    }
+
+    const GPA: u64 = 0x40_2345;
+
+    fn config() -> EptConfig {
+        EptConfig {
+            eptp: 0x1000 | 0x1E,
+            cap: EptVpidCap::all(),
+            maxphyaddr: 40,
+            mode_based_execute: false,
+            sub_page: false,
+            paging_write: false,
+        }
+    }
+    /// GPA 402xxxh by four levels, `leaf` at the PTE.
+    fn tables(leaf: u64) -> Tables {
+        let entries = [(0x1000, 0x2007), (0x2000, 0x3007), (0x3010, 0x4007), (0x4010, leaf)];
+        Tables(entries.into_iter().collect())
+    }
+    fn access(read: bool, write: bool, fetch: bool) -> EptAccess {
+        EptAccess { read, write, fetch, ..EptAccess::default() }
+    }
+    fn qualification(result: Result<EptTranslation, EptFault>) -> u64 {
+        match result {
+            Err(EptFault::Violation { qualification, .. }) => qualification.bits(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ept_walk_4k_page_gives_address_type_and_permissions() {
+        let found = walk(&config(), GPA, access(true, true, false), &mut tables(0x9_8037)).unwrap();
+        assert_eq!((found.address, found.page_shift, found.memory_type), (0x9_8345, 12, MemoryType::Wb));
+        assert_eq!(found.permissions & 7, 7);
+        assert!(found.dirty && !found.dirty_set);
+    }
+
+    #[test]
+    fn ept_walk_not_present_is_a_violation_with_no_permission_bits() {
+        assert_eq!(qualification(walk(&config(), GPA, access(false, true, false), &mut tables(0))), 0x02);
+        assert_eq!(qualification(walk(&config(), 1 << 48, access(true, false, false), &mut tables(0))), 0x01);
+    }
+
+    #[test]
+    fn ept_walk_read_only_leaf_denies_the_write_and_shows_the_and_of_permissions() {
+        assert_eq!(qualification(walk(&config(), GPA, access(false, true, false), &mut tables(0x9_8035))), 0x2A);
+    }
+
+    #[test]
+    fn ept_walk_misconfigurations() {
+        let misconfigured = |leaf: u64, cap: EptVpidCap| {
+            walk(&EptConfig { cap, ..config() }, GPA, access(true, false, false), &mut tables(leaf))
+                == Err(EptFault::Misconfiguration)
+        };
+        let all = EptVpidCap::all();
+        assert!(misconfigured(0x9_8032, all), "write without read");
+        assert!(misconfigured(0x9_8034, all.difference(EptVpidCap::EXECUTE_ONLY)), "execute-only not supported");
+        assert!(!misconfigured(0x9_8034, all), "execute-only is a violation for a read");
+        assert!(misconfigured(0x9_803F | 0x10, all), "memory type 7");
+        assert!(misconfigured(0x9_8017, all), "memory type 2");
+        assert!(misconfigured(1 << 40 | 0x37, all), "beyond the physical-address width");
+        let mut upper = tables(0x9_8037);
+        upper.0.insert(0x2000, 0x300F);
+        assert_eq!(walk(&config(), GPA, access(true, false, false), &mut upper), Err(EptFault::Misconfiguration));
+        let mut pml4 = tables(0x9_8037);
+        pml4.0.insert(0x1000, 0x2087);
+        assert_eq!(walk(&config(), GPA, access(true, false, false), &mut pml4), Err(EptFault::Misconfiguration));
+    }
+
+    #[test]
+    fn ept_walk_large_pages_need_clear_low_address_bits_and_support() {
+        let mut t = tables(0);
+        t.0.insert(0x3010, 0x60_00B7);
+        let found = walk(&config(), GPA, access(true, false, false), &mut t).unwrap();
+        assert_eq!((found.address, found.page_shift), (0x60_2345, 21));
+        t.0.insert(0x3010, 0x60_10B7);
+        assert_eq!(walk(&config(), GPA, access(true, false, false), &mut t), Err(EptFault::Misconfiguration));
+        t.0.insert(0x3010, 0x60_00B7);
+        let small = EptConfig { cap: EptVpidCap::all().difference(EptVpidCap::PAGE_2M), ..config() };
+        assert_eq!(walk(&small, GPA, access(true, false, false), &mut t), Err(EptFault::Misconfiguration));
+    }
+
+    #[test]
+    fn ept_accessed_and_dirty_flags_are_set_once_and_only_on_success() {
+        let config = EptConfig { eptp: 0x1000 | 0x5E, ..config() };
+        let mut t = tables(0x9_8037);
+        let read = walk(&config, GPA, access(true, false, false), &mut t).unwrap();
+        assert!(!read.dirty && !read.dirty_set);
+        assert_eq!((t.0[&0x1000], t.0[&0x4010]), (0x2107, 0x9_8137));
+        let write = walk(&config, GPA, access(false, true, false), &mut t).unwrap();
+        assert!(write.dirty && write.dirty_set);
+        assert_eq!(t.0[&0x4010], 0x9_8337);
+        assert!(!walk(&config, GPA, access(false, true, false), &mut t).unwrap().dirty_set);
+        let mut denied = tables(0x9_8035);
+        let structure = EptAccess { read: true, paging_structure: true, ..EptAccess::default() };
+        assert_eq!(qualification(walk(&config, GPA, structure, &mut denied)), 0x2B, "counts as a write");
+        assert_eq!(denied.0[&0x1000], 0x2007);
+    }
+
+    #[test]
+    fn ept_mode_based_execute_chooses_by_the_linear_address() {
+        let config = EptConfig { mode_based_execute: true, ..config() };
+        let mut t =
+            Tables([(0x1000, 0x2407), (0x2000, 0x3407), (0x3010, 0x4407), (0x4010, 0x9_8433)].into_iter().collect());
+        let user = EptAccess { fetch: true, user_address: true, ..EptAccess::default() };
+        assert!(walk(&config, GPA, user, &mut t).is_ok());
+        assert_eq!(qualification(walk(&config, GPA, access(false, false, true), &mut t)), 0x5C);
+    }
+
+    #[test]
+    fn ept_five_levels_translate_57_bits() {
+        let config = EptConfig { eptp: 0x8000 | 0x26, ..config() };
+        let mut t = tables(0x9_8037);
+        t.0.insert(0x8008, 0x1007);
+        let found = walk(&config, GPA | 1 << 48, access(true, false, false), &mut t).unwrap();
+        assert_eq!(found.address, 0x9_8345);
+    }
+
+    #[test]
+    fn sub_page_table_decides_128_bytes_each() {
+        let mut t: BTreeMap<u64, u64> = [(0x1000, 0x2001), (0x2000, 0x3001), (0x3010, 0x4001)].into_iter().collect();
+        t.insert(0x4010, 1 << (2 * ((GPA >> 7) & 0x1F)));
+        let read = |a: u64| t.get(&a).copied().unwrap_or(0);
+        assert_eq!(sub_page_write(0x1000, GPA, 40, read), SubPage::Allowed);
+        assert_eq!(sub_page_write(0x1000, GPA + 0x80, 40, read), SubPage::Denied);
+        assert_eq!(sub_page_write(0x9000, GPA, 40, read), SubPage::Event { misconfiguration: false });
+    }
+
+    #[test]
+    fn effective_memory_type_follows_ept_and_pat() {
+        use MemoryType as T;
+        assert_eq!(effective_memory_type(T::Wb, false, T::Uc, false), T::Uc);
+        assert_eq!(effective_memory_type(T::Wb, true, T::Uc, false), T::Wb);
+        assert_eq!(effective_memory_type(T::Uc, false, T::Wc, false), T::Wc);
+        assert_eq!(effective_memory_type(T::Wb, false, T::Wb, true), T::Uc);
+    }
+}
