@@ -7,12 +7,14 @@
 
 extern crate alloc;
 
+pub mod apicv;
 pub mod arch;
 pub mod bitmaps;
 pub mod boundary;
 pub mod caps;
 pub mod checks;
 pub mod controls;
+pub mod entry;
 pub mod ept;
 pub mod exit;
 pub mod field;
