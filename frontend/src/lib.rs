@@ -16,4 +16,5 @@ pub mod run;
 pub mod screen;
 pub mod script;
 pub mod session;
+pub mod signals;
 pub mod time;

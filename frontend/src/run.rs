@@ -4,6 +4,7 @@ use crate::display::{Display, Input};
 use crate::error::InputError;
 use crate::machine::{Machine, RunResult};
 use crate::output::Sink;
+use crate::signals::Signals;
 use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub enum End {
     Limit(String),
     /// The user ended it.
     Quit,
+    /// A signal of the host ended it.
+    Signal(i32),
     /// The host could not do something.
     Failed(InputError),
 }
@@ -47,6 +50,8 @@ impl End {
             Self::Failed(_) => 2,
             Self::Halted | Self::Died(_) => 3,
             Self::Limit(_) => 4,
+            // As shells do.
+            Self::Signal(number) => 128 + number,
         }
     }
 
@@ -56,6 +61,7 @@ impl End {
             Self::PoweredOff | Self::ExitStatus(_) | Self::Quit => None,
             Self::Halted => Some("every processor is halted with interrupts off".to_owned()),
             Self::Died(reason) => Some(format!("the guest died: {reason}")),
+            Self::Signal(number) => Some(format!("stopped by signal {number}")),
             Self::Limit(which) => Some(format!("stopped: {which}")),
             Self::Failed(error) => Some(error.to_string()),
         }
@@ -116,6 +122,7 @@ pub struct Driver<'m> {
     /// When the next typed key may start.
     keys_free: u64,
     limits: Limits,
+    signals: Signals,
     pacer: Option<Pacer>,
     last_frame: Option<Instant>,
     end: Option<End>,
@@ -142,6 +149,7 @@ impl<'m> Driver<'m> {
             keys: VecDeque::new(),
             keys_free: cycle,
             limits,
+            signals: Signals::default(),
             pacer,
             last_frame: None,
             end: None,
@@ -151,6 +159,11 @@ impl<'m> Driver<'m> {
     /// Bytes from the host for COM1.
     pub fn set_serial_input(&mut self, input: Receiver<Vec<u8>>) {
         self.serial_input = Some(input);
+    }
+
+    /// Ends the run orderly at these signals.
+    pub fn set_signals(&mut self, signals: Signals) {
+        self.signals = signals;
     }
 
     /// Why the run has ended, if it has.
@@ -221,13 +234,12 @@ impl<'m> Driver<'m> {
     fn idle(&mut self) {
         log::warn!("every processor is halted with interrupts off");
         while self.end.is_none() {
+            self.end = self.signals.arrived().map(End::Signal);
             self.last_frame = None;
             if let Err(error) = self.serve_display() {
-                self.end = Some(End::Failed(error));
+                self.stop(End::Failed(error));
             }
-            if !self.keys.is_empty() {
-                self.keys.clear();
-            }
+            self.keys.clear();
             std::thread::sleep(Duration::from_millis(FRAME_MS));
         }
     }
@@ -236,7 +248,7 @@ impl<'m> Driver<'m> {
     fn slice(&mut self, cycle: u64) {
         let before = self.machine.now();
         self.deliver_keys();
-        if let Some(end) = self.limit_reached() {
+        if let Some(end) = self.signals.arrived().map(End::Signal).or_else(|| self.limit_reached()) {
             self.end = Some(end);
             return;
         }

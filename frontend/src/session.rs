@@ -11,6 +11,7 @@ use crate::machine::Machine;
 use crate::output::Sink;
 use crate::run::{Driver, Limits};
 use crate::script::{self, Script, execute};
+use crate::signals::Signals;
 use crate::{logging, pc, screen};
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
@@ -95,6 +96,7 @@ pub fn run_machine(settings: &Settings, script: Option<&Script>, machine: &mut d
     let realtime = settings.machine.realtime || !headless;
     let started = Instant::now();
     let mut driver = Driver::new(machine, display, serial_sink, debugcon_sink, limits, realtime);
+    driver.set_signals(Signals::catch()?);
     if settings.machine.serial == Stream::Stdio {
         driver.set_serial_input(read_standard_input());
     }

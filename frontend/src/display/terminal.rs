@@ -83,10 +83,15 @@ impl Terminal {
             }
         }
         let old = if same_size { self.shown.take() } else { None };
+        let runs = changed_runs(old.as_ref(), &screen);
+        if runs.is_empty() && old.is_some_and(|old| old.cursor == screen.cursor) {
+            self.shown = Some(screen);
+            return Ok(());
+        }
         queue!(self.out, cursor::Hide)?;
         // With blinking on, bit 7 is not part of the background; a terminal shows such cells steady.
         let background = if screen.blink { 7 } else { 15 };
-        for run in changed_runs(old.as_ref(), &screen) {
+        for run in runs {
             if run.row >= usize::from(height) || run.column >= usize::from(width) {
                 continue;
             }

@@ -286,7 +286,10 @@ impl Executor<'_, '_> {
                 (shown, since) = (hash, now);
             }
             now - since >= quiet
-                || this.driver.end().is_some_and(|end| !matches!(end, End::Limit(_) | End::Quit | End::Failed(_)))
+                || this
+                    .driver
+                    .end()
+                    .is_some_and(|end| !matches!(end, End::Limit(_) | End::Quit | End::Signal(_) | End::Failed(_)))
         };
         self.wait_or_fail(seconds, "the screen still changes", settled)
     }

@@ -1,0 +1,42 @@
+//! Ctrl-C and `kill` end a run in good order: streams are flushed, dumps and statistics written.
+
+use crate::error::InputError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The signals that have arrived.
+#[derive(Debug, Clone, Default)]
+pub struct Signals {
+    number: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Starts catching SIGINT, SIGTERM and SIGHUP. A second one ends the process at once, as without this.
+    #[cfg(unix)]
+    pub fn catch() -> Result<Self, InputError> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        use signal_hook::flag;
+        use std::sync::atomic::AtomicBool;
+        let this = Self::default();
+        let error = |e: std::io::Error| InputError::new("signals", format!("cannot be caught: {e}"));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // In this order the first signal finds the flag down, and each later one finds it up.
+            let seen = Arc::new(AtomicBool::new(false));
+            flag::register_conditional_default(signal, Arc::clone(&seen)).map_err(error)?;
+            flag::register(signal, seen).map_err(error)?;
+            flag::register_usize(signal, Arc::clone(&this.number), signal.unsigned_abs() as usize).map_err(error)?;
+        }
+        Ok(this)
+    }
+
+    /// Elsewhere the host's own handling stays.
+    #[cfg(not(unix))]
+    pub fn catch() -> Result<Self, InputError> {
+        Ok(Self::default())
+    }
+
+    /// The signal that has arrived, if one has.
+    pub fn arrived(&self) -> Option<i32> {
+        i32::try_from(self.number.load(Ordering::Relaxed)).ok().filter(|number| *number != 0)
+    }
+}
