@@ -449,7 +449,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Mnemonic::Nop | Mnemonic::Reservednop | Mnemonic::Endbr32 | Mnemonic::Endbr64 => l.uop(Op::Nop, 4),
         _ => {
             let code = condition_of(i)?;
-            if i.is_jcc_short_or_near() {
+            if i.is_jcc_short_or_near() || i.is_loopcc() {
                 return None;
             }
             let mut u = if i.op_count() == 1 { unary(Op::SetccR, Op::SetccM) } else { two(Op::CmovRr, Op::CmovRm) };
