@@ -187,10 +187,10 @@ main:	SECTION_ "int 16h"
 	GETKB "set 3: F2", 0x0F
 	mov ecx, 50000			; by default set 3 has break codes for few keys; some send them all the same
 	mov ebx, 36
-.drain:	call wait2
+.drain:	call wait2			; (a byte may follow the one before by milliseconds)
+	call flush
 	dec ebx
 	jnz .drain
-	call flush
 	SENDKB 0xF0
 	GETKB "F0h: acknowledge", 0xFA
 	SENDKB 2
