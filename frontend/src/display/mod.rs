@@ -3,6 +3,7 @@
 pub mod terminal;
 
 use crate::error::InputError;
+use crate::keys::Key;
 use crate::machine::Machine;
 
 /// What a person did.
@@ -11,9 +12,9 @@ pub enum Input {
     /// Ended the run.
     Quit,
     /// Typed keys together (a display that sees no releases).
-    Keys(Vec<&'static str>),
+    Keys(Vec<Key>),
     /// Pressed or released one key.
-    Key(&'static str, bool),
+    Key(Key, bool),
 }
 
 /// One way to show a machine.
