@@ -120,14 +120,15 @@ pub fn enter<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let enter = |cpu: &mut Cpu, env: &mut Env| -> Result<u64, Stop> {
         let bp = W::get(&cpu.gpr, RBP as u8);
         cpu.push::<W>(env, bp)?;
-        let frame = cpu.sp();
+        // All of ESP, also on a 16-bit stack.
+        let frame = cpu.gpr[RSP];
         let outer = cpu.gpr[RBP];
         for n in 1..level {
             let value = cpu.read::<W>(env, SS, outer.wrapping_sub(n * W::BYTES) & mask)?;
             cpu.push::<W>(env, value)?;
         }
         if level > 0 {
-            cpu.push::<W>(env, frame)?;
+            cpu.push::<W>(env, frame & W::MASK)?;
         }
         cpu.adjust_stack(0u64.wrapping_sub(u.imm));
         // The new top must be writable (SDM Vol. 2A, ENTER).
@@ -136,13 +137,7 @@ pub fn enter<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         Ok(frame)
     };
     let frame = enter(cpu, env).inspect_err(|_| cpu.gpr[RSP] = sp)?;
-    let wide = cpu.gpr[RBP];
-    W::set(&mut cpu.gpr, RBP as u8, frame);
-    if W::BITS != 16 && mask == 0xFFFF {
-        // A 32-bit ENTER on a 16-bit stack: EBP takes the upper half of ESP.
-        cpu.gpr[RBP] = sp & 0xFFFF_0000 | frame & 0xFFFF;
-    }
-    debug_assert!(W::BITS != 16 || cpu.gpr[RBP] & !0xFFFF == wide & !0xFFFF);
+    W::set(&mut cpu.gpr, RBP as u8, frame & W::MASK);
     Ok(())
 }
 

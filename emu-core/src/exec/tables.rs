@@ -219,16 +219,13 @@ pub fn verify(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn arpl(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_protected()?;
     let source = Selector(u16::get(&cpu.gpr, u.r1) as u16);
-    let in_memory = u.r2 == IN_MEMORY;
-    let ea = cpu.ea(u);
-    let (value, target) =
-        if in_memory { cpu.read_for_write::<u16>(env, u.seg, ea)? } else { (u16::get(&cpu.gpr, u.r2), 0) };
-    let destination = Selector(value as u16);
+    // A destination that need not change is not written, so that it may be in a read-only segment.
+    let destination = Selector(cpu.word_operand(env, u)? as u16);
     let raised = destination.rpl() < source.rpl();
     if raised {
         let value = u64::from(destination.with_rpl(source.rpl()).0);
-        if in_memory {
-            cpu.write_back::<u16>(env, target, value);
+        if u.r2 == IN_MEMORY {
+            cpu.store::<u16>(env, u, value)?;
         } else {
             u16::set(&mut cpu.gpr, u.r2, value);
         }

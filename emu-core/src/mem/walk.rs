@@ -148,6 +148,8 @@ impl Cpu {
             table = pdpte & max & !0xFFF;
             level = 2;
         }
+        // A translation that faults has used no entry: accessed flags are set once all checks have passed.
+        let mut unmarked = [None; 8];
         loop {
             let shift = 12 + index_bits * (level - 1);
             let index = linear >> shift & ((1 << index_bits) - 1);
@@ -191,8 +193,8 @@ impl Cpu {
             execute_disable |= !shape.narrow && nxe && entry & XD != 0;
             let leaf = large || level == 1;
             if !leaf {
-                if set_flags && entry & A == 0 {
-                    self.write_paging_entry(env, entry_address, entry_size, entry | A)?;
+                if entry & A == 0 {
+                    unmarked[level as usize & 7] = Some((entry_address, entry));
                 }
                 table = if shape.narrow { entry & 0xFFFF_F000 } else { entry & max & !0xFFF };
                 level -= 1;
@@ -213,8 +215,13 @@ impl Cpu {
             }
             let write = access.kind == Kind::Write;
             let wanted = entry | A | if write { D } else { 0 };
-            if set_flags && wanted != entry {
-                self.write_paging_entry(env, entry_address, entry_size, wanted)?;
+            if set_flags {
+                for (address, entry) in unmarked.into_iter().rev().flatten() {
+                    self.write_paging_entry(env, address, entry_size, entry | A)?;
+                }
+                if wanted != entry {
+                    self.write_paging_entry(env, entry_address, entry_size, wanted)?;
+                }
             }
             if large {
                 self.tlb.note_large_page();
