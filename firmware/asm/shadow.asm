@@ -54,6 +54,14 @@ shadow_enable:
         call    pci_cfg_dword
         cmp     eax, 0x12378086
         jne     .done
+        xor     ecx, ecx                ; C0000h-EFFFFh show their ROMs, not what an earlier boot left in RAM
+        mov     eax, 0x8000005C
+        call    pci_cfg_write
+        mov     eax, 0x80000058
+        call    pci_cfg_dword
+        movzx   ecx, ax                 ; 58h and 59h stay
+        mov     eax, 0x80000058
+        call    pci_cfg_write
         mov     si, shadow_stub
         mov     di, 0x7C00
         mov     cx, shadow_stub_end - shadow_stub

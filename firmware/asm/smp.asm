@@ -32,9 +32,10 @@ smp_init:
         call    cmos_read
         movzx   bx, al
         inc     bx
-        cmp     bx, 1
-        je      .ioapic
-        mov     dword [edi + 0x300], 0xC4500
+        cmp     bx, 1                   ; one, or not told: whoever answers soon
+        jne     .start
+        mov     bx, 0xFFFF
+.start: mov     dword [edi + 0x300], 0xC4500
         mov     cx, 1000
         call    delay_io
         call    .sipi
@@ -42,8 +43,11 @@ smp_init:
         call    .wait
         jae     .ioapic
         call    .sipi
+        mov     ecx, 0x2000
+        cmp     bx, 0xFFFF
+        je      .last
         mov     ecx, 0x200000
-        call    .wait
+.last:  call    .wait
 .ioapic:
         ; I/O APIC: an id above the processors' when 4 bits suffice (MultiProcessor Specification: ids are unique).
         xor     al, al
