@@ -123,7 +123,7 @@ int15_block_move:
         or      al, 2
         and     al, 0xFE
         out     0x92, al
-        o32 lgdt [es:si + 0x08]
+        o16 lgdt [es:si + 0x08]         ; 24-bit base: byte 0Dh holds the access rights
         mov     eax, cr0
         or      al, 1
         mov     cr0, eax
