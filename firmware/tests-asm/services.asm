@@ -388,7 +388,7 @@ main:   sti
 
         ; ---- INT 16h
         mov     ah, 0x05
-        mov     cx, 0x1E61
+        mov     cx, 0x2C7A
         int     0x16
         cmp     al, 0
         CHECK   e, "key stored"
@@ -397,7 +397,7 @@ main:   sti
         CHECK   nz, "key there"
         mov     ah, 0x00
         int     0x16
-        cmp     ax, 0x1E61
+        cmp     ax, 0x2C7A
         CHECK   e, "key read"
         mov     ah, 0x11
         int     0x16
