@@ -44,6 +44,28 @@ pub enum DeviceId {
     PciTestdev,
 }
 
+impl DeviceId {
+    /// All of them, in order.
+    pub const ALL: [DeviceId; 16] = [
+        Self::Pic,
+        Self::Pit,
+        Self::Keyboard,
+        Self::Rtc,
+        Self::IoApic,
+        Self::Hpet,
+        Self::PowerManagement,
+        Self::Pci,
+        Self::Serial,
+        Self::Debug,
+        Self::Ata,
+        Self::Floppy,
+        Self::Dma,
+        Self::Vga,
+        Self::PcTestdev,
+        Self::PciTestdev,
+    ];
+}
+
 /// What a device wants of the machine beyond its lines; the board collects it after each call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {

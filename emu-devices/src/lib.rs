@@ -7,6 +7,7 @@
 #![allow(clippy::single_range_in_vec_init)]
 
 pub mod ata;
+pub mod board;
 pub mod debug_ports;
 pub mod device;
 pub mod disk;
@@ -16,6 +17,7 @@ pub mod hpet;
 pub mod ioapic;
 pub mod keyboard;
 pub mod line;
+pub mod pc;
 pub mod pci;
 pub mod pic;
 pub mod pit;

@@ -3,7 +3,6 @@
 pub mod terminal;
 
 use crate::error::InputError;
-use crate::keys::Key;
 use crate::machine::Machine;
 
 /// What a person did.
@@ -12,9 +11,9 @@ pub enum Input {
     /// Ended the run.
     Quit,
     /// Typed keys together (a display that sees no releases).
-    Keys(Vec<Key>),
+    Keys(Vec<&'static str>),
     /// Pressed or released one key.
-    Key(Key, bool),
+    Key(&'static str, bool),
 }
 
 /// One way to show a machine.

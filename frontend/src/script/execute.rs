@@ -190,22 +190,22 @@ impl Executor<'_, '_> {
             Step::WaitNoText(text, s) => self.wait_or_fail(*s, "still shown", |this| !this.shows(text)),
             Step::WaitStable(quiet, s) => self.wait_stable(*quiet, *s),
             Step::Key(keys) => {
-                let released = self.driver.type_keys(&keys.keys);
+                let released = self.driver.type_keys(&keys.names);
                 self.pass(released)
             }
             Step::KeyTimes(keys, times) => {
                 for _ in 0..*times {
-                    let released = self.driver.type_keys(&keys.keys);
+                    let released = self.driver.type_keys(&keys.names);
                     self.pass(released)?;
                 }
                 Ok(())
             }
             Step::KeyDown(keys) => {
-                let done = self.driver.move_keys(&keys.keys, true);
+                let done = self.driver.move_keys(&keys.names, true);
                 self.pass(done)
             }
             Step::KeyUp(keys) => {
-                let done = self.driver.move_keys(&keys.keys, false);
+                let done = self.driver.move_keys(&keys.names, false);
                 self.pass(done)
             }
             Step::Type(text) => {

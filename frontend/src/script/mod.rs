@@ -4,7 +4,7 @@ pub mod execute;
 
 use crate::config::ron::{dialect, error};
 use crate::error::InputError;
-use crate::keys::{self, Key};
+use crate::keys;
 use serde::Deserialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -60,8 +60,8 @@ impl fmt::Display for Seconds {
 pub struct Keys {
     /// As written.
     pub text: String,
-    /// The keys, in the order of pressing.
-    pub keys: Vec<Key>,
+    /// The keys' names.
+    pub names: Vec<&'static str>,
 }
 
 impl TryFrom<String> for Keys {
@@ -69,7 +69,7 @@ impl TryFrom<String> for Keys {
 
     fn try_from(text: String) -> Result<Self, String> {
         match keys::combination(&text) {
-            Ok(keys) => Ok(Self { text, keys }),
+            Ok(names) => Ok(Self { text, names }),
             Err(part) => {
                 Err(format!("{part:?} is no key; keys are a..z 0..9 F1..F12 Esc Enter Space Up PgDn LeftCtrl ..."))
             }

@@ -7,7 +7,6 @@ pub mod images;
 use emu_devices::vga::{Cell, Frame, TextScreen};
 use rvmx_emu::config::Stream;
 use rvmx_emu::display::Headless;
-use rvmx_emu::keys::Key;
 use rvmx_emu::machine::{Machine, RunResult, Statistics};
 use rvmx_emu::output::Sink;
 use rvmx_emu::run::{Driver, Limits};
@@ -119,8 +118,7 @@ impl Machine for FakeMachine {
         Frame { width: 2, height: 2, pixels: vec![9; 4] }
     }
 
-    fn key(&mut self, key: Key, pressed: bool) {
-        let name = key.name();
+    fn key(&mut self, name: &str, pressed: bool) {
         self.keys.push(KeyLog { at: self.now, name: name.to_owned(), pressed });
         let acts: Vec<Act> =
             self.on_key.iter().filter(|(key, _)| *key == name && !pressed).map(|(_, act)| act.clone()).collect();

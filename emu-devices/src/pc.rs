@@ -1,0 +1,280 @@
+//! A whole PC that a library user can own: processors, memory and board, with the turns they take.
+
+use crate::board::{Board, BoardConfig};
+use emu_core::bus::ApicMessage;
+use emu_core::decode::cache::CodeCache;
+use emu_core::flags::IF;
+use emu_core::lapic::route;
+use emu_core::mem::ram::{Legacy, Ram, RomError};
+use emu_core::model::CpuModel;
+use emu_core::run::RunExit;
+use emu_core::state::cpu::{Cpu, Env};
+use emu_core::state::derived::Attention;
+use emu_core::state::system::Activity;
+use std::sync::Arc;
+
+/// A machine to be built.
+#[derive(Debug)]
+pub struct PcConfig {
+    /// Logical processors, 1 to 254.
+    pub processors: u32,
+    /// Their model.
+    pub model: Arc<CpuModel>,
+    /// RAM, bytes.
+    pub memory: u64,
+    /// Cycles a processor runs before the next one's turn.
+    pub quantum: u64,
+    /// The system ROM; ends at 4 GiB.
+    pub bios: Vec<u8>,
+    /// The VGA BIOS at C0000h; none when empty.
+    pub vga_bios: Vec<u8>,
+    /// Other ROMs: address and bytes.
+    pub option_roms: Vec<(u64, Vec<u8>)>,
+    /// The devices.
+    pub board: BoardConfig,
+}
+
+/// Why [`Pc::run_until`] came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PcExit {
+    /// The cycle asked for was reached.
+    Limit,
+    /// The guest powered off.
+    PowerOff,
+    /// isa-debug-exit asked for this status.
+    ExitStatus(i32),
+    /// Every processor is in HLT (or waits for a start-up IPI) with interrupts off.
+    Halted,
+    /// A processor shut down after a triple fault: its number and RIP.
+    Shutdown {
+        /// Processor.
+        processor: u32,
+        /// RIP of the instruction that could not go on.
+        rip: u64,
+    },
+}
+
+/// The default quantum, in cycles.
+pub const DEFAULT_QUANTUM: u64 = 1000;
+
+/// A PC.
+pub struct Pc {
+    /// The processors.
+    pub cpus: Vec<Cpu>,
+    /// Guest memory.
+    pub ram: Ram,
+    /// Everything else.
+    pub board: Board,
+    cache: CodeCache,
+    outbox: Vec<ApicMessage>,
+    quantum: u64,
+    now: u64,
+    intr: bool,
+    /// Legacy pages as power-on leaves them.
+    rom_pages: Vec<(u64, u64)>,
+}
+
+impl Pc {
+    /// A PC after power-on.
+    pub fn new(config: PcConfig) -> Result<Self, RomError> {
+        let mut ram = Ram::new(config.memory);
+        ram.load_system_rom(&config.bios)?;
+        let mut rom_pages = vec![(0xC_0000, 0x10_0000)];
+        if !config.vga_bios.is_empty() {
+            ram.load_legacy_rom(0xC_0000, &config.vga_bios)?;
+        }
+        for (address, rom) in &config.option_roms {
+            ram.load_legacy_rom(*address, rom)?;
+        }
+        rom_pages.dedup();
+        let board = Board::new(config.board, &mut ram);
+        let cpus = (0..config.processors.clamp(1, 254)).map(|n| Cpu::new(config.model.clone(), n, n)).collect();
+        Ok(Self {
+            cpus,
+            ram,
+            board,
+            cache: CodeCache::default(),
+            outbox: Vec::new(),
+            quantum: config.quantum.max(1),
+            now: 0,
+            intr: false,
+            rom_pages,
+        })
+    }
+
+    /// The clock, in cycles since power-on.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Instructions executed by all processors.
+    pub fn instructions(&self) -> u64 {
+        self.cpus.iter().map(|cpu| cpu.instructions).sum()
+    }
+
+    /// Blocks decoded and dropped so far, for statistics.
+    pub fn cache_counts(&self) -> (u64, u64) {
+        (self.cache.built, self.cache.dropped)
+    }
+
+    /// The reset button: processors and devices start anew, memory and time stay.
+    pub fn reset(&mut self) {
+        for &(start, end) in &self.rom_pages {
+            self.ram.set_legacy(start, end, Legacy::Rom, Legacy::Rom);
+        }
+        self.board.reset(&mut self.ram);
+        for cpu in &mut self.cpus {
+            cpu.cycles = self.now.max(cpu.cycles);
+            cpu.reset();
+        }
+        self.outbox.clear();
+        self.intr = false;
+    }
+
+    /// Runs until the clock reaches `cycle`, or until the machine ends.
+    pub fn run_until(&mut self, cycle: u64) -> PcExit {
+        loop {
+            self.board.advance(&mut self.ram, self.now);
+            if let Some(exit) = self.signals(None) {
+                return exit;
+            }
+            if self.now >= cycle {
+                return PcExit::Limit;
+            }
+            let mut turn_end = (self.now + self.quantum).min(cycle).min(self.board.next_deadline()).max(self.now + 1);
+            if self.cpus.len() == 1 {
+                turn_end = cycle.min(self.board.next_deadline()).max(self.now + 1);
+            }
+            let mut idle = true;
+            for n in 0..self.cpus.len() {
+                loop {
+                    let cpu = &mut self.cpus[n];
+                    let mut env = Env { ram: &mut self.ram, bus: &mut self.board, outbox: &mut self.outbox };
+                    match cpu.run(&mut env, &mut self.cache, turn_end) {
+                        RunExit::Budget => {
+                            idle = false;
+                            break;
+                        }
+                        RunExit::Stopped => {
+                            if cpu.sys.activity == Activity::Shutdown {
+                                return PcExit::Shutdown { processor: n as u32, rip: cpu.rip() };
+                            }
+                            idle &= !cpu.mwait;
+                            cpu.cycles = cpu.cycles.max(turn_end);
+                            break;
+                        }
+                        RunExit::Signals => {
+                            idle = false;
+                            let reached = self.cpus[n].cycles;
+                            if let Some(exit) = self.signals(Some(n)) {
+                                self.now = self.now.max(reached);
+                                return exit;
+                            }
+                            turn_end = turn_end.min(self.board.next_deadline().max(reached));
+                        }
+                    }
+                }
+            }
+            self.now = turn_end;
+            if idle {
+                if let Some(exit) = self.skip_idle(cycle) {
+                    return exit;
+                }
+            }
+        }
+    }
+
+    /// No processor executes: the clock jumps to whatever comes next.
+    fn skip_idle(&mut self, cycle: u64) -> Option<PcExit> {
+        let deaf = |cpu: &Cpu| {
+            cpu.sys.activity == Activity::WaitForSipi
+                || (!cpu.flags.has(IF) && !cpu.attention.intersects(Attention::NMI | Attention::INIT))
+        };
+        if self.cpus.iter().all(deaf) {
+            return Some(PcExit::Halted);
+        }
+        let timers = self.cpus.iter().filter(|cpu| cpu.sys.activity == Activity::Hlt).map(|cpu| cpu.lapic.deadline);
+        let next = timers.fold(self.board.next_deadline(), u64::min).min(cycle);
+        if next > self.now {
+            self.now = next;
+            for cpu in &mut self.cpus {
+                cpu.cycles = cpu.cycles.max(next);
+            }
+        }
+        None
+    }
+
+    /// Carries messages, INTR and requests to where they belong. `sender` is the processor that has just run.
+    fn signals(&mut self, sender: Option<usize>) -> Option<PcExit> {
+        for message in std::mem::take(&mut self.outbox) {
+            route::deliver(&mut self.cpus, sender, &message);
+        }
+        let requests = self.board.take_requests();
+        for message in &requests.apic {
+            route::deliver(&mut self.cpus, None, message);
+        }
+        let intr = self.board.intr();
+        if intr || self.intr {
+            let rising = intr && !self.intr;
+            for cpu in &mut self.cpus {
+                cpu.set_intr(intr, rising);
+            }
+            self.intr = intr;
+        }
+        if requests.nmi {
+            self.cpus.iter_mut().for_each(Cpu::pulse_lint1);
+        }
+        if requests.init {
+            self.cpus.iter_mut().for_each(|cpu| cpu.raise(Attention::INIT));
+        }
+        if let Some(status) = requests.exit_status {
+            return Some(PcExit::ExitStatus(status));
+        }
+        if requests.power_off {
+            return Some(PcExit::PowerOff);
+        }
+        if requests.reset {
+            self.reset();
+        }
+        None
+    }
+
+    /// A hash of everything the guest can see: memory, processors, devices. It does not depend on what is only cached.
+    pub fn state_hash(&self) -> u64 {
+        let mut hash = Hash(0xCBF2_9CE4_8422_2325);
+        for (page, bytes) in self.ram.ram().chunks(4096).enumerate() {
+            if bytes.iter().any(|&byte| byte != 0) {
+                hash.number(page as u64);
+                hash.bytes(bytes);
+            }
+        }
+        for cpu in &self.cpus {
+            cpu.gpr.iter().for_each(|&register| hash.number(register));
+            hash.number(cpu.flags.get());
+            hash.number(cpu.cycles);
+            hash.number(cpu.instructions);
+            hash.bytes(&postcard::to_allocvec(&(&cpu.sys, &cpu.lapic, &cpu.fpu)).unwrap_or_default());
+        }
+        hash.bytes(&self.board.encode_state());
+        hash.0
+    }
+}
+
+/// FNV-1a over 64-bit pieces.
+struct Hash(u64);
+
+impl Hash {
+    fn number(&mut self, n: u64) {
+        self.0 = (self.0 ^ n).wrapping_mul(0x0000_0100_0000_01B3);
+        self.0 ^= self.0 >> 32;
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        for piece in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..piece.len()].copy_from_slice(piece);
+            self.number(u64::from_le_bytes(word));
+        }
+    }
+}

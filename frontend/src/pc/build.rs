@@ -1,0 +1,161 @@
+//! From the configuration to a [`Pc`]: files opened, sizes checked, CMOS filled.
+
+use crate::config::{AtaDrive, BootDevice, Floppy, MachineConfig, Rom};
+use crate::error::InputError;
+use emu_core::mem::ram::LOW_RAM_LIMIT;
+use emu_core::model::CpuModel;
+use emu_devices::ata;
+use emu_devices::board::BoardConfig;
+use emu_devices::debug_ports::{DebugExit, DebugPortsConfig};
+use emu_devices::disk::{DiskImage, Geometry, OpenMode};
+use emu_devices::floppy::{FloppyDrive, FloppyDriveType};
+use emu_devices::pc::{DEFAULT_QUANTUM, Pc, PcConfig};
+use emu_devices::rtc::{self, CmosConfig, DiskGeometry, FloppyType, RtcConfig};
+use std::path::Path;
+use std::sync::Arc;
+
+/// 2026-01-01T00:00:00Z: runs repeat unless told otherwise.
+const DEFAULT_TIME: i64 = 1_767_225_600;
+const VIDEO_MEMORY: usize = 16 << 20;
+
+/// The PC of `config`. With `kernel` a ROM is added that takes over when the firmware boots.
+pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
+    let model = CpuModel::named(&config.cpu_model)
+        .map_err(|error| InputError::new("--cpu-model", error.to_string()).remedy("see rvmx-emu cpu-models"))?;
+    let mode = if config.snapshot { OpenMode::Snapshot } else { OpenMode::ReadWrite };
+    let mut drives: [Option<ata::AtaDrive>; 4] = [None, None, None, None];
+    for (n, (place, drive)) in drives.iter_mut().zip(config.ata()).enumerate() {
+        *place = drive.map(|drive| ata_drive(drive, n, mode)).transpose()?;
+    }
+    let mut disks = [None, None];
+    for (place, drive) in disks.iter_mut().zip(&drives) {
+        if let Some(ata::AtaDrive::HardDisk { image, geometry, .. }) = drive {
+            let geometry = geometry.unwrap_or_else(|| Geometry::of_sectors(image.sectors()));
+            *place =
+                Some(DiskGeometry { cylinders: geometry.cylinders, heads: geometry.heads, sectors: geometry.sectors });
+        }
+    }
+    let memory = config.memory << 20;
+    let (mut bios, mut option_roms) = (firmware::BIOS.to_vec(), Vec::new());
+    if let Some(rom) = &config.rom {
+        let bytes = read_rom(rom)?;
+        // A BIOS for a place of its own must end where the processor starts: at 1 MiB or 4 GiB.
+        let end = rom.address.map(|address| address + bytes.len() as u64);
+        if end.is_some_and(|end| end != 1 << 20 && end != 1 << 32) {
+            let problem = format!("a BIOS of {} bytes does not end at 0xfffff or 0xffffffff there", bytes.len());
+            return Err(InputError::file(&rom.file, problem).remedy("leave the address out"));
+        }
+        bios = bytes;
+    }
+    let vga_bios = match &config.vga_rom {
+        Some(rom) => read_rom(rom)?,
+        None => firmware::VGABIOS.to_vec(),
+    };
+    for rom in &config.option_roms {
+        let Some(address) = rom.address else {
+            return Err(InputError::file(&rom.file, "an option ROM needs an address").remedy("give 0xc8000 to 0xdf800"));
+        };
+        option_roms.push((address, read_rom(rom)?));
+    }
+    if kernel {
+        option_roms.push(super::kernel::loader_rom());
+    }
+    let [fda, fdb] = config.floppies();
+    let floppies = [floppy_drive(fda, mode)?, floppy_drive(fdb, mode)?];
+    let boot = config.boot_order().into_iter().map(|device| match device {
+        BootDevice::Floppy => rtc::BootDevice::Floppy,
+        BootDevice::Disk => rtc::BootDevice::Disk,
+        BootDevice::Cdrom => rtc::BootDevice::CdRom,
+    });
+    let [a, b, c, d] = drives;
+    let board = BoardConfig {
+        hz: config.ips,
+        rtc: RtcConfig {
+            start: config.seed_time.unwrap_or(DEFAULT_TIME),
+            cmos: CmosConfig {
+                memory_below_4g: memory.min(LOW_RAM_LIMIT),
+                memory_above_4g: memory.saturating_sub(LOW_RAM_LIMIT),
+                floppies: [floppy_type(&floppies[0]), floppy_type(&floppies[1])],
+                disks,
+                boot: boot.collect(),
+                skip_floppy_signature: true,
+                processors: config.cpus as u8,
+            },
+        },
+        ata: [[a, b], [c, d]],
+        floppies,
+        debug: DebugPortsConfig {
+            port_402: config.rom.is_some(),
+            debug_exit: config.debug_exit.map(|port| DebugExit { port, size: 4 }),
+        },
+        test_devices: config.test_devices,
+        video_memory: VIDEO_MEMORY,
+    };
+    Pc::new(PcConfig {
+        processors: config.cpus,
+        model: Arc::new(model),
+        memory,
+        quantum: config.quantum.unwrap_or(DEFAULT_QUANTUM),
+        bios,
+        vga_bios,
+        option_roms,
+        board,
+    })
+    .map_err(|error| {
+        let place =
+            config.rom.as_ref().or(config.vga_rom.as_ref()).map_or("ROM".into(), |rom| rom.file.display().to_string());
+        InputError::new(place, error.to_string())
+    })
+}
+
+fn read_rom(rom: &Rom) -> Result<Vec<u8>, InputError> {
+    std::fs::read(&rom.file).map_err(|error| InputError::io(&rom.file, "read the ROM", &error))
+}
+
+fn open(path: &Path, mode: OpenMode) -> Result<DiskImage, InputError> {
+    DiskImage::open(path, mode).map_err(|error| InputError::new("drive", error.to_string()))
+}
+
+fn ata_drive(drive: &AtaDrive, number: usize, mode: OpenMode) -> Result<ata::AtaDrive, InputError> {
+    Ok(match drive {
+        AtaDrive::Disk { image, geometry } => ata::AtaDrive::HardDisk {
+            geometry: *geometry,
+            image: open(image, mode)?,
+            serial: format!("RVMX{number:04}"),
+        },
+        AtaDrive::Cdrom { image } => {
+            ata::AtaDrive::Cdrom { image: image.as_deref().map(|path| open(path, OpenMode::ReadOnly)).transpose()? }
+        }
+    })
+}
+
+/// A floppy drive; one without a kind is of the kind that fits its medium, or 1.44M.
+fn floppy_drive(floppy: Option<&Floppy>, mode: OpenMode) -> Result<Option<FloppyDrive>, InputError> {
+    use crate::config::FloppyKind::*;
+    let Some(floppy) = floppy else { return Ok(None) };
+    let kind = floppy.kind.map(|kind| match kind {
+        K160 | K180 | K320 | K360 => FloppyDriveType::D360K,
+        K720 => FloppyDriveType::D720K,
+        M1_2 => FloppyDriveType::D1200K,
+        M1_44 => FloppyDriveType::D1440K,
+        M2_88 => FloppyDriveType::D2880K,
+    });
+    let Some(path) = &floppy.image else {
+        return Ok(Some(FloppyDrive::empty(kind.unwrap_or(FloppyDriveType::D1440K))));
+    };
+    let mut image = open(path, mode)?;
+    image.set_write_protected(floppy.write_protected || image.write_protected());
+    FloppyDrive::with_disk(kind, image).map(Some).map_err(|error| InputError::file(path, error.to_string()))
+}
+
+/// The drive type as CMOS names it.
+fn floppy_type(drive: &Option<FloppyDrive>) -> FloppyType {
+    match drive.as_ref().map(FloppyDrive::kind) {
+        None => FloppyType::None,
+        Some(FloppyDriveType::D360K) => FloppyType::Kb360,
+        Some(FloppyDriveType::D1200K) => FloppyType::Mb1_2,
+        Some(FloppyDriveType::D720K) => FloppyType::Kb720,
+        Some(FloppyDriveType::D1440K) => FloppyType::Mb1_44,
+        Some(FloppyDriveType::D2880K) => FloppyType::Mb2_88,
+    }
+}

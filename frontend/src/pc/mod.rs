@@ -1,0 +1,130 @@
+//! The machine that the program runs: a [`Pc`] made from the configuration.
+
+mod build;
+mod kernel;
+
+use crate::config::MachineConfig;
+use crate::error::InputError;
+use crate::loader::LoadedKernel;
+use crate::machine::{Machine, RunResult, Statistics};
+use emu_devices::device::DeviceId;
+use emu_devices::pc::{Pc, PcExit};
+use emu_devices::vga::{Frame, TextScreen};
+
+/// Builds the PC that a configuration describes. `kernel` has been read and checked already; it is started when the
+/// firmware is about to boot.
+pub fn build(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result<Box<dyn Machine>, InputError> {
+    let pc = build::pc(config, kernel.is_some())?;
+    Ok(Box::new(PcMachine {
+        pc,
+        hz: config.ips,
+        kernel: kernel.cloned(),
+        reset_on_triple_fault: config.reset_on_triple_fault,
+    }))
+}
+
+struct PcMachine {
+    pc: Pc,
+    hz: u64,
+    /// Waits for the firmware to come to the boot handler of the loader's ROM.
+    kernel: Option<LoadedKernel>,
+    reset_on_triple_fault: bool,
+}
+
+impl Machine for PcMachine {
+    fn run_until(&mut self, cycle: u64) -> RunResult {
+        loop {
+            match self.pc.run_until(cycle) {
+                PcExit::Limit => return RunResult::Limit,
+                PcExit::PowerOff => return RunResult::PoweredOff,
+                PcExit::ExitStatus(status) => return RunResult::ExitStatus(status),
+                PcExit::Halted => match &self.kernel {
+                    Some(kernel) if kernel::firmware_is_done(&self.pc) => {
+                        kernel::enter(&mut self.pc, kernel);
+                        self.kernel = None;
+                    }
+                    _ => return RunResult::Halted,
+                },
+                PcExit::Shutdown { .. } if self.reset_on_triple_fault => self.pc.reset(),
+                PcExit::Shutdown { processor, rip } => {
+                    return RunResult::Died(format!("triple fault on processor {processor} at RIP {rip:#x}"));
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.pc.now()
+    }
+
+    fn hz(&self) -> u64 {
+        self.hz
+    }
+
+    fn instructions(&self) -> u64 {
+        self.pc.instructions()
+    }
+
+    fn processors(&self) -> u32 {
+        self.pc.cpus.len() as u32
+    }
+
+    fn text_screen(&self) -> Option<TextScreen> {
+        self.pc.board.vga.text_screen()
+    }
+
+    fn render(&mut self) -> Frame {
+        let mut frame = Frame::default();
+        self.pc.board.vga.render(&mut frame, self.pc.now(), self.hz);
+        frame
+    }
+
+    fn key(&mut self, name: &str, pressed: bool) {
+        let Some(key) = emu_devices::keyboard::Key::from_name(name) else {
+            log::error!("there is no key called {name:?}");
+            return;
+        };
+        self.pc
+            .board
+            .input(&mut self.pc.ram, DeviceId::Keyboard, |board, ctx| board.keyboard.key_event(ctx, key, pressed));
+    }
+
+    fn take_serial(&mut self) -> Vec<u8> {
+        self.pc.board.serial.take_output()
+    }
+
+    fn take_debugcon(&mut self) -> Vec<u8> {
+        self.pc.board.debug.take_output()
+    }
+
+    fn push_serial(&mut self, data: &[u8]) {
+        self.pc.board.input(&mut self.pc.ram, DeviceId::Serial, |board, ctx| board.serial.push_input(ctx, data));
+    }
+
+    fn state_hash(&self) -> u64 {
+        self.pc.state_hash()
+    }
+
+    fn reset(&mut self) {
+        self.pc.reset();
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, String> {
+        Err("snapshots are not in this version".to_owned())
+    }
+
+    fn statistics(&self) -> Statistics {
+        let (built, dropped) = self.pc.cache_counts();
+        let misses = self.pc.cpus.iter().map(|cpu| cpu.tlb.misses).sum();
+        let counts = [("blocks_built", built), ("blocks_dropped", dropped), ("tlb_misses", misses)];
+        Statistics {
+            other: counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+            ..Statistics::default()
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        // Images are written through as the guest writes them.
+        Ok(())
+    }
+}
