@@ -123,7 +123,8 @@ pub fn next(state: &State, pending: Pending) -> Next {
     }
     // Trap-like VM exits of the instruction (or VM entry) that just ended come before SMI, INIT and all below
     // (27.7.7 "VM Exits Induced by the TPR Threshold", 30.4.3.3 "APIC-Write VM Exits").
-    if controls.is_some() {
+    // In the shutdown state they wait until an event ends it.
+    if controls.is_some() && !shutdown {
         let trap_like = [
             (Pending::TPR_BELOW_THRESHOLD, ExitReason::TprBelowThreshold),
             (Pending::VIRTUALIZED_EOI, ExitReason::VirtualizedEoi),
@@ -145,8 +146,8 @@ pub fn next(state: &State, pending: Pending) -> Next {
             Mode::Root => {}
         }
     }
-    // MTF VM exits come before debug traps (26.5.2).
-    if has(Pending::MTF) && controls.is_some() {
+    // MTF VM exits come before debug traps (26.5.2); none in the shutdown state.
+    if has(Pending::MTF) && controls.is_some() && !shutdown {
         return Next::Exit(ExitReason::MonitorTrapFlag);
     }
     // 4. Traps on the previous instruction. MOV SS holds them back for one instruction.
@@ -158,10 +159,10 @@ pub fn next(state: &State, pending: Pending) -> Next {
     if has(Pending::PREEMPTION_TIMER) && pin(PinBasedControls::ACTIVATE_VMX_PREEMPTION_TIMER) {
         return Next::Exit(ExitReason::PreemptionTimer);
     }
-    // 5. NMI window, NMI. Window exits do not occur in the shutdown state.
+    // 5. NMI window, NMI: both also end the shutdown state (27.7.6).
     let virtual_nmis = pin(PinBasedControls::VIRTUAL_NMIS);
     let virtual_nmi_blocked = virtual_nmis && state.blocking.contains(Interruptibility::NMI);
-    if primary(P1::NMI_WINDOW_EXITING) && !virtual_nmi_blocked && !mov_ss && !shutdown {
+    if primary(P1::NMI_WINDOW_EXITING) && !virtual_nmi_blocked && !mov_ss {
         return Next::Exit(ExitReason::NmiWindow);
     }
     let nmi_blocked = state.nmi_blocked || (!virtual_nmis && state.blocking.contains(Interruptibility::NMI)) || mov_ss;
@@ -302,5 +303,24 @@ mod tests {
         let s = State { blocking: Interruptibility::MOV_SS, ..state(&none) };
         assert_eq!(next(&s, Pending::DEBUG_TRAP | Pending::NMI), Next::Nothing);
         assert_eq!(next(&state(&none), Pending::DEBUG_TRAP | Pending::NMI), Next::DebugTrap);
+    }
+
+    #[test]
+    fn shutdown_takes_nmis_and_the_nmi_window_but_no_mtf_or_interrupt_window() {
+        let controls = ExecutionControls {
+            pin: PinBasedControls::EXTERNAL_INTERRUPT_EXITING | PinBasedControls::NMI_EXITING,
+            primary: PrimaryProcessorControls::INTERRUPT_WINDOW_EXITING,
+            ..ExecutionControls::default()
+        };
+        let s = State { activity: ActivityState::Shutdown, interrupt_flag: true, ..state(&controls) };
+        let pending = Pending::MTF | Pending::TPR_BELOW_THRESHOLD | Pending::EXTERNAL_INTERRUPT;
+        assert_eq!(next(&s, pending), Next::Nothing);
+        assert_eq!(next(&s, pending | Pending::NMI), Next::Exit(ExitReason::ExceptionOrNmi));
+        let window = ExecutionControls {
+            pin: controls.pin | PinBasedControls::VIRTUAL_NMIS,
+            primary: PrimaryProcessorControls::NMI_WINDOW_EXITING,
+            ..controls
+        };
+        assert_eq!(next(&State { mode: Mode::NonRoot(&window), ..s }, pending), Next::Exit(ExitReason::NmiWindow));
     }
 }

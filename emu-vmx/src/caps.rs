@@ -440,6 +440,16 @@ mod tests {
     }
 
     #[test]
+    fn core_i5_m520_allows_the_book_s_control_words() {
+        let caps = VmxCapabilities::CORE_I5_M520;
+        assert!([0x1F, 0x5F].iter().all(|&word| caps.pin().allows(word)));
+        assert!([0xB721_E7F2, 0xB721_F7F2, 0xBF21_E7F2].iter().all(|&word| caps.primary().allows(word)));
+        assert!([0x6D, 0xEF].iter().all(|&word| caps.procbased_ctls2.allows(word)));
+        assert!([0x3F_FFFF, 0x3F_FDFF, 0x7F_FFFF].iter().all(|&word| caps.exit().allows(word)));
+        assert!([0xF3FF, 0xF1FF].iter().all(|&word| caps.entry().allows(word)));
+    }
+
+    #[test]
     fn capability_msr_of_absent_feature_does_not_exist() {
         let caps = VmxCapabilities::CORE_I5_M520;
         assert_eq!(caps.read_msr(msr::IA32_VMX_MISC), Some(0x401E0));

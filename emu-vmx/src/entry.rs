@@ -74,6 +74,38 @@ pub struct Injection {
     pub instruction_length: u8,
 }
 
+/// What becomes of pending debug exceptions (27.7.3 "Delivery of Pending Debug Exceptions after VM Entry").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PendingDebugOutcome {
+    /// None are valid: nothing is delivered.
+    None,
+    /// #DB follows VM entry with the priority of a trap on the previous instruction. With an injected INT n, INT3 or
+    /// INTO that means: on entry to its handler, as if the instruction had followed a MOV SS with a debug trap.
+    Deliver,
+    /// MOV SS holds them for one instruction, as in normal execution.
+    HeldByMovSs,
+}
+
+fn pending_debug_outcome(
+    pending: PendingDebug,
+    event: Option<&Injection>,
+    mov_ss: bool,
+    activity: ActivityState,
+) -> PendingDebugOutcome {
+    use crate::exit::InterruptionType as T;
+    if !pending.intersects(PendingDebug::ENABLED_BREAKPOINT | PendingDebug::BS) {
+        return PendingDebugOutcome::None;
+    }
+    match event.map(|event| event.information.kind()) {
+        // Other types discard them, and so do these without MOV SS blocking.
+        Some(T::SoftwareInterrupt | T::SoftwareException) if mov_ss => PendingDebugOutcome::Deliver,
+        Some(_) => PendingDebugOutcome::None,
+        None if matches!(activity, ActivityState::Shutdown | ActivityState::WaitForSipi) => PendingDebugOutcome::None,
+        None if mov_ss => PendingDebugOutcome::HeldByMovSs,
+        None => PendingDebugOutcome::Deliver,
+    }
+}
+
 /// An MSR list in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MsrList {
@@ -127,15 +159,17 @@ pub struct EntryPlan {
     /// Blocking by STI, MOV SS, SMI, NMI (virtual-NMI blocking with “virtual NMIs”). An injected event ends blocking
     /// by STI and MOV SS.
     pub interruptibility: Interruptibility,
-    /// Pending debug exceptions, to be delivered after entry unless the injected event discards them (27.7.3).
+    /// Pending debug exceptions as stored in the VMCS.
     pub pending_debug: PendingDebug,
+    /// What becomes of them.
+    pub pending_debug_outcome: PendingDebugOutcome,
     /// The event to inject.
     pub injection: Option<Injection>,
     /// The injected event is a pending MTF VM exit.
     pub pending_mtf: bool,
     /// VMX-preemption timer.
     pub preemption_timer: Option<u32>,
-    /// VM-entry MSR-load area.
+    /// VM-entry MSR-load area. A failing entry is exit reason 34; the qualification is its number, 1 for the first.
     pub msr_load: MsrList,
     /// Translations of VPID 0 must go ([`crate::tags::vm_transition`]).
     pub flush_vpid_0: bool,
@@ -143,6 +177,20 @@ pub struct EntryPlan {
 
 const fn merge_cr0(field: u64, current: u64) -> u64 {
     (field & !CR0_UNTOUCHED & 0xFFFF_FFFF) | (current & CR0_UNTOUCHED)
+}
+
+/// What an unusable register keeps of its base (27.3.2.2 "Loading Guest Segment Registers and Descriptor-Table
+/// Registers"): SS, DS and ES clear bits 63:32, LDTR becomes canonical, FS and GS are loaded.
+fn loaded_segment(register: SegmentRegister, segment: Segment) -> Segment {
+    if !segment.access_rights.unusable() {
+        return segment;
+    }
+    let base = match register {
+        SegmentRegister::Ss | SegmentRegister::Ds | SegmentRegister::Es => segment.base & 0xFFFF_FFFF,
+        SegmentRegister::Ldtr => crate::arch::addr::sign_extend(segment.base, 48),
+        _ => segment.base,
+    };
+    Segment { base, ..segment }
 }
 
 impl EntryPlan {
@@ -175,6 +223,9 @@ impl EntryPlan {
         let mut interruptibility = vmcs.interruptibility();
         let mut activity =
             ActivityState::from_field(vmcs.get32(Field::GuestActivityState)).unwrap_or(ActivityState::Active);
+        let pending_debug = PendingDebug::from_bits_retain(vmcs.get(Field::GuestPendingDebugExceptions));
+        let mov_ss = interruptibility.contains(Interruptibility::MOV_SS);
+        let pending_debug_outcome = pending_debug_outcome(pending_debug, injection.as_ref(), mov_ss, activity);
         if injection.is_some() {
             interruptibility.remove(Interruptibility::STI | Interruptibility::MOV_SS);
             activity = ActivityState::Active;
@@ -208,7 +259,7 @@ impl EntryPlan {
                     interrupt_ssp_table: vmcs.get(Field::GuestIa32InterruptSspTableAddr),
                 }),
             },
-            segments: SegmentRegister::ALL.map(|register| vmcs.guest_segment(register)),
+            segments: SegmentRegister::ALL.map(|register| loaded_segment(register, vmcs.guest_segment(register))),
             gdtr: DescriptorTable { base: vmcs.get(Field::GuestGdtrBase), limit: vmcs.get16(Field::GuestGdtrLimit) },
             idtr: DescriptorTable { base: vmcs.get(Field::GuestIdtrBase), limit: vmcs.get16(Field::GuestIdtrLimit) },
             rip: vmcs.get(Field::GuestRip),
@@ -221,7 +272,8 @@ impl EntryPlan {
             ia32e,
             activity,
             interruptibility,
-            pending_debug: PendingDebug::from_bits_retain(vmcs.get(Field::GuestPendingDebugExceptions)),
+            pending_debug,
+            pending_debug_outcome,
             injection,
             pending_mtf,
             preemption_timer: timer.then(|| vmcs.get32(Field::VmxPreemptionTimerValue)),
@@ -231,17 +283,6 @@ impl EntryPlan {
             },
             flush_vpid_0: !secondary.contains(SecondaryProcessorControls::ENABLE_VPID),
         }
-    }
-
-    /// Whether the pending debug exceptions are delivered after entry (27.7.3 "Delivery of Pending Debug Exceptions
-    /// after VM Entry"): not with nothing pending, not under MOV SS, not in shutdown or wait-for-SIPI, and with an
-    /// injected event only when that is a software interrupt, INT1, INT3 or INTO (others discard them).
-    pub fn delivers_pending_debug(&self) -> bool {
-        let enabled = self.pending_debug.intersects(PendingDebug::ENABLED_BREAKPOINT | PendingDebug::BS);
-        let blocked = self.interruptibility.contains(Interruptibility::MOV_SS)
-            || matches!(self.activity, ActivityState::Shutdown | ActivityState::WaitForSipi);
-        let discarded = self.injection.is_some_and(|event| !event.information.kind().is_software());
-        enabled && !blocked && !discarded
     }
 }
 
@@ -447,9 +488,26 @@ mod tests {
         let plan = EntryPlan::new(&vmcs, 0, Efer::empty());
         assert_eq!((plan.activity, plan.interruptibility), (ActivityState::Active, Interruptibility::empty()));
         assert_eq!(plan.injection.and_then(|event| event.error_code), Some(7));
-        assert!(!plan.delivers_pending_debug(), "a hardware exception discards them");
-        vmcs.set(Field::VmEntryInterruptionInformation, 0x8000_0603);
-        assert!(EntryPlan::new(&vmcs, 0, Efer::empty()).delivers_pending_debug());
+        assert_eq!(plan.pending_debug_outcome, PendingDebugOutcome::None, "a hardware exception discards them");
+    }
+
+    #[test]
+    fn pending_debug_follows_an_injected_int3_only_after_mov_ss() {
+        let outcome = |event: u64, blocking: u64, activity: u64| {
+            let mut vmcs = Vmcs::new(1);
+            vmcs.set(Field::GuestPendingDebugExceptions, 0x1001);
+            vmcs.set(Field::VmEntryInterruptionInformation, event);
+            vmcs.set(Field::GuestInterruptibilityState, blocking);
+            vmcs.set(Field::GuestActivityState, activity);
+            EntryPlan::new(&vmcs, 0, Efer::empty()).pending_debug_outcome
+        };
+        assert_eq!(outcome(0x8000_0603, 2, 0), PendingDebugOutcome::Deliver);
+        assert_eq!(outcome(0x8000_0603, 0, 0), PendingDebugOutcome::None);
+        assert_eq!(outcome(0x8000_0480, 2, 0), PendingDebugOutcome::Deliver);
+        assert_eq!(outcome(0x8000_0501, 2, 0), PendingDebugOutcome::None);
+        assert_eq!(outcome(0, 0, 0), PendingDebugOutcome::Deliver);
+        assert_eq!(outcome(0, 2, 0), PendingDebugOutcome::HeldByMovSs);
+        assert_eq!(outcome(0, 0, 2), PendingDebugOutcome::None);
     }
 
     #[test]

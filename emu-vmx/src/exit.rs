@@ -224,6 +224,30 @@ impl ExitReason {
     }
 }
 
+/// The pending-debug-exceptions field that a VM exit saves (28.3.4 "Saving Non-Register State"). `pending`: causes of
+/// debug exceptions that were pending; `debug_exception`: the exit is due to #DB; `mov_ss`: MOV SS blocks. All exits
+/// clear the field but those by INIT, SMI, machine check, MTF, TPR below threshold, virtualized EOI and APIC write, and
+/// those that are not due to #DB under MOV-SS blocking.
+pub fn saved_pending_debug(
+    reason: ExitReason,
+    pending: crate::vmcs::PendingDebug,
+    debug_exception: bool,
+    machine_check: bool,
+    mov_ss: bool,
+) -> crate::vmcs::PendingDebug {
+    use ExitReason as R;
+    let kept = matches!(
+        reason,
+        R::Init | R::IoSmi | R::OtherSmi | R::MonitorTrapFlag | R::TprBelowThreshold | R::VirtualizedEoi | R::ApicWrite
+    );
+    if kept || machine_check || (mov_ss && !debug_exception) {
+        // The reserved bits are cleared.
+        pending & crate::vmcs::PendingDebug::all()
+    } else {
+        crate::vmcs::PendingDebug::empty()
+    }
+}
+
 /// Exit qualifications (SDM Vol. 3C 28.2.1 "Basic VM-Exit Information").
 pub mod qualification {
     /// How a control register is accessed (Table 28-3).
@@ -501,6 +525,16 @@ mod tests {
             assert_eq!(ExitReason::from_number(reason as u16), Some(reason));
         }
         assert_eq!(ExitReason::from_number(35), None);
+    }
+
+    #[test]
+    fn pending_debug_is_saved_by_mtf_and_under_mov_ss_only() {
+        use crate::vmcs::PendingDebug as P;
+        let save = |reason, db, mov_ss| saved_pending_debug(reason, P::BS | P::B0, db, false, mov_ss);
+        assert_eq!(save(ExitReason::MonitorTrapFlag, false, false), P::BS | P::B0);
+        assert_eq!(save(ExitReason::Cpuid, false, false), P::empty());
+        assert_eq!(save(ExitReason::Cpuid, false, true), P::BS | P::B0);
+        assert_eq!(save(ExitReason::ExceptionOrNmi, true, true), P::empty());
     }
 
     #[test]

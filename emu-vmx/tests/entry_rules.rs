@@ -529,3 +529,60 @@ fn entry_rules_document_equals_the_table() {
     let found = std::fs::read_to_string(path).expect("docs/vmx-rules.md; UPDATE_GOLDEN=1 makes it");
     assert!(found == expected, "docs/vmx-rules.md differs from the table; UPDATE_GOLDEN=1 rewrites it");
 }
+
+#[test]
+fn entry_check_of_random_fields_succeeds_exactly_when_no_rule_fails() {
+    let mut seed = 0x9E37_79B9_7F4A_7C15u64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let (mut good, mut bad) = (0, 0);
+    for round in 0..20_000u64 {
+        let mut case = Case::long_mode();
+        for _ in 0..=round % 3 {
+            let field = Field::ALL[random() as usize % Field::ALL.len()];
+            let value = match random() % 3 {
+                0 => random(),
+                1 => case.get(field) ^ 1 << (random() % 64),
+                _ => case.get(field) ^ random() & random() & random() & 0xFFFF,
+            };
+            case.set(field, value);
+        }
+        let context = case.context();
+        let failing = checks::failing(&context);
+        match checks::check(&context) {
+            Ok(()) => {
+                assert!(failing.is_empty());
+                good += 1;
+            }
+            Err(rule) => {
+                assert_eq!(failing.first(), Some(&rule));
+                bad += 1;
+            }
+        }
+    }
+    assert!(good > 1000 && bad > 1000, "{good} good, {bad} bad");
+}
+
+#[test]
+fn entry_reads_memory_only_for_the_rules_that_need_it() {
+    let mut case = Case::long_mode();
+    let mut reads = Vec::new();
+    let mut now = case.now;
+    now.read_memory(&case.vmcs, &case.caps, &case.cpu, |address| {
+        reads.push(address);
+        0
+    });
+    assert_eq!(reads, []);
+    case.primary(P1::USE_TPR_SHADOW).set(Field::VirtualApicAddress, 0x7000).set(Field::VmcsLinkPointer, 0x8000);
+    case.guest32().set(Field::GuestCr4, 0x2020).set(Field::GuestCr3, 0x9020);
+    now.read_memory(&case.vmcs, &case.caps, &case.cpu, |address| {
+        reads.push(address);
+        address
+    });
+    assert_eq!(reads, [0x7080, 0x8000, 0x9020, 0x9028, 0x9030, 0x9038]);
+    assert_eq!((now.vtpr, now.link_header), (Some(0x80), Some(0x8000)));
+}
