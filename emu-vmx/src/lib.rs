@@ -1,7 +1,20 @@
-//! The rules of Intel VMX as a pure library: fields, capability MSRs, entry checks, exits.
+//! The rules of Intel VMX as a pure library: it computes and decides, and holds no processor, no memory, no device.
 //!
 //! Section numbers cite the Intel 64 and IA-32 Architectures Software Developer's Manual,
 //! order number 325462-083US (March 2024), unless a comment says otherwise.
+//!
+//! | step | module |
+//! |---|---|
+//! | definitions that everybody shares | [`arch`] |
+//! | VMXON, VMCLEAR, VMPTRLD: what they check; how VMX instructions report | [`operation`] |
+//! | the VMCS: fields, values, VMREAD and VMWRITE | [`field`], [`vmcs`] |
+//! | what a processor offers | [`caps`], [`controls`] |
+//! | VM entry: checks, then the plan of what to load; the host's part of a VM exit | [`checks`], [`entry`] |
+//! | VMX non-root operation: who exits, and in which order | [`intercept`], [`bitmaps`], [`boundary`] |
+//! | what an exit reports | [`exit`] |
+//! | address translation and its caches | [`ept`], [`tags`] |
+//! | APIC virtualization, virtual interrupts | [`apicv`] |
+//! | all that is wrong with a VMCS | [`lint`] |
 #![forbid(unsafe_code)]
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -20,5 +33,6 @@ pub mod exit;
 pub mod field;
 pub mod intercept;
 pub mod lint;
+pub mod operation;
 pub mod tags;
 pub mod vmcs;

@@ -19,7 +19,7 @@ use crate::caps::{ProcessorFacts, VmxCapabilities};
 use crate::controls::*;
 use crate::exit::InterruptionInformation;
 use crate::field::Field;
-use crate::vmcs::{LaunchState, NO_VMCS, SHADOW_INDICATOR, VmInstructionError, Vmcs};
+use crate::vmcs::{LaunchState, NO_VMCS, VmInstructionError, Vmcs};
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write as _;
 
@@ -417,10 +417,4 @@ pub fn basic_checks(current: Option<&Vmcs>, resume: bool, mov_ss_blocking: bool)
         (true, LaunchState::Clear) => Err(BasicFailure::VmFailValid(VmInstructionError::VmresumeNonLaunched)),
         _ => Ok(()),
     }
-}
-
-/// Whether the first dword of a region may be loaded by VMPTRLD (`shadowing`: “VMCS shadowing” may be 1, so that
-/// shadow VMCSs exist).
-pub const fn revision_accepted(first_dword: u32, revision_id: u32, shadowing: bool) -> bool {
-    first_dword & !SHADOW_INDICATOR == revision_id && (shadowing || first_dword & SHADOW_INDICATOR == 0)
 }
