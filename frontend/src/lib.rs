@@ -10,6 +10,7 @@ pub mod keys;
 pub mod loader;
 pub mod logging;
 pub mod machine;
+pub mod models;
 pub mod output;
 pub mod pc;
 pub mod run;

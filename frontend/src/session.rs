@@ -12,7 +12,7 @@ use crate::output::Sink;
 use crate::run::{Driver, Limits};
 use crate::script::{self, Script, execute};
 use crate::signals::Signals;
-use crate::{logging, pc, screen};
+use crate::{logging, models, pc, screen};
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::mpsc;
@@ -33,7 +33,12 @@ where
             None => run(&cli.run),
             Some(Command::Debug { .. }) => Err(not_here("debug", "the debugger")),
             Some(Command::VmcsLint { .. }) => Err(not_here("vmcs-lint", "the VMCS linter")),
-            Some(Command::CpuModels { .. }) => Err(not_here("cpu-models", "the list of CPU models")),
+            Some(Command::CpuModels { name }) => {
+                name.map_or_else(models::list, |name| models::show(&name)).map(|text| {
+                    print(&text);
+                    0
+                })
+            }
         },
         Err(error) => Err(error),
     };
@@ -72,6 +77,7 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
             Severity::Info => log::info!("{notice}"),
         }
     }
+    models::find("CPU model", &settings.machine.cpu_model)?;
     if settings.run.gdb.is_some() {
         return Err(not_here("--gdb", "the GDB server"));
     }
