@@ -77,6 +77,12 @@ impl Cpu {
         self.repeating = false;
     }
 
+    /// A task switch ends the step: TF of the new task traps after its first instruction.
+    pub(crate) fn end_step_for_task(&mut self) {
+        self.trap_after = false;
+        self.sys.shadow = Shadow::None;
+    }
+
     /// After an instruction that ran alone: the trap flag's #DB, and the end of the shadow it ran in.
     pub(crate) fn after_single_step(&mut self) {
         self.single_step = false;

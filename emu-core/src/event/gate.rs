@@ -66,7 +66,7 @@ impl Cpu {
     }
 
     /// The saved flags of a delivery.
-    fn flags_image(&self, delivery: &Delivery) -> u64 {
+    pub(crate) fn flags_image(&self, delivery: &Delivery) -> u64 {
         self.flags.get() & !RF | bit(delivery.resume, RF)
     }
 

@@ -228,6 +228,18 @@ impl Cpu {
     }
 }
 
+/// Loads CR3 from a TSS, which flushes as MOV to CR3 does; false if a PDPTE has reserved bits set.
+pub fn cr3_of_task(cpu: &mut Cpu, env: &mut Env, value: u64) -> bool {
+    if Cpu::is_pae_paging(cpu.sys.cr0, cpu.sys.cr4, cpu.sys.efer) && !cpu.load_pdptes(env, value) {
+        return false;
+    }
+    cpu.sys.cr3 = value;
+    cpu.select_address_space();
+    cpu.tlb.flush_current();
+    cpu.refresh_context();
+    true
+}
+
 /// MOV CRn, r: the control register in `imm`.
 pub fn mov_to_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;

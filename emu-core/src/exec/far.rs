@@ -78,8 +78,10 @@ impl Cpu {
         let switch = if transfer.call { TaskSwitch::Call } else { TaskSwitch::Jump };
         match gate_or_tss {
             CALL_GATE | CALL_GATE16 => self.far_by_gate(env, transfer, descriptor),
-            TASK_GATE => self.switch_by_gate(env, Selector(descriptor.gate_selector()), switch, transfer.next_rip, 0),
-            _ => self.switch_task(env, selector, switch, transfer.next_rip, 0),
+            TASK_GATE => {
+                self.switch_by_instruction(env, Selector(descriptor.gate_selector()), switch, transfer.next_rip)
+            }
+            _ => self.switch_by_instruction(env, selector, switch, transfer.next_rip),
         }
     }
 

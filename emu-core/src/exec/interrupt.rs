@@ -182,7 +182,7 @@ impl Cpu {
         if link.is_local() {
             return self.exception(vector::TS, link.error(0));
         }
-        self.switch_task(env, link, TaskSwitch::Iret, next_rip, 0)
+        self.switch_by_instruction(env, link, TaskSwitch::Iret, next_rip)
     }
 }
 

@@ -92,6 +92,16 @@ pub fn return_transfer(rights: AccessRights, selector: Selector, cpl: u8, long: 
     present(rights, vector::NP, selector, 0)
 }
 
+/// The code segment of a task that is switched to; its RPL becomes CPL (SDM Vol. 3A Table 8-1).
+pub fn task_code(rights: AccessRights, selector: Selector, ext: u32) -> Verdict {
+    let rpl = selector.rpl();
+    let allowed = rights.is_code() && if rights.conforming() { rights.dpl() <= rpl } else { rights.dpl() == rpl };
+    if !allowed {
+        return refuse(vector::TS, selector, ext);
+    }
+    present(rights, vector::NP, selector, ext)
+}
+
 /// Whether a data-segment register keeps its segment when a return lowers the privilege to `cpl`
 /// (SDM Vol. 3A 5.8.6).
 pub fn survives_return(rights: AccessRights, cpl: u8) -> bool {
