@@ -52,7 +52,7 @@ keymap:                                 ; scan code 01h first
         KEY     0x2827, 0x2822,     -1, 0x2800, 0        ; 28 '
         KEY     0x2960, 0x297E,     -1, 0x2900, 0        ; 29 `
         KEY         -1,     -1,     -1,     -1, 0        ; 2A left Shift
-        KEY     0x2B5C, 0x2B7C, 0x2B1C, 0x2B00, 0        ; 2B \
+        KEY     0x2B5C, 0x2B7C, 0x2B1C, 0x2B00, 0        ; 2B backslash
         KEY     0x2C7A, 0x2C5A, 0x2C1A, 0x2C00, 1        ; 2C z
         KEY     0x2D78, 0x2D58, 0x2D18, 0x2D00, 1        ; 2D x
         KEY     0x2E63, 0x2E43, 0x2E03, 0x2E00, 1        ; 2E c
@@ -119,3 +119,6 @@ keymap_extended:
         EXTKEY  0x52, 0x52E0, 0x92E0, 0xA200     ; Ins
         EXTKEY  0x53, 0x53E0, 0x93E0, 0xA300     ; Del
         db      0
+%if keymap_extended - keymap != KEYMAP_LAST * 9
+%error "a row of the key map is missing"
+%endif
