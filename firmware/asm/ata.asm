@@ -314,9 +314,12 @@ ata_wait_ready:
         stc
 .done:  pop     ecx
         ret
-; Until BSY = 0 and DRQ or ERR or DF; CF = 1 with error: AL = status, or FFh after a time-out.
+; Until BSY = 0 and DRQ or ERR or DF; CF = 1 with error: AL = status, or FFh after a time-out. A device that is
+; neither busy nor has anything to say (an absent slave) is given up early.
 ata_wait_data:
         push    ecx
+        push    bx
+        xor     bx, bx                  ; 65536 idle polls
         mov     dx, [si + aCMD]
         add     dx, 7
         mov     ecx, 0x2000000
@@ -327,10 +330,14 @@ ata_wait_data:
         jnz     .fail
         test    al, ATA_DRQ
         jnz     .done
+        dec     bx
+        jz      .silent
 .again: a32 loop .poll
+.silent:
         mov     al, 0xFF
 .fail:  stc
-.done:  pop     ecx
+.done:  pop     bx
+        pop     ecx
         ret
 
 ata_irq_off:
