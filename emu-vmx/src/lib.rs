@@ -14,7 +14,7 @@
 //! | what an exit reports | [`exit`] |
 //! | address translation and its caches | [`ept`], [`tags`] |
 //! | APIC virtualization, virtual interrupts | [`apicv`] |
-//! | all that is wrong with a VMCS | [`lint`] |
+//! | all that is wrong with a VMCS | [`lint`], [`dump`] |
 #![forbid(unsafe_code)]
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -27,6 +27,7 @@ pub mod boundary;
 pub mod caps;
 pub mod checks;
 pub mod controls;
+pub mod dump;
 pub mod entry;
 pub mod ept;
 pub mod exit;
