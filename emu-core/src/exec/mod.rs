@@ -14,16 +14,19 @@ pub mod int;
 pub mod interrupt;
 pub mod io;
 pub mod misc;
+pub mod mmx;
 pub mod msr;
 pub mod muldiv;
 pub mod segment;
 pub mod shift;
+pub mod sse;
 pub mod stack;
 pub mod string;
 pub mod system;
 pub mod table;
 pub mod tables;
 pub mod task;
+pub mod xsave;
 
 use crate::decode::lower::{Lowered, Lowerer};
 use iced_x86::Instruction;
@@ -52,4 +55,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         .or_else(|| msr::lower(l, i))
         .or_else(|| tables::lower(l, i))
         .or_else(|| fast_call::lower(l, i))
+        .or_else(|| sse::lower(l, i))
+        .or_else(|| mmx::lower(l, i))
+        .or_else(|| xsave::lower(l, i))
 }

@@ -281,7 +281,7 @@ pub fn rep_cmps<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// Bits that the address size of a string operand cuts, as [`Uop::scale`] holds them.
-fn address_cut(kind: OpKind) -> Option<u8> {
+pub(crate) fn address_cut(kind: OpKind) -> Option<u8> {
     use OpKind::*;
     Some(match kind {
         MemorySegSI | MemorySegDI | MemoryESDI => 48 << 2,

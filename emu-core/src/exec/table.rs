@@ -1,9 +1,10 @@
 //! The table of handlers: a row for each operation, a column for each operand width.
 
 use crate::decode::uop::Uop;
+use crate::exec::sse::{lanes::*, moves::*, operands::*, status::*};
 use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
 use crate::exec::{flags_io::*, int::*, interrupt::*, io::*, misc::*, msr::*, muldiv::*, segment::*, shift::*};
-use crate::exec::{stack::*, string::*, system::*, tables::*};
+use crate::exec::{mmx::*, stack::*, string::*, system::*, tables::*, xsave::*};
 use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
 
@@ -25,6 +26,9 @@ macro_rules! row {
     };
     (wide $handler:ident $kind:ident) => {
         [undefined, undefined, $handler::<$kind, u32>, $handler::<$kind, u64>]
+    };
+    (enc $handler:ident) => {
+        [$handler::<Legacy>, $handler::<Vex128>, $handler::<Vex256>, $handler::<Evex>]
     };
     (one $handler:ident) => {
         [$handler, $handler, $handler, $handler]
@@ -188,6 +192,18 @@ ops! {
     Pushf = all pushf;        Popf = all popf;
     Sysenter = one sysenter;  Sysexit = all sysexit;    Syscall = one syscall;    Sysret = all sysret;
     Swapgs = one swapgs;      ReadBase = all read_base; WriteBase = all write_base;
+
+    // Vectors; the columns are the encodings.
+    VmovRr = enc vmov_rr;     VmovRm = enc vmov_rm;     VmovMr = enc vmov_mr;     StoreHigh = enc store_high;
+    VmovFromGpr = enc vmov_from_gpr;                    VmovToGpr = enc vmov_to_gpr;
+    VextractR = enc extract_r; VextractM = enc extract_m; VinsertR = enc insert_r; VinsertM = enc insert_m;
+    VmoveMask = enc move_mask; VmaskMove = enc mask_move; VmaskLoad = enc mask_load; VmaskStore = enc mask_store;
+    Vzero = enc vzero;        TwoRr = enc two_rr;       TwoRm = enc two_rm;
+    Ldmxcsr = enc ldmxcsr;    Stmxcsr = enc stmxcsr;
+
+    // Saved state.
+    Fxsave = one fxsave;      Fxrstor = one fxrstor;    Xsave = one xsave;        Xrstor = one xrstor;
+    Xgetbv = one xgetbv;      Xsetbv = one xsetbv;      Emms = one emms;
 }
 
 /// All handlers, [`ROWS`] rows of four, the rest undefined.

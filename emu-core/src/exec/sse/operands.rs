@@ -1,0 +1,360 @@
+//! Encodings, and how a vector micro-op holds its operands.
+
+use crate::decode::lower::{Lowerer, is_mem};
+use crate::decode::uop::Uop;
+use crate::exec::table::Op;
+use crate::fault::{Exec, Fault};
+use crate::fpu::VectorRegister;
+use crate::state::cpu::Cpu;
+use emu_vmx::arch::cr::{Cr0, Cr4};
+use emu_vmx::arch::vector;
+use iced_x86::{EncodingKind, Instruction, Register, RoundingControl};
+
+/// XCR0: x87, SSE, AVX and the three components of AVX-512 (SDM Vol. 1 13.1).
+pub mod xcr0 {
+    /// SSE state.
+    pub const SSE: u64 = 1 << 1;
+    /// Upper halves of YMM0 to YMM15.
+    pub const AVX: u64 = 1 << 2;
+    /// Opmask, ZMM_Hi256, Hi16_ZMM.
+    pub const AVX512: u64 = 7 << 5;
+}
+
+/// An encoding of vector instructions: a column of the handler table.
+pub trait Encoding: 'static {
+    /// Column.
+    const COLUMN: usize;
+    /// Writes leave the register's bits from 128 up alone, and memory operands of 16 bytes must be aligned.
+    const LEGACY: bool = false;
+    /// Operation masks, and the length in the micro-op.
+    const EVEX: bool = false;
+    /// 128-bit lanes; for EVEX the most.
+    const LANES: usize;
+
+    /// #UD or #NM unless the encoding can be used now.
+    fn require(cpu: &mut Cpu) -> Exec;
+}
+
+/// Without a VEX or EVEX prefix.
+pub struct Legacy;
+/// VEX.128 and scalars.
+pub struct Vex128;
+/// VEX.256.
+pub struct Vex256;
+/// EVEX of any length.
+pub struct Evex;
+
+impl Encoding for Legacy {
+    const COLUMN: usize = 0;
+    const LEGACY: bool = true;
+    const LANES: usize = 1;
+    #[inline(always)]
+    fn require(cpu: &mut Cpu) -> Exec {
+        cpu.require_sse()
+    }
+}
+
+impl Encoding for Vex128 {
+    const COLUMN: usize = 1;
+    const LANES: usize = 1;
+    #[inline(always)]
+    fn require(cpu: &mut Cpu) -> Exec {
+        cpu.require_avx(xcr0::SSE | xcr0::AVX)
+    }
+}
+
+impl Encoding for Vex256 {
+    const COLUMN: usize = 2;
+    const LANES: usize = 2;
+    #[inline(always)]
+    fn require(cpu: &mut Cpu) -> Exec {
+        cpu.require_avx(xcr0::SSE | xcr0::AVX)
+    }
+}
+
+impl Encoding for Evex {
+    const COLUMN: usize = 3;
+    const EVEX: bool = true;
+    const LANES: usize = 4;
+    #[inline(always)]
+    fn require(cpu: &mut Cpu) -> Exec {
+        cpu.require_avx(xcr0::SSE | xcr0::AVX | xcr0::AVX512)
+    }
+}
+
+impl Cpu {
+    /// #UD if CR0.EM is set or CR4.OSFXSR clear, then #NM if CR0.TS is set (SDM Vol. 3A 14.1, Vol. 2A 2.6).
+    #[inline(always)]
+    pub fn require_sse(&mut self) -> Exec {
+        let cr0 = self.sys.cr0 & (Cr0::EM | Cr0::TS);
+        if cr0.is_empty() && self.sys.cr4.contains(Cr4::OSFXSR) { Ok(()) } else { self.no_sse() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_sse(&mut self) -> Exec {
+        if self.sys.cr0.contains(Cr0::EM) || !self.sys.cr4.contains(Cr4::OSFXSR) { self.ud() } else { self.nm() }
+    }
+
+    /// #UD in real-address and virtual-8086 mode, without CR4.OSXSAVE or without `components` in XCR0; then #NM if
+    /// CR0.TS is set (SDM Vol. 2A 2.4.3, 2.8).
+    #[inline(always)]
+    pub fn require_avx(&mut self, components: u64) -> Exec {
+        if self.sys.xcr0 & components == components
+            && self.sys.cr4.contains(Cr4::OSXSAVE)
+            && !self.sys.cr0.contains(Cr0::TS)
+            && !self.mode.real_segments()
+        {
+            Ok(())
+        } else {
+            self.no_avx(components)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_avx(&mut self, components: u64) -> Exec {
+        let usable = self.sys.xcr0 & components == components
+            && self.sys.cr4.contains(Cr4::OSXSAVE)
+            && !self.mode.real_segments();
+        if usable { self.nm() } else { self.ud() }
+    }
+
+    /// #NM.
+    #[cold]
+    pub fn nm<T>(&mut self) -> Result<T, crate::fault::Stop> {
+        self.throw(Fault::exception(vector::NM))
+    }
+}
+
+/// How the exceptions of a float operation are rounded and reported, apart from MXCSR.
+pub const ROUNDING_MXCSR: u64 = 0;
+/// Static rounding to nearest, down, up, toward zero is 1 to 4; 5 suppresses exceptions only.
+pub const ROUNDING_SAE: u64 = 5;
+
+const KERNEL: u32 = 16;
+const MASK: u32 = 32;
+const ZEROING: u32 = 35;
+const BROADCAST: u32 = 36;
+const ROUNDING: u32 = 37;
+const ELEMENT: u32 = 40;
+const LANE_COUNT: u32 = 43;
+const BYTES: u32 = 46;
+const ALIGNED: u32 = 53;
+const SCALAR: u32 = 54;
+
+/// The fields of `imm` in a vector micro-op. `r1` is the destination, `r2` the first source; the second source is
+/// register `base` or in memory.
+impl Uop {
+    /// The instruction's own immediate.
+    #[inline(always)]
+    pub fn imm8(&self) -> u32 {
+        self.imm as u32 & 0xFF
+    }
+    /// The register of a fourth operand (VEX is4).
+    #[inline(always)]
+    pub fn r4(&self) -> u8 {
+        (self.imm >> 8) as u8
+    }
+    /// Row of the table of operations.
+    #[inline(always)]
+    pub fn kernel(&self) -> usize {
+        (self.imm >> KERNEL) as usize & 0xFFFF
+    }
+    /// Operation mask K1 to K7; 0 for none.
+    #[inline(always)]
+    pub fn mask_register(&self) -> usize {
+        (self.imm >> MASK) as usize & 7
+    }
+    /// Elements whose mask bit is clear become zero, else they keep their value.
+    #[inline(always)]
+    pub fn zeroing(&self) -> bool {
+        self.imm >> ZEROING & 1 != 0
+    }
+    /// The memory operand is one element for all.
+    #[inline(always)]
+    pub fn broadcast(&self) -> bool {
+        self.imm >> BROADCAST & 1 != 0
+    }
+    /// [`ROUNDING_MXCSR`], 1 to 4, or [`ROUNDING_SAE`].
+    #[inline(always)]
+    pub fn rounding(&self) -> u64 {
+        self.imm >> ROUNDING & 7
+    }
+    /// Log2 of the bytes of the elements that operation masks select.
+    #[inline(always)]
+    pub fn element_log2(&self) -> u32 {
+        (self.imm >> ELEMENT) as u32 & 7
+    }
+    /// 128-bit lanes of an EVEX form.
+    #[inline(always)]
+    pub fn lanes(&self) -> usize {
+        (self.imm >> LANE_COUNT) as usize & 7
+    }
+    /// Bytes of the memory operand.
+    #[inline(always)]
+    pub fn memory_bytes(&self) -> usize {
+        (self.imm >> BYTES) as usize & 0x7F
+    }
+    /// The memory operand must be aligned to its size.
+    #[inline(always)]
+    pub fn must_align(&self) -> bool {
+        self.imm >> ALIGNED & 1 != 0
+    }
+    /// An operation mask acts on element 0 alone.
+    #[inline(always)]
+    pub fn scalar(&self) -> bool {
+        self.imm >> SCALAR & 1 != 0
+    }
+    /// Says whether an operation mask acts on element 0 alone.
+    pub fn set_scalar(&mut self, on: bool) {
+        self.imm = self.imm & !(1 << SCALAR) | u64::from(on) << SCALAR;
+    }
+    /// Sets the row of the table of operations.
+    pub fn set_kernel(&mut self, kernel: usize) {
+        self.imm = self.imm & !(0xFFFF << KERNEL) | (kernel as u64) << KERNEL;
+    }
+    /// Sets log2 of the bytes of the elements that operation masks select.
+    pub fn set_element_log2(&mut self, log2: u32) {
+        self.imm = self.imm & !(7 << ELEMENT) | u64::from(log2) << ELEMENT;
+    }
+    /// Sets the register of a fourth operand.
+    pub fn set_r4(&mut self, register: u8) {
+        self.imm = self.imm & !0xFF00 | u64::from(register) << 8;
+    }
+    /// Sets the instruction's own immediate.
+    pub fn set_imm8(&mut self, imm8: u8) {
+        self.imm = self.imm & !0xFF | u64::from(imm8);
+    }
+    /// Sets the bytes of the memory operand.
+    pub fn set_memory_bytes(&mut self, bytes: usize) {
+        self.imm = self.imm & !(0x7F << BYTES) | (bytes as u64) << BYTES;
+    }
+    /// Says whether the memory operand must be aligned.
+    pub fn set_must_align(&mut self, on: bool) {
+        self.imm = self.imm & !(1 << ALIGNED) | u64::from(on) << ALIGNED;
+    }
+    /// Sets the 128-bit lanes of an EVEX form.
+    pub fn set_lanes(&mut self, lanes: usize) {
+        self.imm = self.imm & !(7 << LANE_COUNT) | (lanes as u64) << LANE_COUNT;
+    }
+}
+
+/// Whether an instruction has operands in vector or mask registers, or a VEX or EVEX prefix.
+pub fn is_vector(i: &Instruction) -> bool {
+    (0..i.op_count()).any(|n| i.op_register(n).is_vector_register())
+}
+
+/// Number of a vector, mask or general register.
+pub fn number(register: Register) -> u8 {
+    register.number() as u8
+}
+
+/// The longest vector register among the operands, bytes; 16 when there is none.
+pub fn vector_bytes(i: &Instruction) -> usize {
+    (0..i.op_count())
+        .map(|n| i.op_register(n))
+        .filter(|register| register.is_vector_register())
+        .map(|register| register.size())
+        .max()
+        .unwrap_or(16)
+}
+
+/// The table column of an instruction whose vectors have `bytes`.
+pub fn column(i: &Instruction, bytes: usize) -> usize {
+    match i.encoding() {
+        EncodingKind::Legacy => Legacy::COLUMN,
+        EncodingKind::EVEX => Evex::COLUMN,
+        _ if bytes == 32 => Vex256::COLUMN,
+        _ => Vex128::COLUMN,
+    }
+}
+
+/// A micro-op whose memory operand (if any) and EVEX fields are filled in; `bytes` is the vector length, 16 to 64.
+pub fn vector_uop(l: &Lowerer, op: Op, i: &Instruction, bytes: usize) -> Uop {
+    let mut u = Uop::new(op, column(i, bytes), 0, 0);
+    if (0..i.op_count()).any(|n| is_mem(i, n)) {
+        l.set_mem(&mut u, i);
+        u.set_memory_bytes(i.memory_size().size());
+    }
+    let rounding = match i.rounding_control() {
+        RoundingControl::None if i.suppress_all_exceptions() => ROUNDING_SAE,
+        RoundingControl::None => ROUNDING_MXCSR,
+        RoundingControl::RoundToNearest => 1,
+        RoundingControl::RoundDown => 2,
+        RoundingControl::RoundUp => 3,
+        RoundingControl::RoundTowardZero => 4,
+    };
+    let mask = if i.has_op_mask() { u64::from(number(i.op_mask())) } else { 0 };
+    u.imm |= mask << MASK
+        | u64::from(i.zeroing_masking()) << ZEROING
+        | u64::from(i.is_broadcast()) << BROADCAST
+        | rounding << ROUNDING
+        | ((bytes / 16) as u64) << LANE_COUNT;
+    u
+}
+
+impl Cpu {
+    /// A vector register.
+    #[inline(always)]
+    pub fn vector(&self, register: u8) -> &VectorRegister {
+        &self.fpu.vectors[register as usize & 31]
+    }
+
+    /// A vector register, to be written.
+    #[inline(always)]
+    pub fn vector_mut(&mut self, register: u8) -> &mut VectorRegister {
+        &mut self.fpu.vectors[register as usize & 31]
+    }
+
+    /// The mask bits in force for the elements of an EVEX form: all of them without a mask register.
+    #[inline(always)]
+    pub fn active_elements(&self, u: &Uop) -> u64 {
+        match u.mask_register() {
+            0 => u64::MAX,
+            k if u.scalar() => self.fpu.masks[k] | !1,
+            k => self.fpu.masks[k],
+        }
+    }
+
+    /// Commits a vector result to `r1` as the encoding demands: a legacy form keeps the bits from 128 up, the others
+    /// clear what lies above their length, EVEX merges by mask.
+    #[inline(always)]
+    pub fn commit<E: Encoding>(&mut self, u: &Uop, result: VectorRegister) {
+        if E::LEGACY {
+            let lane = result.lane(0);
+            self.vector_mut(u.r1).set_lane(0, lane);
+        } else if !E::EVEX {
+            let mut out = VectorRegister::ZERO;
+            for n in 0..E::LANES {
+                out.set_lane(n, result.lane(n));
+            }
+            *self.vector_mut(u.r1) = out;
+        } else {
+            self.commit_masked(u, result);
+        }
+    }
+
+    /// [`Cpu::commit`] of EVEX forms.
+    pub fn commit_masked(&mut self, u: &Uop, result: VectorRegister) {
+        let mask = self.active_elements(u);
+        let lanes = u.lanes();
+        let mut out = VectorRegister::ZERO;
+        if u.mask_register() == 0 {
+            for n in 0..lanes {
+                out.set_lane(n, result.lane(n));
+            }
+        } else {
+            let old = *self.vector(u.r1);
+            let log2 = u.element_log2();
+            for n in 0..(16 * lanes) >> log2 {
+                if mask >> n & 1 != 0 {
+                    out.set_element(log2, n, result.element(log2, n));
+                } else if !u.zeroing() {
+                    out.set_element(log2, n, old.element(log2, n));
+                }
+            }
+        }
+        *self.vector_mut(u.r1) = out;
+    }
+}
