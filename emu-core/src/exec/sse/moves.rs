@@ -194,7 +194,7 @@ enum Move {
     Signs(u32),
     /// By the sign bits of a vector.
     Masked(u32),
-    MaskMove,
+    ToDestination,
     Zero(u8),
 }
 
@@ -227,7 +227,7 @@ fn classify(i: &Instruction) -> Option<Move> {
         Pmovmskb | Vpmovmskb => Signs(0),
         Vmaskmovps | Vpmaskmovd => Masked(2),
         Vmaskmovpd | Vpmaskmovq => Masked(3),
-        Maskmovdqu | Vmaskmovdqu => MaskMove,
+        Maskmovdqu | Vmaskmovdqu => ToDestination,
         Vzeroupper => Zero(0),
         Vzeroall => Zero(1),
         _ => return None,
@@ -350,7 +350,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
             u.set_element_log2(log2);
             u
         }
-        Move::MaskMove => {
+        Move::ToDestination => {
             let mut u = uop(Op::VmaskMove);
             (u.r1, u.r2) = (r(1), r(2));
             u.seg = (i.memory_segment() as u32).wrapping_sub(iced_x86::Register::ES as u32) as u8;
