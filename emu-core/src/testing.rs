@@ -2,11 +2,16 @@
 
 use crate::bus::{ApicMessage, Bus};
 use crate::decode::cache::CodeCache;
-use crate::mem::ram::Ram;
+use crate::exec::table::TABLE;
+use crate::fault::Exec;
+use crate::mem::ram::{PAGE, Ram};
 use crate::model::CpuModel;
 use crate::run::RunExit;
 use crate::state::cpu::{Cpu, Env};
-use emu_vmx::arch::segment::SegmentRegister;
+use crate::state::derived::Size;
+use emu_vmx::arch::cr::{Cr0, Cr4};
+use emu_vmx::arch::efer::Efer;
+use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
 use std::sync::Arc;
 
 /// A board on which nothing answers; it keeps what was written to ports.
@@ -50,29 +55,142 @@ pub struct Bench {
     pub cache: CodeCache,
     /// APIC messages that the processor sent.
     pub outbox: Vec<ApicMessage>,
+    /// Where the next paging structure goes.
+    next_table: u64,
 }
+
+/// Physical address of the PML4 that [`Bench::long_mode`] sets up; further tables follow it.
+const TABLES: u64 = 0x30_0000;
+/// RAM of a bench, bytes.
+const RAM: u64 = 4 << 20;
+/// Where code starts.
+const START: u64 = 0x7C00;
+
+/// Paging-structure entry bit: present.
+pub const PAGE_PRESENT: u64 = 1;
+/// Paging-structure entry bit: writable.
+pub const PAGE_WRITABLE: u64 = 2;
+/// Paging-structure entry bit: user.
+pub const PAGE_USER: u64 = 4;
+const PAGE_ACCESSED_DIRTY: u64 = 0x60;
 
 impl Bench {
     /// 4 MiB of RAM and a processor after reset.
     pub fn new(model: CpuModel) -> Self {
         Self {
             cpu: Cpu::new(Arc::new(model), 0, 0),
-            ram: Ram::new(4 << 20),
+            ram: Ram::new(RAM),
             bus: BareBus::default(),
             cache: CodeCache::default(),
             outbox: Vec::new(),
+            next_table: TABLES,
         }
     }
 
     /// Puts `code` at 0000:7C00 and starts there in real-address mode.
     pub fn real_mode(code: &[u8]) -> Self {
         let mut bench = Self::new(CpuModel::default_model());
-        bench.ram.dma_write(0x7C00, code);
+        bench.ram.dma_write(START, code);
         bench.cpu.load_real_segment(SegmentRegister::Cs, 0);
-        bench.cpu.set_rip(0x7C00);
+        bench.cpu.set_rip(START);
         bench.cpu.gpr[4] = 0x7000;
         bench.cpu.refresh();
         bench
+    }
+
+    /// Puts `code` at 7C00h and starts there in 64-bit mode at CPL 0 with the model `max`; all of RAM below the paging
+    /// structures is mapped to itself. The descriptor tables are empty.
+    pub fn long_mode(code: &[u8]) -> Self {
+        let model = CpuModel::named("max").expect("the model is built in");
+        let mut bench = Self::new(model);
+        bench.next_table += PAGE;
+        for page in (0..TABLES).step_by(PAGE as usize) {
+            bench.map(page, page, PAGE_PRESENT | PAGE_WRITABLE | PAGE_USER);
+        }
+        bench.ram.dma_write(START, code);
+        let sys = &mut bench.cpu.sys;
+        sys.cr0 |= Cr0::PE | Cr0::PG | Cr0::NE | Cr0::WP;
+        sys.cr4 |= Cr4::PAE | Cr4::OSFXSR | Cr4::OSXMMEXCPT;
+        sys.cr3 = TABLES;
+        sys.efer |= Efer::LME | Efer::LMA | Efer::NXE | Efer::SCE;
+        bench.set_flat_segments(Size::Bits64, 0);
+        bench.cpu.set_rip(START);
+        bench.cpu.gpr[4] = 0x7000;
+        bench
+    }
+
+    /// Gives CS, SS, DS and ES flat segments for code of width `code` at `cpl`; FS and GS become null.
+    pub fn set_flat_segments(&mut self, code: Size, cpl: u8) {
+        let code_rights = AccessRights::P | AccessRights::S | AccessRights::G | AccessRights::CODE;
+        let width = match code {
+            Size::Bits64 => AccessRights::L,
+            Size::Bits32 => AccessRights::DB,
+            Size::Bits16 => AccessRights::empty(),
+        };
+        let common = AccessRights::READ_WRITE | AccessRights::ACCESSED;
+        let stack = if code == Size::Bits16 { AccessRights::empty() } else { AccessRights::DB };
+        let data_rights = AccessRights::P | AccessRights::S | AccessRights::G;
+        let flat = |selector: u16, rights: AccessRights| Segment {
+            selector: selector | u16::from(cpl),
+            base: 0,
+            limit: u32::MAX,
+            access_rights: (rights | common).with_dpl(cpl),
+        };
+        for register in SegmentRegister::USER {
+            self.cpu.sys.segments[register as usize] = match register {
+                SegmentRegister::Cs => flat(8, code_rights | width),
+                SegmentRegister::Fs | SegmentRegister::Gs => Segment::NULL,
+                _ => flat(0x10, data_rights | stack),
+            };
+        }
+        self.cpu.sys.cpl = cpl;
+        self.cpu.refresh();
+    }
+
+    /// Maps one 4 KiB page in the paging structures of [`Bench::long_mode`]; `rights` are bits of the last entry. The
+    /// TLB is flushed.
+    pub fn map(&mut self, linear: u64, physical: u64, rights: u64) {
+        let mut table = TABLES;
+        for level in [3, 2, 1] {
+            let at = table + (linear >> (12 + 9 * level) & 0x1FF) * 8;
+            let entry = self.ram.load(at as usize, 8);
+            table = if entry & PAGE_PRESENT != 0 {
+                entry & !0xFFF
+            } else {
+                let new = self.next_table;
+                assert!(new + PAGE <= RAM, "the bench is out of paging structures");
+                self.next_table += PAGE;
+                let all = PAGE_PRESENT | PAGE_WRITABLE | PAGE_USER | PAGE_ACCESSED_DIRTY;
+                self.ram.dma_write(at, &(new | all).to_le_bytes());
+                new
+            };
+        }
+        let at = table + (linear >> 12 & 0x1FF) * 8;
+        self.ram.dma_write(at, &(physical & !0xFFF | rights | PAGE_ACCESSED_DIRTY).to_le_bytes());
+        self.cpu.flush_tlb();
+    }
+
+    /// Executes the instruction at RIP (one go of a repeated one), without the loop around it: a fault is parked in
+    /// `cpu.fault` and nothing is delivered.
+    pub fn step(&mut self) -> Exec {
+        let mut env = Env { ram: &mut self.ram, bus: &mut self.bus, outbox: &mut self.outbox };
+        if env.ram.has_stale_pages() {
+            self.cache.drop_stale(&mut env);
+        }
+        let cpu = &mut self.cpu;
+        let id = self.cache.find(cpu, &mut env)?;
+        let uop = self.cache.block(id).uops[0];
+        cpu.uops_end = 1;
+        cpu.block_limit = u64::MAX;
+        cpu.branched = false;
+        cpu.cycles += u64::from(uop.cost);
+        TABLE[uop.op as usize & (TABLE.len() - 1)](cpu, &mut env, &uop)?;
+        cpu.instructions = cpu.instructions.wrapping_add(1);
+        if !cpu.branched {
+            let next = cpu.next_rip(&uop);
+            cpu.set_rip(next);
+        }
+        Ok(())
     }
 
     /// Lends the processor its surroundings.

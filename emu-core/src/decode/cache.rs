@@ -336,7 +336,7 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: u64) -> Block {
             if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - len < MAX_INSTRUCTION {
                 break;
             }
-            uops.push(lower::invalid(&bytes[len..], len as u16));
+            uops.push(lower::invalid(bits, &bytes[len..], len as u16));
             len += 1;
             break;
         }

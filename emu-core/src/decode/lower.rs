@@ -2,12 +2,13 @@
 //!
 //! Each family of instructions in [`crate::exec`] lowers its own; this is what they share.
 
+use super::cache::MAX_INSTRUCTION;
 use super::uop::{REG_HIGH_BYTE, REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::exec;
 use crate::exec::table::Op;
 use crate::model::CpuModel;
 use crate::state::derived::{Mode, Size};
-use iced_x86::{CpuidFeature, Instruction, OpKind, Register};
+use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, OpKind, Register};
 
 /// Whether a block may go on after an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +62,15 @@ impl<'a> Lowerer<'a> {
 
     /// Fills in the memory operand of `i`.
     pub fn set_mem(&self, uop: &mut Uop, i: &Instruction) {
-        uop.seg = (i.memory_segment() as u32 - Register::ES as u32) as u8;
         let (base, index) = (i.memory_base(), i.memory_index());
+        let segment = match i.memory_segment() {
+            segment @ (Register::FS | Register::GS) => segment,
+            segment if !self.mode.is_64bit() => segment,
+            // The prefixes of the other four mean nothing there, not even for the choice of #SS or #GP.
+            _ if matches!(base, Register::RSP | Register::RBP | Register::ESP | Register::EBP) => Register::SS,
+            _ => Register::DS,
+        };
+        uop.seg = (segment as u32 - Register::ES as u32) as u8;
         let address_size = match (base, index) {
             (Register::None, Register::None) => i.memory_displ_size() as usize,
             (Register::None, index) => index.size(),
@@ -103,11 +111,25 @@ impl<'a> Lowerer<'a> {
 }
 
 /// The undefined or overlong instruction at the start of `bytes`, as a micro-op that raises the exception.
-pub fn invalid(bytes: &[u8], off: u16) -> Uop {
-    // 15 bytes that are all prefixes are an instruction that is too long: #GP (SDM Vol. 2A 2.3.11).
-    let prefix = |byte: &u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3 | 0x40..=0x4F);
-    let too_long = bytes.len() >= 15 && bytes.iter().take(15).filter(|byte| prefix(byte)).count() >= 13;
-    Uop::new(if too_long { Op::TooLong } else { Op::Undefined }, 0, off, 1)
+pub fn invalid(bits: u32, bytes: &[u8], off: u16) -> Uop {
+    Uop::new(if is_too_long(bits, bytes) { Op::TooLong } else { Op::Undefined }, 0, off, 1)
+}
+
+/// Whether prefixes make an instruction longer than 15 bytes: #GP (SDM Vol. 2A 2.3.11), even if it is undefined too.
+fn is_too_long(bits: u32, bytes: &[u8]) -> bool {
+    let legacy = |byte: &u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3);
+    let prefixes = bytes.iter().take(MAX_INSTRUCTION).take_while(|byte| legacy(byte)).count();
+    if prefixes == MAX_INSTRUCTION {
+        return true;
+    }
+    // The length without the prefixes that do not change it.
+    let (prefix_bytes, rest) = bytes.split_at(prefixes);
+    let mut short: Vec<u8> = [0x66, 0x67].into_iter().filter(|size| prefix_bytes.contains(size)).collect();
+    let kept = short.len();
+    short.extend(rest.iter().take(MAX_INSTRUCTION));
+    let mut decoder = Decoder::new(bits, &short, DecoderOptions::NO_INVALID_CHECK);
+    let instruction = decoder.decode();
+    !instruction.is_invalid() && prefixes - kept + instruction.len() > MAX_INSTRUCTION
 }
 
 /// Register-file number of a general register (any width), or of an 8-bit high register with [`REG_HIGH_BYTE`].

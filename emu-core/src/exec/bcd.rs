@@ -46,7 +46,7 @@ pub fn das(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 fn unpacked(cpu: &mut Cpu, adjust: impl Fn(u64) -> u64) -> Exec {
     let ax = u16::get(&cpu.gpr, AX);
     let carry = ax & 0xF > 9 || cpu.flags.af();
-    let ax = if carry { adjust(ax) } else { ax } & 0xFF0F;
+    let ax = if carry { adjust(ax) & 0xFF0F } else { ax & 0xFF0F };
     u16::set(&mut cpu.gpr, AX, ax);
     // PF, ZF and SF are undefined: they come from AL.
     cpu.flags.record_result(BYTE_TOP, ax & 0xFF, bit(carry, AF | CF));
@@ -70,7 +70,7 @@ pub fn aam(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if base == 0 {
         return cpu.throw(Fault::exception(vector::DE));
     }
-    u16::set(&mut cpu.gpr, AX, (al / base) << 8 | al % base);
+    u16::set(&mut cpu.gpr, AX, ((al / base) << 8) + al % base);
     cpu.flags.record_result(BYTE_TOP, al % base, 0);
     Ok(())
 }

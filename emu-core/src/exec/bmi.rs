@@ -104,7 +104,7 @@ vex! {
     /// RORX.
     Rorx = |_flags, a, b| {
         let n = count::<W>(b);
-        (a >> n | a << (W::BITS - n & (W::BITS - 1))) & W::MASK
+        (a >> n | a << ((W::BITS - n) & (W::BITS - 1))) & W::MASK
     };
     /// SARX.
     Sarx = |_flags, a, b| (W::sign_extend(a) as i64 >> count::<W>(b)) as u64 & W::MASK;

@@ -7,7 +7,7 @@ use crate::fault::Exec;
 use crate::flags::{FlagSource, Flags};
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
-use iced_x86::{Instruction, Mnemonic, OpKind};
+use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 
 /// A two-operand operation that writes its first operand.
 pub trait Binary: 'static {
@@ -449,10 +449,12 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Mnemonic::Nop | Mnemonic::Reservednop | Mnemonic::Endbr32 | Mnemonic::Endbr64 => l.uop(Op::Nop, 4),
         _ => {
             let code = condition_of(i)?;
-            if i.is_jcc_short_or_near() || i.is_loopcc() {
-                return None;
-            }
-            let mut u = if i.op_count() == 1 { unary(Op::SetccR, Op::SetccM) } else { two(Op::CmovRr, Op::CmovRm) };
+            // Jcc and LOOPcc have a condition too, and so have CMPccXADD and FCMOVcc.
+            let mut u = match i.op_count() {
+                1 if i.flow_control() == FlowControl::Next => unary(Op::SetccR, Op::SetccM),
+                2 if is_reg(i, 0) && i.op0_register().is_gpr() => two(Op::CmovRr, Op::CmovRm),
+                _ => return None,
+            };
             u.imm = u64::from(code);
             u
         }

@@ -114,8 +114,9 @@ pub fn ins<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
-/// REP INS.
+/// REP INS. The permission is checked even if the count is 0.
 pub fn rep_ins<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.check_io_permission(env, cpu.gpr[RDX] as u16, W::BYTES)?;
     cpu.repeat(env, u, |cpu, env, _| ins::<W>(cpu, env, u).map(|()| (1, true)))
 }
 
@@ -132,6 +133,7 @@ pub fn outs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// REP OUTS.
 pub fn rep_outs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.check_io_permission(env, cpu.gpr[RDX] as u16, W::BYTES)?;
     cpu.repeat(env, u, |cpu, env, _| outs::<W>(cpu, env, u).map(|()| (1, true)))
 }
 

@@ -64,7 +64,7 @@ shifts! {
     /// ROL.
     Rol = |flags, a, count| {
         let n = count & (W::BITS - 1);
-        let r = (a << n | a >> (W::BITS - n & (W::BITS - 1))) & W::MASK;
+        let r = (a << n | a >> ((W::BITS - n) & (W::BITS - 1))) & W::MASK;
         let cf = r & 1 != 0;
         flags.set_cf_of(cf, cf != top::<W>(r));
         r
@@ -72,7 +72,7 @@ shifts! {
     /// ROR.
     Ror = |flags, a, count| {
         let n = count & (W::BITS - 1);
-        let r = (a >> n | a << (W::BITS - n & (W::BITS - 1))) & W::MASK;
+        let r = (a >> n | a << ((W::BITS - n) & (W::BITS - 1))) & W::MASK;
         flags.set_cf_of(top::<W>(r), top::<W>(r) != second::<W>(r));
         r
     };

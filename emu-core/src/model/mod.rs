@@ -121,6 +121,13 @@ impl CpuModel {
         Self::named(DEFAULT).unwrap_or_else(|error| unreachable!("the built-in models parse: {error}"))
     }
 
+    /// The model `max` with every feature of [`Feature::ALL`], implemented or not: for comparing single instructions.
+    pub fn everything() -> Self {
+        let max = Self::named("max").unwrap_or_else(|error| unreachable!("the built-in models parse: {error}"));
+        let features = Feature::ALL.iter().fold(0, |all, &feature| all | 1 << feature as u32);
+        Self { name: "everything".into(), features, ..max }
+    }
+
     /// A model from RON text.
     pub fn parse(text: &str) -> Result<Self, ModelError> {
         let file: ModelFile = ron::from_str(text)

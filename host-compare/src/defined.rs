@@ -1,0 +1,56 @@
+//! What an instruction defines (SDM Vol. 1 appendix A and Vol. 2); the rest is not compared.
+
+use emu_core::flags::{AF, CF, OF, PF, SF, STATUS, ZF};
+use iced_x86::{Instruction, Mnemonic, OpKind};
+
+/// The status flags that are not compared after `i`; `rcx` is the register before it.
+pub fn undefined_flags(i: &Instruction, rcx: u64) -> u64 {
+    use Mnemonic::*;
+    match i.mnemonic() {
+        Mul | Imul => SF | ZF | AF | PF,
+        Div | Idiv => STATUS,
+        Bt | Bts | Btr | Btc => OF | SF | AF | PF,
+        Bsf | Bsr => CF | OF | SF | AF | PF,
+        Lzcnt | Tzcnt => OF | SF | AF | PF,
+        Bextr => AF | SF | PF,
+        Andn | Bzhi | Blsi | Blsr | Blsmsk => AF | PF,
+        // A 16-bit operand shifted out altogether.
+        Shld | Shrd if operand_bytes(i) == 2 && count(i, 2, rcx) == 16 => AF | OF,
+        Shl | Sal | Shr | Sar | Shld | Shrd => AF,
+        And | Or | Xor | Test => AF,
+        Aaa | Aas => OF | SF | ZF | PF,
+        Aam | Aad => OF | AF | CF,
+        Daa | Das => OF,
+        // A whole turn through CF: AMD derives OF from the unchanged operand, others leave it.
+        Rcl | Rcr if whole_turn(i, rcx) => OF,
+        _ => 0,
+    }
+}
+
+fn operand_bytes(i: &Instruction) -> usize {
+    if i.op0_kind() == OpKind::Register { i.op0_register().size() } else { i.memory_size().size() }
+}
+
+/// The masked count of a shift of up to 32 bits, operand `n`.
+fn count(i: &Instruction, n: u32, rcx: u64) -> u64 {
+    let count = if i.op_kind(n) == OpKind::Register { rcx } else { i.immediate(n) };
+    count & 31
+}
+
+fn whole_turn(i: &Instruction, rcx: u64) -> bool {
+    let bytes = operand_bytes(i);
+    let count = count(i, 1, rcx);
+    bytes <= 2 && count != 0 && count % (8 * bytes as u64 + 1) == 0
+}
+
+/// Whether two of the instruction's accesses may fault, and which one is reported is the processor's choice (SDM
+/// Vol. 3A 6.9): CMPS reads two places; CALL pushes and checks its target.
+pub fn fault_order_is_open(i: &Instruction) -> bool {
+    use Mnemonic::*;
+    matches!(i.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq | Call)
+}
+
+/// Whether registers are undefined after a fault in the middle: AMD's POPA has written some.
+pub fn fault_leaves_registers_open(i: &Instruction) -> bool {
+    matches!(i.mnemonic(), Mnemonic::Popa | Mnemonic::Popad)
+}
