@@ -40,7 +40,7 @@ fn count(i: &Instruction, n: u32, rcx: u64) -> u64 {
 fn whole_turn(i: &Instruction, rcx: u64) -> bool {
     let bytes = operand_bytes(i);
     let count = count(i, 1, rcx);
-    bytes <= 2 && count != 0 && count % (8 * bytes as u64 + 1) == 0
+    bytes <= 2 && count != 0 && count.is_multiple_of(8 * bytes as u64 + 1)
 }
 
 /// Whether two of the instruction's accesses may fault, and which one is reported is the processor's choice (SDM

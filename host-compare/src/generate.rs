@@ -229,15 +229,13 @@ impl Generator {
         if r.chance(8) {
             put(0x67);
         }
-        if r.chance(if string {
-            55
-        } else if vex {
-            0
-        } else {
-            8
-        }) {
-            put(if r.chance(60) { 0xF3 } else { 0xF2 });
-        } else if map != Map::One && !vex && r.chance(25) {
+        let repeat = match map {
+            _ if vex => 0,
+            Map::One if string => 55,
+            Map::One => 8,
+            _ => 31,
+        };
+        if r.chance(repeat) {
             put(if r.chance(60) { 0xF3 } else { 0xF2 });
         }
         if !vex && r.chance(4) {
@@ -247,16 +245,16 @@ impl Generator {
             put(r.pick(&[0x26, 0x2E, 0x36, 0x3E, 0x65]));
         }
         if vex {
-            let w = (r.next() as u8) & 0x80;
-            let vvvv = r.next() as u8 & 0x78;
-            let pp = r.next() as u8 & 3;
+            let w = (r.bits() as u8) & 0x80;
+            let vvvv = r.bits() as u8 & 0x78;
+            let pp = r.bits() as u8 & 3;
             put(0xC4);
             // R, X and B are inverted; 32-bit code has them at 1.
-            put((if wide { r.next() as u8 & 0xE0 } else { 0xE0 }) | if map == Map::Vex38 { 2 } else { 3 });
+            put((if wide { r.bits() as u8 & 0xE0 } else { 0xE0 }) | if map == Map::Vex38 { 2 } else { 3 });
             put(w | vvvv | pp);
         } else {
             if wide && r.chance(55) {
-                put(0x40 | r.next() as u8 & if r.chance(50) { 0xF } else { 8 });
+                put(0x40 | r.bits() as u8 & if r.chance(50) { 0xF } else { 8 });
             }
             match map {
                 Map::F0 => put(0x0F),
@@ -268,13 +266,13 @@ impl Generator {
             }
         }
         put(opcode);
-        let mut modrm = r.next() as u8;
+        let mut modrm = r.bits() as u8;
         if r.chance(35) {
             modrm |= 0xC0;
         }
         put(modrm);
         for byte in bytes[len..].iter_mut() {
-            *byte = r.next() as u8;
+            *byte = r.bits() as u8;
         }
         let start = AT as u64 + if wide { HIGH_CODE } else { LOW_CODE };
         let bits = if wide { 64 } else { 32 };
@@ -325,7 +323,7 @@ impl Generator {
                 }
             }
             if instruction.mnemonic() == Mnemonic::Enter {
-                let (at, _) = (offsets.immediate_offset(), ());
+                let at = offsets.immediate_offset();
                 let frame = self.random.below(256);
                 set(at, 2, frame);
             }
@@ -365,7 +363,7 @@ impl Generator {
         if !case.wide {
             case.gpr[8..].fill(0);
         }
-        case.flags = r.next() & (flags::STATUS | flags::DF) | flags::IF | flags::FIXED1;
+        case.flags = r.bits() & (flags::STATUS | flags::DF) | flags::IF | flags::FIXED1;
         case.data = [(0, [0; 64], 0); 3];
         let high = case.wide && r.chance(50);
         if i.is_stack_instruction() || r.chance(30) {
@@ -378,7 +376,7 @@ impl Generator {
             Mnemonic::Div | Mnemonic::Idiv if r.chance(75) => {
                 case.gpr[RDX] = if r.chance(50) { 0 } else { r.below(1 << r.clone().below(32)) };
                 if i.mnemonic() == Mnemonic::Idiv && r.chance(40) {
-                    case.gpr[RDX] = u64::MAX & mask;
+                    case.gpr[RDX] = mask;
                 }
                 if r.chance(40) {
                     case.gpr[RAX] &= if r.chance(50) { 0xFF } else { 0x7F_FFFF };
@@ -475,7 +473,7 @@ fn memory_operand(r: &mut Random, case: &mut Case, high: bool) -> u64 {
             if let Some(kind) = (0..i.op_count()).map(|n| i.op_kind(n)).find(|kind| kinds.contains(kind)) {
                 case.gpr[register] = r.address(high && kind == kinds[2]);
                 if kind != kinds[2] && case.wide && r.chance(50) {
-                    case.gpr[register] |= r.next() << 32;
+                    case.gpr[register] |= r.bits() << 32;
                 }
             }
         }
@@ -490,7 +488,7 @@ fn memory_operand(r: &mut Random, case: &mut Case, high: bool) -> u64 {
         };
         case.gpr[RCX] = count & if case.wide { u64::MAX } else { 0xFFFF_FFFF };
         if case.wide && r.chance(10) {
-            case.gpr[RCX] |= r.next() << 32;
+            case.gpr[RCX] |= r.bits() << 32;
         }
         if !case.wide {
             case.gpr[RSI] &= 0xFFFF_FFFF;
@@ -553,7 +551,7 @@ fn memory_operand(r: &mut Random, case: &mut Case, high: bool) -> u64 {
 fn put_address(r: &mut Random, case: &mut Case, register: usize, value: u64, mask: u64) {
     case.gpr[register] = value & mask;
     if mask == 0xFFFF_FFFF && case.wide && r.chance(50) {
-        case.gpr[register] |= r.next() << 32;
+        case.gpr[register] |= r.bits() << 32;
     }
 }
 
@@ -636,7 +634,7 @@ fn fill(r: &mut Random, case: &mut Case, target: u64) {
         | Mnemonic::Cmpsq
             if r.chance(50) =>
         {
-            let byte = r.next() as u8;
+            let byte = r.bits() as u8;
             block.fill(byte);
             len = 64;
             case.gpr[RAX] = u64::from_le_bytes([byte; 8]) & if case.wide { u64::MAX } else { 0xFFFF_FFFF };

@@ -12,7 +12,7 @@ impl Random {
 
     /// 64 random bits.
     #[inline]
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -23,7 +23,7 @@ impl Random {
     /// A number below `n`, which is not 0.
     #[inline]
     pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
+        self.bits() % n
     }
 
     /// True in `percent` of 100 cases.
@@ -52,9 +52,9 @@ impl Random {
                 edge.wrapping_add(self.below(3)).wrapping_sub(1)
             }
             3 => self.below(256),
-            4 => self.next() >> self.below(64),
-            5 => 0u64.wrapping_sub(self.next() >> self.below(64)),
-            _ => self.next(),
+            4 => self.bits() >> self.below(64),
+            5 => 0u64.wrapping_sub(self.bits() >> self.below(64)),
+            _ => self.bits(),
         }
     }
 }
