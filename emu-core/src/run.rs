@@ -90,7 +90,7 @@ impl Cpu {
                 }
                 done += 1;
             }
-            self.instructions += done as u64;
+            self.instructions = self.instructions.wrapping_add(done as u64);
             if done == len {
                 if !self.branched {
                     self.set_rip(start.wrapping_add(u64::from(block.len)));

@@ -25,6 +25,15 @@ impl Cpu {
         self.deliver_event(env, Fault { vector: vector::DB, kind: EventKind::HardwareException, error_code: None });
     }
 
+    /// INT1 reports what MOV SS held back along with itself: one #DB, not two.
+    pub(crate) fn merge_pending_debug(&mut self) {
+        let conditions = std::mem::take(&mut self.sys.pending_debug);
+        if conditions != 0 {
+            self.set_dr6(conditions);
+            self.refresh_attention();
+        }
+    }
+
     /// B0 to B3 are replaced, the other conditions stay until software clears them.
     fn set_dr6(&mut self, conditions: u64) {
         let kept = self.sys.dr6.bits() & !0xF;
@@ -89,7 +98,10 @@ impl Cpu {
         if !self.shadow_is_new {
             self.sys.shadow = Shadow::None;
         }
-        if self.trap_after && (self.sys.debugctl & DEBUGCTL_BTF == 0 || (self.branched && !self.repeating)) {
+        // The single-step trap of MOV SS itself is lost; breakpoints that it met are held back.
+        let suppressed = self.sys.shadow == Shadow::MovSs;
+        let steps_here = self.sys.debugctl & DEBUGCTL_BTF == 0 || (self.branched && !self.repeating);
+        if self.trap_after && !suppressed && steps_here {
             self.sys.pending_debug |= Dr6::BS.bits();
         }
         self.trap_after = false;

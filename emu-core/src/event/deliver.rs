@@ -5,6 +5,7 @@ use crate::flags::{AC, IF, IOPL, RF, TF, VIF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow, SystemState};
+use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector::{self, NestedFault};
 
@@ -189,6 +190,8 @@ impl Cpu {
             xss: old.xss,
             random: old.random,
             plain_msrs: old.plain_msrs,
+            // CD and NW stay too.
+            cr0: Cr0::RESET - (Cr0::CD | Cr0::NW) | old.cr0 & (Cr0::CD | Cr0::NW),
             ..SystemState::new(old.index, old.apic_id)
         };
         self.reset_registers();

@@ -24,7 +24,11 @@ pub fn int_n(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         _ => EventKind::SoftwareInterrupt,
     };
     let next = cpu.next_rip(u);
-    cpu.software_interrupt(env, Fault { vector: u.imm as u8, kind, error_code: None }, next)
+    cpu.software_interrupt(env, Fault { vector: u.imm as u8, kind, error_code: None }, next)?;
+    if kind == EventKind::PrivilegedSoftwareException {
+        cpu.merge_pending_debug();
+    }
+    Ok(())
 }
 
 /// INTO.

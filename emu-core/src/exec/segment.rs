@@ -78,7 +78,9 @@ impl Cpu {
     pub fn drop_private_segments(&mut self, cpl: u8) {
         for register in [SegmentRegister::Ds, SegmentRegister::Es, SegmentRegister::Fs, SegmentRegister::Gs] {
             if !rules::survives_return(self.sys.seg(register).access_rights, cpl) {
-                self.sys.segments[register as usize] = Segment::NULL;
+                // 64-bit mode goes on with the base of FS and GS.
+                let base = self.sys.seg(register).base;
+                self.sys.segments[register as usize] = Segment { base, ..Segment::NULL };
             }
         }
     }
