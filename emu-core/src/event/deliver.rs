@@ -191,7 +191,7 @@ impl Cpu {
             random: old.random,
             plain_msrs: old.plain_msrs,
             // CD and NW stay too.
-            cr0: Cr0::RESET - (Cr0::CD | Cr0::NW) | old.cr0 & (Cr0::CD | Cr0::NW),
+            cr0: (Cr0::RESET - (Cr0::CD | Cr0::NW)) | (old.cr0 & (Cr0::CD | Cr0::NW)),
             ..SystemState::new(old.index, old.apic_id)
         };
         self.reset_registers();
