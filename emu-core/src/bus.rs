@@ -88,6 +88,12 @@ pub trait Bus {
     fn interrupt_acknowledge(&mut self, now: u64) -> u8;
     /// A local APIC's EOI broadcast for a level-triggered vector.
     fn end_of_interrupt(&mut self, now: u64, vector: u8);
+    /// FERR# rises (an x87 instruction waits for IRQ 13 with CR0.NE clear) or falls. True while the board asserts
+    /// IGNNE#, so that the instruction is to go on (SDM Vol. 1 8.7, appendix D.2).
+    fn numeric_error(&mut self, memory: &mut Ram, now: u64, asserted: bool) -> bool {
+        let _ = (memory, now, asserted);
+        false
+    }
     /// Whether a device has changed something that the processors' scheduler must look at before the next
     /// instruction: INTR, an APIC message, the memory map, a reset or power request, a nearer deadline.
     fn attention(&self) -> bool;

@@ -323,7 +323,7 @@ impl Block {
 }
 
 /// Decodes the instructions at the start of `bytes`: none if the first is cut off.
-fn decode(cpu: &Cpu, bytes: &[u8], key: u64) -> Block {
+fn decode<'a>(cpu: &'a Cpu, bytes: &'a [u8], key: u64) -> Block {
     let bits = cpu.mode.code.bits();
     let mut decoder = Decoder::with_ip(bits, bytes, 0, DecoderOptions::NONE);
     let mut lowerer = Lowerer::new(cpu.mode, &cpu.model);
@@ -340,6 +340,7 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: u64) -> Block {
             len += 1;
             break;
         }
+        lowerer.bytes = &bytes[len..len + instruction.len()];
         let (mut uop, end) = lowerer.lower(&instruction);
         uop.off = len as u16;
         uop.len = instruction.len() as u8;

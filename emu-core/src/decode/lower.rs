@@ -28,12 +28,14 @@ pub struct Lowerer<'a> {
     pub mode: Mode,
     /// The processor model.
     pub model: &'a CpuModel,
+    /// The bytes of the instruction.
+    pub bytes: &'a [u8],
 }
 
 impl<'a> Lowerer<'a> {
     /// A lowerer for one block.
     pub fn new(mode: Mode, model: &'a CpuModel) -> Self {
-        Self { mode, model }
+        Self { mode, model, bytes: &[] }
     }
 
     /// Lowers one instruction; the caller sets `off` and `len`.

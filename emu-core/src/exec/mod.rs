@@ -26,6 +26,7 @@ pub mod system;
 pub mod table;
 pub mod tables;
 pub mod task;
+pub mod x87;
 pub mod xsave;
 
 use crate::decode::lower::{Lowered, Lowerer};
@@ -58,4 +59,5 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         .or_else(|| sse::lower(l, i))
         .or_else(|| mmx::lower(l, i))
         .or_else(|| xsave::lower(l, i))
+        .or_else(|| x87::lower(l, i))
 }

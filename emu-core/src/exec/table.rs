@@ -2,6 +2,7 @@
 
 use crate::decode::uop::Uop;
 use crate::exec::sse::{lanes::*, moves::*, operands::*, status::*};
+use crate::exec::x87::{compare::*, compute::*, control::*, environment::*, transfer::*};
 use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
 use crate::exec::{flags_io::*, int::*, interrupt::*, io::*, misc::*, msr::*, muldiv::*, segment::*, shift::*};
 use crate::exec::{mmx::*, stack::*, string::*, system::*, tables::*, xsave::*};
@@ -204,6 +205,34 @@ ops! {
     // Saved state.
     Fxsave = one fxsave;      Fxrstor = one fxrstor;    Xsave = one xsave;        Xrstor = one xrstor;
     Xgetbv = one xgetbv;      Xsetbv = one xsetbv;      Emms = one emms;
+
+    // x87 arithmetic: registers, single, double, integer.
+    FaddSt = one x87_arith_st Fadd;   FaddM32 = one x87_arith_m32 Fadd;   FaddM64 = one x87_arith_m64 Fadd;   FaddInt = all x87_arith_int Fadd;
+    FsubSt = one x87_arith_st Fsub;   FsubM32 = one x87_arith_m32 Fsub;   FsubM64 = one x87_arith_m64 Fsub;   FsubInt = all x87_arith_int Fsub;
+    FsubrSt = one x87_arith_st Fsubr; FsubrM32 = one x87_arith_m32 Fsubr; FsubrM64 = one x87_arith_m64 Fsubr; FsubrInt = all x87_arith_int Fsubr;
+    FmulSt = one x87_arith_st Fmul;   FmulM32 = one x87_arith_m32 Fmul;   FmulM64 = one x87_arith_m64 Fmul;   FmulInt = all x87_arith_int Fmul;
+    FdivSt = one x87_arith_st Fdiv;   FdivM32 = one x87_arith_m32 Fdiv;   FdivM64 = one x87_arith_m64 Fdiv;   FdivInt = all x87_arith_int Fdiv;
+    FdivrSt = one x87_arith_st Fdivr; FdivrM32 = one x87_arith_m32 Fdivr; FdivrM64 = one x87_arith_m64 Fdivr; FdivrInt = all x87_arith_int Fdivr;
+
+    // x87 transfers.
+    FldSt = one fld_st;       FldM32 = one fld_m32;     FldM64 = one fld_m64;     FldM80 = one fld_m80;
+    Fild = all fild;          Fbld = one fbld;          FldConstant = one fld_constant;
+    FstSt = one fst_st;       FstM32 = one fst_m32;     FstM64 = one fst_m64;     FstpM80 = one fstp_m80;
+    Fist = all fist;          Fbstp = one fbstp;        Fxch = one fxch;          Fcmov = one fcmov;
+
+    // x87 comparisons and functions.
+    FcomSt = one fcom_st;     FcomM32 = one fcom_m32;   FcomM64 = one fcom_m64;   Ficom = all ficom;
+    Fcomi = one fcomi;        Ftst = one ftst;          Fxam = one fxam;
+    Fchs = one x87_on_top Fchs;   Fabs = one x87_on_top Fabs;   Fsqrt = one x87_on_top Fsqrt;
+    Frndint = one x87_on_top Frndint; F2xm1 = one x87_on_top F2xm1;
+    Fyl2x = one x87_on_pair Fyl2x; Fyl2xp1 = one x87_on_pair Fyl2xp1; Fpatan = one x87_on_pair Fpatan;
+    Fscale = one fscale;      Fprem = one fprem;        Fxtract = one fxtract;    Ftrigonometric = one ftrigonometric;
+
+    // x87 control.
+    Fwait = one fwait;        Fnop = one fnop;          Fnoop = one fnoop;
+    Fninit = one fninit;      Fnclex = one fnclex;      FnstswAx = one fnstsw_ax; FnstswM = one fnstsw_m;
+    Fnstcw = one fnstcw;      Fldcw = one fldcw;        FmoveTop = one fmove_top; Ffree = one ffree;
+    Fnstenv = one fnstenv;    Fldenv = one fldenv;      Fnsave = one fnsave;      Frstor = one frstor;
 }
 
 /// All handlers, [`ROWS`] rows of four, the rest undefined.

@@ -1,5 +1,7 @@
 //! State of the x87, SSE, AVX and AVX-512 registers.
 
+pub mod x87;
+
 use serde::{Deserialize, Serialize};
 
 /// One vector register, 64 bytes, low part first.
@@ -94,6 +96,8 @@ pub struct FpuState {
     pub data_pointer: u64,
     /// Last data-segment selector.
     pub data_selector: u16,
+    /// FERR# is asserted: an x87 exception waits for IRQ 13 to be served (CR0.NE clear).
+    pub ferr: bool,
     /// ZMM0 to ZMM31.
     pub vectors: [VectorRegister; 32],
     /// K0 to K7.
@@ -114,14 +118,7 @@ impl FpuState {
     pub fn initialize_x87(&mut self) {
         self.significand = [0; 8];
         self.exponent = [0; 8];
-        self.control = 0x37F;
-        self.status = 0;
-        self.tags = 0;
-        self.opcode = 0;
-        self.instruction_pointer = 0;
-        self.instruction_selector = 0;
-        self.data_pointer = 0;
-        self.data_selector = 0;
+        self.fninit();
     }
 }
 
@@ -139,6 +136,7 @@ impl Default for FpuState {
             instruction_selector: 0,
             data_pointer: 0,
             data_selector: 0,
+            ferr: false,
             vectors: [VectorRegister([0; 8]); 32],
             masks: [0; 8],
             mxcsr: 0x1F80,

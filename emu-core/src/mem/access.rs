@@ -188,6 +188,16 @@ impl Cpu {
         Ok(())
     }
 
+    /// #AC if alignment is checked and `seg:ea` is not a multiple of `alignment`: for operands whose alignment is not
+    /// their size (SDM Vol. 3A Table 6-7).
+    pub fn check_operand_alignment(&mut self, seg: u8, ea: u64, alignment: u64) -> Exec {
+        if self.context & 3 == 3 {
+            let linear = self.linear(seg, ea, 1, false)?;
+            self.check_alignment(linear, alignment as usize)?;
+        }
+        Ok(())
+    }
+
     /// Reads up to 8 bytes at a linear address.
     pub fn read_linear(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
         let target = self.target(env, linear, len, access)?;

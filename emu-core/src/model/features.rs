@@ -93,10 +93,12 @@ features! {
     TscAdjust = 7 0 Ebx 1;
     Bmi1 = 7 0 Ebx 3 (BMI1);
     Avx2 = 7 0 Ebx 5 (AVX2);
+    FdpExceptionOnly = 7 0 Ebx 6;
     Smep = 7 0 Ebx 7;
     Bmi2 = 7 0 Ebx 8 (BMI2);
     Erms = 7 0 Ebx 9;
     Invpcid = 7 0 Ebx 10 (INVPCID);
+    DeprecatesFcsFds = 7 0 Ebx 13;
     Rtm = 7 0 Ebx 11 (RTM HLE_or_RTM);
     Avx512F = 7 0 Ebx 16 (AVX512F);
     Avx512Dq = 7 0 Ebx 17 (AVX512DQ);

@@ -1,0 +1,272 @@
+//! Addition, multiplication, division, square root, comparison, and the choice between NaNs.
+
+use super::float80::{Class, F80, Unpacked};
+use super::round::{Exact, Numeric, Rounding};
+use super::status::{IE, ZE};
+use Class::*;
+
+/// A value and its class. A denormal of a narrower format is a normal number of the register, and still a denormal
+/// operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand {
+    /// The value as a register holds it.
+    pub value: F80,
+    /// The class of the operand where it came from.
+    pub class: Class,
+}
+
+impl From<F80> for Operand {
+    #[inline]
+    fn from(value: F80) -> Self {
+        Self { value, class: value.class() }
+    }
+}
+
+/// Outcome of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ordering {
+    /// The first operand is the greater.
+    Greater,
+    /// The first operand is the less.
+    Less,
+    /// Equal.
+    Equal,
+    /// An operand is a NaN or unsupported.
+    Unordered,
+}
+
+/// The result of an operation on one operand that is a NaN or unsupported, if it is.
+pub fn special_operand(n: &mut Numeric, a: F80) -> Option<F80> {
+    match a.class() {
+        Unsupported => Some(n.invalid()),
+        Signaling => {
+            n.raise(IE);
+            Some(a.quieted())
+        }
+        Quiet => Some(a),
+        _ => None,
+    }
+}
+
+/// The result of an operation of which an operand is a NaN or unsupported, if one is (SDM Vol. 1 Table 4-7).
+#[inline]
+pub fn special_operands(n: &mut Numeric, a: Operand, b: Operand) -> Option<F80> {
+    let plain = |class: Class| matches!(class, Zero | Denormal | Normal | Infinity);
+    if plain(a.class) && plain(b.class) { None } else { Some(choose_nan(n, a.value, b.value)) }
+}
+
+#[cold]
+fn choose_nan(n: &mut Numeric, a: F80, b: F80) -> F80 {
+    let (class_a, class_b) = (a.class(), b.class());
+    if class_a == Unsupported || class_b == Unsupported {
+        return n.invalid();
+    }
+    if class_a == Signaling || class_b == Signaling {
+        n.raise(IE);
+    }
+    let chosen = match (a.is_nan(), b.is_nan()) {
+        (true, false) => a,
+        (false, true) => b,
+        // A quiet NaN goes before a signaling one.
+        _ if class_a == Signaling && class_b == Quiet => b,
+        _ if class_a == Quiet && class_b == Signaling => a,
+        // The larger significand; of equal ones the positive.
+        _ if a.significand != b.significand => {
+            if a.significand > b.significand {
+                a
+            } else {
+                b
+            }
+        }
+        _ if a.sign() => b,
+        _ => a,
+    };
+    chosen.quieted()
+}
+
+/// a + b.
+pub fn add(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
+    if let Some(special) = special_operands(n, a, b) {
+        return special;
+    }
+    let (class_a, class_b) = (a.class, b.class);
+    let (a, b) = (a.value, b.value);
+    if class_a == Infinity && class_b == Infinity && a.sign() != b.sign() {
+        return n.invalid();
+    }
+    if n.denormal(class_a) || n.denormal(class_b) {
+        return a;
+    }
+    match (class_a, class_b) {
+        (Infinity, _) => a,
+        (_, Infinity) => b,
+        (Zero, Zero) if a.sign() == b.sign() => a,
+        (Zero, Zero) => zero_difference(n),
+        (Zero, _) => n.round(b.unpack().into(), n.controlled()),
+        (_, Zero) => n.round(a.unpack().into(), n.controlled()),
+        _ => add_finite(n, a.unpack(), b.unpack()),
+    }
+}
+
+fn zero_difference(n: &Numeric) -> F80 {
+    F80::zero(n.rounding() == Rounding::Down)
+}
+
+fn add_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
+    let (big, small) = if a.exponent >= b.exponent { (a, b) } else { (b, a) };
+    // One bit of room for the carry.
+    let high = u128::from(big.significand) << 63;
+    let low = shift_right_jam(u128::from(small.significand) << 63, (big.exponent - small.exponent) as u32);
+    let (sign, sum) = if a.sign == b.sign {
+        (a.sign, high + low)
+    } else if high > low {
+        (big.sign, high - low)
+    } else if low > high {
+        (small.sign, low - high)
+    } else {
+        return zero_difference(n);
+    };
+    let format = n.controlled();
+    n.round(Exact::normalized(sign, big.exponent + 1, sum), format)
+}
+
+/// Shifts right; bits that fall out leave a one in bit 0.
+pub fn shift_right_jam(value: u128, shift: u32) -> u128 {
+    match shift {
+        0 => value,
+        1..=127 => value >> shift | u128::from(value << (128 - shift) != 0),
+        _ => u128::from(value != 0),
+    }
+}
+
+/// a - b. A NaN keeps its sign.
+pub fn sub(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
+    if let Some(special) = special_operands(n, a, b) {
+        return special;
+    }
+    add(n, a, Operand { value: b.value.negated(), ..b })
+}
+
+/// a × b.
+pub fn mul(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
+    if let Some(special) = special_operands(n, a, b) {
+        return special;
+    }
+    let (class_a, class_b) = (a.class, b.class);
+    let (a, b) = (a.value, b.value);
+    let sign = a.sign() != b.sign();
+    if matches!((class_a, class_b), (Infinity, Zero) | (Zero, Infinity)) {
+        return n.invalid();
+    }
+    if n.denormal(class_a) || n.denormal(class_b) {
+        return a;
+    }
+    match (class_a, class_b) {
+        (Infinity, _) | (_, Infinity) => F80::infinity(sign),
+        (Zero, _) | (_, Zero) => F80::zero(sign),
+        _ => {
+            let (a, b) = (a.unpack(), b.unpack());
+            let product = u128::from(a.significand) * u128::from(b.significand);
+            let format = n.controlled();
+            n.round(Exact::normalized(sign, a.exponent + b.exponent + 1, product), format)
+        }
+    }
+}
+
+/// a / b.
+pub fn div(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
+    if let Some(special) = special_operands(n, a, b) {
+        return special;
+    }
+    let (class_a, class_b) = (a.class, b.class);
+    let (a, b) = (a.value, b.value);
+    let sign = a.sign() != b.sign();
+    match (class_a, class_b) {
+        (Infinity, Infinity) | (Zero, Zero) => return n.invalid(),
+        (Normal | Denormal, Zero) => {
+            n.raise(ZE);
+            return F80::infinity(sign);
+        }
+        _ => {}
+    }
+    if n.denormal(class_a) || n.denormal(class_b) {
+        return a;
+    }
+    match (class_a, class_b) {
+        (Infinity, _) => F80::infinity(sign),
+        (Zero, _) | (_, Infinity) => F80::zero(sign),
+        _ => {
+            let (a, b) = (a.unpack(), b.unpack());
+            let quotient = quotient(a.significand, b.significand);
+            let format = n.controlled();
+            n.round(Exact::normalized(sign, a.exponent - b.exponent + 3, quotient), format)
+        }
+    }
+}
+
+/// a / b of normalized significands, as a multiple of 2^-124, bit 0 jammed.
+fn quotient(a: u64, b: u64) -> u128 {
+    let b = u128::from(b);
+    let high = u128::from(a) << 64;
+    let rest = (high % b) << 60;
+    (high / b) << 60 | rest / b | u128::from(rest % b != 0)
+}
+
+/// √a.
+pub fn sqrt(n: &mut Numeric, a: F80) -> F80 {
+    if let Some(special) = special_operand(n, a) {
+        return special;
+    }
+    let class = a.class();
+    if class == Zero {
+        return a;
+    }
+    if a.sign() {
+        return n.invalid();
+    }
+    if n.denormal(class) || class == Infinity {
+        return a;
+    }
+    let a = a.unpack();
+    // An even exponent, and a root of 64 bits.
+    let odd = a.exponent & 1;
+    let radicand = u128::from(a.significand) << (63 + odd);
+    let root = radicand.isqrt();
+    let rest = radicand - root * root;
+    // The rest is above root exactly if the cut-off digits are above a half.
+    let significand = root << 64 | u128::from(rest > root) << 63 | u128::from(rest != 0);
+    let format = n.controlled();
+    n.round(Exact { sign: false, exponent: (a.exponent - odd) / 2, significand }, format)
+}
+
+/// Compares; `quiet` comparisons (FUCOM) let quiet NaNs pass.
+pub fn compare(n: &mut Numeric, a: Operand, b: Operand, quiet: bool) -> Ordering {
+    let (class_a, class_b) = (a.class, b.class);
+    let (a, b) = (a.value, b.value);
+    let among = |class: Class| class_a == class || class_b == class;
+    if among(Unsupported) || among(Signaling) || among(Quiet) {
+        if !quiet || among(Unsupported) || among(Signaling) {
+            n.raise(IE);
+        }
+        return Ordering::Unordered;
+    }
+    let _ = n.denormal(class_a) || n.denormal(class_b);
+    if class_a == Zero && class_b == Zero {
+        return Ordering::Equal;
+    }
+    if a.sign() != b.sign() {
+        return if a.sign() { Ordering::Less } else { Ordering::Greater };
+    }
+    // A pseudo-denormal is the number that exponent 1 makes of it.
+    let magnitude = |value: F80| match value.class() {
+        Denormal => (value.significand >> 63, value.significand),
+        _ => (u64::from(value.biased()), value.significand),
+    };
+    match magnitude(a).cmp(&magnitude(b)) {
+        std::cmp::Ordering::Equal => Ordering::Equal,
+        std::cmp::Ordering::Greater if a.sign() => Ordering::Less,
+        std::cmp::Ordering::Greater => Ordering::Greater,
+        std::cmp::Ordering::Less if a.sign() => Ordering::Greater,
+        std::cmp::Ordering::Less => Ordering::Less,
+    }
+}
