@@ -90,6 +90,7 @@ impl Cpu {
                 }
                 done += 1;
             }
+            // A repeated instruction that goes on later has taken its count back.
             self.instructions = self.instructions.wrapping_add(done as u64);
             if done == len {
                 if !self.branched {
