@@ -17,4 +17,5 @@ pub mod protect;
 pub mod run;
 pub mod state;
 pub mod testing;
+pub mod vmx;
 pub mod width;

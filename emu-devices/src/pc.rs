@@ -253,7 +253,7 @@ impl Pc {
             hash.number(cpu.flags.get());
             hash.number(cpu.cycles);
             hash.number(cpu.instructions);
-            hash.bytes(&postcard::to_allocvec(&(&cpu.sys, &cpu.lapic, &cpu.fpu)).unwrap_or_default());
+            hash.bytes(&postcard::to_allocvec(&(&cpu.sys, &cpu.lapic, &cpu.fpu, &cpu.vmx)).unwrap_or_default());
         }
         hash.bytes(&self.board.encode_state());
         hash.0

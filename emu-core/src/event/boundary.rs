@@ -38,7 +38,7 @@ impl Cpu {
 
     /// Looks at what waits, highest priority first.
     pub fn boundary(&mut self, env: &mut Env) -> Boundary {
-        if self.attention.contains(Attention::INIT) {
+        if self.attention.contains(Attention::INIT) && !self.vmx.on() {
             self.take_init();
         }
         if self.attention.contains(Attention::SIPI) && self.sys.activity == Activity::WaitForSipi {

@@ -69,6 +69,9 @@ impl Cpu {
 
     /// Writes CR0, with all checks and consequences of MOV to CR0 (SDM Vol. 3A 2.5, 4.1.2, 10.8.5).
     pub fn write_cr0(&mut self, env: &mut Env, value: u64) -> Exec {
+        if self.vmx.on() && !self.model.vmx().is_some_and(|vmx| vmx.caps.cr0_allowed(value)) {
+            return self.gp(0);
+        }
         if value >> 32 != 0 {
             return self.gp(0);
         }
@@ -139,6 +142,9 @@ impl Cpu {
 
     /// Writes CR4, with all checks and consequences of MOV to CR4 (SDM Vol. 3A 2.5, 4.1.2).
     pub fn write_cr4(&mut self, env: &mut Env, value: u64) -> Exec {
+        if self.vmx.on() && !self.model.vmx().is_some_and(|vmx| vmx.caps.cr4_allowed(value)) {
+            return self.gp(0);
+        }
         let old = self.sys.cr4;
         let new = Cr4::from_bits_retain(value);
         if value & !self.cr4_supported().bits() != 0 {

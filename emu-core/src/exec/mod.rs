@@ -26,6 +26,7 @@ pub mod system;
 pub mod table;
 pub mod tables;
 pub mod task;
+pub mod vmx;
 pub mod x87;
 pub mod xsave;
 
@@ -54,6 +55,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         .or_else(|| control::lower(l, i))
         .or_else(|| cpuid::lower(l, i))
         .or_else(|| msr::lower(l, i))
+        .or_else(|| vmx::lower(l, i))
         .or_else(|| tables::lower(l, i))
         .or_else(|| fast_call::lower(l, i))
         .or_else(|| sse::lower(l, i))

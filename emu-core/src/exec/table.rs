@@ -5,7 +5,7 @@ use crate::exec::sse::{lanes::*, moves::*, operands::*, status::*};
 use crate::exec::x87::{compare::*, compute::*, control::*, environment::*, transfer::*};
 use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
 use crate::exec::{flags_io::*, int::*, interrupt::*, io::*, misc::*, msr::*, muldiv::*, segment::*, shift::*};
-use crate::exec::{mmx::*, stack::*, string::*, system::*, tables::*, xsave::*};
+use crate::exec::{mmx::*, stack::*, string::*, system::*, tables::*, vmx::*, xsave::*};
 use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
 
@@ -174,6 +174,11 @@ ops! {
     SmswR = all smsw_r;       SmswM = one smsw_m;       LmswR = one lmsw_r;       LmswM = one lmsw_m;
     Invlpg = one invlpg;      Invpcid = all invpcid;    InvalidateCaches = one invalidate_caches;
     SetAc = one set_ac;
+
+    // VMX.
+    Vmxon = one vmxon;        Vmxoff = one vmxoff;      Vmclear = one vmclear;    Vmptrld = one vmptrld;
+    Vmptrst = one vmptrst;    VmreadR = all vmread_r;   VmreadM = all vmread_m;   VmwriteR = all vmwrite_r;
+    VmwriteM = all vmwrite_m; Invept = all invept;      Invvpid = all invvpid;    Vmcall = one vmcall;
 
     // Identification, time, model-specific registers.
     Cpuid = one cpuid;        Rdtsc = one rdtsc;        Monitor = one monitor;    Mwait = one mwait;

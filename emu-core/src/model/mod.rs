@@ -2,10 +2,17 @@
 
 pub mod features;
 
+use crate::vmx::state::VmxModel;
+use emu_vmx::arch::Efer;
+use emu_vmx::arch::msr::*;
+use emu_vmx::caps::{AllowedSettings, EptVpidCap, ProcessorFacts, VmxBasic, VmxCapabilities, VmxMisc};
+use emu_vmx::controls::{SecondaryVmExitControls, TertiaryProcessorControls, VmFunctions};
+use emu_vmx::field::FieldSet;
 use features::{Feature, Register};
 use iced_x86::CpuidFeature;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A model cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +96,7 @@ pub struct CpuModel {
     indexed: Vec<u32>,
     msrs: BTreeMap<u32, PlainMsr>,
     vmx: BTreeMap<u32, u64>,
+    vmx_model: Option<Arc<VmxModel>>,
     features: u128,
     physical_bits: u8,
 }
@@ -162,11 +170,70 @@ impl CpuModel {
             indexed,
             msrs,
             vmx: file.vmx,
+            vmx_model: None,
             features: 0,
             physical_bits,
         };
         model.features = Feature::ALL.iter().filter(|&&f| model.has_bit(f)).fold(0, |all, &f| all | 1 << f as u32);
+        model.vmx_model = model.make_vmx_model().map(Arc::new);
         Ok(model)
+    }
+
+    /// What the rules of VMX need of the model: from the capability MSRs and CPUID.
+    fn make_vmx_model(&self) -> Option<VmxModel> {
+        if !self.has(Feature::Vmx) {
+            return None;
+        }
+        let msr = |index| self.vmx.get(&index).copied().unwrap_or(0);
+        let settings = |index| AllowedSettings(msr(index));
+        let caps = VmxCapabilities {
+            basic: VmxBasic(msr(IA32_VMX_BASIC)),
+            pinbased_ctls: settings(IA32_VMX_PINBASED_CTLS),
+            procbased_ctls: settings(IA32_VMX_PROCBASED_CTLS),
+            exit_ctls: settings(IA32_VMX_EXIT_CTLS),
+            entry_ctls: settings(IA32_VMX_ENTRY_CTLS),
+            misc: VmxMisc(msr(IA32_VMX_MISC)),
+            cr0_fixed0: msr(IA32_VMX_CR0_FIXED0),
+            cr0_fixed1: msr(IA32_VMX_CR0_FIXED1),
+            cr4_fixed0: msr(IA32_VMX_CR4_FIXED0),
+            cr4_fixed1: msr(IA32_VMX_CR4_FIXED1),
+            vmcs_enum: msr(IA32_VMX_VMCS_ENUM),
+            procbased_ctls2: settings(IA32_VMX_PROCBASED_CTLS2),
+            ept_vpid_cap: EptVpidCap::from_bits_retain(msr(IA32_VMX_EPT_VPID_CAP)),
+            true_pinbased_ctls: settings(IA32_VMX_TRUE_PINBASED_CTLS),
+            true_procbased_ctls: settings(IA32_VMX_TRUE_PROCBASED_CTLS),
+            true_exit_ctls: settings(IA32_VMX_TRUE_EXIT_CTLS),
+            true_entry_ctls: settings(IA32_VMX_TRUE_ENTRY_CTLS),
+            vmfunc: VmFunctions::from_bits_retain(msr(IA32_VMX_VMFUNC)),
+            procbased_ctls3: TertiaryProcessorControls::from_bits_retain(msr(IA32_VMX_PROCBASED_CTLS3)),
+            exit_ctls2: SecondaryVmExitControls::from_bits_retain(msr(IA32_VMX_EXIT_CTLS2)),
+        };
+        let writable = |index| self.plain_msr(index).map_or(0, |msr| msr.writable);
+        let mut efer = Efer::empty();
+        efer.set(Efer::SCE, self.has(Feature::Syscall));
+        efer.set(Efer::LME | Efer::LMA, self.has(Feature::LongMode));
+        efer.set(Efer::NXE, self.has(Feature::Nx));
+        let facts = ProcessorFacts {
+            maxphyaddr: self.physical_bits,
+            linear_width: if self.has(Feature::La57) { 57 } else { 48 },
+            perf_global_ctrl_mask: writable(IA32_PERF_GLOBAL_CTRL),
+            debugctl_mask: 0x7FC3 | if self.has(Feature::Rtm) { 1 << 15 } else { 0 },
+            efer_mask: efer.bits(),
+            rtit_ctl_mask: 0,
+            lbr_ctl_mask: 0,
+            s_cet_mask: 0,
+            cr3_lam_mask: if self.has(Feature::Lam) { 3 << 61 } else { 0 },
+            sgx: false,
+            rtm: self.has(Feature::Rtm),
+            bus_lock_detect: false,
+            mtf_injection: true,
+        };
+        Some(VmxModel { fields: FieldSet::supported(&caps), caps, facts })
+    }
+
+    /// VMX as the rules need it; `None` for a model without.
+    pub fn vmx(&self) -> Option<&Arc<VmxModel>> {
+        self.vmx_model.as_ref()
     }
 
     fn has_bit(&self, feature: Feature) -> bool {

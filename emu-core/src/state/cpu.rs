@@ -13,6 +13,7 @@ use crate::mem::access::RmwTarget;
 use crate::mem::ram::Ram;
 use crate::mem::tlb::Tlb;
 use crate::model::CpuModel;
+use crate::vmx::state::VmxState;
 use emu_vmx::arch::vector;
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct Cpu {
     pub fpu: Box<FpuState>,
     /// The local APIC.
     pub lapic: Lapic,
+    /// VMX operation.
+    pub vmx: VmxState,
     /// The model: CPUID, MSRs, features.
     pub model: Arc<CpuModel>,
     /// The exception of the last [`Stop::Fault`].
@@ -104,6 +107,7 @@ impl Cpu {
             sys: SystemState::new(index, apic_id),
             fpu: Box::default(),
             lapic: Lapic::new(apic_id),
+            vmx: VmxState::default(),
             model,
             fault: Fault::exception(0),
             rmw: RmwTarget::default(),
@@ -129,6 +133,7 @@ impl Cpu {
         self.sys.tsc_offset = tsc_offset;
         self.fpu = Box::default();
         self.lapic = Lapic::new(apic_id);
+        self.vmx = VmxState::default();
         self.reset_registers();
         if index != 0 {
             self.sys.activity = super::system::Activity::WaitForSipi;

@@ -1,0 +1,200 @@
+//! VMXON, VMXOFF, VMCLEAR, VMPTRLD, VMPTRST, VMREAD, VMWRITE, INVEPT, INVVPID in VMX root operation (SDM Vol. 3C 31.3).
+
+use super::state::VmxModel;
+use crate::fault::{Exec, Stop};
+use crate::flags::{CF, ZF};
+use crate::state::cpu::{Cpu, Env};
+use emu_vmx::arch::Rflags;
+use emu_vmx::arch::msr::{FeatureControl, IA32_FEATURE_CONTROL};
+use emu_vmx::field::Field;
+use emu_vmx::operation::{self, Fault, ProcessorState, VmFail};
+use emu_vmx::tags;
+use emu_vmx::vmcs::{NO_VMCS, REGION_SIZE, VmInstructionError, Vmcs};
+
+impl Cpu {
+    /// The model's VMX; #UD when it has none.
+    pub(crate) fn vmx_model(&mut self) -> Result<std::sync::Arc<VmxModel>, Stop> {
+        match self.model.vmx() {
+            Some(vmx) => Ok(vmx.clone()),
+            None => self.ud(),
+        }
+    }
+
+    fn vmx_processor_state(&self) -> ProcessorState {
+        let feature_control = self.sys.plain_msrs.get(&IA32_FEATURE_CONTROL).copied().unwrap_or(0);
+        ProcessorState {
+            cr0: self.sys.cr0,
+            cr4: self.sys.cr4,
+            efer: self.sys.efer,
+            rflags: Rflags::from_bits_retain(self.flags.get()),
+            cs_l: self.sys.segments[1].access_rights.long(),
+            cpl: self.sys.cpl,
+            feature_control: FeatureControl::from_bits_retain(feature_control),
+            smx: false,
+            a20m: false,
+        }
+    }
+
+    fn vmx_fault(&mut self, fault: Result<(), Fault>) -> Exec {
+        match fault {
+            Ok(()) => Ok(()),
+            Err(Fault::InvalidOpcode) => self.ud(),
+            Err(Fault::GeneralProtection) => self.gp(0),
+        }
+    }
+
+    /// The faults that every VMX instruction but VMXON raises first in root operation.
+    pub(crate) fn require_vmx_root(&mut self) -> Result<std::sync::Arc<VmxModel>, Stop> {
+        let model = self.vmx_model()?;
+        if !self.vmx.on() {
+            return self.ud();
+        }
+        let fault = self.vmx_processor_state().root_fault();
+        self.vmx_fault(fault)?;
+        Ok(model)
+    }
+
+    /// VMsucceed, VMfailValid or VMfailInvalid (SDM Vol. 3C 31.2).
+    pub(crate) fn vmx_result(&mut self, result: Result<(), VmFail>) {
+        let status = match result {
+            Ok(()) => 0,
+            Err(fail) => match fail.resolve(self.vmx.current) {
+                Some(error) => {
+                    if let Some(vmcs) = self.vmx.current_mut() {
+                        vmcs.set(Field::VmInstructionError, u64::from(error.number()));
+                    }
+                    ZF
+                }
+                None => CF,
+            },
+        };
+        self.flags.set_status(status);
+    }
+
+    fn read_u32_physical(&mut self, env: &mut Env, address: u64) -> u32 {
+        let address = env.ram.gate_a20(address);
+        self.read_physical(env, address, 4) as u32
+    }
+
+    /// VMXON.
+    pub(crate) fn vmxon(&mut self, env: &mut Env, pointer: u64) -> Exec {
+        let model = self.vmx_model()?;
+        let result = operation::vmxon(pointer, &model.caps, &model.facts, |at| self.read_u32_physical(env, at));
+        if result.is_ok() {
+            self.vmx.vmxon = pointer;
+            self.vmx.current = NO_VMCS;
+        }
+        self.vmx_result(result);
+        self.leave_block();
+        Ok(())
+    }
+
+    /// The faults of VMXON, before its operand is read. False when it is in VMX operation already: VMfail 15.
+    pub(crate) fn vmxon_faults(&mut self) -> Result<bool, Stop> {
+        let model = self.vmx_model()?;
+        let state = self.vmx_processor_state();
+        if self.vmx.on() {
+            self.vmx_fault(state.root_fault())?;
+            self.vmx_result(Err(VmFail::Error(VmInstructionError::VmxonInRoot)));
+            return Ok(false);
+        }
+        self.vmx_fault(state.vmxon_fault(&model.caps))?;
+        Ok(true)
+    }
+
+    /// VMXOFF.
+    pub(crate) fn vmxoff(&mut self) -> Exec {
+        self.require_vmx_root()?;
+        // Active VMCSs keep their data in the processor: software has to VMCLEAR them, before or after.
+        self.vmx.vmxon = NO_VMCS;
+        self.vmx.current = NO_VMCS;
+        self.flags.set_status(0);
+        // INIT is no longer blocked.
+        self.refresh_attention();
+        self.leave_block();
+        Ok(())
+    }
+
+    /// VMCLEAR.
+    pub(crate) fn vmclear(&mut self, env: &mut Env, pointer: u64) {
+        let Some(model) = self.model.vmx().cloned() else { return };
+        let result = operation::vmclear(pointer, self.vmx.vmxon, &model.caps, &model.facts);
+        if result.is_ok() {
+            let mut vmcs = match self.vmx.active.remove(&pointer) {
+                Some(vmcs) => vmcs,
+                None => self.load_vmcs(env, pointer),
+            };
+            vmcs.launch_state = Default::default();
+            self.store_vmcs(env, pointer, &vmcs);
+            if self.vmx.current == pointer {
+                self.vmx.current = NO_VMCS;
+            }
+        }
+        self.vmx_result(result);
+    }
+
+    /// VMPTRLD.
+    pub(crate) fn vmptrld(&mut self, env: &mut Env, pointer: u64) {
+        let Some(model) = self.model.vmx().cloned() else { return };
+        let vmxon = self.vmx.vmxon;
+        let result =
+            operation::vmptrld(pointer, vmxon, &model.caps, &model.facts, |at| self.read_u32_physical(env, at));
+        if result.is_ok() {
+            if !self.vmx.active.contains_key(&pointer) {
+                let vmcs = self.load_vmcs(env, pointer);
+                self.vmx.active.insert(pointer, vmcs);
+            }
+            self.vmx.current = pointer;
+        }
+        self.vmx_result(result);
+    }
+
+    /// Decodes the VMCS region at `pointer`.
+    pub(crate) fn load_vmcs(&mut self, env: &mut Env, pointer: u64) -> Vmcs {
+        let mut region = [0; REGION_SIZE];
+        env.ram.dma_read(pointer, &mut region);
+        Vmcs::load(&region).unwrap_or_default()
+    }
+
+    /// Writes a VMCS back to its region.
+    pub(crate) fn store_vmcs(&mut self, env: &mut Env, pointer: u64, vmcs: &Vmcs) {
+        let mut region = [0; REGION_SIZE];
+        env.ram.dma_read(pointer, &mut region);
+        vmcs.store(&mut region);
+        env.ram.dma_write(pointer, &region);
+        if env.ram.has_stale_pages() {
+            self.leave_block();
+        }
+    }
+
+    /// VMREAD of the current VMCS: the value, or VMfail.
+    pub(crate) fn vmread(&mut self, model: &VmxModel, encoding: u64) -> Result<u64, VmFail> {
+        let vmcs = self.vmx.current().ok_or(VmFail::Invalid)?;
+        vmcs.vmread(encoding, &model.fields).map_err(VmFail::Error)
+    }
+
+    /// VMWRITE to the current VMCS.
+    pub(crate) fn vmwrite(&mut self, model: &VmxModel, encoding: u64, source: u64) -> Result<(), VmFail> {
+        let any = model.caps.misc.vmwrite_any_field();
+        let vmcs = self.vmx.current_mut().ok_or(VmFail::Invalid)?;
+        vmcs.vmwrite(encoding, source, &model.fields, any).map_err(VmFail::Error)
+    }
+
+    /// INVEPT.
+    pub(crate) fn invept(&mut self, model: &VmxModel, kind: u64, descriptor: [u64; 2]) {
+        let result = tags::invept(kind, descriptor[0], model.caps.ept_vpid_cap, &model.facts);
+        if result.is_ok() {
+            self.flush_tlb();
+        }
+        self.vmx_result(result.map(|_| ()).map_err(VmFail::Error));
+    }
+
+    /// INVVPID.
+    pub(crate) fn invvpid(&mut self, model: &VmxModel, kind: u64, descriptor: [u64; 2]) {
+        let result = tags::invvpid(kind, descriptor, model.caps.ept_vpid_cap, &model.facts);
+        if result.is_ok() {
+            self.flush_tlb();
+        }
+        self.vmx_result(result.map(|_| ()).map_err(VmFail::Error));
+    }
+}
