@@ -39,12 +39,8 @@ impl Cpu {
                 }
             }
             0xD => self.fill_xsave_leaf(subleaf, &mut result),
-            0x8000_0001 => {
-                // SYSCALL is reported in 64-bit mode only.
-                if !self.mode.is_64bit() {
-                    set_bit(&mut result.edx, 11, false);
-                }
-            }
+            // SYSCALL is reported in 64-bit mode only.
+            0x8000_0001 if !self.mode.is_64bit() => set_bit(&mut result.edx, 11, false),
             _ => {}
         }
         result

@@ -131,7 +131,7 @@ impl Cpu {
         let tsc_offset = 0u64.wrapping_sub(self.cycles);
         self.sys = SystemState::new(index, apic_id);
         self.sys.tsc_offset = tsc_offset;
-        self.fpu = Box::default();
+        *self.fpu = FpuState::default();
         self.lapic = Lapic::new(apic_id);
         self.vmx = VmxState::default();
         self.reset_registers();
