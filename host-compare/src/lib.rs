@@ -10,3 +10,4 @@ pub mod guest;
 pub mod layout;
 pub mod native;
 pub mod random;
+pub mod x87;

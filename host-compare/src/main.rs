@@ -9,6 +9,9 @@ struct Options {
     /// Seed of the generator; the same seed gives the same cases.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The x87 FPU's instructions instead of the integer ones.
+    #[arg(long)]
+    x87: bool,
     /// Only this mnemonic.
     #[arg(long)]
     only: Option<String>,
@@ -22,7 +25,8 @@ fn main() -> std::process::ExitCode {
     use clap::Parser;
     let options = Options::parse();
     let start = std::time::Instant::now();
-    let report = match host_compare::compare::run(options.seed, options.cases, options.only.as_deref(), options.keep) {
+    let run = if options.x87 { host_compare::x87::run } else { host_compare::compare::run };
+    let report = match run(options.seed, options.cases, options.only.as_deref(), options.keep) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("host-compare: {error}");

@@ -141,7 +141,14 @@ pub struct SetupError {
 static SET_UP: OnceLock<()> = OnceLock::new();
 
 fn failed(what: &'static str, address: u64) -> SetupError {
-    SetupError { what, address, error: std::io::Error::last_os_error().to_string() }
+    SetupError::last(what, address)
+}
+
+impl SetupError {
+    /// The last error of the operating system.
+    pub fn last(what: &'static str, address: u64) -> Self {
+        Self { what, address, error: std::io::Error::last_os_error().to_string() }
+    }
 }
 
 fn map(address: u64, len: usize, protection: i32, file: i32, offset: u64) -> Result<*mut u8, SetupError> {

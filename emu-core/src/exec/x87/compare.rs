@@ -5,7 +5,7 @@ use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{AF, CF, OF, PF, SF, ZF};
 use crate::fpu::x87::arith::{self, Operand, Ordering};
-use crate::fpu::x87::status::{C0, C1, C2, C3};
+use crate::fpu::x87::status::{C0, C1, C2, C3, IE};
 use crate::fpu::x87::{Class, F80, convert};
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
@@ -38,8 +38,12 @@ fn compare(cpu: &mut Cpu, u: &Uop, other: Option<Operand>) -> Exec {
             Ordering::Unordered
         }
     };
-    if cpu.x87_complete(u, &n) {
+    let commit = cpu.x87_complete(u, &n);
+    // Only an unmasked #IA leaves the condition code alone (SDM Vol. 2A Table 3-21).
+    if commit || n.flags & IE == 0 {
         cpu.set_condition(C0 | C2 | C3, condition_code(order));
+    }
+    if commit {
         for _ in 0..u.r2 & POPS {
             cpu.fpu.pop();
         }
@@ -89,7 +93,8 @@ pub fn fcomi(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         Some((a, b)) => arith::compare(&mut n, a.into(), b.into(), u.r2 & QUIET != 0),
         None => Ordering::Unordered,
     };
-    if cpu.x87_complete(u, &n) {
+    let commit = cpu.x87_complete(u, &n);
+    if commit || n.flags & IE == 0 {
         let flags = match order {
             Ordering::Greater => 0,
             Ordering::Less => CF,
@@ -97,9 +102,9 @@ pub fn fcomi(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
             Ordering::Unordered => ZF | PF | CF,
         };
         cpu.flags.set_status_masked(OF | SF | ZF | AF | PF | CF, flags);
-        if u.r2 & POPS != 0 {
-            cpu.fpu.pop();
-        }
+    }
+    if commit && u.r2 & POPS != 0 {
+        cpu.fpu.pop();
     }
     Ok(())
 }

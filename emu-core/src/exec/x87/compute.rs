@@ -167,11 +167,14 @@ pub fn fprem(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let mut n = cpu.numeric();
     let (result, code) = match cpu.pair(&mut n, 0, 1) {
         Some((a, b)) => remainder::remainder(&mut n, a, b, u.r1 == 1),
-        None => (F80::INDEFINITE, 0),
+        None => (F80::INDEFINITE, None),
     };
+    cpu.set_condition(C2, 0);
     if cpu.x87_complete(u, &n) {
         cpu.fpu.set_st(0, result);
-        cpu.set_condition(C0 | C1 | C2 | C3, code);
+        if let Some(code) = code {
+            cpu.set_condition(C0 | C1 | C2 | C3, code);
+        }
     }
     Ok(())
 }
@@ -271,6 +274,7 @@ pub fn ftrigonometric(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         Some(a) => functions::trigonometric(&mut n, a, function),
         None => Trigonometric::Done(F80::INDEFINITE, F80::INDEFINITE),
     };
+    cpu.set_condition(C2, 0);
     if cpu.x87_complete(u, &n) {
         match outcome {
             Trigonometric::Done(first, second) => {
@@ -278,7 +282,6 @@ pub fn ftrigonometric(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
                 if pushes {
                     cpu.fpu.push(second);
                 }
-                cpu.set_condition(C2, 0);
             }
             Trigonometric::OutOfRange => cpu.set_condition(C2, C2),
         }

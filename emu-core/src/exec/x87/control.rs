@@ -93,6 +93,7 @@ pub fn fmove_top(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn ffree(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     waiting!(cpu, env, u);
     cpu.fpu.free(u.r1);
+    cpu.set_condition(C1, 0);
     if u.r2 == 1 {
         cpu.fpu.pop();
     }

@@ -4,6 +4,7 @@ use super::waiting;
 use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::fpu::x87::round::Rounding;
+use crate::fpu::x87::status::{C1, IE};
 use crate::fpu::x87::{F80, Numeric, convert};
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
@@ -12,7 +13,7 @@ use crate::width::Width;
 pub(crate) const POP: u8 = 1;
 /// `r2` of FIST: truncate, whatever the control word says (FISTTP).
 pub(crate) const TRUNCATE: u8 = 2;
-/// `r2` of FSTP ST(i): an empty ST(0) is no exception (FSTPNCE).
+/// `r2` of FSTP ST(i): an empty ST(0) is no exception, and nothing is stored then (FSTPNCE).
 pub(crate) const NO_CHECK: u8 = 4;
 
 impl Cpu {
@@ -21,7 +22,9 @@ impl Cpu {
     fn x87_push(&mut self, u: &Uop, value: impl FnOnce(&mut Numeric) -> F80) -> Exec {
         let mut n = self.numeric();
         let value = if self.fpu.is_empty(7) { value(&mut n) } else { n.stack_overflow() };
-        if self.x87_complete(u, &n) {
+        self.x87_complete(u, &n);
+        // A denormal operand is loaded even if #D is unmasked.
+        if !n.unmasked(n.flags & IE) {
             self.fpu.push(value);
         }
         Ok(())
@@ -67,8 +70,17 @@ impl Cpu {
 /// FLD ST(`r1`).
 pub fn fld_st(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     waiting!(cpu, env, u);
-    let (empty, value) = (cpu.fpu.is_empty(u.r1), cpu.fpu.st(u.r1));
-    cpu.x87_push(u, |n| if empty { n.stack_underflow() } else { value })
+    if cpu.fpu.is_empty(u.r1) {
+        // Underflow goes before overflow.
+        let mut n = cpu.numeric();
+        let value = n.stack_underflow();
+        if cpu.x87_complete(u, &n) {
+            cpu.fpu.push(value);
+        }
+        return Ok(());
+    }
+    let value = cpu.fpu.st(u.r1);
+    cpu.x87_push(u, |_| value)
 }
 
 /// FLD m32fp.
@@ -142,11 +154,14 @@ pub fn fst_st(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     waiting!(cpu, env, u);
     let mut n = cpu.numeric();
     let (empty, mut value) = (cpu.fpu.is_empty(0), cpu.fpu.st(0));
-    if empty && u.r2 & NO_CHECK == 0 {
+    let unchecked = u.r2 & NO_CHECK != 0;
+    if empty && !unchecked {
         value = n.stack_underflow();
     }
     if cpu.x87_complete(u, &n) {
-        cpu.fpu.set_st(u.r1, value);
+        if !(empty && unchecked) {
+            cpu.fpu.set_st(u.r1, value);
+        }
         if u.r2 & POP != 0 {
             cpu.fpu.pop();
         }
@@ -228,7 +243,11 @@ pub fn fcmov(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     waiting!(cpu, env, u);
     let mut n = cpu.numeric();
     let moved = match cpu.pair(&mut n, 0, u.r1) {
-        Some((_, source)) => cpu.flags.condition(u.r2).then_some(source),
+        Some((_, source)) => {
+            // C1 is left alone.
+            n.c1 = cpu.fpu.status & C1 != 0;
+            cpu.flags.condition(u.r2).then_some(source)
+        }
         None => Some(F80::INDEFINITE),
     };
     if cpu.x87_complete(u, &n)

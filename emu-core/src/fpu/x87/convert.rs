@@ -88,7 +88,7 @@ pub fn from_double(bits: u64) -> Operand {
 
 /// FLD of a value in one of the narrower formats.
 pub fn load(n: &mut Numeric, operand: Operand) -> F80 {
-    n.denormal(operand.class);
+    let _ = n.denormal(operand.class);
     special_operand(n, operand.value).unwrap_or(operand.value)
 }
 

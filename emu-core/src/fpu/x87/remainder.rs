@@ -7,26 +7,26 @@ use super::status::{C0, C1, C2, C3, ZE};
 use Class::*;
 
 /// FPREM (`nearest` false: the quotient is truncated) and FPREM1 (rounded to nearest, as IEEE 754 has it): the
-/// remainder, and the condition code (SDM Vol. 2A, FPREM).
-pub fn remainder(n: &mut Numeric, a: F80, b: F80, nearest: bool) -> (F80, u16) {
+/// remainder, and the condition code unless the operands allow none (SDM Vol. 2A, FPREM).
+pub fn remainder(n: &mut Numeric, a: F80, b: F80, nearest: bool) -> (F80, Option<u16>) {
     if let Some(special) = special_operands(n, a.into(), b.into()) {
-        return (special, 0);
+        return (special, None);
     }
     let (class_a, class_b) = (a.class(), b.class());
     if class_a == Infinity || class_b == Zero {
-        return (n.invalid(), 0);
+        return (n.invalid(), None);
     }
     if n.denormal(class_a) || n.denormal(class_b) || class_a == Zero {
-        return (a, 0);
+        return (a, Some(0));
     }
     if class_b == Infinity {
         // The result is the operand, rounded as any result is.
-        return (n.round(a.unpack().into(), Format::EXTENDED), 0);
+        return (n.round(a.unpack().into(), Format::EXTENDED), Some(0));
     }
     let (a, b) = (a.unpack(), b.unpack());
     let difference = a.exponent - b.exponent;
     if difference < -1 || (difference < 0 && !nearest) {
-        return (n.round(a.into(), Format::EXTENDED), 0);
+        return (n.round(a.into(), Format::EXTENDED), Some(0));
     }
     let divisor = u128::from(b.significand);
     if difference >= 64 {
@@ -34,7 +34,7 @@ pub fn remainder(n: &mut Numeric, a: F80, b: F80, nearest: bool) -> (F80, u16) {
         let bits = (difference & 31 | 32) as u32;
         let rest = (u128::from(a.significand) << bits) % divisor;
         let exponent = b.exponent + difference - bits as i32;
-        return (exact_result(n, a.sign, exponent, rest), C2);
+        return (exact_result(n, a.sign, exponent, rest), Some(C2));
     }
     // The unit of both is half of the divisor's last place, so that a difference of -1 is whole too.
     let dividend = u128::from(a.significand);
@@ -61,9 +61,9 @@ pub fn remainder(n: &mut Numeric, a: F80, b: F80, nearest: bool) -> (F80, u16) {
         }
     }
     if rest == 0 {
-        return (F80::zero(a.sign), code);
+        return (F80::zero(a.sign), Some(code));
     }
-    (exact_result(n, sign, exponent, rest), code)
+    (exact_result(n, sign, exponent, rest), Some(code))
 }
 
 /// `rest` × 2^(`exponent` - 63), which a register holds exactly unless it is tiny and #U is unmasked.

@@ -281,6 +281,7 @@ impl Numeric {
             self.note_inexact(inexact, up);
             if exponent < format.min_exponent {
                 // FSCALE can reach further than the wrap.
+                self.note_inexact(true, false);
                 return Rounded::Finite { exponent: format.min_exponent, significand: 0 };
             }
             return Rounded::Finite { exponent, significand };
@@ -311,6 +312,7 @@ impl Numeric {
             }
             self.note_inexact(inexact, up);
             if exponent - WRAP > format.max_exponent {
+                self.note_inexact(true, true);
                 return Rounded::Infinity;
             }
             return Rounded::Finite { exponent: exponent - WRAP, significand };

@@ -8,7 +8,7 @@
 use super::arith::{special_operand, special_operands};
 use super::float80::{Class, F80, Unpacked};
 use super::round::{Format, Numeric};
-use super::status::ZE;
+use super::status::{PE, UE, ZE};
 use super::wide::{Wide, series};
 use Class::*;
 
@@ -190,8 +190,10 @@ pub fn power_minus_one(n: &mut Numeric, a: F80) -> F80 {
     let x = a.unpack();
     if x.exponent >= 0 {
         if x.exponent == 0 && x.significand == 1 << 63 {
+            n.raise(PE);
             return if x.sign { F80::new(0xBFFE, 1 << 63) } else { a };
         }
+        n.raise(PE);
         return a;
     }
     let t = Wide::from(x).times(Wide::LN_2);
@@ -261,10 +263,15 @@ pub fn y_log2_x(n: &mut Numeric, x: F80, y: F80) -> F80 {
     let parts = x.unpack();
     let product = log2(parts.into()).times(y.unpack().into());
     if parts.significand == 1 << 63 {
-        // A power of two has a whole logarithm: the product may be exact.
+        // A power of two has a whole logarithm: the product may be exact, and is reported as inexact all the same.
+        n.raise(PE);
         let exact =
             super::round::Exact { sign: product.sign, exponent: product.exponent, significand: product.significand };
-        return n.round(exact, Format::EXTENDED);
+        let result = n.round(exact, Format::EXTENDED);
+        if result.biased() == 0 {
+            n.raise(UE);
+        }
+        return result;
     }
     finish(n, product)
 }
@@ -298,8 +305,9 @@ pub fn y_log2_x_plus_1(n: &mut Numeric, x: F80, y: F80) -> F80 {
     } else {
         let sum = wide.plus(Wide::ONE);
         if sum.sign || sum.significand == 0 {
-            // 1 - √½ and beyond is undefined; below -1 there is no logarithm.
-            return n.invalid();
+            // Beyond 1 - √½ the result is undefined; from -1 down there is no logarithm, and the operand stays.
+            n.raise(PE);
+            return x;
         }
         log2(sum)
     };
