@@ -76,7 +76,7 @@ pub fn random_state(random: &mut Random, instruction: &Instruction) -> State {
     shape(random, instruction, &mut registers);
     State {
         control,
-        status: past | random.below(8) as u16 * 0x100 | (random.below(2) as u16) << 14 | top << 11,
+        status: past | (random.below(8) as u16 * 0x100) | (random.below(2) as u16) << 14 | top << 11,
         tags: tags.rotate_left(u32::from(top) * 2),
         instruction_pointer: None,
         opcode: 0,
@@ -230,7 +230,7 @@ fn memory(random: &mut Random, instruction: &Instruction, top: Register) -> [u8;
             _ => random.bits() & all,
         };
         let fraction = if random.chance(10) { 0 } else { fraction(random) << 1 >> (64 - fraction_bits) };
-        (random.below(2) * (all + 1) | exponent) << fraction_bits | fraction
+        ((random.below(2) * (all + 1)) | exponent) << fraction_bits | fraction
     };
     if name.ends_with("m32fp") {
         memory[..4].copy_from_slice(&(narrow(random, 23, 127) as u32).to_le_bytes());

@@ -209,7 +209,7 @@ fn quotient(a: u64, b: u64) -> u128 {
     let b = u128::from(b);
     let high = u128::from(a) << 64;
     let rest = (high % b) << 60;
-    (high / b) << 60 | rest / b | u128::from(rest % b != 0)
+    ((high / b) << 60) | (rest / b) | u128::from(rest % b != 0)
 }
 
 /// √a.

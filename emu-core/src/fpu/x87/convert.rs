@@ -48,7 +48,7 @@ impl Narrow {
     }
 
     fn narrow(self, n: &mut Numeric, a: F80) -> u64 {
-        let with_sign = |sign: bool, bits: u64| u64::from(sign) * (self.top + 1) << self.fraction | bits;
+        let with_sign = |sign: bool, bits: u64| (u64::from(sign) * (self.top + 1)) << self.fraction | bits;
         let infinity = self.top << self.fraction;
         let nan = |a: F80| with_sign(a.sign(), infinity | (a.significand & !INTEGER_BIT) >> (63 - self.fraction));
         if let Some(special) = special_operand(n, a) {
@@ -171,7 +171,7 @@ pub fn to_bcd(n: &mut Numeric, a: F80) -> [u8; 10] {
     };
     let mut bytes = [0; 10];
     for byte in &mut bytes[..9] {
-        *byte = (rest % 10 | rest / 10 % 10 << 4) as u8;
+        *byte = ((rest % 10) | ((rest / 10 % 10) << 4)) as u8;
         rest /= 100;
     }
     bytes[9] = u8::from(a.sign()) << 7;
