@@ -1,6 +1,7 @@
 //! The board: every device, the wires between them and the interrupt controllers, and the address decoders.
 
 use crate::ata::{Ata, AtaDrive};
+use crate::coprocessor::Coprocessor;
 use crate::debug_ports::{DebugPorts, DebugPortsConfig};
 use crate::device::{Claims, Ctx, Device, DeviceId, DmaMemory, IsaDma, Requests, all_ones};
 use crate::dma::{Dma, NoDma};
@@ -52,6 +53,7 @@ mod lines {
     pub const RTC: Line = Line(8);
     pub const SCI: Line = Line(9);
     pub const MOUSE: Line = Line(12);
+    pub const COPROCESSOR: Line = Line(13);
     pub const ATA: [Line; 2] = [Line(14), Line(15)];
     pub const HPET_LEGACY: [Line; 2] = [Line(24), Line(25)];
     pub const HPET_ROUTES: Line = Line(26);
@@ -113,6 +115,8 @@ pub struct Board {
     pub floppy: Floppy,
     /// ISA DMA.
     pub dma: Dma,
+    /// FERR# and IRQ 13.
+    pub coprocessor: Coprocessor,
     /// VGA.
     pub vga: Vga,
     /// QEMU's test devices.
@@ -168,6 +172,7 @@ impl Board {
             ata: Ata::new(config.ata, lines::ATA),
             floppy: Floppy::new(config.floppies, lines::FLOPPY),
             dma: Dma::new(),
+            coprocessor: Coprocessor::new(lines::COPROCESSOR),
             vga,
             testdev: config.test_devices.then(|| {
                 let lines = (0..24).map(|n| Line(lines::TESTDEV + n)).collect();
@@ -208,6 +213,7 @@ impl Board {
             DeviceId::Ata => &mut self.ata,
             DeviceId::Floppy => &mut self.floppy,
             DeviceId::Dma => &mut self.dma,
+            DeviceId::Coprocessor => &mut self.coprocessor,
             DeviceId::Vga => &mut self.vga,
             DeviceId::PcTestdev => &mut self.testdev.as_mut()?.0,
             DeviceId::PciTestdev => &mut self.testdev.as_mut()?.1,
@@ -421,6 +427,7 @@ impl Board {
             (self.pic.state(), self.pit.state(), self.keyboard.state(), self.rtc.state(), self.ioapic.state()),
             (self.hpet.state(), self.power.state(), self.pci.state(), self.serial.state()),
             (self.debug.state(), self.ata.state(), self.floppy.state(), self.dma.state(), self.vga.state()),
+            self.coprocessor.state(),
             self.testdev.as_ref().map(|(pc, pci)| (pc.state(), pci.state())),
         );
         postcard::to_allocvec(&states).unwrap_or_default()
@@ -454,6 +461,15 @@ impl Bus for Board {
         if let Some(id) = self.mmio_device(address) {
             self.access(memory, id, |device, ctx| device.mmio_write(ctx, address, size, value));
         }
+    }
+
+    fn numeric_error(&mut self, memory: &mut Ram, now: u64, asserted: bool) -> bool {
+        if self.coprocessor.ferr() != asserted {
+            self.advance(memory, now);
+            let id = DeviceId::Coprocessor;
+            self.input(memory, id, |board, ctx| board.coprocessor.set_ferr(ctx, asserted));
+        }
+        self.coprocessor.ignne()
     }
 
     fn interrupt_acknowledge(&mut self, _now: u64) -> u8 {

@@ -36,6 +36,8 @@ pub enum DeviceId {
     Floppy,
     /// 8237 pair.
     Dma,
+    /// FERR#, IRQ 13 and port F0h.
+    Coprocessor,
     /// VGA.
     Vga,
     /// QEMU's pc-testdev.
@@ -46,7 +48,7 @@ pub enum DeviceId {
 
 impl DeviceId {
     /// All of them, in order.
-    pub const ALL: [DeviceId; 16] = [
+    pub const ALL: [DeviceId; 17] = [
         Self::Pic,
         Self::Pit,
         Self::Keyboard,
@@ -60,6 +62,7 @@ impl DeviceId {
         Self::Ata,
         Self::Floppy,
         Self::Dma,
+        Self::Coprocessor,
         Self::Vga,
         Self::PcTestdev,
         Self::PciTestdev,

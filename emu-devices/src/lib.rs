@@ -8,6 +8,7 @@
 
 pub mod ata;
 pub mod board;
+pub mod coprocessor;
 pub mod debug_ports;
 pub mod device;
 pub mod disk;

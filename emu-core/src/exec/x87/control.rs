@@ -2,19 +2,18 @@
 
 use super::waiting;
 use crate::decode::uop::Uop;
-use crate::fault::{Exec, Fault};
+use crate::fault::Exec;
 use crate::fpu::x87::status::{B, C1, ES, EXCEPTIONS, SF};
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
 use emu_vmx::arch::cr::Cr0;
-use emu_vmx::arch::vector;
 
 const RAX: u8 = 0;
 
 /// FWAIT: #NM only if CR0.MP and CR0.TS are both set.
 pub fn fwait(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if cpu.sys.cr0.contains(Cr0::MP | Cr0::TS) {
-        return cpu.throw(Fault::exception(vector::NM));
+        return cpu.nm();
     }
     if cpu.fpu.status & ES != 0 {
         cpu.x87_error(env, u)?;

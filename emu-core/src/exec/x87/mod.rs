@@ -20,13 +20,8 @@ use crate::fpu::x87::{F80, Numeric};
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr0;
-use emu_vmx::arch::msr::IA32_MISC_ENABLE;
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
-
-/// IA32_MISC_ENABLE: the opcode is recorded for every instruction, not only for those with an unmasked exception (SDM
-/// Vol. 1 8.1.9.1).
-const FOPCODE_COMPATIBILITY: u64 = 1 << 2;
 
 /// The 11 bits of FOP, in `imm`.
 const OPCODE: u64 = 0x7FF;
@@ -45,7 +40,7 @@ impl Cpu {
     #[inline(always)]
     fn x87_present(&mut self) -> Exec {
         if self.sys.cr0.intersects(Cr0::EM | Cr0::TS) {
-            return self.throw(Fault::exception(vector::NM));
+            return self.nm();
         }
         Ok(())
     }
@@ -97,16 +92,11 @@ impl Cpu {
         }
         if unmasked {
             fpu.status |= ES | B;
-        }
-        if unmasked || self.records_every_opcode() {
-            self.fpu.opcode = (u.imm & OPCODE) as u16;
+            // Without the fopcode compatibility mode, which only processors of the NetBurst family had, other
+            // instructions are not recorded (SDM Vol. 1 8.1.9).
+            fpu.opcode = (u.imm & OPCODE) as u16;
         }
         !n.stopped()
-    }
-
-    #[inline]
-    fn records_every_opcode(&self) -> bool {
-        self.sys.plain_msrs.get(&IA32_MISC_ENABLE).is_some_and(|value| value & FOPCODE_COMPATIBILITY != 0)
     }
 
     /// Sets condition-code bits, leaving C1 as [`Cpu::x87_complete`] made it.
