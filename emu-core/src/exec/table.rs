@@ -205,6 +205,7 @@ ops! {
     VextractR = enc extract_r; VextractM = enc extract_m; VinsertR = enc insert_r; VinsertM = enc insert_m;
     VmoveMask = enc move_mask; VmaskMove = enc mask_move; VmaskLoad = enc mask_load; VmaskStore = enc mask_store;
     Vzero = enc vzero;        TwoRr = enc two_rr;       TwoRm = enc two_rm;
+    CountRr = enc by_count_rr; CountRm = enc by_count_rm;   ThreeRr = enc three_rr;   ThreeRm = enc three_rm;
     Ldmxcsr = enc ldmxcsr;    Stmxcsr = enc stmxcsr;
 
     // Saved state.
@@ -238,6 +239,12 @@ ops! {
     Fninit = one fninit;      Fnclex = one fnclex;      FnstswAx = one fnstsw_ax; FnstswM = one fnstsw_m;
     Fnstcw = one fnstcw;      Fldcw = one fldcw;        FmoveTop = one fmove_top; Ffree = one ffree;
     Fnstenv = one fnstenv;    Fldenv = one fldenv;      Fnsave = one fnsave;      Frstor = one frstor;
+    // MMX.
+    MmxRr = one mmx_rr;       MmxRm = one mmx_rm;       MmxMovRm = one mmx_mov_rm; MmxMovMr = one mmx_mov_mr;
+    MmxFromGpr = one mmx_from_gpr;                      MmxToGpr = one mmx_to_gpr;
+    MmxFromXmm = one mmx_from_xmm;                      MmxToXmm = one mmx_to_xmm;
+    MmxExtract = one mmx_extract; MmxInsertR = one mmx_insert_r; MmxInsertM = one mmx_insert_m;
+    MmxMoveMask = one mmx_move_mask; MmxMaskMove = one mmx_mask_move;
 }
 
 /// All handlers, [`ROWS`] rows of four, the rest undefined.

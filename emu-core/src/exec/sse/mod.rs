@@ -4,12 +4,16 @@
 //! folder applies it to the lanes of a legacy-SSE, VEX.128, VEX.256 or EVEX form, which are the four columns of a row
 //! in [`crate::exec::table::TABLE`].
 
+pub mod crypto;
+pub mod element;
+pub mod integer;
 pub mod lanes;
 pub mod logic;
 pub mod memory;
 pub mod moves;
 pub mod operands;
 pub mod status;
+pub mod ternary;
 
 use crate::decode::lower::{Lowered, Lowerer};
 use iced_x86::Instruction;

@@ -48,7 +48,7 @@ impl Cpu {
     /// An exception of an earlier instruction is pending: #MF, or FERR# and IRQ 13 (SDM Vol. 1 8.7).
     #[cold]
     #[inline(never)]
-    fn x87_error(&mut self, env: &mut Env, u: &Uop) -> Result<bool, Stop> {
+    pub(crate) fn x87_error(&mut self, env: &mut Env, u: &Uop) -> Result<bool, Stop> {
         if self.sys.cr0.contains(Cr0::NE) {
             return self.throw(Fault::exception(vector::MF));
         }
