@@ -55,8 +55,26 @@ impl Report {
     }
 }
 
-/// Runs `cases` cases from `seed`; `only` names one mnemonic, `keep` is how many differences to describe.
+/// Which instructions to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Integer,
+    Vector,
+}
+
+/// Runs `cases` cases of general-purpose instructions from `seed`; `only` names one mnemonic, `keep` is how many
+/// differences to describe.
 pub fn run(seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Report, SetupError> {
+    run_family(Family::Integer, seed, cases, only, keep)
+}
+
+/// The same with MMX, SSE and AVX instructions.
+pub fn run_vectors(seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Report, SetupError> {
+    run_family(Family::Vector, seed, cases, only, keep)
+}
+
+fn run_family(
+    family: Family, seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Report, SetupError> {
     let mut generator = Generator::new(seed, Host::detect());
     let mut native = Native::new()?;
     let mut guest = Guest::default();
@@ -66,7 +84,10 @@ pub fn run(seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Rep
     let mut done = 0;
     let mut before = vec![0; DATA];
     while done < cases {
-        let mut case = generator.instruction();
+        let mut case = match family {
+            Family::Integer => generator.instruction(),
+            Family::Vector => generator.vector_instruction(),
+        };
         let name = case.instruction.mnemonic();
         if only.is_some_and(|only| !format!("{name:?}").eq_ignore_ascii_case(only)) {
             continue;
@@ -119,6 +140,7 @@ fn same(case: &Case, host: &Outcome, ours: &Outcome) -> bool {
     (host.gpr == ours.gpr || registers_open)
         && (host.flags ^ ours.flags) & !ignored == 0
         && host.rip == ours.rip
+        && (!case.compares_fpu || host.fpu == ours.fpu)
         && same_fault(case, host.fault, ours.fault)
 }
 
@@ -166,6 +188,9 @@ fn describe(case: &Case, before: &[u8], host: &Outcome, ours: &Outcome, host_dat
     );
     let _ = writeln!(text, "  rip   host {:#x} ours {:#x}", host.rip, ours.rip);
     let _ = writeln!(text, "  fault host {:x?} ours {:x?} (vector, error code, CR2)", host.fault, ours.fault);
+    if case.compares_fpu && host.fpu != ours.fpu {
+        describe_fpu(&mut text, case, host, ours);
+    }
     for at in (0..before.len()).filter(|&at| host_data[at] != our_data[at]).take(16) {
         let _ = writeln!(
             text,
@@ -174,4 +199,27 @@ fn describe(case: &Case, before: &[u8], host: &Outcome, ours: &Outcome, host_dat
         );
     }
     text
+}
+
+fn describe_fpu(text: &mut String, case: &Case, host: &Outcome, ours: &Outcome) {
+    let (before, host, ours) = (&case.fpu, &host.fpu, &ours.fpu);
+    let used = |n: usize| {
+        (0..5).any(|k| case.instruction.op_register(k.min(case.instruction.op_count().max(1) - 1)).number() == n)
+    };
+    for n in 0..16 {
+        if host.ymm[n] != ours.ymm[n] || used(n) {
+            let mark = if host.ymm[n] == ours.ymm[n] { ' ' } else { '*' };
+            let _ = writeln!(text, " {mark}ymm{n:<2} before {:016x?}", before.ymm[n]);
+            if mark == '*' {
+                let _ = writeln!(text, "         host {:016x?}\n         ours {:016x?}", host.ymm[n], ours.ymm[n]);
+            }
+        }
+    }
+    let _ = writeln!(text, "  mxcsr before {:x} host {:x} ours {:x}", before.mxcsr, host.mxcsr, ours.mxcsr);
+    let rest = |fpu: &crate::fpu::Fpu| (fpu.control, fpu.status, fpu.tags);
+    if (rest(host), host.st) != (rest(ours), ours.st) {
+        let _ = writeln!(text, "  x87 before {:x?} {:x?}", rest(before), before.st);
+        let _ = writeln!(text, "      host   {:x?} {:x?}", rest(host), host.st);
+        let _ = writeln!(text, "      ours   {:x?} {:x?}", rest(ours), ours.st);
+    }
 }

@@ -1,10 +1,12 @@
 //! Random instructions and states: bytes from a table of opcodes, registers such that memory operands mostly hit the
 //! data pages.
 
+use crate::fpu::Fpu;
 use crate::layout::{AT, DATA, HIGH_CODE, HIGH_DATA, LOW_CODE, LOW_DATA, PAGE, WRITABLE};
 use crate::random::Random;
+use crate::vectors;
 use emu_core::flags;
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 const RAX: usize = 0;
 const RCX: usize = 1;
@@ -46,9 +48,30 @@ pub struct Case {
     pub flags: u64,
     /// Data to write first: offset, bytes, how many of them.
     pub data: [(usize, [u8; 64], usize); 3],
+    /// x87 and vector registers.
+    pub fpu: Fpu,
+    /// x87 and vector registers are compared.
+    pub compares_fpu: bool,
 }
 
 impl Case {
+    /// A vector instruction without a state.
+    pub fn new(bytes: [u8; 16], instruction: Instruction, wide: bool) -> Self {
+        Self {
+            bytes,
+            len: instruction.len(),
+            instruction,
+            wide,
+            branches: false,
+            repeats: false,
+            gpr: [0; 16],
+            flags: 0,
+            data: [(0, [0; 64], 0); 3],
+            fpu: Fpu::default(),
+            compares_fpu: true,
+        }
+    }
+
     /// Address of the instruction.
     pub fn start(&self) -> u64 {
         AT as u64 + if self.wide { HIGH_CODE } else { LOW_CODE }
@@ -124,6 +147,7 @@ pub struct Generator {
     random: Random,
     host: Host,
     opcodes: Vec<(Map, u8)>,
+    features: Vec<CpuidFeature>,
 }
 
 fn opcodes() -> Vec<(Map, u8)> {
@@ -197,7 +221,7 @@ fn opcodes() -> Vec<(Map, u8)> {
 impl Generator {
     /// A generator for a seed.
     pub fn new(seed: u64, host: Host) -> Self {
-        Self { random: Random::new(seed), host, opcodes: opcodes() }
+        Self { random: Random::new(seed), host, opcodes: opcodes(), features: vectors::host_features() }
     }
 
     /// A new instruction, without a state yet.
@@ -349,7 +373,18 @@ impl Generator {
             gpr: [0; 16],
             flags: 0,
             data: [(0, [0; 64], 0); 3],
+            fpu: Fpu::default(),
+            compares_fpu: false,
         })
+    }
+
+    /// A new vector instruction, without a state yet.
+    pub fn vector_instruction(&mut self) -> Case {
+        loop {
+            if let Some(case) = vectors::try_instruction(&mut self.random, &self.features) {
+                return case;
+            }
+        }
     }
 
     /// Gives the case a new state.
@@ -401,6 +436,9 @@ impl Generator {
             case.gpr[RCX] &= !0x10;
         }
         fill(r, case, target);
+        if case.compares_fpu {
+            vectors::state(r, case);
+        }
     }
 }
 
@@ -437,7 +475,7 @@ fn is_relative(i: &Instruction) -> bool {
 
 impl Random {
     /// An address in the data pages, often near an edge.
-    fn address(&mut self, high: bool) -> u64 {
+    pub fn address(&mut self, high: bool) -> u64 {
         let (page, end) = (PAGE, DATA as u64);
         let offset = match self.below(20) {
             0..=2 => page - 16 + self.below(20),
@@ -496,6 +534,10 @@ fn memory_operand(r: &mut Random, case: &mut Case, high: bool) -> u64 {
         }
         return case.gpr[RDI];
     }
+    if matches!(i.mnemonic(), Mnemonic::Maskmovdqu | Mnemonic::Vmaskmovdqu | Mnemonic::Maskmovq) {
+        case.gpr[RDI] = r.address(high && i.op0_kind() == OpKind::MemorySegRDI);
+        return case.gpr[RDI];
+    }
     if !(0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory) {
         return case.gpr[RSP];
     }
@@ -507,8 +549,9 @@ fn memory_operand(r: &mut Random, case: &mut Case, high: bool) -> u64 {
         (base, _) => base.size(),
     };
     let mut address = r.address(high && size == 8);
-    if matches!(i.mnemonic(), Mnemonic::Cmpxchg16b) && r.chance(85) {
-        address &= !15;
+    let aligned = matches!(i.mnemonic(), Mnemonic::Cmpxchg16b) || case.compares_fpu;
+    if aligned && r.chance(85) {
+        address &= if i.memory_size().size() == 32 { !31 } else { !15 };
     }
     let mask = match size {
         2 => 0xFFFF,
@@ -646,6 +689,7 @@ fn fill(r: &mut Random, case: &mut Case, target: u64) {
         }
         _ => {}
     }
+    let len = if case.compares_fpu { 32 } else { len };
     write_at(case, 0, target, &block, len);
     if i.is_stack_instruction() {
         let stack = case.gpr[RSP];

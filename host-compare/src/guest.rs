@@ -1,5 +1,6 @@
 //! The instruction in the interpreter.
 
+use crate::fpu::Fpu;
 use crate::generate::Case;
 use crate::layout::{DATA, HIGH_CODE, HIGH_DATA, LOW_CODE, LOW_DATA, PAGE, WRITABLE};
 use crate::native::Outcome;
@@ -8,6 +9,7 @@ use emu_core::flags;
 use emu_core::model::CpuModel;
 use emu_core::state::derived::Size;
 use emu_core::testing::{Bench, PAGE_PRESENT, PAGE_USER, PAGE_WRITABLE};
+use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::segment::SegmentRegister;
 
 const DATA_AT: usize = 0x20_0000;
@@ -37,6 +39,9 @@ impl Default for Guest {
         for page in (0..0x30_0000).step_by(PAGE as usize) {
             bench.map(page, page, 0);
         }
+        bench.cpu.sys.cr0 |= Cr0::NE | Cr0::MP;
+        bench.cpu.sys.cr4 |= Cr4::OSFXSR | Cr4::OSXMMEXCPT | Cr4::OSXSAVE;
+        bench.cpu.sys.xcr0 = 7;
         bench.set_flat_segments(Size::Bits64, 3);
         bench.cpu.model = std::sync::Arc::new(CpuModel::everything());
         // A TSS without an I/O permission bitmap, as Linux gives it to a process that asks for none.
@@ -78,6 +83,7 @@ impl Guest {
         cpu.gpr[..16].copy_from_slice(&case.gpr);
         cpu.flags.set(case.flags);
         cpu.set_rip(start);
+        case.fpu.load(&mut cpu.fpu);
         let mut fault = None;
         for _ in 0..MAX_GOES {
             match self.bench.step() {
@@ -95,6 +101,12 @@ impl Guest {
         let cpu = &self.bench.cpu;
         let mut gpr = [0; 16];
         gpr.copy_from_slice(&cpu.gpr[..16]);
-        Outcome { gpr, flags: cpu.flags.get() & flags::DEFINED & !flags::RF, rip: cpu.rip(), fault }
+        Outcome {
+            gpr,
+            flags: cpu.flags.get() & flags::DEFINED & !flags::RF,
+            rip: cpu.rip(),
+            fault,
+            fpu: Fpu::of(&cpu.fpu),
+        }
     }
 }

@@ -5,9 +5,11 @@
 
 pub mod compare;
 pub mod defined;
+pub mod fpu;
 pub mod generate;
 pub mod guest;
 pub mod layout;
 pub mod native;
 pub mod random;
+pub mod vectors;
 pub mod x87;

@@ -3,6 +3,9 @@
 /// Compares the interpreter with this host's processor, instruction by instruction.
 #[derive(clap::Parser)]
 struct Options {
+    /// Vector instructions (MMX, SSE, AVX) instead of general-purpose ones.
+    #[arg(long)]
+    vectors: bool,
     /// Cases to run.
     #[arg(long, default_value_t = 1_000_000)]
     cases: u64,
@@ -25,7 +28,11 @@ fn main() -> std::process::ExitCode {
     use clap::Parser;
     let options = Options::parse();
     let start = std::time::Instant::now();
-    let run = if options.x87 { host_compare::x87::run } else { host_compare::compare::run };
+    let run = match (options.x87, options.vectors) {
+        (true, _) => host_compare::x87::run,
+        (_, true) => host_compare::compare::run_vectors,
+        _ => host_compare::compare::run,
+    };
     let report = match run(options.seed, options.cases, options.only.as_deref(), options.keep) {
         Ok(report) => report,
         Err(error) => {

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::fpu::{AREA, Fpu};
 use crate::generate::Case;
 use crate::layout::{AT, CONTEXT, DATA, EXIT, HIGH_CODE, HIGH_DATA, LOW_CODE, LOW_DATA, PAGE, WRITABLE};
 use emu_core::flags;
@@ -29,6 +30,8 @@ pub struct Outcome {
     pub rip: u64,
     /// Exception: vector, error code, CR2 (0 unless a page fault).
     pub fault: Option<(u8, u32, u64)>,
+    /// x87 and vector registers.
+    pub fpu: Fpu,
 }
 
 /// The page at [`CONTEXT`]; the stub knows the offsets.
@@ -48,7 +51,17 @@ struct Context {
     cr2: u64,
     rip: u64,
     active: u64,
+    host_mxcsr: u32,
+    host_control: u32,
+    _gap: [u8; 0x400 - 0x158],
+    fpu: [u8; AREA],
+    _gap2: [u8; 0xC0],
+    out_fpu: [u8; AREA],
 }
+
+const _: () = assert!(std::mem::offset_of!(Context, fpu) == 0x400);
+const _: () = assert!(std::mem::offset_of!(Context, out_fpu) == 0x800);
+const _: () = assert!(std::mem::offset_of!(Context, host_mxcsr) == 0x150);
 
 global_asm!(
     ".globl host_compare_enter",
@@ -60,6 +73,12 @@ global_asm!(
     "push r14",
     "push r15",
     "mov [0x23456088], rsp",
+    "stmxcsr [0x23456150]",
+    "fnstcw [0x23456154]",
+    // x87, SSE and AVX state.
+    "mov eax, 7",
+    "xor edx, edx",
+    "xrstor64 [0x23456400]",
     "push qword ptr [0x23456080]",
     "popfq",
     "mov rax, [0x23456000]",
@@ -105,6 +124,13 @@ global_asm!(
     "pushfq",
     "pop qword ptr [0x23456120]",
     "cld",
+    "mov eax, 7",
+    "xor edx, edx",
+    "xsave64 [0x23456800]",
+    "vzeroupper",
+    "fninit",
+    "fldcw [0x23456154]",
+    "ldmxcsr [0x23456150]",
     "pop r15",
     "pop r14",
     "pop r13",
@@ -257,6 +283,8 @@ impl Native {
             (*context).gpr = case.gpr;
             (*context).flags = case.flags;
             (*context).trap = NO_TRAP;
+            case.fpu.to_area(&mut *&raw mut (*context).fpu);
+            ptr::write_bytes((&raw mut (*context).out_fpu).cast::<u8>().add(512), 0, 64);
             if case.wide {
                 (*context).entry = start;
             } else {
@@ -272,6 +300,7 @@ impl Native {
                 flags: (*context).out_flags & flags::DEFINED & !flags::RF,
                 rip: start + case.len as u64,
                 fault: None,
+                fpu: Fpu::from_area(&*&raw const (*context).out_fpu),
             };
             let (trap, error, cr2, rip) = ((*context).trap, (*context).error, (*context).cr2, (*context).rip);
             match trap {
