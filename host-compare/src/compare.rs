@@ -140,7 +140,9 @@ fn same(case: &Case, host: &Outcome, ours: &Outcome) -> bool {
     (host.gpr == ours.gpr || registers_open)
         && (host.flags ^ ours.flags) & !ignored == 0
         && host.rip == ours.rip
-        && (!case.compares_fpu || host.fpu == ours.fpu)
+        && (!case.compares_fpu
+            || host.fpu == ours.fpu
+            || (host.fault.is_some() && fault_order_is_open(&case.instruction)))
         && same_fault(case, host.fault, ours.fault)
 }
 

@@ -45,7 +45,13 @@ fn whole_turn(i: &Instruction, rcx: u64) -> bool {
 /// Vol. 3A 6.9): CMPS reads two places; CALL pushes and checks its target.
 pub fn fault_order_is_open(i: &Instruction) -> bool {
     use Mnemonic::*;
-    matches!(i.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq | Call)
+    match i.mnemonic() {
+        Cmpsd => i.is_string_instruction(),
+        Cmpsb | Cmpsw | Cmpsq | Call => true,
+        // Which byte of a masked store faults, and whether one that is masked out does (SDM Vol. 2B, MASKMOVDQU).
+        Maskmovdqu | Vmaskmovdqu | Maskmovq => true,
+        _ => false,
+    }
 }
 
 /// Whether registers are undefined after a fault in the middle: AMD's POPA has written some.

@@ -500,6 +500,12 @@ fn number(register: Register) -> Option<usize> {
     register.is_gpr().then(|| register.full_register() as usize - Register::RAX as usize)
 }
 
+/// AMD's processors do not want the memory operands of these aligned; the SDM does (Vol. 2A 2.4, type 4).
+fn takes_any_alignment(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::*;
+    matches!(mnemonic, Sha1msg1 | Sha1msg2 | Sha1nexte | Sha1rnds4 | Sha256msg1 | Sha256msg2 | Sha256rnds2)
+}
+
 /// Points the registers of memory operands into the data; the address that the explicit operand then has.
 fn memory_operand(r: &mut Random, case: &mut Case, high: bool) -> u64 {
     let i = case.instruction;
@@ -550,7 +556,7 @@ fn memory_operand(r: &mut Random, case: &mut Case, high: bool) -> u64 {
     };
     let mut address = r.address(high && size == 8);
     let aligned = matches!(i.mnemonic(), Mnemonic::Cmpxchg16b) || case.compares_fpu;
-    if aligned && r.chance(85) {
+    if aligned && (r.chance(85) || takes_any_alignment(i.mnemonic())) {
         address &= if i.memory_size().size() == 32 { !31 } else { !15 };
     }
     let mask = match size {

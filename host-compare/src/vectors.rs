@@ -40,7 +40,7 @@ fn is_approximate(mnemonic: Mnemonic) -> bool {
     matches!(mnemonic, Rcpps | Rcpss | Rsqrtps | Rsqrtss | Vrcpps | Vrcpss | Vrsqrtps | Vrsqrtss)
 }
 
-fn compares(i: &Instruction, features: &[CpuidFeature]) -> bool {
+fn compares(i: &Instruction, bits: u32, features: &[CpuidFeature]) -> bool {
     use Mnemonic::*;
     let vector = (0..i.op_count()).any(|n| {
         i.op_kind(n) == OpKind::Register && (i.op_register(n).is_vector_register() || i.op_register(n).is_mm())
@@ -50,6 +50,8 @@ fn compares(i: &Instruction, features: &[CpuidFeature]) -> bool {
         && i.cpuid_features().iter().all(|feature| features.contains(feature))
         && !is_approximate(i.mnemonic())
         && i.segment_prefix() != Register::FS
+        // AMD's processors refuse VEX.W outside 64-bit mode here, Intel's ignore it.
+        && !(bits == 32 && matches!(i.mnemonic(), Vpextrd | Vpinsrd))
 }
 
 /// A vector instruction in random bytes, if they hold one.
@@ -95,7 +97,7 @@ pub fn try_instruction(r: &mut Random, features: &[CpuidFeature]) -> Option<Case
     let bits = if wide { 64 } else { 32 };
     let mut decoder = Decoder::with_ip(bits, &bytes[..15], start, DecoderOptions::NONE);
     let mut instruction = decoder.decode();
-    if !compares(&instruction, features) {
+    if !compares(&instruction, bits, features) {
         return None;
     }
     let offsets = decoder.get_constant_offsets(&instruction);

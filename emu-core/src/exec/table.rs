@@ -1,7 +1,7 @@
 //! The table of handlers: a row for each operation, a column for each operand width.
 
 use crate::decode::uop::Uop;
-use crate::exec::sse::{lanes::*, moves::*, operands::*, status::*};
+use crate::exec::sse::{convert::*, float::*, lanes::*, moves::*, operands::*, status::*};
 use crate::exec::x87::{compare::*, compute::*, control::*, environment::*, transfer::*};
 use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
 use crate::exec::{flags_io::*, int::*, interrupt::*, io::*, misc::*, msr::*, muldiv::*, segment::*, shift::*};
@@ -206,6 +206,11 @@ ops! {
     VmoveMask = enc move_mask; VmaskMove = enc mask_move; VmaskLoad = enc mask_load; VmaskStore = enc mask_store;
     Vzero = enc vzero;        TwoRr = enc two_rr;       TwoRm = enc two_rm;
     CountRr = enc by_count_rr; CountRm = enc by_count_rm;   ThreeRr = enc three_rr;   ThreeRm = enc three_rm;
+    FloatRr = enc float_rr;   FloatRm = enc float_rm;
+    ConvertRr = enc convert_rr; ConvertRm = enc convert_rm; ConvertMr = enc convert_mr;
+    IntToFloatR = enc int_to_float_r; IntToFloatM = enc int_to_float_m;
+    FloatToIntR = enc float_to_int_r; FloatToIntM = enc float_to_int_m;
+    CompareScalarR = enc compare_scalar_r; CompareScalarM = enc compare_scalar_m;
     Ldmxcsr = enc ldmxcsr;    Stmxcsr = enc stmxcsr;
 
     // Saved state.

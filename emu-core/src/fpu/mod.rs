@@ -1,5 +1,7 @@
 //! State of the x87, SSE, AVX and AVX-512 registers.
 
+pub mod native;
+pub mod soft;
 pub mod x87;
 
 use serde::{Deserialize, Serialize};

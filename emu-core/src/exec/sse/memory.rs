@@ -103,7 +103,7 @@ impl Cpu {
     fn masked_operand(&mut self, env: &mut Env, u: &Uop, ea: u64) -> Result<VectorRegister, Stop> {
         let mask = self.active_elements(u);
         let log2 = u.element_log2();
-        let count = (16 * u.lanes()) >> log2;
+        let count = (u.result_bytes() >> log2).max(1);
         let all = u64::MAX >> (64 - count as u32);
         let mut value = VectorRegister::ZERO;
         if u.broadcast() {
@@ -112,7 +112,7 @@ impl Cpu {
                 let bytes = u.memory_bytes();
                 let element = self.read_vector(env, u.seg, ea, bytes)?.0[0];
                 let size = bytes.trailing_zeros();
-                for n in 0..(16 * u.lanes()) >> size {
+                for n in 0..64 >> size {
                     value.set_element(size, n, element);
                 }
             }
@@ -148,6 +148,16 @@ impl Cpu {
         let log2 = u.element_log2();
         let count = u.memory_bytes() >> log2;
         self.write_elements(env, u, ea, mask, log2, count, value)
+    }
+
+    /// Checks that the elements whose mask bit is set could be written.
+    pub fn probe_masked(&mut self, env: &mut Env, u: &Uop) -> Exec {
+        let (mask, log2, ea) = (self.active_elements(u), u.element_log2(), self.ea(u));
+        for n in (0..u.memory_bytes() >> log2).filter(|n| mask >> n & 1 != 0) {
+            let place = ea.wrapping_add((n << log2) as u64) & u.address_mask();
+            self.probe_write(env, u.seg, place, 1 << log2)?;
+        }
+        Ok(())
     }
 
     /// Writes those of `count` elements of `1 << log2` bytes whose bit in `mask` is set.

@@ -4,8 +4,10 @@
 //! folder applies it to the lanes of a legacy-SSE, VEX.128, VEX.256 or EVEX form, which are the four columns of a row
 //! in [`crate::exec::table::TABLE`].
 
+pub mod convert;
 pub mod crypto;
 pub mod element;
+pub mod float;
 pub mod integer;
 pub mod lanes;
 pub mod logic;
@@ -20,5 +22,9 @@ use iced_x86::Instruction;
 
 /// Lowers the instructions of this family.
 pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    moves::lower(l, i).or_else(|| lanes::lower(l, i)).or_else(|| status::lower(l, i))
+    moves::lower(l, i)
+        .or_else(|| lanes::lower(l, i))
+        .or_else(|| float::lower(l, i))
+        .or_else(|| convert::lower(l, i))
+        .or_else(|| status::lower(l, i))
 }

@@ -142,6 +142,7 @@ const LANE_COUNT: u32 = 43;
 const BYTES: u32 = 46;
 const ALIGNED: u32 = 53;
 const SCALAR: u32 = 54;
+const PARTIAL: u32 = 55;
 
 /// The fields of `imm` in a vector micro-op. `r1` is the destination, `r2` the first source; the second source is
 /// register `base` or in memory.
@@ -209,6 +210,18 @@ impl Uop {
     /// Says whether an operation mask acts on element 0 alone.
     pub fn set_scalar(&mut self, on: bool) {
         self.imm = self.imm & !(1 << SCALAR) | u64::from(on) << SCALAR;
+    }
+    /// Bytes of the result of an EVEX form; what lies above becomes zero.
+    #[inline(always)]
+    pub fn result_bytes(&self) -> usize {
+        match self.imm >> PARTIAL & 7 {
+            0 => 16 * self.lanes(),
+            log2 => 1 << log2,
+        }
+    }
+    /// Says that a result has less than 16 bytes: 2, 4 or 8.
+    pub fn set_partial_result(&mut self, bytes: usize) {
+        self.imm = self.imm & !(7 << PARTIAL) | u64::from(bytes.trailing_zeros()) << PARTIAL;
     }
     /// Sets the row of the table of operations.
     pub fn set_kernel(&mut self, kernel: usize) {
@@ -347,7 +360,7 @@ impl Cpu {
         } else {
             let old = *self.vector(u.r1);
             let log2 = u.element_log2();
-            for n in 0..(16 * lanes) >> log2 {
+            for n in 0..u.result_bytes() >> log2 {
                 if mask >> n & 1 != 0 {
                     out.set_element(log2, n, result.element(log2, n));
                 } else if !u.zeroing() {
