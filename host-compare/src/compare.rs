@@ -73,8 +73,7 @@ pub fn run_vectors(seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Re
     run_family(Family::Vector, seed, cases, only, keep)
 }
 
-fn run_family(
-    family: Family, seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Report, SetupError> {
+fn run_family(family: Family, seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Report, SetupError> {
     let mut generator = Generator::new(seed, Host::detect());
     let mut native = Native::new()?;
     let mut guest = Guest::default();
