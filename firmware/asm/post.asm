@@ -52,9 +52,8 @@ post_cold:
         xor     ax, ax
         mov     ss, ax
         mov     sp, POST_STACK
-        in      al, 0x92                ; A20 on, no fast reset
+        in      al, 0x92                ; A20 on; bit 0 stays, it tells of a reset through this port
         or      al, 0x02
-        and     al, 0xFE
         out     0x92, al
         mov     al, 0xFF                ; everything masked until the vectors are there
         out     0x21, al

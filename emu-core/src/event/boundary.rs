@@ -54,7 +54,7 @@ impl Cpu {
             self.deliver_debug(env, conditions);
             return Boundary::Again;
         }
-        if self.sys.nmi_pending && !self.sys.nmi_blocked && self.sys.shadow != Shadow::MovSs {
+        if self.sys.nmi_pending && !self.sys.nmi_blocked && self.sys.shadow == Shadow::None {
             self.sys.nmi_pending = false;
             self.sys.nmi_blocked = true;
             self.wake();

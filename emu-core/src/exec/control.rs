@@ -335,6 +335,35 @@ pub fn lmsw_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     load_msw(cpu, env, value)
 }
 
+/// RDPKRU: #UD unless CR4.PKE, #GP(0) unless ECX is 0 (SDM Vol. 2B, RDPKRU).
+pub fn rdpkru(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    if !cpu.sys.cr4.contains(Cr4::PKE) {
+        return cpu.ud();
+    }
+    if cpu.gpr[1] & 0xFFFF_FFFF != 0 {
+        return cpu.gp(0);
+    }
+    cpu.gpr[0] = u64::from(cpu.sys.pkru);
+    cpu.gpr[2] = 0;
+    Ok(())
+}
+
+/// WRPKRU: #UD unless CR4.PKE, #GP(0) unless ECX and EDX are 0 (SDM Vol. 2D, WRPKRU).
+pub fn wrpkru(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    if !cpu.sys.cr4.contains(Cr4::PKE) {
+        return cpu.ud();
+    }
+    if (cpu.gpr[1] | cpu.gpr[2]) & 0xFFFF_FFFF != 0 {
+        return cpu.gp(0);
+    }
+    if cpu.sys.pkru != cpu.gpr[0] as u32 {
+        cpu.sys.pkru = cpu.gpr[0] as u32;
+        // Entries were made with the rights of the old value.
+        cpu.flush_tlb();
+    }
+    Ok(())
+}
+
 /// INVLPG: the operand's address is translated by no segment limit; one that is not canonical does nothing.
 pub fn invlpg(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
@@ -358,7 +387,7 @@ pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let (pcid, linear) = (part(0), part(8));
     let pcide = cpu.sys.cr4.contains(Cr4::PCIDE);
     let bad = match kind {
-        0 => pcid > 0xFFF || (!pcide && pcid != 0) || !cpu.is_canonical(linear),
+        0 => pcid > 0xFFF || (!pcide && pcid != 0) || !cpu.is_canonical_for_register(linear),
         1 => pcid > 0xFFF || (!pcide && pcid != 0),
         2 | 3 => pcid > 0xFFF,
         _ => true,
@@ -425,6 +454,8 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
             special(Op::MovFromDr, i.op0_register(), debug_number(i.op1_register()))
         }
         Mnemonic::Mov if i.op0_register().is_tr() || i.op1_register().is_tr() => undefined(),
+        Mnemonic::Rdpkru => simple(Op::Rdpkru),
+        Mnemonic::Wrpkru => simple(Op::Wrpkru),
         Mnemonic::Clts => simple(Op::Clts),
         Mnemonic::Smsw if is_mem(i, 0) => Some((l.mem(Op::SmswM, 2, i), End::Continues)),
         Mnemonic::Smsw => {

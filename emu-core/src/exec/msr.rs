@@ -215,9 +215,8 @@ impl Cpu {
     }
 
     fn require_canonical(&mut self, address: u64) -> Exec {
-        // The check is for the processor's widest linear address (SDM Vol. 2D, WRMSR).
-        let width = if self.model.has(Feature::La57) { 57 } else { 48 };
-        if emu_vmx::arch::addr::is_canonical(address, width) { Ok(()) } else { self.gp(0) }
+        // SDM Vol. 2D, WRMSR: the check is for the processor's widest linear address.
+        if self.is_canonical_for_register(address) { Ok(()) } else { self.gp(0) }
     }
 
     fn write_mtrr(&mut self, index: u32, value: u64) -> Exec {

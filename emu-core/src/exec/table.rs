@@ -182,6 +182,7 @@ ops! {
 
     // Identification, time, model-specific registers.
     Cpuid = one cpuid;        Rdtsc = one rdtsc;        Monitor = one monitor;    Mwait = one mwait;
+    Rdpkru = one rdpkru;      Wrpkru = one wrpkru;
     Rdmsr = one rdmsr;        Wrmsr = one wrmsr;        Rdpmc = one rdpmc;
 
     // Segments and descriptor tables.

@@ -32,7 +32,7 @@ impl Cpu {
             // With a 16-bit operand size the base has 24 bits; the mask is in `imm`.
             self.read::<u32>(env, u.seg, place)? & u.imm
         };
-        if self.mode.is_64bit() && !self.is_canonical(base) {
+        if self.mode.is_64bit() && !self.is_canonical_for_register(base) {
             return self.gp(0);
         }
         Ok(DescriptorTable { base, limit })
@@ -61,7 +61,7 @@ impl Cpu {
         }
         self.obey(rules::present(rights, vector::NP, selector, 0))?;
         let segment = Segment::from_system_descriptor(selector.0, descriptor.0, high);
-        if self.mode.long && !self.is_canonical(segment.base) {
+        if self.mode.long && !self.is_canonical_for_register(segment.base) {
             return self.gp(selector.error(0));
         }
         Ok(segment)

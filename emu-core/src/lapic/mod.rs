@@ -59,6 +59,8 @@ pub struct Lapic {
     pub divide: u32,
     /// Cycle at which the count was loaded.
     pub timer_start: u64,
+    /// A one-shot count has run out: the count stays zero, whatever the mode becomes, until it is loaded again.
+    pub timer_stopped: bool,
     /// IA32_TSC_DEADLINE.
     pub tsc_deadline: u64,
     /// Cycle of the timer's next interrupt; `u64::MAX` without one.
@@ -88,6 +90,7 @@ impl Lapic {
             initial_count: 0,
             divide: 0,
             timer_start: 0,
+            timer_stopped: false,
             tsc_deadline: 0,
             deadline: u64::MAX,
             sipi_vector: 0,

@@ -164,7 +164,7 @@ impl Lapic {
                 if count != 0 {
                     // What is left of the count goes on at the new rate.
                     let done = u64::from(self.initial_count - count) * self.timer_divisor();
-                    self.timer_start = now.wrapping_sub(done);
+                    self.timer_start = now.saturating_sub(done);
                 }
                 self.schedule_timer(now, tsc_offset);
             }
@@ -187,6 +187,7 @@ impl Lapic {
 
     fn write_lvt(&mut self, n: usize, value: u32, now: u64, tsc_offset: u64) {
         let old_mode = self.timer_mode();
+        let count = self.current_count(now);
         let value = value & LVT_WRITABLE[n];
         self.lvt[n] = if self.software_enabled() { value } else { value | LVT_MASKED };
         if n == Lvt::Timer as usize {
@@ -194,6 +195,10 @@ impl Lapic {
             if (old_mode == TimerMode::TscDeadline) != (new_mode == TimerMode::TscDeadline) {
                 self.initial_count = 0;
                 self.tsc_deadline = 0;
+            } else if old_mode != new_mode && self.initial_count != 0 {
+                // The count goes on from where it is; one that has run out stays at zero.
+                self.timer_stopped = count == 0;
+                self.timer_start = now.saturating_sub(u64::from(self.initial_count - count) * self.timer_divisor());
             }
             self.schedule_timer(now, tsc_offset);
         }

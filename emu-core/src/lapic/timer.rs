@@ -42,7 +42,7 @@ impl Lapic {
     /// The current count at cycle `now`.
     pub fn current_count(&self, now: u64) -> u32 {
         let initial = u64::from(self.initial_count);
-        if initial == 0 {
+        if initial == 0 || self.timer_stopped {
             return 0;
         }
         let counts = now.saturating_sub(self.timer_start) / self.timer_divisor();
@@ -57,6 +57,7 @@ impl Lapic {
     pub fn start_timer(&mut self, count: u32, now: u64) {
         self.initial_count = count;
         self.timer_start = now;
+        self.timer_stopped = false;
         self.schedule_timer(now, 0);
     }
 
@@ -70,6 +71,7 @@ impl Lapic {
                 let reached = now.wrapping_add(tsc_offset) >= self.tsc_deadline;
                 if reached { now } else { cycles }
             }
+            TimerMode::OneShot | TimerMode::Periodic if self.timer_stopped => u64::MAX,
             TimerMode::OneShot if initial != 0 && now < self.timer_start + period => self.timer_start + period,
             TimerMode::Periodic if initial != 0 => {
                 self.timer_start + (now.saturating_sub(self.timer_start) / period + 1) * period
@@ -86,7 +88,10 @@ impl Lapic {
                 self.tsc_deadline = 0;
                 self.deadline = u64::MAX;
             }
-            TimerMode::OneShot => self.deadline = u64::MAX,
+            TimerMode::OneShot => {
+                self.timer_stopped = true;
+                self.deadline = u64::MAX;
+            }
             TimerMode::Periodic => self.schedule_timer(now, tsc_offset),
         }
         if entry & LVT_MASKED == 0 {

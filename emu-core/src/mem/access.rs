@@ -5,9 +5,10 @@ use super::tlb::{Entry, NO_TAG};
 use super::walk::{Access, Kind};
 use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
-use emu_vmx::arch::cr::BreakpointKind;
+use emu_vmx::arch::cr::{BreakpointKind, Cr3, Cr4};
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
 
@@ -107,7 +108,7 @@ impl Cpu {
         let linear = segment.base.wrapping_add(ea);
         let last = ea.wrapping_add(len - 1);
         if self.mode.is_64bit() {
-            return match self.canonicalize(linear, len, false) {
+            return match self.canonicalize(linear, len) {
                 Some(linear) => Ok(linear),
                 None => self.segment_fault(seg),
             };
@@ -120,15 +121,43 @@ impl Cpu {
     }
 
     /// `linear` as it is translated, if it and the last of `len` bytes are canonical.
-    pub fn canonicalize(&self, linear: u64, len: u64, _fetch: bool) -> Option<u64> {
+    pub fn canonicalize(&self, linear: u64, len: u64) -> Option<u64> {
+        let linear = self.remove_lam_metadata(linear)?;
         let last = linear.wrapping_add(len - 1);
         (self.is_canonical(linear) && self.is_canonical(last)).then_some(linear)
+    }
+
+    /// Linear-address masking of a data access (SDM Vol. 1 3.3.7.2): what stands above the address is replaced by copies
+    /// of bit 63, if the address's own top bit agrees with it.
+    fn remove_lam_metadata(&self, linear: u64) -> Option<u64> {
+        let width = if linear >> 63 != 0 {
+            if !self.sys.cr4.contains(Cr4::LAM_SUP) {
+                return Some(linear);
+            }
+            self.linear_width()
+        } else if self.sys.cr3 & Cr3::LAM_U57 != 0 {
+            57
+        } else if self.sys.cr3 & Cr3::LAM_U48 != 0 {
+            48
+        } else {
+            return Some(linear);
+        };
+        let agrees = linear >> (width - 1) & 1 == linear >> 63;
+        agrees.then(|| emu_vmx::arch::addr::sign_extend(linear, width))
     }
 
     /// Whether an address is canonical under the present paging mode (SDM Vol. 1 3.3.7.1).
     #[inline]
     pub fn is_canonical(&self, address: u64) -> bool {
         emu_vmx::arch::addr::is_canonical(address, self.linear_width())
+    }
+
+    /// Whether an address is canonical for the widest linear address that the processor has, whatever the paging mode:
+    /// so descriptor-table and system-segment bases, some MSRs and INVPCID's operand are checked.
+    #[inline]
+    pub fn is_canonical_for_register(&self, address: u64) -> bool {
+        let width = if self.model.has(Feature::La57) { 57 } else { 48 };
+        emu_vmx::arch::addr::is_canonical(address, width)
     }
 
     fn expand_down_allows(&self, seg: u8, ea: u64, last: u64, write: bool) -> bool {

@@ -67,7 +67,7 @@ impl Cpu {
         let len = u64::from(width.bits() / 8);
         let sp = stack.sp.wrapping_sub(len) & stack.size.mask();
         let linear = if stack.size == Size::Bits64 {
-            if self.canonicalize(sp, len, false).is_none() {
+            if self.canonicalize(sp, len).is_none() {
                 return self.exception(vector::SS, stack.code);
             }
             sp

@@ -26,7 +26,7 @@ pub fn build(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result<Bo
 struct PcMachine {
     pc: Pc,
     hz: u64,
-    /// Waits for the firmware to come to the boot handler of the loader's ROM.
+    /// Entered whenever the firmware comes to the boot handler of the loader's ROM: also after a reset.
     kernel: Option<LoadedKernel>,
     reset_on_triple_fault: bool,
 }
@@ -41,9 +41,14 @@ impl Machine for PcMachine {
                 PcExit::Halted => match &self.kernel {
                     Some(kernel) if kernel::firmware_is_done(&self.pc) => {
                         kernel::enter(&mut self.pc, kernel);
-                        self.kernel = None;
                     }
-                    _ => return RunResult::Halted,
+                    _ => {
+                        for cpu in &self.pc.cpus {
+                            let cs = cpu.sys.segments[1].selector;
+                            log::info!("processor {} is halted at {cs:04x}:{:#x}", cpu.sys.index, cpu.rip());
+                        }
+                        return RunResult::Halted;
+                    }
                 },
                 PcExit::Shutdown { .. } if self.reset_on_triple_fault => self.pc.reset(),
                 PcExit::Shutdown { processor, rip } => {
