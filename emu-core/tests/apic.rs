@@ -97,3 +97,13 @@ fn x2apic_mode_is_entered_from_xapic_mode_only_and_left_by_a_disable_only() {
     cpus[0].write_apic_base(base & !0xC00).expect("x2APIC to disabled is allowed");
     assert!(cpus[0].write_apic_base(base | 0x400).is_err(), "disabled to x2APIC is #GP");
 }
+
+#[test]
+fn pic_reaches_the_boot_processor_alone_until_lint0_is_written() {
+    let mut cpus = processors(2);
+    assert_eq!([0, 1].map(|n| cpus[n].accepts_pic()), [true, false]);
+    for (value, accepted) in [(0x1_0700, false), (0x0_0700, true), (0x0_0000, false)] {
+        assert!(cpus[0].lapic.write_register(0x350, value, 0, 0).is_ok());
+        assert_eq!(cpus[0].accepts_pic(), accepted, "{value:#x}");
+    }
+}

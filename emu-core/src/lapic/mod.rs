@@ -53,6 +53,9 @@ pub struct Lapic {
     pub icr: u64,
     /// Local vector table: see [`Lvt`].
     pub lvt: [u32; 6],
+    /// LINT0 was not written since reset: virtual-wire mode (MP specification 3.6.2.2), as chipsets come up for
+    /// firmware that knows nothing of local APICs.
+    pub virtual_wire: bool,
     /// Initial count of the timer.
     pub initial_count: u32,
     /// Divide configuration.
@@ -87,6 +90,7 @@ impl Lapic {
             errors: 0,
             icr: 0,
             lvt: [LVT_MASKED; 6],
+            virtual_wire: true,
             initial_count: 0,
             divide: 0,
             timer_start: 0,
@@ -193,9 +197,10 @@ impl Cpu {
         }
     }
 
-    /// Whether the PIC's interrupts reach this processor: LINT0 as ExtINT, or the local APIC out of the way.
+    /// Whether the PIC's interrupts reach this processor: LINT0 as ExtINT, or the local APIC out of the way. Firmware
+    /// that enables the APIC and leaves LINT0 alone (Bochs's BIOS) keeps its interrupts.
     pub fn accepts_pic(&self) -> bool {
-        if !self.lapic.software_enabled() {
+        if !self.lapic.software_enabled() || self.lapic.virtual_wire {
             return self.sys.apic_base & 0x100 != 0;
         }
         self.lapic.lvt[Lvt::Lint0 as usize] & (LVT_MASKED | 0x700) == 0x700

@@ -190,6 +190,7 @@ impl Lapic {
         let count = self.current_count(now);
         let value = value & LVT_WRITABLE[n];
         self.lvt[n] = if self.software_enabled() { value } else { value | LVT_MASKED };
+        self.virtual_wire &= n != Lvt::Lint0 as usize;
         if n == Lvt::Timer as usize {
             let new_mode = self.timer_mode();
             if (old_mode == TimerMode::TscDeadline) != (new_mode == TimerMode::TscDeadline) {
