@@ -32,6 +32,9 @@ impl Cpu {
             if env.ram.has_stale_pages() {
                 cache.drop_stale(env);
             }
+            if std::mem::take(&mut self.gives_way) && self.attention.is_empty() {
+                self.cycles = self.cycles.max(limit.min(self.lapic.deadline));
+            }
             if self.cycles >= limit {
                 return RunExit::Budget;
             }

@@ -88,7 +88,10 @@ impl Pc {
         }
         rom_pages.dedup();
         let board = Board::new(config.board, &mut ram);
-        let cpus = (0..config.processors.clamp(1, 254)).map(|n| Cpu::new(config.model.clone(), n, n)).collect();
+        let mut cpus: Vec<Cpu> =
+            (0..config.processors.clamp(1, 254)).map(|n| Cpu::new(config.model.clone(), n, n)).collect();
+        let several = cpus.len() > 1;
+        cpus.iter_mut().for_each(|cpu| cpu.takes_turns = several);
         Ok(Self {
             cpus,
             ram,

@@ -1,4 +1,4 @@
-//! CPUID, the time-stamp counter, MONITOR and MWAIT.
+//! CPUID, the time-stamp counter, MONITOR, MWAIT and PAUSE.
 
 use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer};
@@ -134,6 +134,17 @@ pub fn mwait(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     Ok(())
 }
 
+/// PAUSE: the processor waits for another one, which may be able to go on only in its own turn. A lock that is released
+/// and taken again around a PAUSE (SeaBIOS hands its stack to the other processors so) would otherwise never be free
+/// when a turn ends.
+pub fn pause(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+    if cpu.takes_turns {
+        cpu.gives_way = true;
+        cpu.block_limit = 0;
+    }
+    Ok(())
+}
+
 /// Lowers the instructions of this family.
 pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
     let mut uop = match i.mnemonic() {
@@ -155,6 +166,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
             u
         }
         Mnemonic::Mwait => l.uop(Op::Mwait, 4),
+        Mnemonic::Pause => l.uop(Op::Pause, 4),
         _ => return None,
     };
     if i.mnemonic() == Mnemonic::Rdtscp {

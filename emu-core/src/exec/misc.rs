@@ -132,7 +132,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Salc => l.uop(Op::Salc, 1),
         Clflush | Clflushopt | Clwb => l.mem(Op::CacheLine, 1, i),
         Cldemote | Prefetch | Prefetchw | Prefetchwt1 | Prefetchit0 | Prefetchit1 | Prefetchnta | Prefetcht0
-        | Prefetcht1 | Prefetcht2 | Lfence | Sfence | Mfence | Pause => l.uop(Op::Nop, 4),
+        | Prefetcht1 | Prefetcht2 | Lfence | Sfence | Mfence => l.uop(Op::Nop, 4),
         Movnti | Movdiri if is_mem(i, 0) => {
             let bytes = operand_bytes(i, 1);
             let mut u = l.mem(Op::MovMr, bytes, i);

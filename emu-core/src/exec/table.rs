@@ -182,7 +182,7 @@ ops! {
 
     // Identification, time, model-specific registers.
     Cpuid = one cpuid;        Rdtsc = one rdtsc;        Monitor = one monitor;    Mwait = one mwait;
-    Rdpkru = one rdpkru;      Wrpkru = one wrpkru;
+    Rdpkru = one rdpkru;      Wrpkru = one wrpkru;      Pause = one pause;
     Rdmsr = one rdmsr;        Wrmsr = one wrmsr;        Rdpmc = one rdpmc;
 
     // Segments and descriptor tables.

@@ -76,6 +76,10 @@ pub struct Cpu {
     pub single_step: bool,
     /// The processor stopped by MWAIT: the next turn wakes it.
     pub mwait: bool,
+    /// There are other processors, and PAUSE leaves the rest of a turn to them.
+    pub takes_turns: bool,
+    /// PAUSE has just run.
+    pub gives_way: bool,
     /// TF was set when the instruction that runs alone began.
     pub trap_after: bool,
     /// The interrupt shadow was opened by the instruction that has just run.
@@ -115,6 +119,8 @@ impl Cpu {
             seen_code_epoch: 0,
             single_step: false,
             mwait: false,
+            takes_turns: false,
+            gives_way: false,
             trap_after: false,
             shadow_is_new: false,
             repeating: false,
