@@ -3,6 +3,7 @@
 use super::AtaDrive;
 use super::commands::MAX_MULTIPLE;
 use super::drive::Drive;
+use crate::disk::SECTOR_SIZE;
 
 /// Puts ASCII into words: first character in the high byte, padded with blanks.
 fn text(words: &mut [u16], text: &str) {
@@ -48,6 +49,9 @@ pub(super) fn hard_disk(drive: &Drive) -> Vec<u8> {
     words[0] = 0x0040; // Fixed drive.
     words[1] = geometry.cylinders;
     words[3] = u16::from(geometry.heads);
+    // ATA-1's unformatted bytes per track and sector, retired since; Bochs's BIOS reads sectors of this size.
+    words[4] = (SECTOR_SIZE as u16).wrapping_mul(u16::from(geometry.sectors));
+    words[5] = SECTOR_SIZE as u16;
     words[6] = u16::from(geometry.sectors);
     text(&mut words[10..20], serial);
     words[20] = 3; // Dual-ported buffer with read cache.

@@ -73,6 +73,7 @@ fn identify_device_gives_geometry_capacity_and_a_byte_sum_of_zero() {
     let words = read_words(&mut h, &mut ata, 0x1F0, 256);
     assert_eq!(h.inb(&mut ata, 0x1F7), 0x50);
     assert_eq!((words[1], words[3], words[6]), (3, 16, 63));
+    assert_eq!((words[4], words[5]), (63 * 512, 512));
     assert_eq!((words[54], words[57], words[60], words[100]), (3, 3024, 3024, 3024));
     let model: Vec<u8> = words[27..47].iter().flat_map(|word| word.to_be_bytes()).collect();
     assert!(model.starts_with(b"rvmx-emu HARDDISK   "));

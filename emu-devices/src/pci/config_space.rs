@@ -100,9 +100,10 @@ impl ConfigSpace {
         self.define(offset::BAR0 + 4 * number, 4, u32::from(prefetchable) << 3, writable);
     }
 
-    /// Declares BAR `number` as `size` I/O ports (a power of two, at least 4).
+    /// Declares BAR `number` as `size` I/O ports (a power of two, at least 4). All 32 bits can be written: SeaBIOS takes
+    /// the size from all of them and finds one of 4 GiB where the upper half stays 0.
     pub fn define_io_bar(&mut self, number: u8, size: u32) {
-        let writable = size.max(4).next_power_of_two().wrapping_neg() & 0xFFFF;
+        let writable = size.max(4).next_power_of_two().wrapping_neg();
         self.define(offset::BAR0 + 4 * number, 4, 1, writable);
     }
 
@@ -117,7 +118,8 @@ impl ConfigSpace {
         }
         let size = 1u32 << writable.trailing_zeros();
         if value & 1 != 0 {
-            self.enabled(command::IO).then(|| BarRange::Io(address..address + size))
+            let decoded = self.enabled(command::IO) && address <= 0xFFFF;
+            decoded.then(|| BarRange::Io(address..address + size))
         } else {
             let (address, size) = (u64::from(address), u64::from(size));
             self.enabled(command::MEMORY).then(|| BarRange::Memory(address..address + size))
@@ -182,7 +184,7 @@ mod tests {
         let mut space = space();
         space.write(0x10, 4, 0xFFFF_FFFF);
         space.write(0x14, 4, 0xFFFF_FFFF);
-        assert_eq!((space.read(0x10, 4), space.read(0x14, 4)), (0xFFFF_F008, 0x0000_FFF1));
+        assert_eq!((space.read(0x10, 4), space.read(0x14, 4)), (0xFFFF_F008, 0xFFFF_FFF1));
         assert_eq!(space.bar(0), None, "a BAR being sized decodes nothing");
     }
 
@@ -195,6 +197,8 @@ mod tests {
         space.write(0x04, 2, 3);
         assert_eq!(space.bar(0), Some(BarRange::Memory(0xFEBD_0000..0xFEBD_1000)));
         assert_eq!(space.bar(1), Some(BarRange::Io(0xC040..0xC050)));
+        space.write(0x14, 4, 0x1_C040);
+        assert_eq!(space.bar(1), None, "a processor has no port above FFFFh");
     }
 
     #[test]
