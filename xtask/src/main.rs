@@ -1,0 +1,29 @@
+//! `cargo xtask COMMAND`: acceptance runs against material that is not part of this repository.
+
+#![forbid(unsafe_code)]
+
+mod book;
+
+use clap::{Parser, Subcommand};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Acceptance runs against material outside the repository")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One variant a command; each lives in its own module.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the examples of 《处理器虚拟化技术》 and compare their screens
+    Book(book::Args),
+}
+
+fn main() {
+    let status = match Cli::parse().command {
+        Command::Book(args) => book::main(&args),
+    };
+    std::process::exit(status);
+}
