@@ -11,6 +11,7 @@ use crate::decode::lower::{End, Lowered, Lowerer, is_mem, is_reg, reg};
 use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
 use crate::fpu::VectorRegister;
+use crate::fpu::soft::{self, Double, Rounding, Single};
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr0;
 use iced_x86::{Instruction, Mnemonic, Register};
@@ -265,6 +266,117 @@ pub fn mmx_mask_move(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
+/// `imm8` of conversions: doubles rather than singles, truncated.
+const DOUBLE: u32 = 1;
+const TRUNCATED: u32 = 2;
+
+fn put_integers(cpu: &mut Cpu, u: &Uop, lane: u128) -> Exec {
+    let mut fp = cpu.begin_float(u);
+    if u.imm8() & TRUNCATED != 0 {
+        fp.rounding = Rounding::Zero;
+    }
+    let mut integer = |n: u32| {
+        if u.imm8() & DOUBLE != 0 {
+            soft::to_integer::<Double>(&mut fp, (lane >> (64 * n)) as u64, 32, true)
+        } else {
+            soft::to_integer::<Single>(&mut fp, (lane >> (32 * n)) as u64 & 0xFFFF_FFFF, 32, true)
+        }
+    };
+    let value = integer(0) | integer(1) << 32;
+    cpu.end_float(u, &fp)?;
+    cpu.set_mmx(u.r1, value);
+    Ok(())
+}
+
+/// CVTPS2PI and its kind from a vector.
+pub fn mmx_from_float_r(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_sse()?;
+    if !cpu.mmx_ready(env, u)? {
+        return Ok(());
+    }
+    let lane = cpu.vector(u.base).lane(0);
+    put_integers(cpu, u, lane)
+}
+
+/// CVTPS2PI and its kind from memory.
+pub fn mmx_from_float_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_sse()?;
+    if !cpu.mmx_ready(env, u)? {
+        return Ok(());
+    }
+    let ea = cpu.ea(u);
+    if u.memory_bytes() == 16 {
+        cpu.require_aligned(u.seg, ea, 16, false)?;
+    }
+    let lane = cpu.read_vector(env, u.seg, ea, u.memory_bytes())?.lane(0);
+    put_integers(cpu, u, lane)
+}
+
+fn put_floats(cpu: &mut Cpu, u: &Uop, integers: u64) -> Exec {
+    let mut fp = cpu.begin_float(u);
+    let parts = [integers as i32, (integers >> 32) as i32];
+    let lane = if u.imm8() & DOUBLE != 0 {
+        let [low, high] = parts.map(|i| soft::from_integer::<Double>(&mut fp, i < 0, i.unsigned_abs().into()));
+        u128::from(low) | u128::from(high) << 64
+    } else {
+        let [low, high] = parts.map(|i| soft::from_integer::<Single>(&mut fp, i < 0, i.unsigned_abs().into()));
+        cpu.vector(u.r1).lane(0) >> 64 << 64 | u128::from(low | high << 32)
+    };
+    cpu.end_float(u, &fp)?;
+    cpu.vector_mut(u.r1).set_lane(0, lane);
+    Ok(())
+}
+
+/// CVTPI2PS and CVTPI2PD from an MMX register.
+pub fn mmx_to_float_r(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_sse()?;
+    if !cpu.mmx_ready(env, u)? {
+        return Ok(());
+    }
+    let integers = cpu.mmx(u.base);
+    put_floats(cpu, u, integers)?;
+    cpu.enter_mmx();
+    Ok(())
+}
+
+/// CVTPI2PS and CVTPI2PD from memory: CVTPI2PD leaves the x87 state alone then.
+pub fn mmx_to_float_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_sse()?;
+    let ps = u.imm8() & DOUBLE == 0;
+    if ps && !cpu.mmx_ready(env, u)? {
+        return Ok(());
+    }
+    let ea = cpu.ea(u);
+    let integers = cpu.read_vector(env, u.seg, ea, 8)?.0[0];
+    put_floats(cpu, u, integers)?;
+    if ps {
+        cpu.enter_mmx();
+    }
+    Ok(())
+}
+
+fn lower_conversion(l: &Lowerer, i: &Instruction) -> Option<Uop> {
+    use Mnemonic::*;
+    let (rr, rm, imm) = match i.mnemonic() {
+        Cvtps2pi => (Op::MmxFromFloatR, Op::MmxFromFloatM, 0),
+        Cvttps2pi => (Op::MmxFromFloatR, Op::MmxFromFloatM, TRUNCATED),
+        Cvtpd2pi => (Op::MmxFromFloatR, Op::MmxFromFloatM, DOUBLE),
+        Cvttpd2pi => (Op::MmxFromFloatR, Op::MmxFromFloatM, DOUBLE | TRUNCATED),
+        Cvtpi2ps => (Op::MmxToFloatR, Op::MmxToFloatM, 0),
+        Cvtpi2pd => (Op::MmxToFloatR, Op::MmxToFloatM, DOUBLE),
+        _ => return None,
+    };
+    let mut u = if is_mem(i, 1) { l.mem(rm, 1, i) } else { l.uop(rr, 1) };
+    if is_mem(i, 1) {
+        u.set_memory_bytes(i.memory_size().size());
+    } else {
+        u.base = i.op1_register().number() as u8;
+    }
+    u.r1 = i.op0_register().number() as u8;
+    u.set_imm8(imm as u8);
+    Some(u)
+}
+
 /// EMMS: all x87 registers are empty.
 pub fn emms(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if !cpu.mmx_ready(env, u)? {
@@ -316,6 +428,9 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
     use Mnemonic::*;
     if i.mnemonic() == Emms {
         return Some((l.uop(Op::Emms, 1), End::Continues));
+    }
+    if let Some(u) = lower_conversion(l, i) {
+        return Some((u, End::Continues));
     }
     if !(0..i.op_count()).any(|n| is_reg(i, n) && i.op_register(n).is_mm()) {
         return None;

@@ -1,7 +1,9 @@
 //! The table of handlers: a row for each operation, a column for each operand width.
 
 use crate::decode::uop::Uop;
-use crate::exec::sse::{convert::*, float::*, lanes::*, moves::*, operands::*, status::*};
+use crate::exec::sse::{
+    convert::*, float::*, gather::*, lanes::*, moves::*, operands::*, status::*, strings::*, wide::*,
+};
 use crate::exec::x87::{compare::*, compute::*, control::*, environment::*, transfer::*};
 use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
 use crate::exec::{flags_io::*, int::*, interrupt::*, io::*, misc::*, msr::*, muldiv::*, segment::*, shift::*};
@@ -207,6 +209,10 @@ ops! {
     VmoveMask = enc move_mask; VmaskMove = enc mask_move; VmaskLoad = enc mask_load; VmaskStore = enc mask_store;
     Vzero = enc vzero;        TwoRr = enc two_rr;       TwoRm = enc two_rm;
     CountRr = enc by_count_rr; CountRm = enc by_count_rm;   ThreeRr = enc three_rr;   ThreeRm = enc three_rm;
+    WideRr = enc wide_rr;     WideRm = enc wide_rm;     BroadcastGpr = enc broadcast_gpr;
+    ExtractLaneR = enc extract_lane_r; ExtractLaneM = enc extract_lane_m;
+    Gather = enc gather;      GatherMasked = enc gather_masked; Scatter = enc scatter;
+    VtestRr = enc vtest_rr;   VtestRm = enc vtest_rm;   StringsRr = enc strings_rr; StringsRm = enc strings_rm;
     FloatRr = enc float_rr;   FloatRm = enc float_rm;
     ConvertRr = enc convert_rr; ConvertRm = enc convert_rm; ConvertMr = enc convert_mr;
     IntToFloatR = enc int_to_float_r; IntToFloatM = enc int_to_float_m;
@@ -250,6 +256,8 @@ ops! {
     MmxFromGpr = one mmx_from_gpr;                      MmxToGpr = one mmx_to_gpr;
     MmxFromXmm = one mmx_from_xmm;                      MmxToXmm = one mmx_to_xmm;
     MmxExtract = one mmx_extract; MmxInsertR = one mmx_insert_r; MmxInsertM = one mmx_insert_m;
+    MmxFromFloatR = one mmx_from_float_r; MmxFromFloatM = one mmx_from_float_m;
+    MmxToFloatR = one mmx_to_float_r; MmxToFloatM = one mmx_to_float_m;
     MmxMoveMask = one mmx_move_mask; MmxMaskMove = one mmx_mask_move;
 }
 

@@ -8,6 +8,7 @@ pub mod convert;
 pub mod crypto;
 pub mod element;
 pub mod float;
+pub mod gather;
 pub mod integer;
 pub mod lanes;
 pub mod logic;
@@ -15,7 +16,9 @@ pub mod memory;
 pub mod moves;
 pub mod operands;
 pub mod status;
+pub mod strings;
 pub mod ternary;
+pub mod wide;
 
 use crate::decode::lower::{Lowered, Lowerer};
 use iced_x86::Instruction;
@@ -26,5 +29,8 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         .or_else(|| lanes::lower(l, i))
         .or_else(|| float::lower(l, i))
         .or_else(|| convert::lower(l, i))
+        .or_else(|| wide::lower(l, i))
+        .or_else(|| strings::lower(l, i))
+        .or_else(|| gather::lower(l, i))
         .or_else(|| status::lower(l, i))
 }

@@ -1,0 +1,295 @@
+//! Operations across the lanes of a vector: permutations, broadcasts, insertion and extraction of lanes.
+
+use super::lanes::{has_immediate, sources};
+use super::operands::{Encoding, number, vector_bytes, vector_uop};
+use crate::decode::lower::{End, Lowered, Lowerer, is_mem, is_reg, reg};
+use crate::decode::uop::Uop;
+use crate::exec::table::Op;
+use crate::fault::Exec;
+use crate::fpu::VectorRegister;
+use crate::state::cpu::{Cpu, Env};
+use iced_x86::Mnemonic::*;
+use iced_x86::{Instruction, Mnemonic};
+
+/// Sources of an operation: first, second, destination, immediate, length in bytes.
+pub struct Sources<'a> {
+    a: &'a VectorRegister,
+    b: &'a VectorRegister,
+    c: &'a VectorRegister,
+    imm: usize,
+    bytes: usize,
+}
+
+type Kernel = fn(&Sources) -> VectorRegister;
+
+/// A row: mnemonics, log2 of the bytes of the elements that masks select, the operation.
+struct Row(&'static [Mnemonic], u32, Kernel);
+
+/// A vector of `bytes` bytes by element number.
+fn build(log2: u32, bytes: usize, element: impl Fn(usize) -> u64) -> VectorRegister {
+    let mut out = VectorRegister::ZERO;
+    for n in 0..bytes >> log2 {
+        out.set_element(log2, n, element(n));
+    }
+    out
+}
+
+fn lanes(bytes: usize, lane: impl Fn(usize) -> u128) -> VectorRegister {
+    let mut out = VectorRegister::ZERO;
+    for n in 0..bytes / 16 {
+        out.set_lane(n, lane(n));
+    }
+    out
+}
+
+/// Element `n` of two vectors of `bytes` bytes laid side by side.
+fn of_two(low: &VectorRegister, high: &VectorRegister, log2: u32, bytes: usize, n: usize) -> u64 {
+    let count = bytes >> log2;
+    if n & count != 0 { high.element(log2, n & (count - 1)) } else { low.element(log2, n & (count - 1)) }
+}
+
+/// VPERM2F128.
+fn permute_halves(s: &Sources) -> VectorRegister {
+    lanes(32, |n| {
+        let control = s.imm >> (4 * n);
+        match (control & 8 != 0, control & 2 != 0) {
+            (true, _) => 0,
+            (_, false) => s.a.lane(control & 1),
+            (_, true) => s.b.lane(control & 1),
+        }
+    })
+}
+
+/// VPERMQ and VPERMPD by an immediate, within each 256 bits.
+fn permute_quadwords(s: &Sources) -> VectorRegister {
+    build(3, s.bytes, |n| s.b.element(3, (n & 4) + (s.imm >> (2 * (n & 3)) & 3)))
+}
+
+/// VPERMD and its kind: indexes in `a`.
+macro_rules! permute {
+    ($log2:expr) => {
+        |s| build($log2, s.bytes, |n| s.b.element($log2, s.a.element($log2, n) as usize & ((s.bytes >> $log2) - 1)))
+    };
+}
+
+/// VPERMT2x: the destination and `b` are the table, indexes in `a`.
+macro_rules! permute_tables {
+    ($log2:expr) => {
+        |s| build($log2, s.bytes, |n| of_two(s.c, s.b, $log2, s.bytes, s.a.element($log2, n) as usize))
+    };
+}
+
+/// VPERMI2x: `a` and `b` are the table, indexes in the destination.
+macro_rules! permute_index {
+    ($log2:expr) => {
+        |s| build($log2, s.bytes, |n| of_two(s.a, s.b, $log2, s.bytes, s.c.element($log2, n) as usize))
+    };
+}
+
+/// The low element of `b`, repeated.
+macro_rules! broadcast {
+    ($log2:expr) => {
+        |s| build($log2, s.bytes, |n| s.b.element($log2, n & 0))
+    };
+}
+
+/// The low `bytes` bytes of `b`, repeated.
+macro_rules! broadcast_part {
+    ($bytes:expr) => {
+        |s| build(3, s.bytes, |n| s.b.element(3, n & ($bytes / 8 - 1)))
+    };
+}
+
+/// `a` with `bytes` bytes of it replaced by `b`.
+macro_rules! insert {
+    ($bytes:expr) => {
+        |s| {
+            let place = s.imm & (s.bytes / $bytes - 1);
+            build(3, s.bytes, |n| {
+                if n / ($bytes / 8) == place { s.b.element(3, n % ($bytes / 8)) } else { s.a.element(3, n) }
+            })
+        }
+    };
+}
+
+/// VSHUFF32X4 and its kind: lanes of `a`, then of `b`.
+fn shuffle_lanes(s: &Sources) -> VectorRegister {
+    let (count, bits) = (s.bytes / 16, if s.bytes == 64 { 2 } else { 1 });
+    lanes(s.bytes, |n| {
+        let from = if n < count / 2 { s.a } else { s.b };
+        from.lane(s.imm >> (bits * n) & (count - 1))
+    })
+}
+
+/// VALIGND, VALIGNQ.
+macro_rules! align {
+    ($log2:expr) => {
+        |s| {
+            let count = s.bytes >> $log2;
+            build($log2, s.bytes, |n| of_two(s.b, s.a, $log2, s.bytes, n + (s.imm & (count - 1))))
+        }
+    };
+}
+
+/// VPCONFLICTD, VPCONFLICTQ.
+macro_rules! conflict {
+    ($log2:expr) => {
+        |s| {
+            build($log2, s.bytes, |n| {
+                (0..n).fold(0, |bits, k| bits | u64::from(s.b.element($log2, k) == s.b.element($log2, n)) << k)
+            })
+        }
+    };
+}
+
+const TABLE: &[Row] = &[
+    Row(&[Vperm2f128, Vperm2i128], 3, permute_halves),
+    Row(&[Vpermd, Vpermps], 2, permute!(2)),
+    Row(&[Vpermb], 0, permute!(0)),
+    Row(&[Vpermw], 1, permute!(1)),
+    Row(&[Vpermt2b], 0, permute_tables!(0)),
+    Row(&[Vpermt2w], 1, permute_tables!(1)),
+    Row(&[Vpermt2d, Vpermt2ps], 2, permute_tables!(2)),
+    Row(&[Vpermt2q, Vpermt2pd], 3, permute_tables!(3)),
+    Row(&[Vpermi2b], 0, permute_index!(0)),
+    Row(&[Vpermi2w], 1, permute_index!(1)),
+    Row(&[Vpermi2d, Vpermi2ps], 2, permute_index!(2)),
+    Row(&[Vpermi2q, Vpermi2pd], 3, permute_index!(3)),
+    Row(&[Vpbroadcastb], 0, broadcast!(0)),
+    Row(&[Vpbroadcastw], 1, broadcast!(1)),
+    Row(&[Vpbroadcastd, Vbroadcastss], 2, broadcast!(2)),
+    Row(&[Vpbroadcastq, Vbroadcastsd], 3, broadcast!(3)),
+    Row(&[Vbroadcastf32x2, Vbroadcasti32x2], 2, broadcast_part!(8)),
+    Row(&[Vbroadcastf128, Vbroadcasti128, Vbroadcastf32x4, Vbroadcasti32x4], 2, broadcast_part!(16)),
+    Row(&[Vbroadcastf64x2, Vbroadcasti64x2], 3, broadcast_part!(16)),
+    Row(&[Vbroadcastf32x8, Vbroadcasti32x8], 2, broadcast_part!(32)),
+    Row(&[Vbroadcastf64x4, Vbroadcasti64x4], 3, broadcast_part!(32)),
+    Row(&[Vinsertf128, Vinserti128, Vinsertf32x4, Vinserti32x4], 2, insert!(16)),
+    Row(&[Vinsertf64x2, Vinserti64x2], 3, insert!(16)),
+    Row(&[Vinsertf32x8, Vinserti32x8], 2, insert!(32)),
+    Row(&[Vinsertf64x4, Vinserti64x4], 3, insert!(32)),
+    Row(&[Vshuff32x4, Vshufi32x4], 2, shuffle_lanes),
+    Row(&[Vshuff64x2, Vshufi64x2], 3, shuffle_lanes),
+    Row(&[Valignd], 2, align!(2)),
+    Row(&[Valignq], 3, align!(3)),
+    Row(&[Vpconflictd], 2, conflict!(2)),
+    Row(&[Vpconflictq], 3, conflict!(3)),
+    // VPERMQ and VPERMPD: by an immediate, then by indexes; `find` knows that they come last.
+    Row(&[Vpermq, Vpermpd], 3, permute_quadwords),
+    Row(&[Vpermq, Vpermpd], 3, permute!(3)),
+];
+
+fn find(i: &Instruction) -> Option<usize> {
+    if matches!(i.mnemonic(), Vpermq | Vpermpd) {
+        return Some(if has_immediate(i) { TABLE.len() - 2 } else { TABLE.len() - 1 });
+    }
+    TABLE.iter().position(|row| row.0.contains(&i.mnemonic()))
+}
+
+#[inline(always)]
+fn apply<E: Encoding>(cpu: &mut Cpu, u: &Uop, b: &VectorRegister) -> Exec {
+    let (a, c) = (*cpu.vector(u.r2), *cpu.vector(u.r1));
+    let bytes = 16 * if E::EVEX { u.lanes() } else { E::LANES };
+    let out = (TABLE[u.kernel()].2)(&Sources { a: &a, b, c: &c, imm: u.imm8() as usize, bytes });
+    cpu.commit::<E>(u, out);
+    Ok(())
+}
+
+/// The second source in a register.
+pub fn wide_rr<E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let b = *cpu.vector(u.base);
+    apply::<E>(cpu, u, &b)
+}
+
+/// The second source in memory.
+pub fn wide_rm<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    // A part that is broadcast or inserted is read as a whole.
+    let b = if u.memory_bytes() < 16 * u.lanes() && !u.broadcast() {
+        let ea = cpu.ea(u);
+        cpu.read_vector(env, u.seg, ea, u.memory_bytes())?
+    } else {
+        cpu.vector_operand::<E>(env, u)?
+    };
+    apply::<E>(cpu, u, &b)
+}
+
+/// VPBROADCASTx from a general register.
+pub fn broadcast_gpr<E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let value = cpu.gpr[u.base as usize & 31];
+    let out = build(u.element_log2(), 16 * u.lanes(), |_| value);
+    cpu.commit::<E>(u, out);
+    Ok(())
+}
+
+/// `imm8` in units of 16 (or with `r4` 32) bytes: a part of `r2`.
+fn extracted(cpu: &Cpu, u: &Uop) -> VectorRegister {
+    let words = usize::from(u.r4()) / 8;
+    let parts = 8 / words.max(1);
+    let source = cpu.vector(u.r2);
+    let first = (u.imm8() as usize & (u.lanes() * 16 / usize::from(u.r4()).max(1)).wrapping_sub(1)) % parts * words;
+    build(3, 8 * words, |n| source.element(3, first + n))
+}
+
+/// VEXTRACTF128 and its kind to a register.
+pub fn extract_lane_r<E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let out = extracted(cpu, u);
+    let mut place = *u;
+    place.set_lanes(usize::from(u.r4()) / 16);
+    if E::EVEX {
+        cpu.commit_masked(&place, out)
+    } else {
+        *cpu.vector_mut(u.r1) = out
+    }
+    Ok(())
+}
+
+/// VEXTRACTF128 and its kind to memory.
+pub fn extract_lane_m<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let out = extracted(cpu, u);
+    cpu.store_vector::<E>(env, u, &out)
+}
+
+fn lower_extract(l: &Lowerer, i: &Instruction) -> Lowered {
+    let (size, log2) = match i.mnemonic() {
+        Vextractf128 | Vextracti128 | Vextractf32x4 | Vextracti32x4 => (16, 2),
+        Vextractf64x2 | Vextracti64x2 => (16, 3),
+        Vextractf32x8 | Vextracti32x8 => (32, 2),
+        Vextractf64x4 | Vextracti64x4 => (32, 3),
+        _ => return None,
+    };
+    let op = if is_mem(i, 0) { Op::ExtractLaneM } else { Op::ExtractLaneR };
+    let mut u = vector_uop(l, op, i, vector_bytes(i));
+    if is_reg(i, 0) {
+        u.r1 = number(i.op0_register());
+    }
+    u.r2 = number(i.op1_register());
+    u.set_r4(size);
+    u.set_element_log2(log2);
+    u.set_imm8(i.immediate8());
+    Some((u, End::Continues))
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    if let Some(extract) = lower_extract(l, i) {
+        return Some(extract);
+    }
+    let row = find(i)?;
+    let log2 = TABLE[row].1;
+    let from_gpr = i.op_count() > 1 && is_reg(i, 1) && i.op1_register().is_gpr();
+    let mut u = if from_gpr {
+        let mut u = vector_uop(l, Op::BroadcastGpr, i, vector_bytes(i));
+        (u.r1, u.base) = (number(i.op0_register()), reg(i.op1_register()));
+        u
+    } else {
+        sources(l, i, Op::WideRr, Op::WideRm)
+    };
+    u.set_kernel(row);
+    u.set_element_log2(log2);
+    Some((u, End::Continues))
+}
