@@ -1,6 +1,7 @@
 //! Both sides of a case, and what differs.
 
-use crate::defined::{fault_leaves_registers_open, fault_order_is_open, undefined_flags};
+use crate::defined::{fault_leaves_registers_open, fault_order_is_open, undefined_flags, x87_state_is_open};
+use crate::fpu::Fpu;
 use crate::generate::{Case, Generator, Host};
 use crate::guest::Guest;
 use crate::layout::DATA;
@@ -139,10 +140,15 @@ fn same(case: &Case, host: &Outcome, ours: &Outcome) -> bool {
     (host.gpr == ours.gpr || registers_open)
         && (host.flags ^ ours.flags) & !ignored == 0
         && host.rip == ours.rip
-        && (!case.compares_fpu
-            || host.fpu == ours.fpu
-            || (host.fault.is_some() && fault_order_is_open(&case.instruction)))
+        && (!case.compares_fpu || same_fpu(case, host, ours))
         && same_fault(case, host.fault, ours.fault)
+}
+
+fn same_fpu(case: &Case, host: &Outcome, ours: &Outcome) -> bool {
+    let (a, b) = (&host.fpu, &ours.fpu);
+    let open = x87_state_is_open(&case.instruction, host.fault.is_some());
+    let x87 = |fpu: &Fpu| (fpu.control, fpu.status, fpu.tags, fpu.st);
+    (a.ymm, a.mxcsr) == (b.ymm, b.mxcsr) && (open || x87(a) == x87(b))
 }
 
 fn same_fault(case: &Case, host: Option<(u8, u32, u64)>, ours: Option<(u8, u32, u64)>) -> bool {

@@ -48,8 +48,6 @@ pub fn fault_order_is_open(i: &Instruction) -> bool {
     match i.mnemonic() {
         Cmpsd => i.is_string_instruction(),
         Cmpsb | Cmpsw | Cmpsq | Call => true,
-        // Which byte of a masked store faults, and whether one that is masked out does (SDM Vol. 2B, MASKMOVDQU).
-        Maskmovdqu | Vmaskmovdqu | Maskmovq => true,
         _ => false,
     }
 }
@@ -57,4 +55,15 @@ pub fn fault_order_is_open(i: &Instruction) -> bool {
 /// Whether registers are undefined after a fault in the middle: AMD's POPA has written some.
 pub fn fault_leaves_registers_open(i: &Instruction) -> bool {
     matches!(i.mnemonic(), Mnemonic::Popa | Mnemonic::Popad)
+}
+
+/// Whether the x87 state is left open by a conversion between MMX and SSE: before #XM AMD's processors have entered MMX
+/// state already; CVTPI2PS from memory does not enter it there, and does by the SDM.
+pub fn x87_state_is_open(i: &Instruction, faulted: bool) -> bool {
+    use Mnemonic::*;
+    match i.mnemonic() {
+        Cvtpi2ps => faulted || i.op1_kind() == OpKind::Memory,
+        Cvtps2pi | Cvtpd2pi | Cvttps2pi | Cvttpd2pi | Cvtpi2pd => faulted,
+        _ => false,
+    }
 }

@@ -501,7 +501,7 @@ fn number(register: Register) -> Option<usize> {
 }
 
 /// AMD's processors do not want the memory operands of these aligned; the SDM does (Vol. 2A 2.4, type 4).
-fn takes_any_alignment(mnemonic: Mnemonic) -> bool {
+pub fn takes_any_alignment(mnemonic: Mnemonic) -> bool {
     use Mnemonic::*;
     matches!(mnemonic, Sha1msg1 | Sha1msg2 | Sha1nexte | Sha1rnds4 | Sha256msg1 | Sha256msg2 | Sha256rnds2)
 }
@@ -541,7 +541,9 @@ fn memory_operand(r: &mut Random, case: &mut Case, high: bool) -> u64 {
         return case.gpr[RDI];
     }
     if matches!(i.mnemonic(), Mnemonic::Maskmovdqu | Mnemonic::Vmaskmovdqu | Mnemonic::Maskmovq) {
-        case.gpr[RDI] = r.address(high && i.op0_kind() == OpKind::MemorySegRDI);
+        // Which byte faults, and whether one that is masked out does, is the processor's choice.
+        let base = if high && i.op0_kind() == OpKind::MemorySegRDI { HIGH_DATA } else { LOW_DATA };
+        case.gpr[RDI] = base + r.below(WRITABLE as u64 - 16);
         return case.gpr[RDI];
     }
     if !(0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory) {

@@ -1,7 +1,7 @@
 //! Random vector instructions, and vector registers full of the values at which arithmetic turns.
 
 use crate::fpu::Fpu;
-use crate::generate::Case;
+use crate::generate::{Case, takes_any_alignment};
 use crate::layout::{AT, HIGH_CODE, LOW_CODE};
 use crate::random::Random;
 use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
@@ -40,6 +40,12 @@ fn is_approximate(mnemonic: Mnemonic) -> bool {
     matches!(mnemonic, Rcpps | Rcpss | Rsqrtps | Rsqrtss | Vrcpps | Vrcpss | Vrsqrtps | Vrsqrtss)
 }
 
+/// An address that one register decides, so that it can be aligned.
+fn has_simple_address(i: &Instruction) -> bool {
+    !(0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory)
+        || (i.memory_index() == Register::None && i.memory_base().is_gpr())
+}
+
 fn compares(i: &Instruction, bits: u32, features: &[CpuidFeature]) -> bool {
     use Mnemonic::*;
     let vector = (0..i.op_count()).any(|n| {
@@ -50,6 +56,9 @@ fn compares(i: &Instruction, bits: u32, features: &[CpuidFeature]) -> bool {
         && i.cpuid_features().iter().all(|feature| features.contains(feature))
         && !is_approximate(i.mnemonic())
         && i.segment_prefix() != Register::FS
+        // Page 0 is not the process's.
+        && i.op0_kind() != OpKind::MemorySegDI
+        && !(takes_any_alignment(i.mnemonic()) && !has_simple_address(i))
         // AMD's processors refuse VEX.W outside 64-bit mode here, Intel's ignore it.
         && !(bits == 32 && matches!(i.mnemonic(), Vpextrd | Vpinsrd))
 }
@@ -200,6 +209,10 @@ pub fn state(r: &mut Random, case: &mut Case) {
     let mut bytes = [0; 64];
     for (place, word) in bytes.chunks_exact_mut(8).zip(words.iter().cycle()) {
         place.copy_from_slice(&word.to_le_bytes());
+    }
+    if matches!(case.instruction.mnemonic(), Mnemonic::Ldmxcsr | Mnemonic::Vldmxcsr) {
+        // Bit 17 is AMD's mode for misaligned operands.
+        bytes.iter_mut().skip(2).step_by(4).for_each(|byte| *byte &= !2);
     }
     case.data[0].1 = bytes;
 }

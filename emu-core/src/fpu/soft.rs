@@ -195,6 +195,12 @@ pub struct Fp {
     /// Exceptions of which the flag is set already need not be looked for: the host's arithmetic serves for results
     /// that cannot raise any other.
     pub fast: bool,
+    /// An operation in steps, each of which reports its exceptions, has run.
+    pub stepped: bool,
+    /// Steps to be taken at most.
+    pub steps: u8,
+    /// Exceptions of earlier steps.
+    pub kept: u32,
 }
 
 impl Fp {
@@ -208,6 +214,9 @@ impl Fp {
             flags: 0,
             active: u32::MAX,
             fast: masked_inexact && mxcsr >> RC & 3 == 0,
+            stepped: false,
+            steps: u8::MAX,
+            kept: 0,
         }
     }
 

@@ -40,15 +40,15 @@ impl Cpu {
         if fp.flags == 0 || u.rounding() != ROUNDING_MXCSR {
             return Ok(());
         }
-        self.report_float(fp.flags)
+        self.report_float(fp.flags, fp.kept)
     }
 
     #[inline(never)]
-    fn report_float(&mut self, mut flags: u32) -> Exec {
+    fn report_float(&mut self, mut flags: u32, kept: u32) -> Exec {
         const BEFORE: u32 = flag::IE | flag::DE | flag::ZE;
         let unmasked = flags & !(self.fpu.mxcsr >> 7) & flag::ALL;
         if unmasked & BEFORE != 0 {
-            flags &= BEFORE;
+            flags = flags & BEFORE | kept;
         }
         self.fpu.mxcsr |= flags;
         if unmasked == 0 {
@@ -199,24 +199,25 @@ fn alternate<F: Format>(fp: &mut Fp, a: u128, b: u128) -> u128 {
 }
 
 /// An unmasked exception of one step of DPPS keeps the next steps from being taken (SDM Vol. 2A, DPPS).
-fn stopped(fp: &Fp) -> bool {
-    fp.flags & !(fp.control >> 7) & flag::ALL != 0
+fn stopped(fp: &Fp, steps_done: u8) -> bool {
+    fp.flags & !(fp.control >> 7) & flag::ALL != 0 || steps_done >= fp.steps
 }
 
 /// DPPS.
 fn dot_singles(fp: &mut Fp, a: u128, b: u128, imm: u32) -> u128 {
+    fp.stepped = true;
     let mut product = [0; 4];
     for (n, product) in product.iter_mut().enumerate() {
         if imm >> (4 + n) & 1 != 0 {
             *product = soft::mul::<Single>(fp, get::<u32>(a, n).into(), get::<u32>(b, n).into());
         }
     }
-    if stopped(fp) {
+    if stopped(fp, 1) {
         return 0;
     }
     let low = soft::add::<Single>(fp, product[0], product[1]);
     let high = soft::add::<Single>(fp, product[2], product[3]);
-    if stopped(fp) {
+    if stopped(fp, 2) {
         return 0;
     }
     let sum = soft::add::<Single>(fp, low, high) as u32;
@@ -225,13 +226,14 @@ fn dot_singles(fp: &mut Fp, a: u128, b: u128, imm: u32) -> u128 {
 
 /// DPPD.
 fn dot_doubles(fp: &mut Fp, a: u128, b: u128, imm: u32) -> u128 {
+    fp.stepped = true;
     let mut product = [0; 2];
     for (n, product) in product.iter_mut().enumerate() {
         if imm >> (4 + n) & 1 != 0 {
             *product = soft::mul::<Double>(fp, get(a, n), get(b, n));
         }
     }
-    if stopped(fp) {
+    if stopped(fp, 1) {
         return 0;
     }
     let sum = soft::add::<Double>(fp, product[0], product[1]);
@@ -406,6 +408,21 @@ fn apply<E: Encoding>(cpu: &mut Cpu, u: &Uop, b: VectorRegister) -> Exec {
             fp.active = (mask >> (n * (16 >> u.element_log2()))) as u32;
         }
         out.set_lane(n, kernel(&mut fp, a.lane(n), b.lane(n), c.lane(n), u.imm8()));
+    }
+    if fp.stepped && stopped(&fp, 0) {
+        // The exceptions are those of the first step that has an unmasked one in any lane, and of those before.
+        let fresh = cpu.begin_float(u);
+        let mut kept = 0;
+        for steps in 1..=3 {
+            fp = Fp { steps, kept, ..fresh };
+            for n in 0..lanes {
+                kernel(&mut fp, a.lane(n), b.lane(n), c.lane(n), u.imm8());
+            }
+            if stopped(&fp, 0) {
+                break;
+            }
+            kept = fp.flags;
+        }
     }
     cpu.end_float(u, &fp)?;
     cpu.commit::<E>(u, out);
