@@ -181,3 +181,73 @@ fn xrstor_with_a_bad_header_is_gp() {
     assert_eq!(run(&mut compact), Some(13));
     assert_eq!(run(&mut save(&[0x0F, 0xAE, 0x2E, 0x20, 0x10, 0xF4])), Some(13));
 }
+
+const ALL: u64 = 7;
+
+/// `code` with AVX switched on, in 32-bit code.
+fn avx(code: &[u8]) -> Bench {
+    let mut bench = Bench::long_mode(code);
+    bench.cpu.model = Arc::new(CpuModel::named("max").expect("a built-in model"));
+    bench.cpu.sys.cr4 |= Cr4::OSFXSR | Cr4::OSXMMEXCPT | Cr4::OSXSAVE;
+    bench.cpu.sys.xcr0 = ALL;
+    bench.cpu.refresh();
+    bench
+}
+
+/// The vector of the exception of the first instruction, if it raises one.
+fn step(bench: &mut Bench) -> Option<u8> {
+    bench.step().err().map(|_| bench.cpu.fault.vector)
+}
+
+const VPADDD: &[u8] = &[0xC5, 0xF5, 0xFE, 0xC2];
+
+#[test]
+fn vex_without_osxsave_or_avx_in_xcr0_is_ud_before_ts_gives_nm() {
+    assert_eq!(step(&mut avx(VPADDD)), None);
+    let mut off = avx(VPADDD);
+    off.cpu.sys.cr4 -= Cr4::OSXSAVE;
+    off.cpu.sys.cr0 |= Cr0::TS;
+    assert_eq!(step(&mut off), Some(6));
+    let mut sse_only = avx(VPADDD);
+    sse_only.cpu.sys.xcr0 = 3;
+    assert_eq!(step(&mut sse_only), Some(6));
+    let mut ts = avx(VPADDD);
+    ts.cpu.sys.cr0 |= Cr0::TS;
+    assert_eq!(step(&mut ts), Some(7));
+    // CR0.EM does not matter to VEX.
+    let mut em = avx(VPADDD);
+    em.cpu.sys.cr0 |= Cr0::EM;
+    assert_eq!(step(&mut em), None);
+}
+
+#[test]
+fn an_unmasked_exception_is_xm_or_without_osxmmexcpt_ud_and_leaves_the_destination() {
+    // divps xmm0,xmm1: 1 / 0
+    let divide = [0x0F, 0x5E, 0xC1];
+    let run = |cr4: Cr4, mxcsr: u32| {
+        let mut bench = avx(&divide);
+        bench.cpu.sys.cr4 -= Cr4::OSXMMEXCPT;
+        bench.cpu.sys.cr4 |= cr4;
+        bench.cpu.fpu.mxcsr = mxcsr;
+        bench.cpu.vector_mut(0).set_lane(0, 0x3F80_0000_3F80_0000_3F80_0000_3F80_0000);
+        let vector = step(&mut bench);
+        (vector, bench.cpu.vector(0).0[0], bench.cpu.fpu.mxcsr)
+    };
+    assert_eq!(run(Cr4::OSXMMEXCPT, 0x1D80), (Some(19), 0x3F80_0000_3F80_0000, 0x1D84));
+    assert_eq!(run(Cr4::empty(), 0x1D80), (Some(6), 0x3F80_0000_3F80_0000, 0x1D84));
+    assert_eq!(run(Cr4::OSXMMEXCPT, 0x1F80), (None, 0x7F80_0000_7F80_0000, 0x1F84));
+}
+
+#[test]
+fn gf2p8affineinvqb_with_the_matrix_of_aes_is_subbytes() {
+    // gf2p8affineinvqb xmm0,xmm1,63h; aesenclast xmm2,xmm3 on the same bytes, all equal, so that ShiftRows is nothing.
+    for byte in [0u8, 1, 0x53, 0xFF] {
+        let mut bench = avx(&[0x66, 0x0F, 0x3A, 0xCF, 0xC1, 0x63, 0x66, 0x0F, 0x38, 0xDD, 0xD3]);
+        let same = u128::from_le_bytes([byte; 16]);
+        bench.cpu.vector_mut(0).set_lane(0, same);
+        bench.cpu.vector_mut(1).set_lane(0, 0xF1E3_C78F_1F3E_7CF8_F1E3_C78F_1F3E_7CF8);
+        bench.cpu.vector_mut(2).set_lane(0, same);
+        assert_eq!((step(&mut bench), step(&mut bench)), (None, None));
+        assert_eq!(bench.cpu.vector(0).lane(0), bench.cpu.vector(2).lane(0), "{byte:#x}");
+    }
+}

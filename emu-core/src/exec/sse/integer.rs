@@ -140,10 +140,10 @@ pub const TABLE: &[Row] = &[
     Row(&[Pmullw, Vpmullw], 1, |a, b, _| zip(a, b, i16::wrapping_mul)),
     Row(&[Pmulld, Vpmulld], 2, |a, b, _| zip(a, b, i32::wrapping_mul)),
     Row(&[Vpmullq], 3, |a, b, _| zip(a, b, i64::wrapping_mul)),
-    Row(&[Pmulhw, Vpmulhw], 1, |a, b, _| zip::<i16>(a, b, |a, b| (i32::from(a) * i32::from(b) >> 16) as i16)),
-    Row(&[Pmulhuw, Vpmulhuw], 1, |a, b, _| zip::<u16>(a, b, |a, b| (u32::from(a) * u32::from(b) >> 16) as u16)),
+    Row(&[Pmulhw, Vpmulhw], 1, |a, b, _| zip::<i16>(a, b, |a, b| ((i32::from(a) * i32::from(b)) >> 16) as i16)),
+    Row(&[Pmulhuw, Vpmulhuw], 1, |a, b, _| zip::<u16>(a, b, |a, b| ((u32::from(a) * u32::from(b)) >> 16) as u16)),
     Row(&[Pmulhrsw, Vpmulhrsw], 1, |a, b, _| {
-        zip::<i16>(a, b, |a, b| (((i32::from(a) * i32::from(b)) >> 14) + 1 >> 1) as i16)
+        zip::<i16>(a, b, |a, b| ((((i32::from(a) * i32::from(b)) >> 14) + 1) >> 1) as i16)
     }),
     Row(&[Pmuludq, Vpmuludq], 3, |a, b, _| zip::<u64>(a, b, |a, b| (a & 0xFFFF_FFFF) * (b & 0xFFFF_FFFF))),
     Row(&[Pmuldq, Vpmuldq], 3, |a, b, _| zip::<i64>(a, b, |a, b| i64::from(a as i32) * i64::from(b as i32))),
@@ -312,10 +312,10 @@ pub const SHIFT_BY_IMMEDIATE: &[Row] = &[
     Row(&[Vprorq], 3, |_, b, imm| map::<u64>(b, |b| b.rotate_right(imm & 63))),
     Row(&[Vpshldw], 1, |a, b, imm| zip::<u16>(a, b, |a, b| funnel(a.into(), b.into(), 16, imm & 15) as u16)),
     Row(&[Vpshldd], 2, |a, b, imm| zip::<u32>(a, b, |a, b| funnel(a.into(), b.into(), 32, imm & 31) as u32)),
-    Row(&[Vpshldq], 3, |a, b, imm| zip::<u64>(a, b, |a, b| funnel(a.into(), b.into(), 64, imm & 63))),
+    Row(&[Vpshldq], 3, |a, b, imm| zip::<u64>(a, b, |a, b| funnel(a, b, 64, imm & 63))),
     Row(&[Vpshrdw], 1, |a, b, imm| zip::<u16>(a, b, |a, b| funnel_right(a.into(), b.into(), 16, imm & 15) as u16)),
     Row(&[Vpshrdd], 2, |a, b, imm| zip::<u32>(a, b, |a, b| funnel_right(a.into(), b.into(), 32, imm & 31) as u32)),
-    Row(&[Vpshrdq], 3, |a, b, imm| zip::<u64>(a, b, |a, b| funnel_right(a.into(), b.into(), 64, imm & 63))),
+    Row(&[Vpshrdq], 3, |a, b, imm| zip::<u64>(a, b, |a, b| funnel_right(a, b, 64, imm & 63))),
 ];
 
 /// The upper `bits` of `high:low` shifted left.
