@@ -70,7 +70,7 @@ fn rep_movs_of_wide_elements_closer_than_their_width_goes_element_by_element() {
             let code: &[u8] = if down { &[0xFD, 0xF3, 0x48, 0xA5, HLT] } else { &[0xFC, 0xF3, 0x48, 0xA5, HLT] };
             let mut bench = Bench::long_mode(code);
             let start = 0x10_0800u64;
-            let mut model: Vec<u8> = (0..0x1000).map(|n: u32| (n * 31 >> 3) as u8).collect();
+            let mut model: Vec<u8> = (0..0x1000).map(|n: u32| ((n * 31) >> 3) as u8).collect();
             bench.ram.dma_write(0x10_0000, &model);
             let to = if down { start - distance } else { start + distance };
             (bench.cpu.gpr[RSI], bench.cpu.gpr[RDI], bench.cpu.gpr[RCX]) = (start, to, 50);

@@ -283,7 +283,7 @@ impl Native {
             (*context).gpr = case.gpr;
             (*context).flags = case.flags;
             (*context).trap = NO_TRAP;
-            case.fpu.to_area(&mut *&raw mut (*context).fpu);
+            case.fpu.to_area(&mut (*context).fpu);
             ptr::write_bytes((&raw mut (*context).out_fpu).cast::<u8>().add(512), 0, 64);
             if case.wide {
                 (*context).entry = start;
@@ -300,7 +300,7 @@ impl Native {
                 flags: (*context).out_flags & flags::DEFINED & !flags::RF,
                 rip: start + case.len as u64,
                 fault: None,
-                fpu: Fpu::from_area(&*&raw const (*context).out_fpu),
+                fpu: Fpu::from_area(&(*context).out_fpu),
             };
             let (trap, error, cr2, rip) = ((*context).trap, (*context).error, (*context).cr2, (*context).rip);
             match trap {

@@ -58,7 +58,7 @@ fn compares(i: &Instruction, bits: u32, features: &[CpuidFeature]) -> bool {
         && i.segment_prefix() != Register::FS
         // Page 0 is not the process's.
         && i.op0_kind() != OpKind::MemorySegDI
-        && !(takes_any_alignment(i.mnemonic()) && !has_simple_address(i))
+        && (!takes_any_alignment(i.mnemonic()) || has_simple_address(i))
         // AMD's processors refuse VEX.W outside 64-bit mode here, Intel's ignore it.
         && !(bits == 32 && matches!(i.mnemonic(), Vpextrd | Vpinsrd))
 }
