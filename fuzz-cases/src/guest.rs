@@ -77,7 +77,8 @@ fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
     // One decision makes all tables: the input is for the code.
     let mut tables = Source::seeded(source.bits(3));
     fill(&mut tables, ram, long, cpl);
-    let cr3 = fill_paging(&mut tables, ram, paging);
+    let user = if cpl == 0 && source.chance(50) { 0 } else { 4 };
+    let cr3 = fill_paging(&mut tables, ram, paging, user);
 
     let sys = &mut cpu.sys;
     sys.activity = Activity::Active;
@@ -91,6 +92,8 @@ fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
         if source.chance(50) { sys.gdtr.base = base } else { sys.idtr.base = base }
     }
     let wanted = Cr4::from_bits_truncate(source.bits(4)) - Cr4::VMXE - Cr4::SMXE - Cr4::CET;
+    // With pages of CPL 3 these leave nothing of a handler.
+    let wanted = if user != 0 && source.chance(92) { wanted - Cr4::SMEP - Cr4::SMAP } else { wanted };
     let vmxe = if source.chance(25) { Cr4::VMXE } else { Cr4::empty() };
     let allowed = cpu.cr4_supported();
     let sys = &mut cpu.sys;

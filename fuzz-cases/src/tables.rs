@@ -27,6 +27,11 @@ pub mod selector {
     pub const CODE64: u16 = 0x28;
     pub const LDT: u16 = 0x30;
     pub const TSS: u16 = 0x40;
+    pub const TSS2: u16 = 0x60;
+    /// Of DPL 0.
+    pub const KERNEL32: u16 = 0x70;
+    pub const KERNEL_DATA: u16 = 0x78;
+    pub const KERNEL64: u16 = 0x80;
 }
 
 /// How linear addresses are translated.
@@ -50,27 +55,28 @@ fn put(ram: &mut Ram, address: u64, value: u64) {
 
 /// A descriptor with base 0 unless chance has it otherwise.
 fn descriptor(source: &mut Source, rights: u32, dpl: u8) -> u64 {
-    let base = if source.chance(15) { source.value() as u32 } else { 0 };
-    let limit = if source.chance(20) { source.value() as u32 } else { u32::MAX };
+    let base = if source.chance(6) { source.value() as u32 } else { 0 };
+    let limit = if source.chance(8) { source.value() as u32 } else { u32::MAX };
     let access_rights = AccessRights::from_bits_retain(rights).with_dpl(dpl);
     Segment { selector: 0, base: base.into(), limit, access_rights }.to_descriptor()
 }
 
 fn gate(source: &mut Source, kind: u64, long: bool) -> [u64; 2] {
-    let selector = match source.below(8) {
+    let selector = match source.below(32) {
         0 => source.bits(2),
-        1..=3 => u64::from(selector::CODE32),
-        4 => u64::from(selector::CODE16),
-        _ if long => u64::from(selector::CODE64),
-        _ => u64::from(selector::CODE32),
+        1 => u64::from(selector::CODE16),
+        2 => u64::from(selector::CODE64),
+        3 => u64::from(selector::CODE32),
+        _ if long => u64::from(selector::KERNEL64),
+        _ => u64::from(selector::KERNEL32),
     };
-    let selector = if kind == 5 { u64::from(selector::TSS) + 0x20 } else { selector };
+    let selector = if kind == 5 { u64::from(selector::TSS2) } else { selector };
     let offset = at::CODE + source.bits(1) * 4;
     let dpl = if source.chance(60) { 3 } else { source.below(4) };
     let present = u64::from(!source.chance(3));
     let low = offset & 0xFFFF
         | selector << 16
-        | (source.bits(1) & 0x1F & if source.chance(60) { 7 } else { 0x1F }) << 32
+        | (source.bits(1) & 0x1F & if source.chance(90) { 0 } else { 0x1F }) << 32
         | (kind | dpl << 5 | present << 7) << 40
         | (offset >> 16 & 0xFFFF) << 48;
     [low, if source.chance(3) { source.value() } else { 0 }]
@@ -89,9 +95,14 @@ pub fn fill(source: &mut Source, ram: &mut Ram, long: bool, cpl: u8) {
     put(ram, at::GDT + u64::from(selector::TSS), system(at::TSS, 0x20FF, 0xB));
     let tss_kind = source.pick(&[9, 9, 1, 0xB, 3]);
     let tss_limit = source.pick(&[0x67, 0x2B, 0xFFF, 0x66, 0]);
-    put(ram, at::GDT + u64::from(selector::TSS) + 0x20, system(at::TSS2, tss_limit, tss_kind));
+    put(ram, at::GDT + u64::from(selector::TSS2), system(at::TSS2, tss_limit, tss_kind));
     // Half of the rest: conforming, expand-down, absent, call gates, task gates, anything.
-    for n in 14..64 {
+    for (selector, rights) in
+        [(selector::KERNEL32, 0xC09B), (selector::KERNEL_DATA, 0xC093), (selector::KERNEL64, 0xA09B)]
+    {
+        put(ram, at::GDT + u64::from(selector), descriptor(&mut Source::seeded(1), rights, 0) | 0xF_0000_0000_FFFF);
+    }
+    for n in 17..64 {
         let value = match source.below(8) {
             0 => descriptor(source, 0x9F, 0),
             1 => descriptor(source, 0xC097, cpl),
@@ -116,25 +127,30 @@ pub fn fill(source: &mut Source, ram: &mut Ram, long: bool, cpl: u8) {
     }
     for tss in [at::TSS, at::TSS2] {
         for word in 0..26 {
-            let value = if source.chance(40) { source.value() as u32 } else { at::STACK as u32 };
+            let value = if source.chance(8) { source.value() as u32 } else { at::STACK as u32 };
             ram.dma_write(tss + word * 4, &value.to_le_bytes());
         }
         for (offset, value) in [
-            (8, selector::DATA32),
+            (8, selector::KERNEL_DATA),
             (0x10, selector::DATA32),
             (0x48, selector::DATA32),
             (0x4C, selector::CODE32),
             (0x50, selector::DATA32),
             (0x60, selector::LDT),
         ] {
-            if source.chance(80) && !long {
+            if source.chance(95) && !long {
                 ram.dma_write(tss + offset, &value.to_le_bytes());
+            }
+        }
+        if long && source.chance(90) {
+            for stack in 0..10 {
+                put(ram, tss + 4 + stack * 8, at::STACK);
             }
         }
         let io_map = if source.chance(60) { 0x68 } else { source.bits(2) as u16 };
         ram.dma_write(tss + 0x66, &io_map.to_le_bytes());
     }
-    let holes = source.below(6);
+    let holes = source.below(6) * source.below(2);
     for _ in 0..holes {
         let table = source.pick(&[at::GDT, at::IDT, at::LDT, at::TSS, at::TSS2]);
         let value = source.bits(8);
@@ -145,7 +161,9 @@ pub fn fill(source: &mut Source, ram: &mut Ram, long: bool, cpl: u8) {
 /// An entry of a paging structure that leads to `address`.
 fn entry(source: &mut Source, address: u64, extra: u64, wide: bool) -> u64 {
     let mut entry = address | 7 | extra;
-    match source.below(24) {
+    // What the code, the stack and the tables need is seldom wrong.
+    let odds = if address < 0x4_0000 { 3000 } else { 40 };
+    match source.below(odds) {
         0 => entry &= !1,
         1 => entry &= !2,
         2 => entry &= !4,
@@ -160,12 +178,14 @@ fn entry(source: &mut Source, address: u64, extra: u64, wide: bool) -> u64 {
     entry
 }
 
-/// Writes paging structures that map the first megabytes one to one, with mistakes; the value for CR3.
-pub fn fill_paging(source: &mut Source, ram: &mut Ram, paging: Paging) -> u64 {
+/// Writes paging structures that map the first megabytes one to one, with mistakes; the value for CR3. The small pages
+/// are for CPL 3 if `user` is 4, not if it is 0.
+pub fn fill_paging(source: &mut Source, ram: &mut Ram, paging: Paging, user: u64) -> u64 {
     let [top, second, third, fourth, leaf] = [0, 1, 2, 3, 4].map(|n| at::PAGING + n * 0x1000);
     if paging == Paging::Bits32 {
         for n in 0..1024u64 {
-            let value = entry(source, n << 12, source.clone().bits(1) & 0x60, false) as u32;
+            let extra = source.bits(1) & 0x60;
+            let value = (entry(source, n << 12, extra, false) & (user | !4)) as u32;
             ram.dma_write(leaf + n * 4, &value.to_le_bytes());
         }
         for n in 0..8u64 {
@@ -178,8 +198,8 @@ pub fn fill_paging(source: &mut Source, ram: &mut Ram, paging: Paging) -> u64 {
         return top;
     }
     for n in 0..512u64 {
-        let value = if source.chance(6) { entry(source, n << 12, 0x20, true) } else { n << 12 | 7 };
-        put(ram, leaf + n * 8, value);
+        let value = entry(source, n << 12, 0x20, true);
+        put(ram, leaf + n * 8, value & (user | !4));
     }
     // Directory: the first 2 MiB by small pages, then large ones, and one of devices.
     put(ram, fourth, leaf | 7);
