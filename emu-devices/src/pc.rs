@@ -179,10 +179,8 @@ impl Pc {
                 }
             }
             self.now = turn_end;
-            if idle {
-                if let Some(exit) = self.skip_idle(cycle) {
-                    return exit;
-                }
+            if idle && let Some(exit) = self.skip_idle(cycle) {
+                return exit;
             }
         }
     }

@@ -1,0 +1,26 @@
+//! Fuzz targets of the machine as functions of their input: [`guest_code`], [`ports_mmio`], [`disk_images`], [`roms`].
+//!
+//! Each turns any bytes into a machine and something it does, for a bounded number of cycles, and panics on a defect: a
+//! panic of the machine itself, or time that does not go on. `fuzz/` drives them with libFuzzer; this crate's tests run
+//! seeded inputs, and its example `run` as many as asked for. How to: `docs/fuzzing.md`.
+
+mod board;
+mod disks;
+mod guest;
+mod instructions;
+mod rom;
+mod source;
+mod tables;
+
+pub use board::ports_mmio;
+pub use disks::disk_images;
+pub use guest::guest_code;
+pub use rom::roms;
+pub use source::Source;
+
+/// A target: its name and what it does with an input.
+pub type Target = (&'static str, fn(&mut Source));
+
+/// All targets.
+pub const TARGETS: [Target; 4] =
+    [("guest_code", guest_code), ("ports_mmio", ports_mmio), ("disk_images", disk_images), ("roms", roms)];

@@ -1,0 +1,31 @@
+//! A seeded slice of every fuzz target.
+
+use fuzz_cases::{Source, TARGETS};
+
+fn run(name: &str, cases: u64) {
+    let (_, target) = TARGETS.into_iter().find(|(known, _)| *known == name).expect("there is such a target");
+    for seed in 0..cases {
+        let result = std::panic::catch_unwind(|| target(&mut Source::seeded(seed)));
+        assert!(result.is_ok(), "{name}: seed {seed} panics");
+    }
+}
+
+#[test]
+fn guest_code_of_any_kind_does_not_panic() {
+    run("guest_code", 300);
+}
+
+#[test]
+fn ports_and_mmio_at_random_do_not_panic() {
+    run("ports_mmio", 150);
+}
+
+#[test]
+fn disk_images_of_any_size_do_not_panic() {
+    run("disk_images", 60);
+}
+
+#[test]
+fn roms_of_any_contents_do_not_panic() {
+    run("roms", 25);
+}
