@@ -9,6 +9,7 @@ use crate::flags::CF;
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
 use emu_vmx::arch::vector;
+use emu_vmx::intercept::Instruction as Intercept;
 use iced_x86::{Instruction, Mnemonic, Register};
 
 const RAX: u8 = 0;
@@ -79,6 +80,9 @@ impl Cpu {
 
 /// RDRAND, RDSEED: always a number, CF set and the other status flags clear.
 pub fn random<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_with(u, if u.imm == 0 { Intercept::Rdrand } else { Intercept::Rdseed }, |_, u| {
+        (0, Some(emu_vmx::exit::instruction_information::random(u.r1, W::BITS as u8)))
+    })?;
     let value = cpu.next_random();
     W::set(&mut cpu.gpr, u.r1, value & W::MASK);
     cpu.flags.set_status(CF);
@@ -87,7 +91,18 @@ pub fn random<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 
 /// RDPID.
 pub fn rdpid(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept(u, Intercept::Rdpid)?;
     cpu.gpr[u.r1 as usize & 31] = u64::from(cpu.sys.tsc_aux);
+    Ok(())
+}
+
+/// PAUSE: counts for PAUSE-loop exiting in VMX non-root operation, else does nothing.
+pub fn pause(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let (cpl, tsc) = (cpu.sys.cpl, cpu.tsc());
+    let Some(non_root) = &mut cpu.vmx.non_root else { return Ok(()) };
+    if non_root.pause_loop.pause(&non_root.controls, cpl, tsc) {
+        return cpu.exit_at(u, emu_vmx::exit::ExitReason::Pause, 0);
+    }
     Ok(())
 }
 
@@ -132,7 +147,8 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Salc => l.uop(Op::Salc, 1),
         Clflush | Clflushopt | Clwb => l.mem(Op::CacheLine, 1, i),
         Cldemote | Prefetch | Prefetchw | Prefetchwt1 | Prefetchit0 | Prefetchit1 | Prefetchnta | Prefetcht0
-        | Prefetcht1 | Prefetcht2 | Lfence | Sfence | Mfence | Pause => l.uop(Op::Nop, 4),
+        | Prefetcht1 | Prefetcht2 | Lfence | Sfence | Mfence => l.uop(Op::Nop, 4),
+        Pause => l.uop(Op::Pause, 4),
         Movnti | Movdiri if is_mem(i, 0) => {
             let bytes = operand_bytes(i, 1);
             let mut u = l.mem(Op::MovMr, bytes, i);
@@ -147,6 +163,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Rdrand | Rdseed => {
             let mut u = l.uop(Op::Random, bytes);
             u.r1 = reg(i.op0_register());
+            u.imm = u64::from(i.mnemonic() == Rdseed);
             u
         }
         Rdpid => {
