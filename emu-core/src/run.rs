@@ -42,16 +42,22 @@ impl Cpu {
             if env.bus.attention() || !env.outbox.is_empty() {
                 return RunExit::Signals;
             }
-            let block_limit = limit.min(self.lapic.deadline);
+            let deadline = self.next_deadline();
+            let block_limit = limit.min(deadline);
             self.block_limit = block_limit;
+            if let Some(non_root) = &self.vmx.non_root
+                && self.cycles >= non_root.timer_deadline
+            {
+                self.attention |= Attention::VMX;
+            }
             if !self.attention.is_empty() {
                 match self.boundary(env) {
                     Boundary::Run => {}
                     // Delivery of an event may itself have written memory or reached a device.
                     Boundary::Again => continue,
-                    Boundary::Stopped if self.sys.activity == Activity::Hlt && self.lapic.deadline < limit => {
-                        // Nothing happens before the timer's interrupt.
-                        self.cycles = self.cycles.max(self.lapic.deadline);
+                    Boundary::Stopped if self.sys.activity == Activity::Hlt && deadline < limit => {
+                        // Nothing happens before a timer's end.
+                        self.cycles = self.cycles.max(deadline);
                         continue;
                     }
                     Boundary::Stopped => return RunExit::Stopped,
@@ -142,11 +148,11 @@ impl Cpu {
                 self.cycles += 1;
                 self.deliver_fault(env, fault);
             }
-            Stop::Shutdown => {
-                self.sys.activity = Activity::Shutdown;
-                self.raise(Attention::STOPPED);
+            Stop::Shutdown => self.shut_down(env),
+            Stop::VmExit => {
+                self.cycles += 1;
+                self.take_parked_exit(env);
             }
-            Stop::VmExit => unreachable!("no VM exit is raised outside of VMX operation"),
         }
     }
 

@@ -35,6 +35,7 @@ mod tag {
 /// Status register.
 mod status {
     pub const OUTPUT_FULL: u8 = 0x01;
+    pub const INPUT_FULL: u8 = 0x02;
     pub const SYSTEM: u8 = 0x04;
     pub const COMMAND: u8 = 0x08;
     pub const NOT_INHIBITED: u8 = 0x10;
@@ -257,6 +258,8 @@ impl KeyboardController {
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         status::NOT_INHIBITED
             | flag(state.full, status::OUTPUT_FULL)
+            // A command that answers is taken from the input buffer when the answer is there.
+            | flag(state.replying, status::INPUT_FULL)
             | flag(self.mode() & mode::SYSTEM != 0, status::SYSTEM)
             | flag(state.command_written, status::COMMAND)
             | flag(state.full && state.source == Source::Mouse, status::FROM_MOUSE)

@@ -159,7 +159,7 @@ impl Pc {
                             break;
                         }
                         RunExit::Stopped => {
-                            if cpu.sys.activity == Activity::Shutdown {
+                            if cpu.sys.activity == Activity::Shutdown && !cpu.in_non_root() {
                                 return PcExit::Shutdown { processor: n as u32, rip: cpu.rip() };
                             }
                             idle &= !cpu.mwait;
@@ -189,12 +189,12 @@ impl Pc {
     fn skip_idle(&mut self, cycle: u64) -> Option<PcExit> {
         let deaf = |cpu: &Cpu| {
             cpu.sys.activity == Activity::WaitForSipi
-                || (!cpu.flags.has(IF) && !cpu.attention.intersects(Attention::NMI | Attention::INIT))
+                || (!cpu.in_non_root() && !cpu.flags.has(IF) && !cpu.attention.intersects(Attention::NMI | Attention::INIT))
         };
         if self.cpus.iter().all(deaf) {
             return Some(PcExit::Halted);
         }
-        let timers = self.cpus.iter().filter(|cpu| cpu.sys.activity == Activity::Hlt).map(|cpu| cpu.lapic.deadline);
+        let timers = self.cpus.iter().filter(|cpu| cpu.sys.activity == Activity::Hlt).map(Cpu::next_deadline);
         let next = timers.fold(self.board.next_deadline(), u64::min).min(cycle);
         if next > self.now {
             self.now = next;

@@ -25,10 +25,12 @@ impl Cpu {
         let step = self.flags.has(TF | RF)
             || self.sys.shadow != Shadow::None
             || self.sys.pending_debug != 0
-            || self.has_code_breakpoints();
+            || self.has_code_breakpoints()
+            || self.vmx.non_root.as_ref().is_some_and(|non_root| non_root.mtf());
         self.attention.set(Attention::STEP, step);
         self.attention.set(Attention::STOPPED, self.sys.activity != Activity::Active);
         self.attention.set(Attention::NMI, self.sys.nmi_pending);
+        self.attention.set(Attention::VMX, self.vmx.non_root.as_ref().is_some_and(|n| n.needs_boundary()));
     }
 
     /// Whether a maskable interrupt would be taken now.
@@ -38,6 +40,9 @@ impl Cpu {
 
     /// Looks at what waits, highest priority first.
     pub fn boundary(&mut self, env: &mut Env) -> Boundary {
+        if self.in_non_root() {
+            return self.boundary_non_root(env);
+        }
         if self.attention.contains(Attention::INIT) && !self.vmx.on() {
             self.take_init();
         }
@@ -88,12 +93,13 @@ impl Cpu {
     }
 
     /// An event ends HLT, and its delivery takes time.
-    fn wake(&mut self) {
+    pub(crate) fn wake(&mut self) {
         self.sys.activity = Activity::Active;
         self.cycles += 1;
     }
 
-    fn take_interrupt(&mut self, env: &mut Env) -> Option<u8> {
+    /// Acknowledges the interrupt that the local APIC or the PIC offers.
+    pub(crate) fn take_interrupt(&mut self, env: &mut Env) -> Option<u8> {
         if let Some(vector) = self.lapic_take_interrupt(env) {
             return Some(vector);
         }

@@ -15,12 +15,20 @@ const DEBUGCTL_BTF: u64 = 1 << 1;
 impl Cpu {
     /// #DB as a trap: `conditions` are bits of DR6.
     pub fn deliver_debug(&mut self, env: &mut Env, conditions: u64) {
+        if self.exits_on(&Fault::exception(vector::DB)) {
+            let resume = self.flags.has(RF) || self.repeating;
+            return self.exit_for_debug(env, conditions, resume);
+        }
         self.set_dr6(conditions);
         self.deliver_event(env, Fault::exception(vector::DB));
     }
 
     /// #DB for an instruction breakpoint, before the instruction at RIP: the one fault that saves RF as it is.
     pub fn fault_debug(&mut self, env: &mut Env, conditions: u64) {
+        if self.exits_on(&Fault::exception(vector::DB)) {
+            let resume = self.flags.has(RF);
+            return self.exit_for_debug(env, conditions, resume);
+        }
         self.set_dr6(conditions);
         self.deliver_event(env, Fault { vector: vector::DB, kind: EventKind::HardwareException, error_code: None });
     }
@@ -80,7 +88,7 @@ impl Cpu {
     }
 
     /// The step is over without a trap of its own.
-    pub(super) fn end_step(&mut self) {
+    pub(crate) fn end_step(&mut self) {
         self.single_step = false;
         self.trap_after = false;
         self.repeating = false;
@@ -105,6 +113,16 @@ impl Cpu {
             self.sys.pending_debug |= Dr6::BS.bits();
         }
         self.trap_after = false;
+        self.note_mtf();
         self.refresh_attention();
+    }
+
+    /// "Monitor trap flag": the next boundary is to exit.
+    pub(super) fn note_mtf(&mut self) {
+        if let Some(non_root) = &mut self.vmx.non_root
+            && non_root.mtf()
+        {
+            non_root.pending |= emu_vmx::boundary::Pending::MTF;
+        }
     }
 }

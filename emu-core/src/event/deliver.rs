@@ -7,7 +7,10 @@ use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow, SystemState};
 use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::segment::SegmentRegister;
+use crate::vmx::exit::interruption;
+use crate::vmx::non_root::{Delivering, ExitDetails, Length};
 use emu_vmx::arch::vector::{self, NestedFault};
+use emu_vmx::exit::ExitReason;
 
 /// An event with what delivery saves.
 #[derive(Debug, Clone, Copy)]
@@ -43,43 +46,74 @@ impl Cpu {
         // What the instruction had to report is lost with it.
         self.sys.pending_debug = 0;
         let resume = fault.kind == EventKind::HardwareException;
-        self.deliver(env, fault, resume);
+        self.deliver(env, fault, resume, None);
     }
 
     /// Delivers an event that is not due to the instruction at RIP; exceptions on the way become double faults or a
     /// shutdown (SDM Vol. 3A Table 6-5).
     pub fn deliver_event(&mut self, env: &mut Env, event: Fault) {
         let resume = self.flags.has(RF) || self.repeating;
-        self.deliver(env, event, resume);
+        self.deliver(env, event, resume, None);
     }
 
-    fn deliver(&mut self, env: &mut Env, event: Fault, mut resume: bool) {
+    /// Delivers the event that VM entry injects; `length` is that of a software event's instruction (SDM Vol. 3C 27.6).
+    pub(crate) fn deliver_injected(&mut self, env: &mut Env, event: Fault, length: u8) {
+        let resume = self.flags.has(RF);
+        self.deliver(env, event, resume, Some(length));
+    }
+
+    fn deliver(&mut self, env: &mut Env, event: Fault, mut resume: bool, mut injected: Option<u8>) {
         let mut event = event;
+        // A software interrupt whose delivery gave rise to the event.
+        let mut original = self.vmx.delivering.take();
         loop {
-            let delivery = Delivery { event, return_rip: self.rip(), resume };
-            match self.try_deliver(env, &delivery) {
+            let injection = injected.take();
+            if injection.is_none() && self.exits_on(&event) {
+                return self.exit_for_exception(env, event, original, resume);
+            }
+            let length = injection.filter(|_| event.kind.is_software()).unwrap_or(0);
+            let return_rip = self.rip().wrapping_add(u64::from(length));
+            self.vmx.injecting = injection.is_some();
+            let result = self.try_deliver(env, &Delivery { event, return_rip, resume });
+            self.vmx.injecting = false;
+            match result {
                 Ok(()) => return,
                 Err(Stop::Fault) => {}
-                Err(_) => return self.shut_down(),
+                Err(Stop::VmExit) => return self.take_parked_exit(env),
+                Err(Stop::Shutdown) => return self.shut_down(env),
             }
+            original = self.vmx.delivering.take();
             let second = self.fault;
             let is_exception = event.kind == EventKind::HardwareException;
             event = match vector::nest(event.vector, is_exception, second.vector) {
                 NestedFault::Serial => second,
-                NestedFault::DoubleFault => Fault::with_code(vector::DF, 0),
-                NestedFault::Shutdown => return self.shut_down(),
+                NestedFault::DoubleFault => {
+                    original = None;
+                    Fault::with_code(vector::DF, 0)
+                }
+                NestedFault::Shutdown => return self.shut_down(env),
             };
             resume = true;
         }
     }
 
-    fn shut_down(&mut self) {
+    /// A triple fault: shutdown, or in VMX non-root operation a VM exit.
+    pub(crate) fn shut_down(&mut self, env: &mut Env) {
+        if self.in_non_root() {
+            return self.vm_exit(env, ExitDetails::new(ExitReason::TripleFault));
+        }
         self.sys.activity = Activity::Shutdown;
         self.raise(Attention::STOPPED);
     }
 
     /// INT n, INT3, INTO or INT1 from an instruction that `return_rip` follows. An exception is the instruction's.
     pub fn software_interrupt(&mut self, env: &mut Env, event: Fault, return_rip: u64) -> Exec {
+        if self.exits_on(&event) {
+            let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi);
+            details.event = Some((interruption(&event), None));
+            details.length = Length::Until(return_rip);
+            return self.park_exit(details);
+        }
         self.try_deliver(env, &Delivery { event, return_rip, resume: false })?;
         self.branched = true;
         Ok(())
@@ -87,6 +121,9 @@ impl Cpu {
 
     /// One attempt at delivery; an exception of its own is parked, and nothing has changed then.
     fn try_deliver(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
+        if self.in_non_root() {
+            self.vmx.delivering = Some(Delivering { event: delivery.event, return_rip: delivery.return_rip });
+        }
         if !self.mode.protected {
             self.deliver_real(env, delivery)?;
         } else if self.mode.long {
@@ -96,12 +133,17 @@ impl Cpu {
         } else {
             self.deliver_protected(env, delivery)?;
         }
-        if delivery.event.vector == vector::DB && delivery.event.kind == EventKind::HardwareException {
+        self.vmx.delivering = None;
+        if delivery.event.vector == vector::DB
+            && delivery.event.kind == EventKind::HardwareException
+            && !self.vmx.injecting
+        {
             self.enter_debug_handler();
         }
         // The handler starts without a shadow, and the instruction that led here does not single-step into it.
         self.end_step();
         self.sys.shadow = Shadow::None;
+        self.note_mtf();
         self.refresh_attention();
         Ok(())
     }

@@ -7,13 +7,17 @@ use crate::fault::{Exec, Fault, Stop};
 use crate::flags::AC;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
+use crate::vmx::exit::interruption;
+use crate::vmx::non_root::ExitDetails;
 use crate::width::Width;
 use emu_vmx::arch::addr::physical_mask;
 use emu_vmx::arch::cr::{Cr0, Cr3, Cr4, Dr6, Dr7};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{SegmentRegister, system_type};
 use emu_vmx::arch::vector;
-use iced_x86::{Instruction, Mnemonic, Register};
+use emu_vmx::exit::{ExitReason, instruction_information, qualification};
+use emu_vmx::intercept::Instruction;
+use iced_x86::{Mnemonic, Register};
 
 /// CR4's flags and the feature that brings each.
 const CR4_FEATURES: &[(Cr4, Feature)] = &[
@@ -63,8 +67,7 @@ impl Cpu {
 
     /// Makes the address space that CR3 and CR4.PCIDE name the present one.
     pub fn select_address_space(&mut self) {
-        let pcid = if self.sys.cr4.contains(Cr4::PCIDE) { self.sys.cr3 & 0xFFF } else { 0 };
-        self.tlb.switch(pcid);
+        self.tlb.switch(self.address_space_identity());
     }
 
     /// Writes CR0, with all checks and consequences of MOV to CR0 (SDM Vol. 3A 2.5, 4.1.2, 10.8.5).
@@ -104,7 +107,7 @@ impl Cpu {
         let changed = old ^ new;
         if Self::is_pae_paging(new, cr4, efer)
             && changed.intersects(Cr0::PG | Cr0::CD | Cr0::NW)
-            && !self.load_pdptes(env, self.sys.cr3)
+            && !self.load_pdptes(env, self.sys.cr3)?
         {
             return self.gp(0);
         }
@@ -128,7 +131,7 @@ impl Cpu {
             if value & !physical_mask(self.model.physical_bits()) & !lam != 0 {
                 return self.gp(0);
             }
-        } else if Self::is_pae_paging(self.sys.cr0, cr4, self.sys.efer) && !self.load_pdptes(env, value) {
+        } else if Self::is_pae_paging(self.sys.cr0, cr4, self.sys.efer) && !self.load_pdptes(env, value)? {
             return self.gp(0);
         }
         self.sys.cr3 = value;
@@ -161,7 +164,7 @@ impl Cpu {
         }
         if Self::is_pae_paging(self.sys.cr0, new, self.sys.efer)
             && changed.intersects(Cr4::PAE | Cr4::PGE | Cr4::PSE | Cr4::SMEP)
-            && !self.load_pdptes(env, self.sys.cr3)
+            && !self.load_pdptes(env, self.sys.cr3)?
         {
             return self.gp(0);
         }
@@ -222,6 +225,12 @@ impl Cpu {
         }
         self.require_cpl0()?;
         if self.sys.dr7.contains(Dr7::GD) {
+            if self.exits_on(&Fault::exception(vector::DB)) {
+                let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi).qualified(Dr6::BD.bits());
+                details.event = Some((interruption(&Fault::exception(vector::DB)), None));
+                details.resume = true;
+                return self.park_exit(details);
+            }
             self.sys.dr6 |= Dr6::BD;
             return self.throw(Fault::exception(vector::DB));
         }
@@ -235,21 +244,27 @@ impl Cpu {
 }
 
 /// Loads CR3 from a TSS, which flushes as MOV to CR3 does; false if a PDPTE has reserved bits set.
-pub fn cr3_of_task(cpu: &mut Cpu, env: &mut Env, value: u64) -> bool {
-    if Cpu::is_pae_paging(cpu.sys.cr0, cpu.sys.cr4, cpu.sys.efer) && !cpu.load_pdptes(env, value) {
-        return false;
+pub fn cr3_of_task(cpu: &mut Cpu, env: &mut Env, value: u64) -> Result<bool, Stop> {
+    if Cpu::is_pae_paging(cpu.sys.cr0, cpu.sys.cr4, cpu.sys.efer) && !cpu.load_pdptes(env, value)? {
+        return Ok(false);
     }
     cpu.sys.cr3 = value;
     cpu.select_address_space();
     cpu.tlb.flush_current();
     cpu.refresh_context();
-    true
+    Ok(true)
 }
 
 /// MOV CRn, r: the control register in `imm`.
 pub fn mov_to_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
-    let value = W::get(&cpu.gpr, u.r1);
+    let mut value = W::get(&cpu.gpr, u.r1);
+    if cpu.vmx.on() {
+        match cpu.vmx_mov_to_cr(env, u, value)? {
+            Some(loaded) => value = loaded,
+            None => return Ok(()),
+        }
+    }
     match u.imm {
         0 => cpu.write_cr0(env, value),
         2 => {
@@ -263,8 +278,12 @@ pub fn mov_to_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// MOV r, CRn.
-pub fn mov_from_cr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+pub fn mov_from_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
+    if let Some(value) = cpu.vmx_mov_from_cr(env, u)? {
+        W::set(&mut cpu.gpr, u.r1, value);
+        return Ok(());
+    }
     let value = match u.imm {
         0 => cpu.sys.cr0.bits(),
         2 => cpu.sys.cr2,
@@ -278,12 +297,14 @@ pub fn mov_from_cr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 
 /// MOV DRn, r: the debug register in `imm`.
 pub fn mov_to_dr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_with(u, Instruction::MovDr, |_, u| (qualification::mov_dr(u.imm as u8, false, u.r1), None))?;
     let number = cpu.access_dr(u.imm)?;
     cpu.write_dr(number, W::get(&cpu.gpr, u.r1))
 }
 
 /// MOV r, DRn.
 pub fn mov_from_dr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_with(u, Instruction::MovDr, |_, u| (qualification::mov_dr(u.imm as u8, true, u.r1), None))?;
     let number = cpu.access_dr(u.imm)?;
     let value = match number {
         0..=3 => cpu.sys.dr[number as usize],
@@ -295,9 +316,9 @@ pub fn mov_from_dr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// CLTS.
-pub fn clts(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+pub fn clts(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
-    cpu.sys.cr0 -= Cr0::TS;
+    cpu.sys.cr0 = Cr0::from_bits_retain(cpu.vmx_clts(u)?);
     cpu.leave_block();
     Ok(())
 }
@@ -305,34 +326,36 @@ pub fn clts(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 /// SMSW r.
 pub fn smsw_r<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.require_umip_privilege()?;
-    W::set(&mut cpu.gpr, u.r1, cpu.sys.cr0.bits());
+    let value = cpu.visible_cr0();
+    W::set(&mut cpu.gpr, u.r1, value);
     Ok(())
 }
 
 /// SMSW m16.
 pub fn smsw_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_umip_privilege()?;
-    let value = cpu.sys.cr0.bits() & 0xFFFF;
+    let value = cpu.visible_cr0() & 0xFFFF;
     cpu.store::<u16>(env, u, value)
 }
 
 /// LMSW: PE, MP, EM and TS, but PE cannot be cleared.
-fn load_msw(cpu: &mut Cpu, env: &mut Env, value: u64) -> Exec {
-    let old = cpu.sys.cr0.bits();
-    cpu.write_cr0(env, old & !0xE | value & 0xF)
+fn load_msw(cpu: &mut Cpu, env: &mut Env, u: &Uop, value: u64, memory: Option<u64>) -> Exec {
+    let value = cpu.vmx_lmsw(u, value as u16, memory)?;
+    cpu.write_cr0(env, value)
 }
 
 /// LMSW r16.
 pub fn lmsw_r(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
-    load_msw(cpu, env, u16::get(&cpu.gpr, u.r1))
+    load_msw(cpu, env, u, u16::get(&cpu.gpr, u.r1), None)
 }
 
 /// LMSW m16.
 pub fn lmsw_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
     let value = cpu.load::<u16>(env, u)?;
-    load_msw(cpu, env, value)
+    let linear = cpu.wrap_linear(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
+    load_msw(cpu, env, u, value, Some(linear))
 }
 
 /// RDPKRU: #UD unless CR4.PKE, #GP(0) unless ECX is 0 (SDM Vol. 2B, RDPKRU).
@@ -368,6 +391,7 @@ pub fn wrpkru(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 pub fn invlpg(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
     let linear = cpu.wrap_linear(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
+    cpu.intercept_with(u, Instruction::Invlpg, |_, _| (linear, None))?;
     if !cpu.mode.is_64bit() || cpu.is_canonical(linear) {
         cpu.tlb.purge_page(linear);
         cpu.refresh_context();
@@ -377,7 +401,12 @@ pub fn invlpg(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 
 /// INVPCID: the type in `r1`.
 pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_pcid_availability()?;
     cpu.require_cpl0()?;
+    cpu.intercept_with(u, Instruction::Invpcid, |cpu, u| {
+        let (memory, displacement) = cpu.memory_information(u);
+        (displacement, Some(instruction_information::invalidate(memory, u.r1)))
+    })?;
     let kind = W::get(&cpu.gpr, u.r1);
     let mut descriptor = [0; 16];
     let ea = cpu.ea(u);
@@ -398,7 +427,7 @@ pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     match kind {
         // Purging more than one PCID's entries of the page is allowed (SDM Vol. 3A 4.10.4.1).
         0 => cpu.tlb.purge_page(linear),
-        1 => cpu.tlb.flush_spaces(|identity| identity == pcid),
+        1 => cpu.tlb.flush_spaces(|identity| identity & 0xFFF == pcid),
         _ => cpu.tlb.flush_all(),
     }
     cpu.refresh_context();
@@ -406,8 +435,9 @@ pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// INVD, WBINVD, WBNOINVD: caches are not modelled, so that only the privilege is left to check.
-pub fn invalidate_caches(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
-    cpu.require_cpl0()
+pub fn invalidate_caches(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.require_cpl0()?;
+    cpu.intercept(u, if u.imm == 0 { Instruction::Invd } else { Instruction::Wbinvd })
 }
 
 /// CLAC (`imm` = 0) and STAC (1): #UD above CPL 0.
@@ -430,7 +460,7 @@ fn debug_number(register: Register) -> Option<u64> {
 }
 
 /// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+pub fn lower(l: &Lowerer, i: &iced_x86::Instruction) -> Lowered {
     let undefined = || Some((l.uop(Op::Undefined, 1), End::Ends));
     let special = |op: Op, general: Register, number: Option<u64>| {
         let Some(number) = number else { return undefined() };
@@ -475,7 +505,11 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
             u.r1 = reg(i.op0_register());
             Some((u, End::Ends))
         }
-        Mnemonic::Invd | Mnemonic::Wbinvd | Mnemonic::Wbnoinvd => simple(Op::InvalidateCaches),
+        Mnemonic::Invd | Mnemonic::Wbinvd | Mnemonic::Wbnoinvd => {
+            let mut u = l.uop(Op::InvalidateCaches, 1);
+            u.imm = u64::from(i.mnemonic() != Mnemonic::Invd);
+            Some((u, End::Ends))
+        }
         Mnemonic::Clac => simple(Op::SetAc),
         Mnemonic::Stac => {
             let mut u = l.uop(Op::SetAc, 1);

@@ -10,6 +10,7 @@ use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::Activity;
 use emu_vmx::arch::cr::Cr4;
+use emu_vmx::intercept::Instruction as Intercept;
 use iced_x86::{Instruction, Mnemonic};
 
 impl Cpu {
@@ -83,7 +84,8 @@ fn set_bit(word: &mut u32, bit: u32, on: bool) {
 }
 
 /// CPUID.
-pub fn cpuid(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+pub fn cpuid(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept(u, Intercept::Cpuid)?;
     let result = cpu.cpuid_leaf(cpu.gpr[0] as u32, cpu.gpr[1] as u32);
     cpu.gpr[0] = u64::from(result.eax);
     cpu.gpr[3] = u64::from(result.ebx);
@@ -94,10 +96,14 @@ pub fn cpuid(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 
 /// RDTSC (`imm` 0), RDTSCP (1).
 pub fn rdtsc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    if u.imm == 1 {
+        cpu.require_rdtscp()?;
+    }
     if cpu.sys.cr4.contains(Cr4::TSD) && cpu.sys.cpl != 0 && cpu.mode.protected {
         return cpu.gp(0);
     }
-    let tsc = cpu.tsc();
+    cpu.intercept(u, if u.imm == 1 { Intercept::Rdtscp } else { Intercept::Rdtsc })?;
+    let tsc = cpu.guest_tsc();
     cpu.gpr[0] = tsc & 0xFFFF_FFFF;
     cpu.gpr[2] = tsc >> 32;
     if u.imm == 1 {
@@ -111,6 +117,7 @@ pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if cpu.sys.cpl != 0 {
         return cpu.ud();
     }
+    cpu.intercept(u, Intercept::Monitor)?;
     if cpu.gpr[1] & 0xFFFF_FFFF != 0 {
         return cpu.gp(0);
     }
@@ -121,10 +128,12 @@ pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// MWAIT: the processor waits for an event until its turn ends. Other processors write only in their own turns, so a
 /// store to the monitored line has been made by the next turn, and waking without one is allowed.
-pub fn mwait(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+pub fn mwait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if cpu.sys.cpl != 0 {
         return cpu.ud();
     }
+    // What MONITOR watches is not kept: it is reported as armed.
+    cpu.intercept_with(u, Intercept::Mwait, |_, _| (emu_vmx::exit::qualification::mwait(true), None))?;
     if cpu.gpr[1] & 0xFFFF_FFFE != 0 {
         return cpu.gp(0);
     }
@@ -137,7 +146,14 @@ pub fn mwait(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 /// PAUSE: the processor waits for another one, which may be able to go on only in its own turn. A lock that is released
 /// and taken again around a PAUSE (SeaBIOS hands its stack to the other processors so) would otherwise never be free
 /// when a turn ends.
-pub fn pause(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+/// In VMX non-root operation it counts for PAUSE-loop exiting first.
+pub fn pause(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let (cpl, tsc) = (cpu.sys.cpl, cpu.tsc());
+    if let Some(non_root) = &mut cpu.vmx.non_root
+        && non_root.pause_loop.pause(&non_root.controls, cpl, tsc)
+    {
+        return cpu.exit_at(u, emu_vmx::exit::ExitReason::Pause, 0);
+    }
     if cpu.takes_turns {
         cpu.gives_way = true;
         cpu.block_limit = 0;

@@ -42,6 +42,20 @@ pub fn into(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 impl Cpu {
+    /// IRET ends blocking by NMI; in VMX non-root operation that of virtual NMIs, or with "NMI exiting" alone none
+    /// (SDM Vol. 3C 26.3).
+    fn unblock_nmis(&mut self) {
+        let Some(non_root) = &mut self.vmx.non_root else {
+            self.sys.nmi_blocked = false;
+            return;
+        };
+        if non_root.virtual_nmis() {
+            self.vmx.iret_unblocked = std::mem::take(&mut non_root.virtual_nmi_blocked);
+        } else if !non_root.controls.pin.contains(emu_vmx::controls::PinBasedControls::NMI_EXITING) {
+            self.vmx.iret_unblocked = std::mem::take(&mut self.sys.nmi_blocked);
+        }
+    }
+
     /// Replaces the flags that `mask` names, and looks at what depends on them.
     pub fn replace_flags(&mut self, value: u64, mask: u64) {
         let old = self.flags.get();
@@ -61,7 +75,15 @@ impl Cpu {
 /// IRET, IRETD, IRETQ.
 pub fn iret<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     // NMIs are open again even if this IRET faults.
-    cpu.sys.nmi_blocked = false;
+    cpu.unblock_nmis();
+    let result = iret_by_mode::<W>(cpu, env, u);
+    if result.is_ok() {
+        cpu.vmx.iret_unblocked = false;
+    }
+    result
+}
+
+fn iret_by_mode<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if !cpu.mode.protected {
         return iret_real::<W>(cpu, env);
     }

@@ -6,6 +6,7 @@ use crate::decode::lower::{End, Lowered, Lowerer, operand_bytes};
 use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
+use crate::vmx::non_root::StringIo;
 use crate::width::Width;
 use emu_vmx::arch::cr::{BreakpointKind, Cr4};
 use emu_vmx::arch::segment::{SegmentRegister, system_type};
@@ -65,15 +66,17 @@ impl Cpu {
     }
 }
 
-fn input<W: Width>(cpu: &mut Cpu, env: &mut Env, port: u16) -> Exec {
+fn input<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, port: u16, immediate: bool) -> Exec {
     cpu.check_io_permission(env, port, W::BYTES)?;
+    cpu.intercept_io(env, u, port, W::BYTES as u8, true, immediate, None)?;
     let value = cpu.port_read::<W>(env, port);
     W::set(&mut cpu.gpr, RAX, value);
     Ok(())
 }
 
-fn output<W: Width>(cpu: &mut Cpu, env: &mut Env, port: u16) -> Exec {
+fn output<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, port: u16, immediate: bool) -> Exec {
     cpu.check_io_permission(env, port, W::BYTES)?;
+    cpu.intercept_io(env, u, port, W::BYTES as u8, false, immediate, None)?;
     let value = W::get(&cpu.gpr, RAX);
     cpu.port_write::<W>(env, port, value);
     Ok(())
@@ -81,31 +84,37 @@ fn output<W: Width>(cpu: &mut Cpu, env: &mut Env, port: u16) -> Exec {
 
 /// IN accumulator, imm8.
 pub fn in_imm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    input::<W>(cpu, env, u.imm as u16)
+    input::<W>(cpu, env, u, u.imm as u16, true)
 }
 
 /// IN accumulator, DX.
-pub fn in_dx<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
+pub fn in_dx<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let port = cpu.gpr[RDX] as u16;
-    input::<W>(cpu, env, port)
+    input::<W>(cpu, env, u, port, false)
 }
 
 /// OUT imm8, accumulator.
 pub fn out_imm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    output::<W>(cpu, env, u.imm as u16)
+    output::<W>(cpu, env, u, u.imm as u16, true)
 }
 
 /// OUT DX, accumulator.
-pub fn out_dx<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
+pub fn out_dx<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let port = cpu.gpr[RDX] as u16;
-    output::<W>(cpu, env, port)
+    output::<W>(cpu, env, u, port, false)
 }
 
 /// INS: the destination is known to be writable before the device is read.
 pub fn ins<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    ins_once::<W>(cpu, env, u, false)
+}
+
+fn ins_once<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, rep: bool) -> Exec {
     let port = cpu.gpr[RDX] as u16;
     cpu.check_io_permission(env, port, W::BYTES)?;
     let ea = cpu.destination_offset(u);
+    let string = StringIo { rep, segment: ES, offset: ea };
+    cpu.intercept_io(env, u, port, W::BYTES as u8, true, false, Some(string))?;
     cpu.probe_write(env, ES, ea, W::BYTES as usize)?;
     let value = cpu.port_read::<W>(env, port);
     cpu.write::<W>(env, ES, ea, value)?;
@@ -117,13 +126,19 @@ pub fn ins<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// REP INS. The permission is checked even if the count is 0.
 pub fn rep_ins<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.check_io_permission(env, cpu.gpr[RDX] as u16, W::BYTES)?;
-    cpu.repeat(env, u, |cpu, env, _| ins::<W>(cpu, env, u).map(|()| (1, true)))
+    cpu.repeat(env, u, |cpu, env, _| ins_once::<W>(cpu, env, u, true).map(|()| (1, true)))
 }
 
 /// OUTS.
 pub fn outs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    outs_once::<W>(cpu, env, u, false)
+}
+
+fn outs_once<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, rep: bool) -> Exec {
     let port = cpu.gpr[RDX] as u16;
     cpu.check_io_permission(env, port, W::BYTES)?;
+    let string = StringIo { rep, segment: u.seg, offset: cpu.source_offset(u) };
+    cpu.intercept_io(env, u, port, W::BYTES as u8, false, false, Some(string))?;
     let value = cpu.read::<W>(env, u.seg, cpu.source_offset(u))?;
     cpu.port_write::<W>(env, port, value);
     let stride = cpu.stride::<W>();
@@ -134,7 +149,7 @@ pub fn outs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// REP OUTS.
 pub fn rep_outs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.check_io_permission(env, cpu.gpr[RDX] as u16, W::BYTES)?;
-    cpu.repeat(env, u, |cpu, env, _| outs::<W>(cpu, env, u).map(|()| (1, true)))
+    cpu.repeat(env, u, |cpu, env, _| outs_once::<W>(cpu, env, u, true).map(|()| (1, true)))
 }
 
 /// Lowers IN and OUT; INS and OUTS are lowered with the strings.

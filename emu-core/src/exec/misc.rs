@@ -9,6 +9,7 @@ use crate::flags::CF;
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
 use emu_vmx::arch::vector;
+use emu_vmx::intercept::Instruction as Intercept;
 use iced_x86::{Instruction, Mnemonic, Register};
 
 const RAX: u8 = 0;
@@ -79,6 +80,9 @@ impl Cpu {
 
 /// RDRAND, RDSEED: always a number, CF set and the other status flags clear.
 pub fn random<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_with(u, if u.imm == 0 { Intercept::Rdrand } else { Intercept::Rdseed }, |_, u| {
+        (0, Some(emu_vmx::exit::instruction_information::random(u.r1, W::BITS as u8)))
+    })?;
     let value = cpu.next_random();
     W::set(&mut cpu.gpr, u.r1, value & W::MASK);
     cpu.flags.set_status(CF);
@@ -87,6 +91,7 @@ pub fn random<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 
 /// RDPID.
 pub fn rdpid(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept(u, Intercept::Rdpid)?;
     cpu.gpr[u.r1 as usize & 31] = u64::from(cpu.sys.tsc_aux);
     Ok(())
 }
@@ -147,6 +152,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Rdrand | Rdseed => {
             let mut u = l.uop(Op::Random, bytes);
             u.r1 = reg(i.op0_register());
+            u.imm = u64::from(i.mnemonic() == Rdseed);
             u
         }
         Rdpid => {

@@ -252,26 +252,45 @@ impl Cpu {
 }
 
 /// RDMSR.
-pub fn rdmsr(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+pub fn rdmsr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
-    let value = cpu.read_msr(cpu.gpr[1] as u32)?;
+    let index = cpu.gpr[1] as u32;
+    cpu.intercept_msr(env, u, index, false)?;
+    let virtual_register = match index {
+        IA32_TSC => Some(cpu.guest_tsc()),
+        IA32_X2APIC_BASE..=IA32_X2APIC_LAST if cpu.in_non_root() => cpu.virtual_x2apic_read(env, index)?,
+        _ => None,
+    };
+    let value = match virtual_register {
+        Some(value) => value,
+        None => cpu.read_msr(index)?,
+    };
     cpu.gpr[0] = value & 0xFFFF_FFFF;
     cpu.gpr[2] = value >> 32;
     Ok(())
 }
 
 /// WRMSR.
-pub fn wrmsr(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
+pub fn wrmsr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
+    let index = cpu.gpr[1] as u32;
+    cpu.intercept_msr(env, u, index, true)?;
     let value = cpu.gpr[2] << 32 | cpu.gpr[0] & 0xFFFF_FFFF;
+    if cpu.in_non_root()
+        && matches!(index, IA32_X2APIC_BASE..=IA32_X2APIC_LAST)
+        && cpu.virtual_x2apic_write(env, index, value)?
+    {
+        return Ok(());
+    }
     cpu.write_msr(env, cpu.gpr[1] as u32, value)
 }
 
 /// RDPMC: the counters that the model stores.
-pub fn rdpmc(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+pub fn rdpmc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if cpu.sys.cpl != 0 && !cpu.sys.cr4.contains(Cr4::PCE) {
         return cpu.gp(0);
     }
+    cpu.intercept(u, emu_vmx::intercept::Instruction::Rdpmc)?;
     let selector = cpu.gpr[1] as u32;
     let index = match selector {
         0..=7 => IA32_PMC0 + selector,

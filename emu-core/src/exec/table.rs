@@ -178,6 +178,7 @@ ops! {
     SetAc = one set_ac;
 
     // VMX.
+    Vmlaunch = one vmlaunch;  Vmresume = one vmresume;
     Vmxon = one vmxon;        Vmxoff = one vmxoff;      Vmclear = one vmclear;    Vmptrld = one vmptrld;
     Vmptrst = one vmptrst;    VmreadR = all vmread_r;   VmreadM = all vmread_m;   VmwriteR = all vmwrite_r;
     VmwriteM = all vmwrite_m; Invept = all invept;      Invvpid = all invvpid;    Vmcall = one vmcall;

@@ -13,6 +13,8 @@ use crate::state::system::DescriptorTable;
 use crate::width::Width;
 use emu_vmx::arch::segment::{AccessRights, Descriptor, Segment, SegmentRegister, system_type};
 use emu_vmx::arch::vector;
+use emu_vmx::exit::instruction_information::{self, GdtrIdtr, LdtrTr, Operand};
+use emu_vmx::intercept::Instruction as Intercept;
 use iced_x86::{Instruction, Mnemonic};
 
 impl Cpu {
@@ -21,8 +23,9 @@ impl Cpu {
         if self.mode.real_segments() { self.ud() } else { Ok(()) }
     }
 
-    fn load_table(&mut self, env: &mut Env, u: &Uop) -> Result<DescriptorTable, Stop> {
+    fn load_table(&mut self, env: &mut Env, u: &Uop, which: GdtrIdtr) -> Result<DescriptorTable, Stop> {
         self.require_cpl0()?;
+        self.intercept_table(u, which)?;
         let ea = self.ea(u);
         let limit = self.read::<u16>(env, u.seg, ea)? as u16;
         let place = ea.wrapping_add(2);
@@ -38,8 +41,27 @@ impl Cpu {
         Ok(DescriptorTable { base, limit })
     }
 
-    fn store_table(&mut self, env: &mut Env, u: &Uop, table: DescriptorTable) -> Exec {
+    fn intercept_table(&mut self, u: &Uop, which: GdtrIdtr) -> Exec {
+        self.intercept_with(u, Intercept::Lgdt, |cpu, u| {
+            let (memory, displacement) = cpu.memory_information(u);
+            let information = instruction_information::gdtr_idtr(which, memory, u.imm != 0x00FF_FFFF);
+            (displacement, Some(information))
+        })
+    }
+
+    fn intercept_selector(&mut self, u: &Uop, which: LdtrTr) -> Exec {
+        self.intercept_with(u, Intercept::Lldt, |cpu, u| {
+            if u.r2 != IN_MEMORY {
+                return (0, Some(instruction_information::ldtr_tr(which, Operand::Register(u.r2))));
+            }
+            let (memory, displacement) = cpu.memory_information(u);
+            (displacement, Some(instruction_information::ldtr_tr(which, Operand::Memory(memory))))
+        })
+    }
+
+    fn store_table(&mut self, env: &mut Env, u: &Uop, table: DescriptorTable, which: GdtrIdtr) -> Exec {
         self.require_umip_privilege()?;
+        self.intercept_table(u, which)?;
         let ea = self.ea(u);
         let mut image = [0; 10];
         image[..2].copy_from_slice(&table.limit.to_le_bytes());
@@ -100,30 +122,31 @@ impl Cpu {
 
 /// LGDT.
 pub fn lgdt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    cpu.sys.gdtr = cpu.load_table(env, u)?;
+    cpu.sys.gdtr = cpu.load_table(env, u, GdtrIdtr::Lgdt)?;
     Ok(())
 }
 
 /// LIDT.
 pub fn lidt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    cpu.sys.idtr = cpu.load_table(env, u)?;
+    cpu.sys.idtr = cpu.load_table(env, u, GdtrIdtr::Lidt)?;
     Ok(())
 }
 
 /// SGDT.
 pub fn sgdt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    cpu.store_table(env, u, cpu.sys.gdtr)
+    cpu.store_table(env, u, cpu.sys.gdtr, GdtrIdtr::Sgdt)
 }
 
 /// SIDT.
 pub fn sidt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    cpu.store_table(env, u, cpu.sys.idtr)
+    cpu.store_table(env, u, cpu.sys.idtr, GdtrIdtr::Sidt)
 }
 
 /// LLDT.
 pub fn lldt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_protected()?;
     cpu.require_cpl0()?;
+    cpu.intercept_selector(u, LdtrTr::Lldt)?;
     let selector = Selector(cpu.word_operand(env, u)? as u16);
     let segment = if selector.is_null() {
         Segment { selector: selector.0, ..Segment::NULL }
@@ -138,6 +161,7 @@ pub fn lldt(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn ltr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_protected()?;
     cpu.require_cpl0()?;
+    cpu.intercept_selector(u, LdtrTr::Ltr)?;
     let selector = Selector(cpu.word_operand(env, u)? as u16);
     if selector.is_null() {
         return cpu.gp(0);
@@ -158,6 +182,8 @@ pub fn ltr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn store_system_selector<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_protected()?;
     cpu.require_umip_privilege()?;
+    let ldtr = u.r1 == SegmentRegister::Ldtr as u8;
+    cpu.intercept_selector(u, if ldtr { LdtrTr::Sldt } else { LdtrTr::Str })?;
     let selector = u64::from(cpu.sys.segments[usize::from(u.r1) & 7].selector);
     if u.r2 == IN_MEMORY {
         return cpu.store::<u16>(env, u, selector);

@@ -13,7 +13,10 @@ use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::{Attention, Size};
 use emu_vmx::arch::cr::{Cr0, Dr6, Dr7};
 use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister, system_type};
+use crate::vmx::non_root::{ExitDetails, Length};
 use emu_vmx::arch::vector;
+use emu_vmx::exit::ExitReason;
+use emu_vmx::exit::qualification::{self, TaskSwitchSource};
 
 /// What switches tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +117,21 @@ impl Cpu {
         ext: u32,
     ) -> Exec {
         let new = self.new_tss(env, selector, switch, ext)?;
+        if self.in_non_root() {
+            let source = match switch {
+                TaskSwitch::Jump => TaskSwitchSource::Jmp,
+                TaskSwitch::Call => TaskSwitchSource::Call,
+                TaskSwitch::Iret => TaskSwitchSource::Iret,
+                TaskSwitch::Event => TaskSwitchSource::TaskGate,
+            };
+            let mut details =
+                ExitDetails::new(ExitReason::TaskSwitch).qualified(qualification::task_switch(selector.0, source));
+            // An event's length is that of its delivery.
+            if switch != TaskSwitch::Event {
+                details.length = Length::Until(next_rip);
+            }
+            return self.park_exit(details);
+        }
         let old = *self.sys.seg(SegmentRegister::Tr);
         let image = self.read_tss(env, &new)?;
         let flags = if switch == TaskSwitch::Iret { flags & !NT } else { flags };
@@ -241,7 +259,7 @@ impl Cpu {
     fn qualify_task(&mut self, env: &mut Env, tss: Selector, image: &Image, ext: u32) -> Exec {
         if let Some(cr3) = image.cr3
             && self.sys.cr0.contains(Cr0::PG)
-            && !cr3_of_task(self, env, cr3)
+            && !cr3_of_task(self, env, cr3)?
         {
             return self.exception(vector::TS, tss.error(ext));
         }

@@ -5,13 +5,18 @@ use crate::decode::lower::{End, Lowered, Lowerer, is_mem, reg};
 use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
 use crate::state::cpu::{Cpu, Env};
+use crate::vmx::non_root::bitmap_byte;
 use crate::width::Width;
+use emu_vmx::exit::ExitReason;
+use emu_vmx::exit::instruction_information::{self, Operand};
+use emu_vmx::intercept::Instruction as Intercept;
 use emu_vmx::operation::VmFail;
 use emu_vmx::vmcs::VmInstructionError;
 use iced_x86::{Instruction, Mnemonic};
 
 /// VMXON m64.
 pub fn vmxon(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmx(u, Intercept::Vmxon, Operands::Memory)?;
     if !cpu.vmxon_faults()? {
         return Ok(());
     }
@@ -20,12 +25,14 @@ pub fn vmxon(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// VMXOFF.
-pub fn vmxoff(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+pub fn vmxoff(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmx(u, Intercept::Vmxoff, Operands::None)?;
     cpu.vmxoff()
 }
 
 /// VMCLEAR m64.
 pub fn vmclear(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmx(u, Intercept::Vmclear, Operands::Memory)?;
     cpu.require_vmx_root()?;
     let pointer = cpu.load::<u64>(env, u)?;
     cpu.vmclear(env, pointer);
@@ -34,6 +41,7 @@ pub fn vmclear(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// VMPTRLD m64.
 pub fn vmptrld(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmx(u, Intercept::Vmptrld, Operands::Memory)?;
     cpu.require_vmx_root()?;
     let pointer = cpu.load::<u64>(env, u)?;
     cpu.vmptrld(env, pointer);
@@ -42,6 +50,7 @@ pub fn vmptrld(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// VMPTRST m64.
 pub fn vmptrst(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmx(u, Intercept::Vmptrst, Operands::Memory)?;
     cpu.require_vmx_root()?;
     let pointer = cpu.vmx.current;
     cpu.store::<u64>(env, u, pointer)?;
@@ -50,7 +59,8 @@ pub fn vmptrst(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// VMREAD r, r: the encoding is in `r2`. `W` is 32 or 64 bits, as the mode has it.
-pub fn vmread_r<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+pub fn vmread_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmcs_access(env, u, false, W::get(&cpu.gpr, u.r2), u.r2, Some(u.r1))?;
     let model = cpu.require_vmx_root()?;
     let result = cpu.vmread(&model, W::get(&cpu.gpr, u.r2));
     if let Ok(value) = result {
@@ -62,6 +72,7 @@ pub fn vmread_r<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 
 /// VMREAD m, r.
 pub fn vmread_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmcs_access(env, u, false, W::get(&cpu.gpr, u.r1), u.r1, None)?;
     let model = cpu.require_vmx_root()?;
     let result = cpu.vmread(&model, W::get(&cpu.gpr, u.r1));
     if let Ok(value) = result {
@@ -72,7 +83,8 @@ pub fn vmread_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// VMWRITE r, r: the encoding is in `r1`.
-pub fn vmwrite_r<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+pub fn vmwrite_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmcs_access(env, u, true, W::get(&cpu.gpr, u.r1), u.r1, Some(u.r2))?;
     let model = cpu.require_vmx_root()?;
     let (encoding, value) = (W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2));
     let result = cpu.vmwrite(&model, encoding, value);
@@ -82,6 +94,7 @@ pub fn vmwrite_r<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 
 /// VMWRITE r, m.
 pub fn vmwrite_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmcs_access(env, u, true, W::get(&cpu.gpr, u.r1), u.r1, None)?;
     let model = cpu.require_vmx_root()?;
     let value = cpu.load::<W>(env, u)?;
     let result = cpu.vmwrite(&model, W::get(&cpu.gpr, u.r1), value);
@@ -99,6 +112,7 @@ fn descriptor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Result<[u64; 2], Stop> {
 
 /// INVEPT r, m128.
 pub fn invept<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmx(u, Intercept::Invept, Operands::Descriptor)?;
     let model = cpu.require_vmx_root()?;
     let descriptor = descriptor(cpu, env, u)?;
     cpu.invept(&model, W::get(&cpu.gpr, u.r1), descriptor);
@@ -107,14 +121,91 @@ pub fn invept<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// INVVPID r, m128.
 pub fn invvpid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmx(u, Intercept::Invvpid, Operands::Descriptor)?;
     let model = cpu.require_vmx_root()?;
     let descriptor = descriptor(cpu, env, u)?;
     cpu.invvpid(&model, W::get(&cpu.gpr, u.r1), descriptor);
     Ok(())
 }
 
+/// VMLAUNCH.
+pub fn vmlaunch(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmx(u, Intercept::Vmlaunch, Operands::None)?;
+    cpu.vm_entry(env, false)
+}
+
+/// VMRESUME.
+pub fn vmresume(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept_vmx(u, Intercept::Vmresume, Operands::None)?;
+    cpu.vm_entry(env, true)
+}
+
+/// What instruction information a VMX instruction reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operands {
+    None,
+    Memory,
+    /// Descriptor in memory, type in `r1`.
+    Descriptor,
+}
+
+impl Cpu {
+    /// In VMX non-root operation VMX instructions exit whatever the CPL; #UD of the mode comes first.
+    fn intercept_vmx(&mut self, u: &Uop, instruction: Intercept, operands: Operands) -> Exec {
+        if !self.in_non_root() {
+            return Ok(());
+        }
+        self.require_vmx_mode()?;
+        self.intercept_with(u, instruction, |cpu, u| {
+            if operands == Operands::None {
+                return (0, None);
+            }
+            let (memory, displacement) = cpu.memory_information(u);
+            let information = match operands {
+                Operands::Descriptor => instruction_information::invalidate(memory, u.r1),
+                _ => instruction_information::memory_only(memory),
+            };
+            (displacement, Some(information))
+        })
+    }
+
+    /// VMREAD and VMWRITE in VMX non-root operation: the encoding's register is `encoding_register`. True when the
+    /// access goes to the shadow VMCS.
+    fn intercept_vmcs_access(
+        &mut self,
+        env: &Env,
+        u: &Uop,
+        write: bool,
+        encoding: u64,
+        encoding_register: u8,
+        register: Option<u8>,
+    ) -> Exec {
+        if !self.in_non_root() {
+            return Ok(());
+        }
+        self.require_vmx_mode()?;
+        let exits = self.vm_controls().is_some_and(|controls| {
+            controls.vmcs_access(encoding, write, |address| bitmap_byte(env.ram, address))
+        });
+        if !exits {
+            return self.require_cpl0();
+        }
+        let (operand, displacement) = match register {
+            Some(register) => (Operand::Register(register), 0),
+            None => {
+                let (memory, displacement) = self.memory_information(u);
+                (Operand::Memory(memory), displacement)
+            }
+        };
+        let information = instruction_information::vmread_vmwrite(operand, encoding_register);
+        let reason = if write { ExitReason::Vmwrite } else { ExitReason::Vmread };
+        self.exit_with_information(u, reason, displacement, information)
+    }
+}
+
 /// VMCALL: in root operation there is no dual-monitor treatment to enter.
-pub fn vmcall(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+pub fn vmcall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept(u, Intercept::Vmcall)?;
     cpu.require_vmx_root()?;
     cpu.vmx_result(Err(VmFail::Error(VmInstructionError::VmcallInRoot)));
     Ok(())
@@ -158,6 +249,8 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Mnemonic::Invept => invalidate(Op::Invept),
         Mnemonic::Invvpid => invalidate(Op::Invvpid),
         Mnemonic::Vmcall => l.uop(Op::Vmcall, 4),
+        Mnemonic::Vmlaunch => l.uop(Op::Vmlaunch, 4),
+        Mnemonic::Vmresume => l.uop(Op::Vmresume, 4),
         _ => return None,
     };
     Some((uop, End::Ends))

@@ -471,11 +471,12 @@ pub fn xcr0_is_valid(value: u64, supported: u64) -> bool {
 }
 
 /// XSETBV.
-pub fn xsetbv(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
+pub fn xsetbv(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if !cpu.sys.cr4.contains(Cr4::OSXSAVE) {
         return cpu.ud();
     }
     cpu.require_cpl0()?;
+    cpu.intercept(u, emu_vmx::intercept::Instruction::Xsetbv)?;
     let value = cpu.gpr[RAX] & 0xFFFF_FFFF | cpu.gpr[RDX] << 32;
     let leaf = cpu.model.leaf(0xD, 0);
     let supported = u64::from(leaf.eax) | u64::from(leaf.edx) << 32;

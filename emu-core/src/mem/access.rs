@@ -334,18 +334,21 @@ impl Cpu {
     /// Translates both pages of an access before any of it is done.
     fn target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
         let first_len = (PAGE - linear % PAGE).min(len as u64);
-        let physical = self.translate_and_fill(env, linear, access)?;
+        let physical = self.translate_and_fill(env, linear, first_len as usize, access)?;
         let mut target = RmwTarget { physical, second: 0, first_len: first_len as u8 };
         if first_len < len as u64 {
             let next = self.wrap_linear(linear.wrapping_add(first_len));
-            target.second = self.translate_and_fill(env, next, access)?;
+            target.second = self.translate_and_fill(env, next, len - first_len as usize, access)?;
         }
         Ok(target)
     }
 
-    fn translate_and_fill(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<u64, Stop> {
+    fn translate_and_fill(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
         let page = self.translate(env, linear, access)?;
         let physical = env.ram.gate_a20(page.physical);
+        if physical & !0xFFF == self.apic_access_page() {
+            return self.redirect_apic_access(env, physical, linear, len, access);
+        }
         if access.implicit || self.context & 3 == 3 || access.user != (self.sys.cpl == 3) {
             return Ok(physical);
         }

@@ -6,6 +6,7 @@ use emu_vmx::arch::addr::{physical_mask, sign_extend};
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::vector::{self, PageFaultError};
+use emu_vmx::ept::{self, EptAccess};
 
 const P: u64 = 1 << 0;
 const RW: u64 = 1 << 1;
@@ -81,15 +82,14 @@ impl Cpu {
     /// Translates `linear` for an access; sets accessed and dirty flags. #PF is parked if it is not allowed.
     pub fn translate(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<Page, Stop> {
         if !self.sys.cr0.contains(Cr0::PG) {
-            return Ok(Page {
-                physical: linear & physical_mask(self.model.physical_bits()),
-                readable: true,
-                writable: true,
-            });
+            let physical = linear & physical_mask(self.model.physical_bits());
+            // Without paging every address is a user-mode one to mode-based execute control (SDM Vol. 3C 29.3.2).
+            return self.final_page(env, linear, access, true, Page { physical, readable: true, writable: true });
         }
         match self.walk(env, linear, access, true)? {
             Ok(page) => Ok(page),
             Err(code) => {
+                self.vmx.saved_cr2 = self.sys.cr2;
                 self.sys.cr2 = linear;
                 self.exception(vector::PF, code.bits())
             }
@@ -154,7 +154,8 @@ impl Cpu {
             let shift = 12 + index_bits * (level - 1);
             let index = linear >> shift & ((1 << index_bits) - 1);
             let entry_size = if shape.narrow { 4 } else { 8 };
-            let entry_address = env.ram.gate_a20(table + index * entry_size as u64);
+            let place = table + index * entry_size as u64;
+            let entry_address = self.paging_entry_address(env, place, linear, false)?;
             let entry = self.read_paging_entry(env, entry_address, entry_size)?;
             if entry & P == 0 {
                 return Ok(Err(base));
@@ -194,7 +195,7 @@ impl Cpu {
             let leaf = large || level == 1;
             if !leaf {
                 if entry & A == 0 {
-                    unmarked[level as usize & 7] = Some((entry_address, entry));
+                    unmarked[level as usize & 7] = Some((place, entry));
                 }
                 table = if shape.narrow { entry & 0xFFFF_F000 } else { entry & max & !0xFFF };
                 level -= 1;
@@ -216,11 +217,13 @@ impl Cpu {
             let write = access.kind == Kind::Write;
             let wanted = entry | A | if write { D } else { 0 };
             if set_flags {
-                for (address, entry) in unmarked.into_iter().rev().flatten() {
+                for (place, entry) in unmarked.into_iter().rev().flatten() {
+                    let address = self.paging_entry_address(env, place, linear, true)?;
                     self.write_paging_entry(env, address, entry_size, entry | A)?;
                 }
                 if wanted != entry {
-                    self.write_paging_entry(env, entry_address, entry_size, wanted)?;
+                    let address = self.paging_entry_address(env, place, linear, true)?;
+                    self.write_paging_entry(env, address, entry_size, wanted)?;
                 }
             }
             if large {
@@ -231,8 +234,51 @@ impl Cpu {
             let writable = wanted & D != 0
                 && self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Write)).is_ok();
             let offset = linear & ((1 << shift) - 1);
-            return Ok(Ok(Page { physical: physical_page | offset, readable, writable }));
+            let page = Page { physical: physical_page | offset, readable, writable };
+            return self.final_page(env, linear, access, rights & US != 0, page).map(Ok);
         }
+    }
+
+    /// The page with its host-physical address and the rights that EPT leaves (SDM Vol. 3C 29.3.2).
+    #[inline]
+    fn final_page(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        access: Access,
+        user_address: bool,
+        page: Page,
+    ) -> Result<Page, Stop> {
+        if !self.uses_ept() {
+            return Ok(page);
+        }
+        let ept_access = EptAccess {
+            read: access.kind == Kind::Read,
+            write: access.kind == Kind::Write,
+            fetch: access.kind == Kind::Fetch,
+            user_address,
+            paging_structure: false,
+        };
+        let host = self.translate_guest_physical(env, page.physical, ept_access, Some(linear), true)?;
+        if host.page_shift > 12 {
+            self.tlb.note_large_page();
+        }
+        Ok(Page {
+            physical: host.address,
+            readable: page.readable && host.permissions & ept::entry::READ != 0,
+            writable: page.writable && host.permissions & ept::entry::WRITE != 0 && host.dirty,
+        })
+    }
+
+    /// Host-physical address of a paging-structure entry.
+    #[inline]
+    fn paging_entry_address(&mut self, env: &mut Env, place: u64, linear: u64, write: bool) -> Result<u64, Stop> {
+        if !self.uses_ept() {
+            return Ok(env.ram.gate_a20(place));
+        }
+        let access = EptAccess { read: true, write, paging_structure: true, ..EptAccess::default() };
+        let host = self.translate_guest_physical(env, place, access, Some(linear), false)?;
+        Ok(env.ram.gate_a20(host.address))
     }
 
     /// Reserved bits of a 4 MiB page entry: 21, and the part of 20:13 beyond the physical address (SDM Vol. 3A
@@ -302,18 +348,23 @@ impl Cpu {
     }
 
     /// Loads the PDPTEs of PAE paging from CR3 (SDM Vol. 3A 4.4.1); false if one has reserved bits set.
-    pub fn load_pdptes(&mut self, env: &mut Env, cr3: u64) -> bool {
+    pub fn load_pdptes(&mut self, env: &mut Env, cr3: u64) -> Result<bool, Stop> {
         let reserved = !physical_mask(self.model.physical_bits()) | 0x1E6;
         let mut pdptes = [0; 4];
         for (n, pdpte) in pdptes.iter_mut().enumerate() {
-            let address = env.ram.gate_a20((cr3 & 0xFFFF_FFE0) + 8 * n as u64);
+            let mut address = (cr3 & 0xFFFF_FFE0) + 8 * n as u64;
+            if self.uses_ept() {
+                let access = EptAccess { read: true, ..EptAccess::default() };
+                address = self.translate_guest_physical(env, address, access, None, false)?.address;
+            }
+            let address = env.ram.gate_a20(address);
             *pdpte = self.read_physical(env, address, 8);
             if *pdpte & P != 0 && *pdpte & reserved != 0 {
-                return false;
+                return Ok(false);
             }
         }
         self.sys.pdptes = pdptes;
-        true
+        Ok(true)
     }
 
     /// Translates the page of a fetch, through the fetch TLB.
@@ -326,6 +377,10 @@ impl Cpu {
         }
         let page = self.translate(env, linear, Access::data(Kind::Fetch, self.sys.cpl == 3))?;
         let physical = env.ram.gate_a20(page.physical);
+        if physical & !0xFFF == self.apic_access_page() {
+            let access = Access::data(Kind::Fetch, self.sys.cpl == 3);
+            return self.redirect_apic_access(env, physical, linear, 1, access);
+        }
         self.tlb.insert_fetch(linear, self.context, physical);
         Ok(physical)
     }

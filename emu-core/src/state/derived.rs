@@ -27,6 +27,8 @@ bitflags::bitflags! {
         const STOPPED = 1 << 6;
         /// An SMI was received.
         const SMI = 1 << 7;
+        /// VMX non-root operation: something waits that every boundary must look at.
+        const VMX = 1 << 8;
     }
 }
 

@@ -1,4 +1,12 @@
-//! VMX operation of a processor: its state, and the instructions of VMX root operation. The rules are `emu-vmx`'s.
+//! VMX operation of a processor: its state, the instructions of VMX root operation, VM entries, VMX non-root operation
+//! and VM exits. The rules are `emu-vmx`'s.
 
+pub mod boundary;
+pub mod control;
+pub mod enter;
+pub mod ept;
+pub mod exit;
+pub mod non_root;
 pub mod operation;
 pub mod state;
+pub mod virtual_apic;

@@ -43,6 +43,12 @@ impl Cpu {
         }
     }
 
+    /// #UD of every VMX instruction but VMCALL: real-address, virtual-8086 and compatibility mode.
+    pub(crate) fn require_vmx_mode(&mut self) -> Exec {
+        let fault = self.vmx_processor_state().mode_fault();
+        self.vmx_fault(fault)
+    }
+
     /// The faults that every VMX instruction but VMXON raises first in root operation.
     pub(crate) fn require_vmx_root(&mut self) -> Result<std::sync::Arc<VmxModel>, Stop> {
         let model = self.vmx_model()?;

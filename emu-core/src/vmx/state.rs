@@ -1,5 +1,6 @@
 //! What VMX operation adds to a processor.
 
+use super::non_root::{Delivering, ExitDetails, NonRoot};
 use emu_vmx::caps::{ProcessorFacts, VmxCapabilities};
 use emu_vmx::field::FieldSet;
 use emu_vmx::vmcs::{NO_VMCS, Vmcs};
@@ -26,11 +27,33 @@ pub struct VmxState {
     pub current: u64,
     /// Decoded copies of the active VMCSs, by address. VMCLEAR writes one back and drops it.
     pub active: BTreeMap<u64, Vmcs>,
+    /// VMX non-root operation, while a guest runs.
+    pub non_root: Option<Box<NonRoot>>,
+    /// The event that is being delivered through the IDT: IDT-vectoring information, if a VM exit comes of it.
+    pub delivering: Option<Delivering>,
+    /// The event was injected by VM entry.
+    pub injecting: bool,
+    /// The VM exit of the last [`crate::fault::Stop::VmExit`].
+    pub exit: Option<ExitDetails>,
+    /// CR2 before the last page fault: a VM exit by #PF does not change it.
+    pub saved_cr2: u64,
+    /// The present instruction is an IRET that has ended blocking by NMI.
+    pub iret_unblocked: bool,
 }
 
 impl Default for VmxState {
     fn default() -> Self {
-        Self { vmxon: NO_VMCS, current: NO_VMCS, active: BTreeMap::new() }
+        Self {
+            vmxon: NO_VMCS,
+            current: NO_VMCS,
+            active: BTreeMap::new(),
+            non_root: None,
+            delivering: None,
+            injecting: false,
+            exit: None,
+            saved_cr2: 0,
+            iret_unblocked: false,
+        }
     }
 }
 

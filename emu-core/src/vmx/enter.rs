@@ -1,0 +1,194 @@
+//! VMLAUNCH and VMRESUME: checks, the guest's state, injection (SDM Vol. 3C chapter 27).
+
+use super::non_root::NonRoot;
+use crate::fault::{EventKind, Exec, Fault};
+use crate::state::cpu::{Cpu, Env};
+use crate::state::system::{Activity, DescriptorTable, Shadow};
+use emu_vmx::arch::cr::{Cr0, Dr7};
+use emu_vmx::arch::efer::Efer;
+use emu_vmx::arch::segment::SegmentRegister;
+use emu_vmx::boundary::Pending;
+use emu_vmx::checks::{self, BasicFailure, CheckContext, EntryMoment, Failure};
+use emu_vmx::controls::{PinBasedControls, PrimaryProcessorControls, SecondaryProcessorControls};
+use emu_vmx::entry::{EntryPlan, Injection, PendingDebugOutcome};
+use emu_vmx::exit::{ExitReason, InterruptionType};
+use emu_vmx::field::Field;
+use emu_vmx::intercept::ExecutionControls;
+use emu_vmx::operation::VmFail;
+use emu_vmx::vmcs::{ActivityState, Interruptibility, LaunchState};
+
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
+}
+
+impl Cpu {
+    /// VMLAUNCH, or with `resume` VMRESUME, in VMX root operation.
+    pub(crate) fn vm_entry(&mut self, env: &mut Env, resume: bool) -> Exec {
+        let model = self.require_vmx_root()?;
+        let mov_ss = self.sys.shadow == Shadow::MovSs;
+        if let Err(failure) = checks::basic_checks(self.vmx.current(), resume, mov_ss) {
+            let fail = match failure {
+                BasicFailure::VmFailInvalid => VmFail::Invalid,
+                BasicFailure::VmFailValid(error) => VmFail::Error(error),
+            };
+            self.vmx_result(Err(fail));
+            return Ok(());
+        }
+        let current = self.vmx.current;
+        let Some(mut vmcs) = self.vmx.active.remove(&current) else { return Ok(()) };
+        let mut now = EntryMoment {
+            ia32e_mode: self.sys.efer.contains(Efer::LMA),
+            current_vmcs: current,
+            ..EntryMoment::default()
+        };
+        now.read_memory(&vmcs, &model.caps, &model.facts, |address| self.read_quad(env, address));
+        let context = CheckContext::new(&vmcs, &model.caps, &model.facts, &now);
+        let failed = checks::check(&context).err();
+        if let Some(rule) = failed
+            && self.log_once(hash(rule.id))
+        {
+            log::warn!(target: "vmx", "processor {}: VM entry fails: {}", self.sys.index, rule.explain(&context));
+        }
+        match failed.map(|rule| rule.failure()) {
+            None => {}
+            Some(Failure::VmFailValid(error)) => {
+                self.vmx.active.insert(current, vmcs);
+                self.vmx_result(Err(VmFail::Error(error)));
+                return Ok(());
+            }
+            Some(Failure::InvalidGuestState { qualification }) => {
+                vmcs.set(Field::ExitReason, ExitReason::EntryFailureGuestState.field().into());
+                vmcs.set(Field::ExitQualification, qualification);
+                self.vmx.active.insert(current, vmcs);
+                self.load_host(env);
+                return Ok(());
+            }
+        }
+        let plan = EntryPlan::new(&vmcs, self.sys.cr0.bits(), self.sys.efer);
+        let mut non_root =
+            Box::new(NonRoot { controls: ExecutionControls::from_vmcs(&vmcs), ..NonRoot::default() });
+        non_root.timer_deadline = u64::MAX;
+        self.load_guest(&plan, &now, &mut non_root);
+        let controls = non_root.controls;
+        self.vmx.non_root = Some(non_root);
+        if plan.flush_vpid_0 {
+            self.flush_vpid_0();
+        }
+        self.select_address_space();
+        self.end_step();
+        self.branch_to(plan.rip);
+        self.refresh();
+        if let Err(number) = self.load_msrs(env, plan.msr_load) {
+            self.vmx.non_root = None;
+            vmcs.set(Field::ExitReason, ExitReason::EntryFailureMsrLoading.field().into());
+            vmcs.set(Field::ExitQualification, number.into());
+            self.vmx.active.insert(current, vmcs);
+            self.load_host(env);
+            return Ok(());
+        }
+        vmcs.launch_state = LaunchState::Launched;
+        self.vmx.active.insert(current, vmcs);
+        log::trace!(target: "vmx", "cpu{} enters at {:#x}", self.sys.index, plan.rip);
+        if let Some(count) = plan.preemption_timer {
+            let shift = model.caps.misc.preemption_timer_shift();
+            // It counts changes of one bit of the TSC.
+            let into = self.tsc() & ((1u64 << shift) - 1);
+            let cycles = (u64::from(count) << shift).saturating_sub(if count == 0 { 0 } else { into });
+            if let Some(non_root) = &mut self.vmx.non_root {
+                non_root.timer_deadline = self.cycles.saturating_add(cycles);
+            }
+        }
+        self.virtual_apic_at_entry(env, &controls);
+        if let Some(injection) = &plan.injection {
+            self.inject(env, injection);
+        }
+        if self.in_non_root() {
+            let conditions = plan.pending_debug.bits() & 0x400F;
+            if plan.pending_debug_outcome != PendingDebugOutcome::None {
+                self.sys.pending_debug = conditions;
+            }
+            let below = controls.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
+                && controls.secondary.contains(SecondaryProcessorControls::VIRTUALIZE_APIC_ACCESSES)
+                && !controls.secondary.contains(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY)
+                && now.vtpr.is_some_and(|vtpr| vtpr >> 4 < controls.tpr_threshold);
+            if let Some(non_root) = &mut self.vmx.non_root {
+                non_root.pending.set(Pending::MTF, non_root.pending.contains(Pending::MTF) || plan.pending_mtf);
+                non_root.pending.set(Pending::TPR_BELOW_THRESHOLD, below);
+            }
+        }
+        self.refresh();
+        self.branched = true;
+        Ok(())
+    }
+
+    /// SDM Vol. 3C 27.3.2 "Loading Guest State".
+    fn load_guest(&mut self, plan: &EntryPlan, now: &EntryMoment, non_root: &mut NonRoot) {
+        let sys = &mut self.sys;
+        sys.cr0 = Cr0::from_bits_retain(plan.cr0);
+        sys.cr3 = plan.cr3;
+        sys.cr4 = plan.cr4;
+        sys.efer = plan.msrs.efer;
+        if let Some(dr7) = plan.dr7 {
+            sys.dr7 = Dr7::from_bits_retain(dr7);
+        }
+        sys.segments = plan.segments;
+        sys.gdtr = DescriptorTable { base: plan.gdtr.base, limit: plan.gdtr.limit };
+        sys.idtr = DescriptorTable { base: plan.idtr.base, limit: plan.idtr.limit };
+        sys.cpl = sys.seg(SegmentRegister::Ss).access_rights.dpl();
+        if plan.pae
+            && let Some(pdptes) = plan.pdptes.or(now.pdptes)
+        {
+            sys.pdptes = pdptes;
+        }
+        sys.activity = match plan.activity {
+            ActivityState::Active => Activity::Active,
+            ActivityState::Hlt => Activity::Hlt,
+            ActivityState::Shutdown => Activity::Shutdown,
+            ActivityState::WaitForSipi => Activity::WaitForSipi,
+        };
+        sys.shadow = if plan.interruptibility.contains(Interruptibility::MOV_SS) {
+            Shadow::MovSs
+        } else if plan.interruptibility.contains(Interruptibility::STI) {
+            Shadow::Sti
+        } else {
+            Shadow::None
+        };
+        let nmi = plan.interruptibility.contains(Interruptibility::NMI);
+        if non_root.controls.pin.contains(PinBasedControls::VIRTUAL_NMIS) {
+            non_root.virtual_nmi_blocked = nmi;
+            sys.nmi_blocked = false;
+        } else {
+            sys.nmi_blocked = nmi;
+        }
+        sys.pending_debug = 0;
+        self.load_control_msrs(&plan.msrs);
+        self.gpr[4] = plan.rsp;
+        self.flags.set(plan.rflags.bits());
+        if self.sys.dr7.bits() & Dr7::ENABLES != 0 {
+            // Pages with data breakpoints have no fast entries.
+            self.tlb.flush_all();
+        }
+    }
+
+    /// SDM Vol. 3C 27.6 "Event Injection".
+    fn inject(&mut self, env: &mut Env, injection: &Injection) {
+        let kind = match injection.information.kind() {
+            InterruptionType::ExternalInterrupt | InterruptionType::Reserved | InterruptionType::Other => {
+                EventKind::ExternalInterrupt
+            }
+            InterruptionType::Nmi => EventKind::Nmi,
+            InterruptionType::HardwareException => EventKind::HardwareException,
+            InterruptionType::SoftwareInterrupt => EventKind::SoftwareInterrupt,
+            InterruptionType::PrivilegedSoftwareException => EventKind::PrivilegedSoftwareException,
+            InterruptionType::SoftwareException => EventKind::SoftwareException,
+        };
+        if kind == EventKind::Nmi {
+            match &mut self.vmx.non_root {
+                Some(non_root) if non_root.virtual_nmis() => non_root.virtual_nmi_blocked = true,
+                _ => self.sys.nmi_blocked = true,
+            }
+        }
+        let event = Fault { vector: injection.information.vector(), kind, error_code: injection.error_code };
+        self.deliver_injected(env, event, injection.instruction_length);
+    }
+}

@@ -1,0 +1,90 @@
+//! Guest-physical to host-physical addresses, and the names of address spaces (SDM Vol. 3C 29.3, 29.4).
+
+use super::non_root::ExitDetails;
+use crate::fault::Stop;
+use crate::state::cpu::{Cpu, Env};
+use emu_vmx::arch::cr::Cr4;
+use emu_vmx::controls::{SecondaryProcessorControls, TertiaryProcessorControls};
+use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory, EptTranslation};
+use emu_vmx::exit::ExitReason;
+use emu_vmx::exit::qualification::EptViolation;
+use emu_vmx::tags::ep4ta;
+
+struct Tables<'a, 'b> {
+    cpu: &'a mut Cpu,
+    env: &'a mut Env<'b>,
+}
+
+impl EptMemory for Tables<'_, '_> {
+    fn read_u64(&mut self, address: u64) -> u64 {
+        self.cpu.read_quad(self.env, address)
+    }
+    fn set_bits(&mut self, address: u64, bits: u64) {
+        let value = self.cpu.read_quad(self.env, address);
+        let address = self.env.ram.gate_a20(address);
+        self.cpu.write_physical(self.env, address, 8, value | bits);
+    }
+}
+
+/// An identity's PCID is in bits 11:0, its VPID in 27:12; EP4TA's page number is above.
+const VPID_SHIFT: u32 = 12;
+const EP4TA_SHIFT: u32 = 28;
+
+impl Cpu {
+    /// Whether guest-physical addresses are translated.
+    #[inline(always)]
+    pub(crate) fn uses_ept(&self) -> bool {
+        self.vm_controls().is_some_and(|controls| controls.ept())
+    }
+
+    /// Names the present address space for the TLB: PCID, VPID, EPT hierarchy.
+    pub(crate) fn address_space_identity(&self) -> u64 {
+        let pcid = if self.sys.cr4.contains(Cr4::PCIDE) { self.sys.cr3 & 0xFFF } else { 0 };
+        let Some(controls) = self.vm_controls() else { return pcid };
+        let hierarchy = if controls.ept() { ep4ta(controls.eptp) >> 12 | 1 << 35 } else { 0 };
+        pcid | u64::from(controls.vpid) << VPID_SHIFT | hierarchy << EP4TA_SHIFT
+    }
+
+    /// Forgets the translations of VPID 0, in all hierarchies.
+    pub(super) fn flush_vpid_0(&mut self) {
+        self.tlb.flush_spaces(|identity| identity >> VPID_SHIFT & 0xFFFF == 0);
+    }
+
+    /// Translates a guest-physical address. `linear` is the linear address that led to it, if one did; `last` says
+    /// that the guest-physical address is its translation, not that of a paging-structure entry.
+    pub(crate) fn translate_guest_physical(
+        &mut self,
+        env: &mut Env,
+        guest_physical: u64,
+        access: EptAccess,
+        linear: Option<u64>,
+        last: bool,
+    ) -> Result<EptTranslation, Stop> {
+        let (Some(controls), Some(model)) = (self.vm_controls(), self.model.vmx()) else {
+            return self.ud();
+        };
+        let config = EptConfig {
+            eptp: controls.eptp,
+            cap: model.caps.ept_vpid_cap,
+            maxphyaddr: model.facts.maxphyaddr,
+            mode_based_execute: controls.secondary.contains(SecondaryProcessorControls::MODE_BASED_EXECUTE_CONTROL),
+            sub_page: controls.secondary.contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS),
+            paging_write: controls.tertiary.contains(TertiaryProcessorControls::EPT_PAGING_WRITE_CONTROL),
+        };
+        let fault = match ept::walk(&config, guest_physical, access, &mut Tables { cpu: self, env }) {
+            Ok(translation) => return Ok(translation),
+            Err(fault) => fault,
+        };
+        let mut details = ExitDetails::new(ExitReason::EptMisconfiguration);
+        details.physical = Some(guest_physical);
+        if let EptFault::Violation { mut qualification, .. } = fault {
+            details.reason = ExitReason::EptViolation;
+            qualification.set(EptViolation::LINEAR_VALID, linear.is_some());
+            qualification.set(EptViolation::FINAL_ADDRESS, linear.is_some() && last);
+            qualification.set(EptViolation::NMI_UNBLOCKING, self.vmx.iret_unblocked);
+            details.qualification = qualification.bits();
+            details.linear = linear;
+        }
+        self.park_exit(details)
+    }
+}

@@ -1,0 +1,359 @@
+//! VM exits: what is recorded and saved, and the host's state (SDM Vol. 3C chapter 28).
+
+use super::non_root::{Delivering, ExitDetails, Length};
+use crate::event::boundary::Boundary;
+use crate::flags::RF;
+use crate::fault::{EventKind, Fault};
+use crate::state::cpu::{Cpu, Env};
+use crate::state::derived::Attention;
+use crate::state::system::{Activity, DescriptorTable, Shadow};
+use emu_vmx::arch::cr::{Cr0, Dr7};
+use emu_vmx::arch::efer::Efer;
+use emu_vmx::arch::segment::SegmentRegister;
+use emu_vmx::arch::vector;
+use emu_vmx::controls::*;
+use emu_vmx::entry::{HostPlan, LoadedMsrs, MsrList, VmxAbort, check_msr_load, check_msr_store};
+use emu_vmx::exit::{ExitReason, InterruptionInformation, InterruptionType, saved_pending_debug};
+use emu_vmx::field::Field;
+use emu_vmx::vmcs::{ABORT_OFFSET, Interruptibility, PendingDebug, Vmcs};
+
+/// The interruption information of an event.
+pub(crate) fn interruption(event: &Fault) -> InterruptionInformation {
+    let kind = InterruptionType::from_bits(event.kind as u32);
+    InterruptionInformation::new(event.vector, kind, event.error_code.is_some())
+}
+
+impl Cpu {
+    /// Takes the VM exit that a handler has parked.
+    pub(crate) fn take_parked_exit(&mut self, env: &mut Env) {
+        match self.vmx.exit.take() {
+            Some(details) => self.vm_exit(env, details),
+            None => log::error!(target: "vmx", "a VM exit without details"),
+        }
+    }
+
+    /// Whether the exception bitmap asks for a VM exit.
+    pub(crate) fn exits_on(&self, event: &Fault) -> bool {
+        let Some(controls) = self.vm_controls() else { return false };
+        let exception = !matches!(
+            event.kind,
+            EventKind::ExternalInterrupt | EventKind::Nmi | EventKind::SoftwareInterrupt
+        );
+        exception && controls.exception(event.vector, event.error_code.unwrap_or(0))
+    }
+
+    /// VM exit because of an exception, which `original` met on its way through the IDT.
+    pub(crate) fn exit_for_exception(
+        &mut self,
+        env: &mut Env,
+        event: Fault,
+        original: Option<Delivering>,
+        resume: bool,
+    ) {
+        let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi);
+        // Real-address mode has no error codes.
+        let code = event.error_code.filter(|_| self.sys.cr0.contains(Cr0::PE));
+        let unblocked = self.vmx.iret_unblocked && original.is_none() && event.vector != vector::DF;
+        let information = interruption(&Fault { error_code: code, ..event }).with_nmi_unblocking(unblocked);
+        details.event = Some((information, code));
+        details.resume = resume;
+        if event.vector == vector::PF {
+            // CR2 is not loaded.
+            details.qualification = self.sys.cr2;
+            self.sys.cr2 = self.vmx.saved_cr2;
+        }
+        self.vmx.delivering = original;
+        self.vm_exit(env, details);
+    }
+
+    /// VM exit because of #DB with these conditions (bits of DR6, which is not changed).
+    pub(crate) fn exit_for_debug(&mut self, env: &mut Env, conditions: u64, resume: bool) {
+        let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi).qualified(conditions);
+        details.event = Some((interruption(&Fault::exception(vector::DB)), None));
+        details.resume = resume;
+        self.vm_exit(env, details);
+    }
+
+    /// A VM exit: records it, saves the guest, loads the host.
+    pub(crate) fn vm_exit(&mut self, env: &mut Env, details: ExitDetails) {
+        let current = self.vmx.current;
+        let (Some(non_root), Some(mut vmcs)) = (self.vmx.non_root.take(), self.vmx.active.remove(&current)) else {
+            log::error!(target: "vmx", "VM exit {:?} outside VMX non-root operation", details.reason);
+            return;
+        };
+        log::trace!(
+            target: "vmx",
+            "cpu{} exit {} ({}), qualification {:#x}, RIP {:#x}",
+            self.sys.index, details.reason as u16, details.reason.text(), details.qualification, self.rip()
+        );
+        self.record_exit(&mut vmcs, &details);
+        let stores_lma = self.model.vmx().is_some_and(|model| model.caps.misc.stores_lma());
+        let mut entry = vmcs.get32(Field::VmEntryInterruptionInformation);
+        entry &= !InterruptionInformation::VALID;
+        vmcs.set(Field::VmEntryInterruptionInformation, entry.into());
+        if stores_lma {
+            let mut controls = vmcs.entry();
+            controls.set(VmEntryControls::IA32E_MODE_GUEST, self.sys.efer.contains(Efer::LMA));
+            vmcs.set(Field::VmEntryControls, controls.bits().into());
+        }
+        self.save_guest(&mut vmcs, &details, non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked));
+        if non_root.timer_deadline != u64::MAX && vmcs.exit().contains(VmExitControls::SAVE_VMX_PREEMPTION_TIMER_VALUE) {
+            let shift = self.model.vmx().map_or(0, |model| model.caps.misc.preemption_timer_shift());
+            let left = non_root.timer_deadline.saturating_sub(self.cycles) >> shift;
+            vmcs.set(Field::VmxPreemptionTimerValue, left);
+        }
+        let list = MsrList {
+            address: vmcs.get(Field::VmExitMsrStoreAddress),
+            count: vmcs.get32(Field::VmExitMsrStoreCount),
+        };
+        let stored = self.store_msrs(env, list);
+        self.vmx.active.insert(current, vmcs);
+        if stored.is_err() {
+            return self.vmx_abort(env, VmxAbort::SavingMsrs);
+        }
+        self.load_host(env);
+    }
+
+    fn record_exit(&mut self, vmcs: &mut Vmcs, details: &ExitDetails) {
+        vmcs.set(Field::ExitReason, details.reason.field().into());
+        vmcs.set(Field::ExitQualification, details.qualification);
+        let (information, code) = match details.event {
+            Some((information, code)) => (information.0, code),
+            None => (0, None),
+        };
+        vmcs.set(Field::VmExitInterruptionInformation, information.into());
+        if let Some(code) = code {
+            vmcs.set(Field::VmExitInterruptionErrorCode, code.into());
+        }
+        let delivering = self.vmx.delivering.take();
+        vmcs.set(Field::IdtVectoringInformation, delivering.map_or(0, |d| interruption(&d.event).0.into()));
+        if let Some(code) = delivering.and_then(|d| d.event.error_code) {
+            vmcs.set(Field::IdtVectoringErrorCode, code.into());
+        }
+        let mut length = match details.length {
+            Length::None => None,
+            Length::Bytes(bytes) => Some(bytes),
+            Length::Until(next) => Some(next.wrapping_sub(self.rip()) as u8 & 0xF),
+        };
+        if let Some(delivering) = delivering {
+            let bytes = delivering.return_rip.wrapping_sub(self.rip()) as u8 & 0xF;
+            length = delivering.event.kind.is_software().then_some(bytes);
+        }
+        if let Some(length) = length {
+            vmcs.set(Field::VmExitInstructionLength, length.into());
+        }
+        if let Some(information) = details.information {
+            vmcs.set(Field::VmExitInstructionInformation, information.into());
+        }
+        if let Some(linear) = details.linear {
+            vmcs.set(Field::GuestLinearAddress, linear);
+        }
+        if let Some(physical) = details.physical {
+            vmcs.set(Field::GuestPhysicalAddress, physical);
+        }
+        self.vmx.iret_unblocked = false;
+    }
+
+    /// SDM Vol. 3C 28.3 "Saving Guest State".
+    fn save_guest(&mut self, vmcs: &mut Vmcs, details: &ExitDetails, virtual_nmi: Option<bool>) {
+        let exit = vmcs.exit();
+        let secondary = vmcs.secondary();
+        let sys = &self.sys;
+        vmcs.set(Field::GuestCr0, sys.cr0.bits());
+        vmcs.set(Field::GuestCr3, sys.cr3);
+        vmcs.set(Field::GuestCr4, sys.cr4.bits());
+        vmcs.set(Field::GuestIa32SysenterCs, sys.sysenter[0]);
+        vmcs.set(Field::GuestIa32SysenterEsp, sys.sysenter[1]);
+        vmcs.set(Field::GuestIa32SysenterEip, sys.sysenter[2]);
+        if exit.contains(VmExitControls::SAVE_DEBUG_CONTROLS) {
+            vmcs.set(Field::GuestDr7, sys.dr7.bits());
+            vmcs.set(Field::GuestIa32Debugctl, sys.debugctl);
+        }
+        if exit.contains(VmExitControls::SAVE_IA32_PAT) {
+            vmcs.set(Field::GuestIa32Pat, sys.pat);
+        }
+        if exit.contains(VmExitControls::SAVE_IA32_EFER) {
+            vmcs.set(Field::GuestIa32Efer, sys.efer.bits());
+        }
+        if exit.contains(VmExitControls::SAVE_IA32_PERF_GLOBAL_CTRL) {
+            let value = sys.plain_msrs.get(&emu_vmx::arch::msr::IA32_PERF_GLOBAL_CTRL).copied().unwrap_or(0);
+            vmcs.set(Field::GuestIa32PerfGlobalCtrl, value);
+        }
+        vmcs.set(Field::GuestIa32Pkrs, sys.pkrs.into());
+        for register in SegmentRegister::ALL {
+            vmcs.set_guest_segment(register, sys.seg(register));
+        }
+        vmcs.set(Field::GuestGdtrBase, sys.gdtr.base);
+        vmcs.set(Field::GuestGdtrLimit, sys.gdtr.limit.into());
+        vmcs.set(Field::GuestIdtrBase, sys.idtr.base);
+        vmcs.set(Field::GuestIdtrLimit, sys.idtr.limit.into());
+        vmcs.set(Field::GuestRip, self.gpr[crate::decode::uop::REG_RIP as usize]);
+        vmcs.set(Field::GuestRsp, self.gpr[4]);
+        vmcs.set(Field::GuestRflags, self.flags.get() | if details.resume { RF } else { 0 });
+        vmcs.set(Field::GuestActivityState, sys.activity as u64);
+        let mut blocking = Interruptibility::empty();
+        blocking.set(Interruptibility::STI, sys.shadow == Shadow::Sti);
+        blocking.set(Interruptibility::MOV_SS, sys.shadow == Shadow::MovSs);
+        blocking.set(Interruptibility::NMI, virtual_nmi.unwrap_or(sys.nmi_blocked));
+        vmcs.set(Field::GuestInterruptibilityState, blocking.bits().into());
+        let mut pending = PendingDebug::from_bits_retain(sys.pending_debug & 0x400F);
+        pending.set(PendingDebug::ENABLED_BREAKPOINT, sys.pending_debug & 0xF != 0);
+        let debug_exception = details
+            .event
+            .is_some_and(|(event, _)| event.vector() == vector::DB && event.kind() == InterruptionType::HardwareException);
+        let mov_ss = sys.shadow == Shadow::MovSs;
+        let pending = saved_pending_debug(details.reason, pending, debug_exception, false, mov_ss);
+        vmcs.set(Field::GuestPendingDebugExceptions, pending.bits());
+        let pae = Cpu::is_pae_paging(sys.cr0, sys.cr4, sys.efer);
+        if pae && secondary.contains(SecondaryProcessorControls::ENABLE_EPT) {
+            let fields = [Field::GuestPdpte0, Field::GuestPdpte1, Field::GuestPdpte2, Field::GuestPdpte3];
+            for (field, pdpte) in fields.into_iter().zip(sys.pdptes) {
+                vmcs.set(field, pdpte);
+            }
+        }
+    }
+
+    fn store_msrs(&mut self, env: &mut Env, list: MsrList) -> Result<(), ()> {
+        for n in 0..list.count {
+            let at = list.entry(n);
+            let first = self.read_quad(env, at);
+            let index = check_msr_store(first, false).map_err(|_| ())?;
+            let value = self.read_msr(index).map_err(|_| ())?;
+            let place = env.ram.gate_a20(at.wrapping_add(8));
+            self.write_physical(env, place, 8, value);
+        }
+        Ok(())
+    }
+
+    /// Loads an MSR list; the error is the number of the entry that failed, 1 for the first.
+    pub(super) fn load_msrs(&mut self, env: &mut Env, list: MsrList) -> Result<(), u32> {
+        for n in 0..list.count {
+            let at = list.entry(n);
+            let first = self.read_quad(env, at);
+            let value = self.read_quad(env, at.wrapping_add(8));
+            let failed = |_| n.wrapping_add(1);
+            let index = check_msr_load(first, false).map_err(|_| n.wrapping_add(1))?;
+            self.write_msr(env, index, value).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Reads an aligned quadword of a VMX structure.
+    pub(super) fn read_quad(&mut self, env: &mut Env, address: u64) -> u64 {
+        let address = env.ram.gate_a20(address);
+        self.read_physical(env, address, 8)
+    }
+
+    /// The MSRs that controls load, but for IA32_EFER.
+    pub(super) fn load_control_msrs(&mut self, msrs: &LoadedMsrs) {
+        if let Some(debugctl) = msrs.debugctl {
+            self.sys.debugctl = debugctl;
+        }
+        self.sys.sysenter = [msrs.sysenter_cs.into(), msrs.sysenter_esp, msrs.sysenter_eip];
+        if let Some(pat) = msrs.pat {
+            self.sys.pat = pat;
+        }
+        if let Some(value) = msrs.perf_global_ctrl {
+            self.sys.plain_msrs.insert(emu_vmx::arch::msr::IA32_PERF_GLOBAL_CTRL, value);
+        }
+        if let Some(pkrs) = msrs.pkrs {
+            self.sys.pkrs = pkrs;
+        }
+    }
+
+    /// SDM Vol. 3C 28.5 "Loading Host State" and 28.6 "Loading MSRs".
+    pub(super) fn load_host(&mut self, env: &mut Env) {
+        let (cr0, efer) = (self.sys.cr0.bits(), self.sys.efer);
+        let Some(vmcs) = self.vmx.current() else { return };
+        let plan = HostPlan::new(vmcs, cr0, efer);
+        self.vmx.non_root = None;
+        self.vmx.delivering = None;
+        let old_long = efer.contains(Efer::LMA);
+        let sys = &mut self.sys;
+        sys.cr0 = Cr0::from_bits_retain(plan.cr0);
+        sys.cr3 = plan.cr3;
+        sys.cr4 = plan.cr4;
+        sys.efer = plan.msrs.efer;
+        sys.dr7 = Dr7::RESET;
+        sys.segments = plan.segments;
+        sys.gdtr = DescriptorTable { base: plan.gdtr.base, limit: plan.gdtr.limit };
+        sys.idtr = DescriptorTable { base: plan.idtr.base, limit: plan.idtr.limit };
+        sys.cpl = 0;
+        sys.activity = Activity::Active;
+        sys.shadow = Shadow::None;
+        sys.pending_debug = 0;
+        self.load_control_msrs(&plan.msrs);
+        self.gpr[4] = plan.rsp;
+        self.flags.set(plan.rflags.bits());
+        self.branch_to(plan.rip);
+        self.end_step();
+        if plan.flush_vpid_0 {
+            self.flush_vpid_0();
+        }
+        self.select_address_space();
+        self.refresh();
+        if old_long && !plan.msrs.efer.contains(Efer::LMA) && plan.cr4.contains(emu_vmx::arch::Cr4::PCIDE) {
+            return self.vmx_abort(env, VmxAbort::LongModeTo32BitHost);
+        }
+        if plan.pae && !matches!(self.load_pdptes(env, plan.cr3), Ok(true)) {
+            return self.vmx_abort(env, VmxAbort::HostPdptes);
+        }
+        if self.load_msrs(env, plan.msr_load).is_err() {
+            return self.vmx_abort(env, VmxAbort::LoadingMsrs);
+        }
+        self.refresh();
+    }
+
+    /// SDM Vol. 3C 28.7: the indicator goes into the region, and the processor shuts down.
+    fn vmx_abort(&mut self, env: &mut Env, abort: VmxAbort) {
+        log::error!(target: "vmx", "processor {}: VMX abort {} ({abort:?}): shutdown (SDM Vol. 3C 28.7)", self.sys.index, abort as u32);
+        let at = self.vmx.current.wrapping_add(ABORT_OFFSET as u64);
+        env.ram.dma_write(at, &(abort as u32).to_le_bytes());
+        self.vmx.non_root = None;
+        self.sys.activity = Activity::Shutdown;
+        self.raise(Attention::STOPPED);
+    }
+
+    /// VM exit for an event at an instruction boundary.
+    pub(super) fn exit_for_event(&mut self, env: &mut Env, reason: ExitReason) -> Boundary {
+        let mut details = ExitDetails::new(reason);
+        self.cycles += 1;
+        match reason {
+            ExitReason::ExternalInterrupt => {
+                let acknowledge = self
+                    .vmx
+                    .current()
+                    .is_some_and(|vmcs| vmcs.exit().contains(VmExitControls::ACKNOWLEDGE_INTERRUPT_ON_EXIT));
+                if acknowledge {
+                    let Some(vector) = self.take_interrupt(env) else { return Boundary::Run };
+                    if self.is_posted_interrupt(vector) {
+                        self.process_posted_interrupts(env);
+                        return Boundary::Again;
+                    }
+                    let event = Fault { vector, kind: EventKind::ExternalInterrupt, error_code: None };
+                    details.event = Some((interruption(&event), None));
+                }
+            }
+            ExitReason::ExceptionOrNmi => {
+                self.sys.nmi_pending = false;
+                let event = Fault { vector: vector::NMI, kind: EventKind::Nmi, error_code: None };
+                details.event = Some((interruption(&event), None));
+            }
+            ExitReason::Init => self.attention.remove(Attention::INIT),
+            ExitReason::Sipi => {
+                self.attention.remove(Attention::SIPI);
+                details.qualification = self.lapic.sipi_vector.into();
+            }
+            ExitReason::ApicWrite | ExitReason::VirtualizedEoi => {
+                details.qualification = self.vmx.non_root.as_ref().map_or(0, |n| n.pending_qualification);
+            }
+            _ => {}
+        }
+        self.vm_exit(env, details);
+        if reason == ExitReason::ExceptionOrNmi {
+            // 28.5.5: the exit itself blocks further NMIs.
+            self.sys.nmi_blocked = true;
+        }
+        Boundary::Again
+    }
+}

@@ -1,0 +1,304 @@
+//! VMX non-root operation: what the processor keeps while a guest runs, and how handlers ask for a VM exit
+//! (SDM Vol. 3C chapter 26).
+
+use crate::decode::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
+use crate::fault::{Exec, Fault, Stop};
+use crate::mem::ram::{Place, Ram};
+use crate::state::cpu::{Cpu, Env};
+use emu_vmx::arch::segment::SegmentRegister;
+use emu_vmx::boundary::Pending;
+use emu_vmx::controls::{PinBasedControls, PrimaryProcessorControls};
+use emu_vmx::exit::instruction_information::{AddressSize, Memory};
+use emu_vmx::exit::{ExitReason, InterruptionInformation};
+use emu_vmx::intercept::{Decision, ExecutionControls, Instruction, PauseLoop};
+use serde::{Deserialize, Serialize};
+
+/// State of a processor in VMX non-root operation.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct NonRoot {
+    /// Execution controls of the current VMCS, decoded at VM entry.
+    pub controls: ExecutionControls,
+    /// Times of the last PAUSEs.
+    pub pause_loop: PauseLoop,
+    /// Trap-like VM exits that the next instruction boundary takes.
+    pub pending: Pending,
+    /// Exit qualification of the APIC-write or virtualized-EOI exit among them.
+    pub pending_qualification: u64,
+    /// Virtual NMIs are blocked (with "virtual NMIs").
+    pub virtual_nmi_blocked: bool,
+    /// Cycle at which the VMX-preemption timer reaches 0; `u64::MAX` without one.
+    pub timer_deadline: u64,
+    /// Offset of a write that has reached the virtual-APIC page and waits for its emulation.
+    pub apic_write: Option<u16>,
+    /// A virtual interrupt is recognized.
+    pub virtual_interrupt: bool,
+}
+
+impl NonRoot {
+    /// "Monitor trap flag" is set.
+    pub fn mtf(&self) -> bool {
+        self.controls.primary.contains(PrimaryProcessorControls::MONITOR_TRAP_FLAG)
+    }
+
+    /// Whether every instruction boundary must look.
+    pub fn needs_boundary(&self) -> bool {
+        use PrimaryProcessorControls as P1;
+        !self.pending.is_empty()
+            || self.apic_write.is_some()
+            || self.virtual_interrupt
+            || self.controls.primary.intersects(P1::INTERRUPT_WINDOW_EXITING | P1::NMI_WINDOW_EXITING)
+    }
+
+    /// NMI blocking is that of virtual NMIs.
+    pub fn virtual_nmis(&self) -> bool {
+        self.controls.pin.contains(PinBasedControls::VIRTUAL_NMIS)
+    }
+}
+
+/// An event on its way through the IDT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivering {
+    /// The event.
+    pub event: Fault,
+    /// RIP that it returns to: for software events, that of the next instruction.
+    pub return_rip: u64,
+}
+
+/// What the VM-exit instruction-length field gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Length {
+    /// Nothing.
+    #[default]
+    None,
+    /// This many bytes.
+    Bytes(u8),
+    /// From RIP to here.
+    Until(u64),
+}
+
+/// What a VM exit reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitDetails {
+    /// Basic exit reason.
+    pub reason: ExitReason,
+    /// Exit qualification.
+    pub qualification: u64,
+    /// Guest-linear address.
+    pub linear: Option<u64>,
+    /// Guest-physical address.
+    pub physical: Option<u64>,
+    /// Instruction information.
+    pub information: Option<u32>,
+    /// Instruction length.
+    pub length: Length,
+    /// VM-exit interruption information and error code.
+    pub event: Option<(InterruptionInformation, Option<u32>)>,
+    /// RF is set in the saved RFLAGS: what the delivery of a fault would have pushed.
+    pub resume: bool,
+}
+
+impl ExitDetails {
+    /// An exit with nothing but its reason.
+    pub fn new(reason: ExitReason) -> Self {
+        Self {
+            reason,
+            qualification: 0,
+            linear: None,
+            physical: None,
+            information: None,
+            length: Length::None,
+            event: None,
+            resume: false,
+        }
+    }
+
+    /// With an exit qualification.
+    pub fn qualified(self, qualification: u64) -> Self {
+        Self { qualification, ..self }
+    }
+}
+
+/// A byte of a bitmap in guest memory.
+pub(crate) fn bitmap_byte(ram: &Ram, address: u64) -> u8 {
+    match ram.place(ram.gate_a20(address), false) {
+        Place::Memory(offset) => ram.load(offset, 1) as u8,
+        _ => 0xFF,
+    }
+}
+
+impl Cpu {
+    /// In VMX non-root operation.
+    #[inline(always)]
+    pub fn in_non_root(&self) -> bool {
+        self.vmx.non_root.is_some()
+    }
+
+    /// The execution controls in effect.
+    #[inline(always)]
+    pub(crate) fn vm_controls(&self) -> Option<&ExecutionControls> {
+        self.vmx.non_root.as_ref().map(|non_root| &non_root.controls)
+    }
+
+    /// Parks a VM exit; the loop takes it.
+    #[cold]
+    pub(crate) fn park_exit<T>(&mut self, details: ExitDetails) -> Result<T, Stop> {
+        self.vmx.exit = Some(details);
+        Err(Stop::VmExit)
+    }
+
+    /// A fault-like VM exit of the instruction `u`.
+    #[cold]
+    pub(crate) fn exit_at<T>(&mut self, u: &Uop, reason: ExitReason, qualification: u64) -> Result<T, Stop> {
+        self.park_exit(ExitDetails { length: Length::Bytes(u.len), ..ExitDetails::new(reason).qualified(qualification) })
+    }
+
+    /// The same with instruction information.
+    #[cold]
+    pub(crate) fn exit_with_information<T>(
+        &mut self,
+        u: &Uop,
+        reason: ExitReason,
+        qualification: u64,
+        information: u32,
+    ) -> Result<T, Stop> {
+        let details = ExitDetails::new(reason).qualified(qualification);
+        self.park_exit(ExitDetails { length: Length::Bytes(u.len), information: Some(information), ..details })
+    }
+
+    /// VM exit or #UD of an instruction that a control bit decides about.
+    #[inline]
+    pub(crate) fn intercept(&mut self, u: &Uop, instruction: Instruction) -> Exec {
+        if self.in_non_root() { self.intercept_with(u, instruction, |_, _| (0, None)) } else { Ok(()) }
+    }
+
+    /// The same with a qualification and instruction information.
+    #[inline]
+    pub(crate) fn intercept_with(
+        &mut self,
+        u: &Uop,
+        instruction: Instruction,
+        report: impl FnOnce(&Cpu, &Uop) -> (u64, Option<u32>),
+    ) -> Exec {
+        let Some(controls) = self.vm_controls() else { return Ok(()) };
+        let decision = controls.instruction(instruction);
+        self.decide(u, decision, report)
+    }
+
+    /// Carries out a decision about an instruction.
+    #[inline]
+    pub(crate) fn decide(
+        &mut self,
+        u: &Uop,
+        decision: Decision,
+        report: impl FnOnce(&Cpu, &Uop) -> (u64, Option<u32>),
+    ) -> Exec {
+        match decision {
+            Decision::Execute => Ok(()),
+            Decision::InvalidOpcode => self.ud(),
+            Decision::Exit(reason) => {
+                let (qualification, information) = report(self, u);
+                let details = ExitDetails::new(reason).qualified(qualification);
+                self.park_exit(ExitDetails { length: Length::Bytes(u.len), information, ..details })
+            }
+        }
+    }
+
+    /// The memory operand of `u` as instruction information has it, and its displacement (the exit qualification): a
+    /// RIP-relative one is the address itself (SDM Vol. 3C 28.2.1, 28.2.5).
+    pub(crate) fn memory_information(&self, u: &Uop) -> (Memory, u64) {
+        let address_size = match u.scale >> 2 {
+            48 => AddressSize::A16,
+            32 => AddressSize::A32,
+            _ => AddressSize::A64,
+        };
+        let general = |register: u8| (register < REG_ZERO).then_some(register);
+        let memory = Memory {
+            scaling: u.scale & 3,
+            address_size,
+            segment: SegmentRegister::from_index(u.seg).unwrap_or(SegmentRegister::Ds),
+            index: general(u.index),
+            base: general(u.base),
+        };
+        let mut displacement = u.disp as i64 as u64;
+        if u.base == REG_RIP {
+            displacement = displacement.wrapping_add(self.rip());
+            if matches!(u.index, REG_PLUS_1G | REG_MINUS_1G) {
+                displacement = displacement.wrapping_add(self.gpr[u.index as usize & 31]);
+            }
+        }
+        (memory, displacement & u.address_mask())
+    }
+
+    /// IN, OUT, INS, OUTS, after the I/O permission check; `string` has the linear address of the memory operand.
+    pub(crate) fn intercept_io(
+        &mut self,
+        env: &Env,
+        u: &Uop,
+        port: u16,
+        size: u8,
+        input: bool,
+        immediate: bool,
+        string: Option<StringIo>,
+    ) -> Exec {
+        let Some(controls) = self.vm_controls() else { return Ok(()) };
+        if !controls.io(port, size, |address| bitmap_byte(env.ram, address)) {
+            return Ok(());
+        }
+        use emu_vmx::exit::{instruction_information, qualification};
+        let rep = string.is_some_and(|string| string.rep);
+        let mut details = ExitDetails::new(ExitReason::IoInstruction)
+            .qualified(qualification::io(port, size, input, string.is_some(), rep, immediate));
+        details.length = Length::Bytes(u.len);
+        if let Some(string) = string {
+            let (memory, _) = self.memory_information(u);
+            let segment = SegmentRegister::from_index(string.segment).unwrap_or(SegmentRegister::Ds);
+            details.information = Some(instruction_information::ins_outs(memory.address_size, segment));
+            let base = self.seg_access[string.segment as usize & 7].base;
+            details.linear = Some(self.wrap_linear(base.wrapping_add(string.offset)));
+        }
+        self.park_exit(details)
+    }
+
+    /// RDMSR or, with `write`, WRMSR of `index`, after the privilege check.
+    pub(crate) fn intercept_msr(&mut self, env: &Env, u: &Uop, index: u32, write: bool) -> Exec {
+        let Some(controls) = self.vm_controls() else { return Ok(()) };
+        if !controls.msr(index, write, |address| bitmap_byte(env.ram, address)) {
+            return Ok(());
+        }
+        self.exit_at(u, if write { ExitReason::Wrmsr } else { ExitReason::Rdmsr }, 0)
+    }
+
+    /// #UD of RDTSCP without "enable RDTSCP", which comes before CR4.TSD's #GP.
+    pub(crate) fn require_rdtscp(&mut self) -> Exec {
+        match self.vm_controls().map(|controls| controls.instruction(Instruction::Rdtscp)) {
+            Some(Decision::InvalidOpcode) => self.ud(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The TSC as RDTSC and RDMSR read it: scaled and offset in VMX non-root operation.
+    pub(crate) fn guest_tsc(&self) -> u64 {
+        let tsc = self.tsc();
+        self.vm_controls().map_or(tsc, |controls| controls.guest_tsc(tsc))
+    }
+
+    /// Cycle of the next thing that happens by itself: the APIC timer's interrupt, the end of the VMX-preemption timer.
+    #[inline]
+    pub fn next_deadline(&self) -> u64 {
+        match &self.vmx.non_root {
+            None => self.lapic.deadline,
+            Some(non_root) => self.lapic.deadline.min(non_root.timer_deadline),
+        }
+    }
+}
+
+/// The memory side of INS and OUTS.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StringIo {
+    /// With a REP prefix.
+    pub rep: bool,
+    /// Segment of the memory operand.
+    pub segment: u8,
+    /// Its offset.
+    pub offset: u64,
+}
