@@ -189,7 +189,9 @@ impl Pc {
     fn skip_idle(&mut self, cycle: u64) -> Option<PcExit> {
         let deaf = |cpu: &Cpu| {
             cpu.sys.activity == Activity::WaitForSipi
-                || (!cpu.in_non_root() && !cpu.flags.has(IF) && !cpu.attention.intersects(Attention::NMI | Attention::INIT))
+                || (!cpu.in_non_root()
+                    && !cpu.flags.has(IF)
+                    && !cpu.attention.intersects(Attention::NMI | Attention::INIT))
         };
         if self.cpus.iter().all(deaf) {
             return Some(PcExit::Halted);

@@ -214,7 +214,7 @@ fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
     if paging == Paging::Pae {
         let (mut bus, mut outbox) = (BareBus::default(), Vec::new());
         let mut env = Env { ram, bus: &mut bus, outbox: &mut outbox };
-        if !cpu.load_pdptes(&mut env, cr3) {
+        if !matches!(cpu.load_pdptes(&mut env, cr3), Ok(true)) {
             cpu.sys.pdptes = [0; 4];
         }
     }

@@ -5,10 +5,10 @@ use crate::flags::{AC, IF, IOPL, RF, TF, VIF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow, SystemState};
-use emu_vmx::arch::cr::Cr0;
-use emu_vmx::arch::segment::SegmentRegister;
 use crate::vmx::exit::interruption;
 use crate::vmx::non_root::{Delivering, ExitDetails, Length};
+use emu_vmx::arch::cr::Cr0;
+use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector::{self, NestedFault};
 use emu_vmx::exit::ExitReason;
 

@@ -6,7 +6,7 @@ use crate::decode::lower::{End, Lowered, Lowerer, operand_bytes};
 use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
-use crate::vmx::non_root::StringIo;
+use crate::vmx::non_root::{PortAccess, StringIo};
 use crate::width::Width;
 use emu_vmx::arch::cr::{BreakpointKind, Cr4};
 use emu_vmx::arch::segment::{SegmentRegister, system_type};
@@ -68,7 +68,7 @@ impl Cpu {
 
 fn input<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, port: u16, immediate: bool) -> Exec {
     cpu.check_io_permission(env, port, W::BYTES)?;
-    cpu.intercept_io(env, u, port, W::BYTES as u8, true, immediate, None)?;
+    cpu.intercept_io(env, u, PortAccess { port, size: W::BYTES as u8, input: true, immediate, string: None })?;
     let value = cpu.port_read::<W>(env, port);
     W::set(&mut cpu.gpr, RAX, value);
     Ok(())
@@ -76,7 +76,7 @@ fn input<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, port: u16, immediate: 
 
 fn output<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, port: u16, immediate: bool) -> Exec {
     cpu.check_io_permission(env, port, W::BYTES)?;
-    cpu.intercept_io(env, u, port, W::BYTES as u8, false, immediate, None)?;
+    cpu.intercept_io(env, u, PortAccess { port, size: W::BYTES as u8, input: false, immediate, string: None })?;
     let value = W::get(&cpu.gpr, RAX);
     cpu.port_write::<W>(env, port, value);
     Ok(())
@@ -114,7 +114,11 @@ fn ins_once<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, rep: bool) -> Exec 
     cpu.check_io_permission(env, port, W::BYTES)?;
     let ea = cpu.destination_offset(u);
     let string = StringIo { rep, segment: ES, offset: ea };
-    cpu.intercept_io(env, u, port, W::BYTES as u8, true, false, Some(string))?;
+    cpu.intercept_io(
+        env,
+        u,
+        PortAccess { port, size: W::BYTES as u8, input: true, immediate: false, string: Some(string) },
+    )?;
     cpu.probe_write(env, ES, ea, W::BYTES as usize)?;
     let value = cpu.port_read::<W>(env, port);
     cpu.write::<W>(env, ES, ea, value)?;
@@ -138,7 +142,11 @@ fn outs_once<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, rep: bool) -> Exec
     let port = cpu.gpr[RDX] as u16;
     cpu.check_io_permission(env, port, W::BYTES)?;
     let string = StringIo { rep, segment: u.seg, offset: cpu.source_offset(u) };
-    cpu.intercept_io(env, u, port, W::BYTES as u8, false, false, Some(string))?;
+    cpu.intercept_io(
+        env,
+        u,
+        PortAccess { port, size: W::BYTES as u8, input: false, immediate: false, string: Some(string) },
+    )?;
     let value = cpu.read::<W>(env, u.seg, cpu.source_offset(u))?;
     cpu.port_write::<W>(env, port, value);
     let stride = cpu.stride::<W>();

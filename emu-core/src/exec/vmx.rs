@@ -184,9 +184,9 @@ impl Cpu {
             return Ok(());
         }
         self.require_vmx_mode()?;
-        let exits = self.vm_controls().is_some_and(|controls| {
-            controls.vmcs_access(encoding, write, |address| bitmap_byte(env.ram, address))
-        });
+        let exits = self
+            .vm_controls()
+            .is_some_and(|controls| controls.vmcs_access(encoding, write, |address| bitmap_byte(env.ram, address)));
         if !exits {
             return self.require_cpl0();
         }

@@ -53,11 +53,7 @@ impl Cpu {
             _ => false,
         };
         if exits {
-            return self.exit_at(
-                u,
-                ExitReason::ControlRegisterAccess,
-                cr_access(u.imm as u8, CrAccess::MovFrom, u.r1),
-            );
+            return self.exit_at(u, ExitReason::ControlRegisterAccess, cr_access(u.imm as u8, CrAccess::MovFrom, u.r1));
         }
         let shadow = u.imm == 8 && controls.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW);
         Ok(if shadow { Some(self.virtual_cr8_read(env)) } else { None })
@@ -99,8 +95,7 @@ impl Cpu {
             Some(CrWrite::Load(value)) => value,
             Some(_) => {
                 let access = CrAccess::Lmsw { source, memory: memory.is_some() };
-                let details =
-                    ExitDetails::new(ExitReason::ControlRegisterAccess).qualified(cr_access(0, access, 0));
+                let details = ExitDetails::new(ExitReason::ControlRegisterAccess).qualified(cr_access(0, access, 0));
                 return self.park_exit(ExitDetails { length: Length::Bytes(u.len), linear: memory, ..details });
             }
         };

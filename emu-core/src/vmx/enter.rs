@@ -65,8 +65,7 @@ impl Cpu {
             }
         }
         let plan = EntryPlan::new(&vmcs, self.sys.cr0.bits(), self.sys.efer);
-        let mut non_root =
-            Box::new(NonRoot { controls: ExecutionControls::from_vmcs(&vmcs), ..NonRoot::default() });
+        let mut non_root = Box::new(NonRoot { controls: ExecutionControls::from_vmcs(&vmcs), ..NonRoot::default() });
         non_root.timer_deadline = u64::MAX;
         self.load_guest(&plan, &now, &mut non_root);
         let controls = non_root.controls;

@@ -2,8 +2,8 @@
 
 use super::non_root::{Delivering, ExitDetails, Length};
 use crate::event::boundary::Boundary;
-use crate::flags::RF;
 use crate::fault::{EventKind, Fault};
+use crate::flags::RF;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, DescriptorTable, Shadow};
@@ -35,10 +35,8 @@ impl Cpu {
     /// Whether the exception bitmap asks for a VM exit.
     pub(crate) fn exits_on(&self, event: &Fault) -> bool {
         let Some(controls) = self.vm_controls() else { return false };
-        let exception = !matches!(
-            event.kind,
-            EventKind::ExternalInterrupt | EventKind::Nmi | EventKind::SoftwareInterrupt
-        );
+        let exception =
+            !matches!(event.kind, EventKind::ExternalInterrupt | EventKind::Nmi | EventKind::SoftwareInterrupt);
         exception && controls.exception(event.vector, event.error_code.unwrap_or(0))
     }
 
@@ -97,15 +95,14 @@ impl Cpu {
             vmcs.set(Field::VmEntryControls, controls.bits().into());
         }
         self.save_guest(&mut vmcs, &details, non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked));
-        if non_root.timer_deadline != u64::MAX && vmcs.exit().contains(VmExitControls::SAVE_VMX_PREEMPTION_TIMER_VALUE) {
+        if non_root.timer_deadline != u64::MAX && vmcs.exit().contains(VmExitControls::SAVE_VMX_PREEMPTION_TIMER_VALUE)
+        {
             let shift = self.model.vmx().map_or(0, |model| model.caps.misc.preemption_timer_shift());
             let left = non_root.timer_deadline.saturating_sub(self.cycles) >> shift;
             vmcs.set(Field::VmxPreemptionTimerValue, left);
         }
-        let list = MsrList {
-            address: vmcs.get(Field::VmExitMsrStoreAddress),
-            count: vmcs.get32(Field::VmExitMsrStoreCount),
-        };
+        let list =
+            MsrList { address: vmcs.get(Field::VmExitMsrStoreAddress), count: vmcs.get32(Field::VmExitMsrStoreCount) };
         let stored = self.store_msrs(env, list);
         self.vmx.active.insert(current, vmcs);
         if stored.is_err() {
@@ -198,9 +195,9 @@ impl Cpu {
         vmcs.set(Field::GuestInterruptibilityState, blocking.bits().into());
         let mut pending = PendingDebug::from_bits_retain(sys.pending_debug & 0x400F);
         pending.set(PendingDebug::ENABLED_BREAKPOINT, sys.pending_debug & 0xF != 0);
-        let debug_exception = details
-            .event
-            .is_some_and(|(event, _)| event.vector() == vector::DB && event.kind() == InterruptionType::HardwareException);
+        let debug_exception = details.event.is_some_and(|(event, _)| {
+            event.vector() == vector::DB && event.kind() == InterruptionType::HardwareException
+        });
         let mov_ss = sys.shadow == Shadow::MovSs;
         let pending = saved_pending_debug(details.reason, pending, debug_exception, false, mov_ss);
         vmcs.set(Field::GuestPendingDebugExceptions, pending.bits());

@@ -149,7 +149,10 @@ impl Cpu {
     /// A fault-like VM exit of the instruction `u`.
     #[cold]
     pub(crate) fn exit_at<T>(&mut self, u: &Uop, reason: ExitReason, qualification: u64) -> Result<T, Stop> {
-        self.park_exit(ExitDetails { length: Length::Bytes(u.len), ..ExitDetails::new(reason).qualified(qualification) })
+        self.park_exit(ExitDetails {
+            length: Length::Bytes(u.len),
+            ..ExitDetails::new(reason).qualified(qualification)
+        })
     }
 
     /// The same with instruction information.
@@ -229,25 +232,23 @@ impl Cpu {
         (memory, displacement & u.address_mask())
     }
 
-    /// IN, OUT, INS, OUTS, after the I/O permission check; `string` has the linear address of the memory operand.
-    pub(crate) fn intercept_io(
-        &mut self,
-        env: &Env,
-        u: &Uop,
-        port: u16,
-        size: u8,
-        input: bool,
-        immediate: bool,
-        string: Option<StringIo>,
-    ) -> Exec {
+    /// IN, OUT, INS, OUTS, after the I/O permission check.
+    pub(crate) fn intercept_io(&mut self, env: &Env, u: &Uop, access: PortAccess) -> Exec {
         let Some(controls) = self.vm_controls() else { return Ok(()) };
+        let PortAccess { port, size, input, immediate, string } = access;
         if !controls.io(port, size, |address| bitmap_byte(env.ram, address)) {
             return Ok(());
         }
         use emu_vmx::exit::{instruction_information, qualification};
         let rep = string.is_some_and(|string| string.rep);
-        let mut details = ExitDetails::new(ExitReason::IoInstruction)
-            .qualified(qualification::io(port, size, input, string.is_some(), rep, immediate));
+        let mut details = ExitDetails::new(ExitReason::IoInstruction).qualified(qualification::io(
+            port,
+            size,
+            input,
+            string.is_some(),
+            rep,
+            immediate,
+        ));
         details.length = Length::Bytes(u.len);
         if let Some(string) = string {
             let (memory, _) = self.memory_information(u);
@@ -290,6 +291,19 @@ impl Cpu {
             Some(non_root) => self.lapic.deadline.min(non_root.timer_deadline),
         }
     }
+}
+
+/// What an I/O instruction is about to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PortAccess {
+    pub port: u16,
+    /// Bytes: 1, 2 or 4.
+    pub size: u8,
+    pub input: bool,
+    /// The port stands in the instruction.
+    pub immediate: bool,
+    /// INS and OUTS.
+    pub string: Option<StringIo>,
 }
 
 /// The memory side of INS and OUTS.

@@ -104,8 +104,8 @@ impl Cpu {
     /// APIC-write emulation of the instruction that has just ended.
     pub(super) fn emulate_apic_write(&mut self, env: &mut Env) {
         let Some(offset) = self.vmx.non_root.as_mut().and_then(|non_root| non_root.apic_write.take()) else { return };
-        let after = self
-            .with_virtual_apic(env, |page, status, controls| apicv::apic_write(page, status, controls, offset));
+        let after =
+            self.with_virtual_apic(env, |page, status, controls| apicv::apic_write(page, status, controls, offset));
         self.after_virtualization(env, after);
     }
 
@@ -114,9 +114,8 @@ impl Cpu {
         if value > 15 {
             return self.gp(0);
         }
-        let after = self.with_virtual_apic(env, |page, status, controls| {
-            apicv::mov_to_cr8(page, *status, controls, value as u8)
-        });
+        let after = self
+            .with_virtual_apic(env, |page, status, controls| apicv::mov_to_cr8(page, *status, controls, value as u8));
         self.after_virtualization(env, after);
         Ok(())
     }
@@ -138,9 +137,8 @@ impl Cpu {
 
     /// WRMSR of an x2APIC register; false: the local APIC's own.
     pub(crate) fn virtual_x2apic_write(&mut self, env: &mut Env, index: u32, value: u64) -> Result<bool, Stop> {
-        let access = self.with_virtual_apic(env, |page, status, controls| {
-            apicv::write_x2apic(page, status, controls, index, value)
-        });
+        let access = self
+            .with_virtual_apic(env, |page, status, controls| apicv::write_x2apic(page, status, controls, index, value));
         match access {
             Some(apicv::MsrAccess::Written(after)) => {
                 self.after_virtualization(env, Some(after));
@@ -172,8 +170,7 @@ impl Cpu {
             *request = self.read_quad(env, quad(n as u64));
             self.write_quad(env, quad(n as u64), 0);
         }
-        let after =
-            self.with_virtual_apic(env, |page, status, _| apicv::posted_interrupts(page, status, &requests));
+        let after = self.with_virtual_apic(env, |page, status, _| apicv::posted_interrupts(page, status, &requests));
         self.after_virtualization(env, after);
     }
 
