@@ -1,10 +1,12 @@
-//! How an instruction stops short: the one-byte [`Stop`], and the details parked in the processor.
+//! How an instruction stops short: [`Stop`], and the details parked in the processor.
 
 use serde::{Deserialize, Serialize};
 
 /// Why a handler did not complete. The details are in the processor (`Cpu::fault`, ...).
+///
+/// As wide as a loaded value, so that `Result<u64, Stop>` travels in two registers and not through memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u64)]
 pub enum Stop {
     /// An exception is parked in `Cpu::fault`; nothing of the instruction has been committed.
     Fault = 1,

@@ -1,9 +1,9 @@
 //! The loop of one processor: boundary, block, next block.
 
-use crate::decode::cache::CodeCache;
+use crate::decode::cache::{Block, CodeCache};
 use crate::event::boundary::Boundary;
-use crate::exec::table::TABLE;
-use crate::fault::Stop;
+use crate::exec::table::execute;
+use crate::fault::{Exec, Stop};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::Activity;
@@ -79,52 +79,26 @@ impl Cpu {
         loop {
             let start = self.rip();
             let block = cache.block(id);
-            let len = block.uops.len();
-            if start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound
-                && let Err(stop) = self.check_fetch_limit(block.uops[0].len)
-            {
-                return self.stopped(env, stop);
+            let [first, rest @ ..] = &block.uops[..] else { return };
+            if self.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound {
+                return self.run_one(env, block, start);
             }
-            let careful = self.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound;
-            self.uops_end = if careful { 1 } else { len };
             self.branched = false;
             self.cycles += block.cost;
-            let mut done = 0;
-            let mut result = Ok(());
-            while done < self.uops_end {
-                let uop = &block.uops[done];
-                result = TABLE[uop.op as usize & (TABLE.len() - 1)](self, env, uop);
-                if result.is_err() {
-                    break;
-                }
-                done += 1;
+            let result = execute(self, env, first, rest);
+            if result.is_err() || self.undone != 0 {
+                return self.cut_short(env, block, start, result);
             }
             // A repeated instruction that goes on later has taken its count back.
-            self.instructions = self.instructions.wrapping_add(done as u64);
-            if done == len {
-                if !self.branched {
-                    self.set_rip(start.wrapping_add(u64::from(block.len)));
-                }
-            } else {
-                // Give back the cost of what did not run; RIP is that of the first instruction that did not.
-                let rest = &block.uops[done..];
-                self.cycles -= rest.iter().map(|uop| u64::from(uop.cost)).sum::<u64>();
-                if !self.branched {
-                    self.set_rip(start.wrapping_add(u64::from(rest[0].off)));
-                }
-            }
-            if let Err(stop) = result {
-                return self.stopped(env, stop);
-            }
-            if self.single_step {
-                self.after_single_step();
-                return;
+            self.instructions = self.instructions.wrapping_add(block.uops.len() as u64);
+            if !self.branched {
+                self.set_rip(start.wrapping_add(u64::from(block.len)));
             }
             if self.cycles >= self.block_limit {
                 return;
             }
             let delta = self.rip().wrapping_sub(start);
-            match cache.linked(id, delta) {
+            match cache.linked(block, delta) {
                 Some(next) => id = next,
                 None => {
                     match cache.find(self, env) {
@@ -136,6 +110,47 @@ impl Cpu {
                     };
                 }
             }
+        }
+    }
+
+    /// Runs the first instruction of a block alone.
+    #[cold]
+    #[inline(never)]
+    fn run_one(&mut self, env: &mut Env, block: &Block, start: u64) {
+        let first = &block.uops[0];
+        if start.wrapping_add(u64::from(first.len) - 1) > self.cs_bound {
+            let Err(stop) = self.gp::<()>(0) else { return };
+            return self.stopped(env, stop);
+        }
+        self.branched = false;
+        self.cycles += u64::from(first.cost);
+        if let Err(stop) = execute(self, env, first, &[]) {
+            self.cycles -= u64::from(first.cost);
+            return self.stopped(env, stop);
+        }
+        self.instructions = self.instructions.wrapping_add(1);
+        if !self.branched {
+            self.set_rip(start.wrapping_add(u64::from(first.len)));
+        }
+        if self.single_step {
+            self.after_single_step();
+        }
+    }
+
+    /// A block ended before its last instruction: what did not run costs nothing, and RIP is that of the first
+    /// instruction that did not.
+    #[cold]
+    #[inline(never)]
+    fn cut_short(&mut self, env: &mut Env, block: &Block, start: u64, result: Exec) {
+        let (done, rest) = block.uops.split_at(block.uops.len().saturating_sub(self.undone));
+        self.instructions = self.instructions.wrapping_add(done.len() as u64);
+        self.cycles -= rest.iter().map(|uop| u64::from(uop.cost)).sum::<u64>();
+        if !self.branched {
+            let offset = rest.first().map_or(block.len, |uop| uop.off.into());
+            self.set_rip(start.wrapping_add(offset.into()));
+        }
+        if let Err(stop) = result {
+            self.stopped(env, stop);
         }
     }
 
@@ -154,11 +169,6 @@ impl Cpu {
                 self.take_parked_exit(env);
             }
         }
-    }
-
-    /// #GP if the next instruction, `len` bytes long, reaches beyond the limit of CS.
-    fn check_fetch_limit(&mut self, len: u8) -> Result<(), Stop> {
-        if self.rip() + u64::from(len) - 1 > self.cs_bound { self.gp(0) } else { Ok(()) }
     }
 
     /// Flushes the TLB if addresses have come to mean other places since it was filled.

@@ -2,7 +2,7 @@
 
 use crate::bus::{ApicMessage, Bus};
 use crate::decode::cache::CodeCache;
-use crate::exec::table::TABLE;
+use crate::exec::table::execute;
 use crate::fault::Exec;
 use crate::mem::ram::{PAGE, Ram};
 use crate::model::CpuModel;
@@ -180,11 +180,10 @@ impl Bench {
         let cpu = &mut self.cpu;
         let id = self.cache.find(cpu, &mut env)?;
         let uop = self.cache.block(id).uops[0];
-        cpu.uops_end = 1;
         cpu.block_limit = u64::MAX;
         cpu.branched = false;
         cpu.cycles += u64::from(uop.cost);
-        TABLE[uop.op as usize & (TABLE.len() - 1)](cpu, &mut env, &uop)?;
+        execute(cpu, &mut env, &uop, &[])?;
         cpu.instructions = cpu.instructions.wrapping_add(1);
         if !cpu.branched {
             let next = cpu.next_rip(&uop);

@@ -111,10 +111,9 @@ impl CodeCache {
         &self.blocks[id as usize]
     }
 
-    /// The block that follows `id` within its page when RIP has moved by `delta`.
+    /// The block that follows `block` within its page when RIP has moved by `delta`.
     #[inline(always)]
-    pub fn linked(&self, id: u32, delta: u64) -> Option<u32> {
-        let block = &self.blocks[id as usize];
+    pub fn linked(&self, block: &Block, delta: u64) -> Option<u32> {
         for link in &block.links {
             if link.delta == delta && link.generation == self.generation {
                 return Some(link.block);

@@ -79,7 +79,7 @@ impl Cpu {
                     done += n;
                     self.advance(RCX, u, 0u64.wrapping_sub(n));
                     // A device, a breakpoint or a store into code asks for the boundary.
-                    if !go_on || done >= wanted || self.uops_end == 0 {
+                    if !go_on || done >= wanted || self.leaves_block() {
                         break Ok(go_on);
                     }
                 }
@@ -106,7 +106,7 @@ impl Cpu {
     fn again(&mut self, u: &Uop) {
         let rip = self.rip().wrapping_add(u64::from(u.off));
         self.branch_to(rip);
-        self.uops_end = 0;
+        self.leave_block();
         self.instructions = self.instructions.wrapping_sub(1);
     }
 

@@ -8,38 +8,87 @@ use crate::exec::x87::{compare::*, compute::*, control::*, environment::*, trans
 use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
 use crate::exec::{flags_io::*, int::*, interrupt::*, io::*, misc::*, msr::*, muldiv::*, segment::*, shift::*};
 use crate::exec::{mmx::*, stack::*, string::*, system::*, tables::*, vmx::*, xsave::*};
-use crate::fault::Exec;
+use crate::fault::{Exec, Stop};
 use crate::state::cpu::{Cpu, Env};
 
-/// A handler executes one micro-op. It commits registers and flags last, so that a fault leaves no trace.
-pub type Handler = fn(&mut Cpu, &mut Env, &Uop) -> Exec;
+/// A handler executes one micro-op and goes on with those that follow it in the block. What it calls commits registers
+/// and flags last, so that a fault leaves no trace.
+pub type Handler = fn(&mut Cpu, &mut Env, &Uop, &[Uop]) -> Exec;
+
+/// Executes `uop`, then `rest`. How many of them were not completed is in [`Cpu::undone`].
+#[inline(always)]
+pub fn execute(cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]) -> Exec {
+    TABLE[uop.op as usize & (TABLE.len() - 1)](cpu, env, uop, rest)
+}
+
+/// The last step of a handler: the next one, as a jump and not a call in optimized code. A block's length bounds the
+/// depth where it is a call.
+#[inline(always)]
+fn go_on(cpu: &mut Cpu, env: &mut Env, rest: &[Uop]) -> Exec {
+    match rest.split_first() {
+        Some((uop, rest)) if !cpu.leaves_block() => execute(cpu, env, uop, rest),
+        _ => {
+            cpu.undone = rest.len();
+            Ok(())
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn stop(cpu: &mut Cpu, rest: &[Uop], stop: Stop) -> Exec {
+    cpu.undone = rest.len() + 1;
+    Err(stop)
+}
+
+/// A handler around a function that executes one micro-op.
+macro_rules! chain {
+    ($handler:expr) => {
+        (|cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]| match $handler(cpu, env, uop) {
+            Ok(()) => go_on(cpu, env, rest),
+            Err(reason) => stop(cpu, rest, reason),
+        }) as Handler
+    };
+}
 
 /// Rows of the table, rounded up so that an index needs no check.
 const ROWS: usize = 2048;
 
 macro_rules! row {
     (all $handler:ident) => {
-        [$handler::<u8>, $handler::<u16>, $handler::<u32>, $handler::<u64>]
+        [chain!($handler::<u8>), chain!($handler::<u16>), chain!($handler::<u32>), chain!($handler::<u64>)]
     };
     (all $handler:ident $kind:ident) => {
-        [$handler::<$kind, u8>, $handler::<$kind, u16>, $handler::<$kind, u32>, $handler::<$kind, u64>]
+        [
+            chain!($handler::<$kind, u8>),
+            chain!($handler::<$kind, u16>),
+            chain!($handler::<$kind, u32>),
+            chain!($handler::<$kind, u64>),
+        ]
     };
     (wide $handler:ident) => {
-        [undefined, undefined, $handler::<u32>, $handler::<u64>]
+        [UNDEFINED, UNDEFINED, chain!($handler::<u32>), chain!($handler::<u64>)]
     };
     (wide $handler:ident $kind:ident) => {
-        [undefined, undefined, $handler::<$kind, u32>, $handler::<$kind, u64>]
+        [UNDEFINED, UNDEFINED, chain!($handler::<$kind, u32>), chain!($handler::<$kind, u64>)]
     };
     (enc $handler:ident) => {
-        [$handler::<Legacy>, $handler::<Vex128>, $handler::<Vex256>, $handler::<Evex>]
+        [
+            chain!($handler::<Legacy>),
+            chain!($handler::<Vex128>),
+            chain!($handler::<Vex256>),
+            chain!($handler::<Evex>),
+        ]
     };
     (one $handler:ident) => {
-        [$handler, $handler, $handler, $handler]
+        [chain!($handler); 4]
     };
     (one $handler:ident $kind:ident) => {
-        [$handler::<$kind>, $handler::<$kind>, $handler::<$kind>, $handler::<$kind>]
+        [chain!($handler::<$kind>); 4]
     };
 }
+
+const UNDEFINED: Handler = chain!(undefined);
 
 macro_rules! ops {
     ($($name:ident = $columns:ident $handler:ident $($kind:ident)?;)*) => {
@@ -265,7 +314,7 @@ ops! {
 /// All handlers, [`ROWS`] rows of four, the rest undefined.
 pub static TABLE: [Handler; ROWS * 4] = {
     assert!(COUNT <= ROWS);
-    let mut table: [Handler; ROWS * 4] = [undefined as Handler; ROWS * 4];
+    let mut table: [Handler; ROWS * 4] = [UNDEFINED; ROWS * 4];
     let mut row = 0;
     while row < COUNT {
         let mut column = 0;

@@ -38,10 +38,10 @@ pub struct Cpu {
     pub cycles: u64,
     /// Instructions completed.
     pub instructions: u64,
-    /// The block loop looks for events once `cycles` reaches this.
+    /// The block loop looks for events once `cycles` reaches this; 0 ends the present block after this instruction.
     pub block_limit: u64,
-    /// How many micro-ops of the present block may run; a store into code or a device access lowers it.
-    pub uops_end: usize,
+    /// How many micro-ops of the block that ran last did not complete.
+    pub undone: usize,
     /// The translation context that plain accesses have (see [`Tlb`]).
     pub context: u64,
     /// Bases and bounds of ES, CS, SS, DS, FS and GS as the present mode applies them.
@@ -101,7 +101,7 @@ impl Cpu {
             cycles: 0,
             instructions: 0,
             block_limit: 0,
-            uops_end: 0,
+            undone: 0,
             context: 0,
             seg_access: [SegmentAccess::default(); 8],
             tlb: Tlb::default(),
@@ -180,8 +180,13 @@ impl Cpu {
     /// Ends the present block after this instruction, so that the boundary looks at `attention`.
     #[inline(always)]
     pub fn leave_block(&mut self) {
-        self.uops_end = 0;
         self.block_limit = 0;
+    }
+
+    /// Whether the present block ends after this instruction whatever follows in it.
+    #[inline(always)]
+    pub fn leaves_block(&self) -> bool {
+        self.block_limit == 0
     }
 
     /// Asks the next boundary to look at something.
