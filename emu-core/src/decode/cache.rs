@@ -343,6 +343,7 @@ fn decode<'a>(cpu: &'a Cpu, bytes: &'a [u8], key: u64) -> Block {
         let (mut uop, end) = lowerer.lower(&instruction);
         uop.off = len as u16;
         uop.len = instruction.len() as u8;
+        uop.op |= lowerer.path(&uop);
         len += instruction.len();
         uops.push(uop);
         if end == End::Ends {

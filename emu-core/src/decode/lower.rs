@@ -5,9 +5,10 @@
 use super::cache::MAX_INSTRUCTION;
 use super::uop::{REG_HIGH_BYTE, REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::exec;
-use crate::exec::table::Op;
+use crate::exec::table::{FLAT, FLAT_BASE, Op};
 use crate::model::CpuModel;
 use crate::state::derived::{Mode, Size};
+use emu_vmx::arch::segment::SegmentRegister;
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, OpKind, Register};
 
 /// Whether a block may go on after an instruction.
@@ -48,6 +49,18 @@ impl<'a> Lowerer<'a> {
             uop.imm = i.code() as u64;
             (uop, End::Ends)
         })
+    }
+
+    /// How the handler of `uop` may reach memory: the bits of [`Uop::op`] that say so.
+    pub fn path(&self, uop: &Uop) -> u16 {
+        let based = matches!(SegmentRegister::from_index(uop.seg), Some(SegmentRegister::Fs | SegmentRegister::Gs));
+        if !self.mode.is_64bit() || based || uop.scale >> 2 != 0 {
+            0
+        } else if uop.index == REG_ZERO {
+            FLAT_BASE
+        } else {
+            FLAT
+        }
     }
 
     /// A micro-op whose operand width is `bytes` (1, 2, 4 or 8).

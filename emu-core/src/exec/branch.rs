@@ -5,6 +5,7 @@ use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
 use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::mem::access::Path;
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
 use iced_x86::{Instruction, Mnemonic, OpKind};
@@ -53,8 +54,8 @@ pub fn jmp_r<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// JMP m.
-pub fn jmp_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let target = cpu.load::<W>(env, u)?;
+pub fn jmp_m<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let target = cpu.load_by::<P, W>(env, u)?;
     cpu.check_target(target)?;
     cpu.branch_to(target);
     Ok(())
@@ -98,39 +99,39 @@ pub fn loop_rel<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// CALL rel.
-pub fn call_rel<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+pub fn call_rel<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let target = cpu.relative_target::<W>(u)?;
     let back = cpu.next_rip(u);
-    cpu.push::<W>(env, back)?;
+    cpu.push_by::<P, W>(env, back)?;
     cpu.branch_to(target);
     Ok(())
 }
 
 /// CALL r.
-pub fn call_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+pub fn call_r<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let target = W::get(&cpu.gpr, u.r1);
     cpu.check_target(target)?;
     let back = cpu.next_rip(u);
-    cpu.push::<W>(env, back)?;
+    cpu.push_by::<P, W>(env, back)?;
     cpu.branch_to(target);
     Ok(())
 }
 
 /// CALL m.
-pub fn call_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let target = cpu.load::<W>(env, u)?;
+pub fn call_m<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let target = cpu.load_by::<P, W>(env, u)?;
     cpu.check_target(target)?;
     let back = cpu.next_rip(u);
-    cpu.push::<W>(env, back)?;
+    cpu.push_by::<P, W>(env, back)?;
     cpu.branch_to(target);
     Ok(())
 }
 
 /// RET, RET imm.
-pub fn ret<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let target = cpu.peek::<W>(env, 0)?;
+pub fn ret<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let target = cpu.peek_by::<P, W>(env)?;
     cpu.check_target(target)?;
-    cpu.adjust_stack(W::BYTES.wrapping_add(u.imm));
+    cpu.adjust_stack_by::<P>(W::BYTES.wrapping_add(u.imm));
     cpu.branch_to(target);
     Ok(())
 }

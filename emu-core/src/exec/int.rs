@@ -5,6 +5,7 @@ use crate::decode::lower::{End, Lowered, Lowerer, is_mem, is_reg, operand_bytes,
 use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{FlagSource, Flags};
+use crate::mem::access::Path;
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
@@ -124,8 +125,8 @@ pub fn alu_rr<O: Binary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Ex
 }
 
 /// op r, m.
-pub fn alu_rm<O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let b = cpu.load::<W>(env, u)?;
+pub fn alu_rm<P: Path, O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let b = cpu.load_by::<P, W>(env, u)?;
     let a = W::get(&cpu.gpr, u.r1);
     let r = O::apply::<W>(&mut cpu.flags, a, b);
     W::set(&mut cpu.gpr, u.r1, r);
@@ -133,8 +134,8 @@ pub fn alu_rm<O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exe
 }
 
 /// op m, r.
-pub fn alu_mr<O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let (a, target) = cpu.read_for_write::<W>(env, u.seg, cpu.ea(u))?;
+pub fn alu_mr<P: Path, O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let (a, target) = cpu.read_for_write_by::<P, W>(env, u.seg, cpu.ea_by::<P>(u))?;
     let b = W::get(&cpu.gpr, u.r1);
     let r = O::apply::<W>(&mut cpu.flags, a, b);
     cpu.write_back::<W>(env, target, r);
@@ -150,8 +151,8 @@ pub fn alu_ri<O: Binary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Ex
 }
 
 /// op m, imm.
-pub fn alu_mi<O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let (a, target) = cpu.read_for_write::<W>(env, u.seg, cpu.ea(u))?;
+pub fn alu_mi<P: Path, O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let (a, target) = cpu.read_for_write_by::<P, W>(env, u.seg, cpu.ea_by::<P>(u))?;
     let r = O::apply::<W>(&mut cpu.flags, a, u.imm);
     cpu.write_back::<W>(env, target, r);
     Ok(())
@@ -166,8 +167,8 @@ pub fn unary_r<O: Unary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Ex
 }
 
 /// op m.
-pub fn unary_m<O: Unary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let (a, target) = cpu.read_for_write::<W>(env, u.seg, cpu.ea(u))?;
+pub fn unary_m<P: Path, O: Unary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let (a, target) = cpu.read_for_write_by::<P, W>(env, u.seg, cpu.ea_by::<P>(u))?;
     let r = O::apply::<W>(&mut cpu.flags, a);
     cpu.write_back::<W>(env, target, r);
     Ok(())
@@ -181,9 +182,9 @@ pub fn xor_zero<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 }
 
 macro_rules! compare {
-    ($($name:ident($cpu:ident, $env:ident, $u:ident) = $a:expr, $b:expr, $record:ident;)*) => {$(
+    ($($name:ident[$($path:ident)?]($cpu:ident, $env:ident, $u:ident) = $a:expr, $b:expr, $record:ident;)*) => {$(
         /// Compares: flags only.
-        pub fn $name<W: Width>($cpu: &mut Cpu, $env: &mut Env, $u: &Uop) -> Exec {
+        pub fn $name<$($path: Path,)? W: Width>($cpu: &mut Cpu, $env: &mut Env, $u: &Uop) -> Exec {
             let b = $b;
             let a = $a;
             $record::<W>(&mut $cpu.flags, a, b);
@@ -203,15 +204,15 @@ fn record_test<W: Width>(flags: &mut Flags, a: u64, b: u64) {
 }
 
 compare! {
-    cmp_rr(cpu, _env, u) = W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2), record_cmp;
-    cmp_rm(cpu, env, u) = W::get(&cpu.gpr, u.r1), cpu.load::<W>(env, u)?, record_cmp;
-    cmp_mr(cpu, env, u) = cpu.load::<W>(env, u)?, W::get(&cpu.gpr, u.r1), record_cmp;
-    cmp_ri(cpu, _env, u) = W::get(&cpu.gpr, u.r1), u.imm, record_cmp;
-    cmp_mi(cpu, env, u) = cpu.load::<W>(env, u)?, u.imm, record_cmp;
-    test_rr(cpu, _env, u) = W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2), record_test;
-    test_mr(cpu, env, u) = cpu.load::<W>(env, u)?, W::get(&cpu.gpr, u.r1), record_test;
-    test_ri(cpu, _env, u) = W::get(&cpu.gpr, u.r1), u.imm, record_test;
-    test_mi(cpu, env, u) = cpu.load::<W>(env, u)?, u.imm, record_test;
+    cmp_rr[](cpu, _env, u) = W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2), record_cmp;
+    cmp_rm[P](cpu, env, u) = W::get(&cpu.gpr, u.r1), cpu.load_by::<P, W>(env, u)?, record_cmp;
+    cmp_mr[P](cpu, env, u) = cpu.load_by::<P, W>(env, u)?, W::get(&cpu.gpr, u.r1), record_cmp;
+    cmp_ri[](cpu, _env, u) = W::get(&cpu.gpr, u.r1), u.imm, record_cmp;
+    cmp_mi[P](cpu, env, u) = cpu.load_by::<P, W>(env, u)?, u.imm, record_cmp;
+    test_rr[](cpu, _env, u) = W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2), record_test;
+    test_mr[P](cpu, env, u) = cpu.load_by::<P, W>(env, u)?, W::get(&cpu.gpr, u.r1), record_test;
+    test_ri[](cpu, _env, u) = W::get(&cpu.gpr, u.r1), u.imm, record_test;
+    test_mi[P](cpu, env, u) = cpu.load_by::<P, W>(env, u)?, u.imm, record_test;
 }
 
 /// MOV r, r.
@@ -222,16 +223,16 @@ pub fn mov_rr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// MOV r, m.
-pub fn mov_rm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let value = cpu.load::<W>(env, u)?;
+pub fn mov_rm<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.load_by::<P, W>(env, u)?;
     W::set(&mut cpu.gpr, u.r1, value);
     Ok(())
 }
 
 /// MOV m, r.
-pub fn mov_mr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+pub fn mov_mr<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let value = W::get(&cpu.gpr, u.r1);
-    cpu.store::<W>(env, u, value)
+    cpu.store_by::<P, W>(env, u, value)
 }
 
 /// MOV r, imm.
@@ -241,8 +242,8 @@ pub fn mov_ri<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// MOV m, imm.
-pub fn mov_mi<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    cpu.store::<W>(env, u, u.imm)
+pub fn mov_mi<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.store_by::<P, W>(env, u, u.imm)
 }
 
 /// MOV accumulator, moffs with a 64-bit address.
@@ -268,9 +269,9 @@ macro_rules! extend {
             Ok(())
         }
         /// MOVZX or MOVSX r, m.
-        pub fn $rm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+        pub fn $rm<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
             let convert: fn(u64) -> u64 = $convert;
-            let value = convert(cpu.load::<$source>(env, u)?);
+            let value = convert(cpu.load_by::<P, $source>(env, u)?);
             W::set(&mut cpu.gpr, u.r1, value);
             Ok(())
         }
@@ -286,8 +287,8 @@ extend! {
 }
 
 /// LEA.
-pub fn lea<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    let address = cpu.ea(u);
+pub fn lea<P: Path, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let address = cpu.ea_by::<P>(u);
     W::set(&mut cpu.gpr, u.r1, address);
     Ok(())
 }
@@ -318,8 +319,8 @@ pub fn cmov_rr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// CMOVcc r, m: the source is read whatever the condition.
-pub fn cmov_rm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let loaded = cpu.load::<W>(env, u)?;
+pub fn cmov_rm<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let loaded = cpu.load_by::<P, W>(env, u)?;
     let value = if cpu.flags.condition(u.imm as u8) { loaded } else { W::get(&cpu.gpr, u.r1) };
     W::set(&mut cpu.gpr, u.r1, value);
     Ok(())

@@ -4,6 +4,7 @@ use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
 use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::mem::access::{Checked, Path};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Size;
 use crate::width::Width;
@@ -39,8 +40,20 @@ impl Cpu {
     /// Pushes a value of width `W`.
     #[inline(always)]
     pub fn push<W: Width>(&mut self, env: &mut Env, value: u64) -> Exec {
+        self.push_by::<Checked, W>(env, value)
+    }
+
+    /// Pushes a value of width `W` by path `P`.
+    #[inline(always)]
+    pub fn push_by<P: Path, W: Width>(&mut self, env: &mut Env, value: u64) -> Exec {
+        if P::FLAT {
+            let sp = self.gpr[RSP].wrapping_sub(W::BYTES);
+            self.write_by::<P, W>(env, SS, sp, value)?;
+            self.gpr[RSP] = sp;
+            return Ok(());
+        }
         let sp = self.sp().wrapping_sub(W::BYTES) & self.mode.stack.mask();
-        self.write::<W>(env, SS, sp, value)?;
+        self.write_by::<P, W>(env, SS, sp, value)?;
         self.set_sp(sp);
         Ok(())
     }
@@ -50,29 +63,46 @@ impl Cpu {
     pub fn peek<W: Width>(&mut self, env: &mut Env, offset: u64) -> Result<u64, Stop> {
         self.read::<W>(env, SS, self.sp().wrapping_add(offset) & self.mode.stack.mask())
     }
+
+    /// Reads the top of the stack by path `P`.
+    #[inline(always)]
+    pub fn peek_by<P: Path, W: Width>(&mut self, env: &mut Env) -> Result<u64, Stop> {
+        let sp = if P::FLAT { self.gpr[RSP] } else { self.sp() };
+        self.read_by::<P, W>(env, SS, sp)
+    }
+
+    /// Adds to the stack pointer by path `P`.
+    #[inline(always)]
+    pub fn adjust_stack_by<P: Path>(&mut self, bytes: u64) {
+        if P::FLAT {
+            self.gpr[RSP] = self.gpr[RSP].wrapping_add(bytes);
+        } else {
+            self.adjust_stack(bytes);
+        }
+    }
 }
 
 /// PUSH r.
-pub fn push_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+pub fn push_r<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let value = W::get(&cpu.gpr, u.r1);
-    cpu.push::<W>(env, value)
+    cpu.push_by::<P, W>(env, value)
 }
 
 /// PUSH m.
-pub fn push_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let value = cpu.load::<W>(env, u)?;
-    cpu.push::<W>(env, value)
+pub fn push_m<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.load_by::<P, W>(env, u)?;
+    cpu.push_by::<P, W>(env, value)
 }
 
 /// PUSH imm.
-pub fn push_i<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    cpu.push::<W>(env, u.imm)
+pub fn push_i<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.push_by::<P, W>(env, u.imm)
 }
 
 /// POP r.
-pub fn pop_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let value = cpu.peek::<W>(env, 0)?;
-    cpu.adjust_stack(W::BYTES);
+pub fn pop_r<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let value = cpu.peek_by::<P, W>(env)?;
+    cpu.adjust_stack_by::<P>(W::BYTES);
     W::set(&mut cpu.gpr, u.r1, value);
     Ok(())
 }
@@ -142,11 +172,14 @@ pub fn enter<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// LEAVE.
-pub fn leave<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
-    let mask = cpu.mode.stack.mask();
-    let frame = cpu.gpr[RBP] & mask;
-    let value = cpu.read::<W>(env, SS, frame)?;
-    cpu.set_sp(frame.wrapping_add(W::BYTES));
+pub fn leave<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
+    let frame = if P::FLAT { cpu.gpr[RBP] } else { cpu.gpr[RBP] & cpu.mode.stack.mask() };
+    let value = cpu.read_by::<P, W>(env, SS, frame)?;
+    if P::FLAT {
+        cpu.gpr[RSP] = frame.wrapping_add(W::BYTES);
+    } else {
+        cpu.set_sp(frame.wrapping_add(W::BYTES));
+    }
     W::set(&mut cpu.gpr, RBP as u8, value);
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpu
 use crate::exec::{flags_io::*, int::*, interrupt::*, io::*, misc::*, msr::*, muldiv::*, segment::*, shift::*};
 use crate::exec::{mmx::*, stack::*, string::*, system::*, tables::*, vmx::*, xsave::*};
 use crate::fault::{Exec, Stop};
+use crate::mem::access::{Any, Checked, Flat, FlatBase};
 use crate::state::cpu::{Cpu, Env};
 
 /// A handler executes one micro-op and goes on with those that follow it in the block. What it calls commits registers
@@ -52,9 +53,58 @@ macro_rules! chain {
 }
 
 /// Rows of the table, rounded up so that an index needs no check.
-const ROWS: usize = 2048;
+const ROWS: usize = 1024;
+
+/// Columns: operand widths (or encodings).
+const WIDTHS: usize = 4;
+
+/// Bits of [`Uop::op`] above row and column: how the handler reaches memory ([`Flat`], [`FlatBase`], else [`Any`]).
+pub const FLAT: u16 = (ROWS * WIDTHS) as u16;
+/// See [`FLAT`].
+pub const FLAT_BASE: u16 = 2 * FLAT;
+const PATHS: usize = 3;
+
+/// A handler whose fast form gives up in favour of the checked one.
+macro_rules! fast {
+    ($handler:ident $path:ident $($type:ident)*) => {
+        (|cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]| match $handler::<$path, $($type),*>(cpu, env, uop) {
+            Ok(()) => go_on(cpu, env, rest),
+            Err(_) => {
+                const CHECKED: Handler = chain!($handler::<Checked, $($type),*>);
+                CHECKED(cpu, env, uop, rest)
+            }
+        }) as Handler
+    };
+}
+
+macro_rules! paths {
+    (@ $handler:ident $($kind:ident)?) => {
+        [
+            paths!(Any $handler $($kind)?),
+            paths!(Flat $handler $($kind)?),
+            paths!(FlatBase $handler $($kind)?),
+        ]
+    };
+    ($path:ident $handler:ident $($kind:ident)?) => {
+        [
+            fast!($handler $path $($kind)? u8),
+            fast!($handler $path $($kind)? u16),
+            fast!($handler $path $($kind)? u32),
+            fast!($handler $path $($kind)? u64),
+        ]
+    };
+}
 
 macro_rules! row {
+    (mem $handler:ident $($kind:ident)?) => {
+        paths!(@ $handler $($kind)?)
+    };
+    ($($columns:tt)*) => {
+        [same!($($columns)*); PATHS]
+    };
+}
+
+macro_rules! same {
     (all $handler:ident) => {
         [chain!($handler::<u8>), chain!($handler::<u16>), chain!($handler::<u32>), chain!($handler::<u64>)]
     };
@@ -101,7 +151,7 @@ macro_rules! ops {
         /// Names of the operations, in order.
         pub const NAMES: &[&str] = &[$(stringify!($name),)*];
 
-        static ROW_TABLE: &[[Handler; 4]] = &[$(row!($columns $handler $($kind)?),)*];
+        static ROW_TABLE: &[[[Handler; WIDTHS]; PATHS]] = &[$(row!($columns $handler $($kind)?),)*];
 
         const COUNT: usize = NAMES.len();
     };
@@ -115,43 +165,43 @@ ops! {
 
     // Integer arithmetic and logic: register/register, register/memory, memory/register, register/immediate,
     // memory/immediate.
-    AddRr = all alu_rr Add;   AddRm = all alu_rm Add;   AddMr = all alu_mr Add;   AddRi = all alu_ri Add;   AddMi = all alu_mi Add;
-    OrRr = all alu_rr Or;     OrRm = all alu_rm Or;     OrMr = all alu_mr Or;     OrRi = all alu_ri Or;     OrMi = all alu_mi Or;
-    AdcRr = all alu_rr Adc;   AdcRm = all alu_rm Adc;   AdcMr = all alu_mr Adc;   AdcRi = all alu_ri Adc;   AdcMi = all alu_mi Adc;
-    SbbRr = all alu_rr Sbb;   SbbRm = all alu_rm Sbb;   SbbMr = all alu_mr Sbb;   SbbRi = all alu_ri Sbb;   SbbMi = all alu_mi Sbb;
-    AndRr = all alu_rr And;   AndRm = all alu_rm And;   AndMr = all alu_mr And;   AndRi = all alu_ri And;   AndMi = all alu_mi And;
-    SubRr = all alu_rr Sub;   SubRm = all alu_rm Sub;   SubMr = all alu_mr Sub;   SubRi = all alu_ri Sub;   SubMi = all alu_mi Sub;
-    XorRr = all alu_rr Xor;   XorRm = all alu_rm Xor;   XorMr = all alu_mr Xor;   XorRi = all alu_ri Xor;   XorMi = all alu_mi Xor;
-    CmpRr = all cmp_rr;       CmpRm = all cmp_rm;       CmpMr = all cmp_mr;       CmpRi = all cmp_ri;       CmpMi = all cmp_mi;
-    TestRr = all test_rr;     TestMr = all test_mr;     TestRi = all test_ri;     TestMi = all test_mi;
-    IncR = all unary_r Inc;   IncM = all unary_m Inc;   DecR = all unary_r Dec;   DecM = all unary_m Dec;
-    NotR = all unary_r Not;   NotM = all unary_m Not;   NegR = all unary_r Neg;   NegM = all unary_m Neg;
+    AddRr = all alu_rr Add;   AddRm = mem alu_rm Add;   AddMr = mem alu_mr Add;   AddRi = all alu_ri Add;   AddMi = mem alu_mi Add;
+    OrRr = all alu_rr Or;     OrRm = mem alu_rm Or;     OrMr = mem alu_mr Or;     OrRi = all alu_ri Or;     OrMi = mem alu_mi Or;
+    AdcRr = all alu_rr Adc;   AdcRm = mem alu_rm Adc;   AdcMr = mem alu_mr Adc;   AdcRi = all alu_ri Adc;   AdcMi = mem alu_mi Adc;
+    SbbRr = all alu_rr Sbb;   SbbRm = mem alu_rm Sbb;   SbbMr = mem alu_mr Sbb;   SbbRi = all alu_ri Sbb;   SbbMi = mem alu_mi Sbb;
+    AndRr = all alu_rr And;   AndRm = mem alu_rm And;   AndMr = mem alu_mr And;   AndRi = all alu_ri And;   AndMi = mem alu_mi And;
+    SubRr = all alu_rr Sub;   SubRm = mem alu_rm Sub;   SubMr = mem alu_mr Sub;   SubRi = all alu_ri Sub;   SubMi = mem alu_mi Sub;
+    XorRr = all alu_rr Xor;   XorRm = mem alu_rm Xor;   XorMr = mem alu_mr Xor;   XorRi = all alu_ri Xor;   XorMi = mem alu_mi Xor;
+    CmpRr = all cmp_rr;       CmpRm = mem cmp_rm;       CmpMr = mem cmp_mr;       CmpRi = all cmp_ri;       CmpMi = mem cmp_mi;
+    TestRr = all test_rr;     TestMr = mem test_mr;     TestRi = all test_ri;     TestMi = mem test_mi;
+    IncR = all unary_r Inc;   IncM = mem unary_m Inc;   DecR = all unary_r Dec;   DecM = mem unary_m Dec;
+    NotR = all unary_r Not;   NotM = mem unary_m Not;   NegR = all unary_r Neg;   NegM = mem unary_m Neg;
     XorZero = all xor_zero;
 
     // Moves.
-    MovRr = all mov_rr;       MovRm = all mov_rm;       MovMr = all mov_mr;       MovRi = all mov_ri;       MovMi = all mov_mi;
+    MovRr = all mov_rr;       MovRm = mem mov_rm;       MovMr = mem mov_mr;       MovRi = all mov_ri;       MovMi = mem mov_mi;
     MovRmAbsolute = all mov_rm_absolute;                MovMrAbsolute = all mov_mr_absolute;
-    MovzxRr8 = all movzx_rr8; MovzxRm8 = all movzx_rm8; MovzxRr16 = all movzx_rr16; MovzxRm16 = all movzx_rm16;
-    MovsxRr8 = all movsx_rr8; MovsxRm8 = all movsx_rm8; MovsxRr16 = all movsx_rr16; MovsxRm16 = all movsx_rm16;
-    MovsxRr32 = all movsx_rr32; MovsxRm32 = all movsx_rm32;
-    Lea = all lea;
+    MovzxRr8 = all movzx_rr8; MovzxRm8 = mem movzx_rm8; MovzxRr16 = all movzx_rr16; MovzxRm16 = mem movzx_rm16;
+    MovsxRr8 = all movsx_rr8; MovsxRm8 = mem movsx_rm8; MovsxRr16 = all movsx_rr16; MovsxRm16 = mem movsx_rm16;
+    MovsxRr32 = all movsx_rr32; MovsxRm32 = mem movsx_rm32;
+    Lea = mem lea;
     XchgRr = all xchg_rr;     XchgMr = all xchg_mr;
-    CmovRr = all cmov_rr;     CmovRm = all cmov_rm;
+    CmovRr = all cmov_rr;     CmovRm = mem cmov_rm;
     SetccR = one setcc_r;     SetccM = one setcc_m;
     Cbw = all cbw;            Cwd = all cwd;
     Nop = one nop;
 
     // Branches.
-    JmpRel = all jmp_rel;     JmpR = all jmp_r;         JmpM = all jmp_m;
+    JmpRel = all jmp_rel;     JmpR = all jmp_r;         JmpM = mem jmp_m;
     Jcc = all jcc;            Jcxz = all jcxz;          Loop = all loop_rel;
-    CallRel = all call_rel;   CallR = all call_r;       CallM = all call_m;
-    Ret = all ret;
+    CallRel = mem call_rel;   CallR = mem call_r;       CallM = mem call_m;
+    Ret = mem ret;
 
     // Stack.
-    PushR = all push_r;       PushM = all push_m;       PushI = all push_i;
-    PopR = all pop_r;         PopM = all pop_m;
+    PushR = mem push_r;       PushM = mem push_m;       PushI = mem push_i;
+    PopR = mem pop_r;         PopM = all pop_m;
     PushA = all pusha;        PopA = all popa;
-    Enter = all enter;        Leave = all leave;
+    Enter = all enter;        Leave = mem leave;
 
     // Shifts and rotates: register or memory by an immediate or CL.
     ShlRi = all shift_ri Shl;  ShlRc = all shift_rc Shl;  ShlMi = all shift_mi Shl;  ShlMc = all shift_mc Shl;
@@ -311,16 +361,21 @@ ops! {
     MmxMoveMask = one mmx_move_mask; MmxMaskMove = one mmx_mask_move;
 }
 
-/// All handlers, [`ROWS`] rows of four, the rest undefined.
-pub static TABLE: [Handler; ROWS * 4] = {
+/// All handlers: for each path [`ROWS`] rows of four, the rest undefined. Operations whose handlers do not depend on the
+/// path stand there for each.
+pub static TABLE: [Handler; 4 * ROWS * WIDTHS] = {
     assert!(COUNT <= ROWS);
-    let mut table: [Handler; ROWS * 4] = [UNDEFINED; ROWS * 4];
+    let mut table: [Handler; 4 * ROWS * WIDTHS] = [UNDEFINED; 4 * ROWS * WIDTHS];
     let mut row = 0;
     while row < COUNT {
-        let mut column = 0;
-        while column < 4 {
-            table[row * 4 + column] = ROW_TABLE[row][column];
-            column += 1;
+        let mut path = 0;
+        while path < PATHS {
+            let mut column = 0;
+            while column < WIDTHS {
+                table[(path * ROWS + row) * WIDTHS + column] = ROW_TABLE[row][path][column];
+                column += 1;
+            }
+            path += 1;
         }
         row += 1;
     }

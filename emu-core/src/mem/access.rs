@@ -22,6 +22,45 @@ pub struct RmwTarget {
     first_len: u8,
 }
 
+/// How a handler reaches memory: handlers that are worth it are generated once for each.
+///
+/// The fast ones give up with an error when an access is not a plain one; the handler's [`Checked`] form then runs in its
+/// place from the start, as nothing has been committed.
+pub trait Path: 'static {
+    /// An access that is not plain gives up.
+    const FAST: bool;
+    /// 64-bit mode, a segment with a base of 0, 64-bit addresses: the effective address is the linear address.
+    const FLAT: bool;
+    /// The memory operand may have an index register.
+    const INDEX: bool;
+}
+
+macro_rules! path {
+    ($($(#[$doc:meta])* $name:ident = $fast:literal, $flat:literal, $index:literal;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+        impl Path for $name {
+            const FAST: bool = $fast;
+            const FLAT: bool = $flat;
+            const INDEX: bool = $index;
+        }
+    )*};
+}
+
+path! {
+    /// Everything is checked.
+    Checked = false, false, true;
+    /// Any mode and operand.
+    Any = true, false, true;
+    /// Flat addresses.
+    Flat = true, true, true;
+    /// Flat addresses of a base register and a displacement.
+    FlatBase = true, true, false;
+}
+
+/// What a fast path returns: nothing is parked, since the checked one comes next.
+const GIVE_UP: Stop = Stop::Fault;
+
 /// Marks [`Cpu::read_for_write`]'s slow result: the target is in [`Cpu::rmw`].
 const SLOW: usize = usize::MAX;
 
@@ -34,62 +73,127 @@ impl Cpu {
         base.wrapping_add(index << (u.scale & 3)).wrapping_add(u.disp as i64 as u64) & u.address_mask()
     }
 
+    /// Effective address of a memory operand by path `P`.
+    #[inline(always)]
+    pub fn ea_by<P: Path>(&self, u: &Uop) -> u64 {
+        if !P::FLAT {
+            return self.ea(u);
+        }
+        let base = self.gpr[u.base as usize & 31].wrapping_add(u.disp as i64 as u64);
+        if P::INDEX { base.wrapping_add(self.gpr[u.index as usize & 31] << (u.scale & 3)) } else { base }
+    }
+
     /// Loads the memory operand of `u`.
     #[inline(always)]
     pub fn load<W: Width>(&mut self, env: &mut Env, u: &Uop) -> Result<u64, Stop> {
-        self.read::<W>(env, u.seg, self.ea(u))
+        self.load_by::<Checked, W>(env, u)
     }
 
     /// Stores to the memory operand of `u`.
     #[inline(always)]
     pub fn store<W: Width>(&mut self, env: &mut Env, u: &Uop, value: u64) -> Exec {
-        self.write::<W>(env, u.seg, self.ea(u), value)
+        self.store_by::<Checked, W>(env, u, value)
     }
 
     /// Reads at `seg:ea`.
     #[inline(always)]
     pub fn read<W: Width>(&mut self, env: &mut Env, seg: u8, ea: u64) -> Result<u64, Stop> {
-        let segment = &self.seg_access[seg as usize & 7];
-        let linear = segment.base.wrapping_add(ea);
-        let entry = self.tlb.slot(linear);
-        if ea.wrapping_add(W::BYTES - 1) < segment.read_bound
-            && entry.read == linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.context
-        {
-            return Ok(W::load(env.ram.bytes(), linear.wrapping_add(entry.addend) as usize));
-        }
-        self.read_slow(env, seg, ea, W::BYTES as usize)
+        self.read_by::<Checked, W>(env, seg, ea)
     }
 
     /// Writes at `seg:ea`.
     #[inline(always)]
     pub fn write<W: Width>(&mut self, env: &mut Env, seg: u8, ea: u64, value: u64) -> Exec {
-        let segment = &self.seg_access[seg as usize & 7];
-        let linear = segment.base.wrapping_add(ea);
-        let entry = self.tlb.slot(linear);
-        if ea.wrapping_add(W::BYTES - 1) < segment.write_bound
-            && entry.write == linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.context
-        {
-            let offset = linear.wrapping_add(entry.addend) as usize;
-            W::store(env.ram.page_bytes_mut(offset, W::BYTES as usize), value);
-            return Ok(());
-        }
-        self.write_slow(env, seg, ea, W::BYTES as usize, value)
+        self.write_by::<Checked, W>(env, seg, ea, value)
     }
 
     /// Reads at `seg:ea` what [`Cpu::write_back`] is going to replace: faults are those of a write.
     #[inline(always)]
     pub fn read_for_write<W: Width>(&mut self, env: &mut Env, seg: u8, ea: u64) -> Result<(u64, usize), Stop> {
-        let segment = &self.seg_access[seg as usize & 7];
-        let linear = segment.base.wrapping_add(ea);
-        let entry = self.tlb.slot(linear);
-        if ea.wrapping_add(W::BYTES - 1) < segment.write_bound
-            && ea.wrapping_add(W::BYTES - 1) < segment.read_bound
-            && entry.write == linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.context
-        {
-            let offset = linear.wrapping_add(entry.addend) as usize;
-            return Ok((W::load(env.ram.bytes(), offset), offset));
+        self.read_for_write_by::<Checked, W>(env, seg, ea)
+    }
+
+    /// Loads the memory operand of `u` by path `P`.
+    #[inline(always)]
+    pub fn load_by<P: Path, W: Width>(&mut self, env: &mut Env, u: &Uop) -> Result<u64, Stop> {
+        self.read_by::<P, W>(env, u.seg, self.ea_by::<P>(u))
+    }
+
+    /// Stores to the memory operand of `u` by path `P`.
+    #[inline(always)]
+    pub fn store_by<P: Path, W: Width>(&mut self, env: &mut Env, u: &Uop, value: u64) -> Exec {
+        self.write_by::<P, W>(env, u.seg, self.ea_by::<P>(u), value)
+    }
+
+    /// Reads at `seg:ea` by path `P`.
+    #[inline(always)]
+    pub fn read_by<P: Path, W: Width>(&mut self, env: &mut Env, seg: u8, ea: u64) -> Result<u64, Stop> {
+        if let Some(linear) = self.plain_linear::<P, W>(seg, ea, false) {
+            let entry = self.tlb.slot(linear);
+            if entry.read == self.plain_access::<W>(linear) {
+                return Ok(W::load(env.ram.bytes(), linear.wrapping_add(entry.addend) as usize));
+            }
+        }
+        if P::FAST {
+            return Err(GIVE_UP);
+        }
+        self.read_slow(env, seg, ea, W::BYTES as usize)
+    }
+
+    /// Writes at `seg:ea` by path `P`.
+    #[inline(always)]
+    pub fn write_by<P: Path, W: Width>(&mut self, env: &mut Env, seg: u8, ea: u64, value: u64) -> Exec {
+        if let Some(linear) = self.plain_linear::<P, W>(seg, ea, true) {
+            let entry = self.tlb.slot(linear);
+            if entry.write == self.plain_access::<W>(linear) {
+                let offset = linear.wrapping_add(entry.addend) as usize;
+                W::store(env.ram.page_bytes_mut(offset, W::BYTES as usize), value);
+                return Ok(());
+            }
+        }
+        if P::FAST {
+            return Err(GIVE_UP);
+        }
+        self.write_slow(env, seg, ea, W::BYTES as usize, value)
+    }
+
+    /// [`Cpu::read_for_write`] by path `P`.
+    #[inline(always)]
+    pub fn read_for_write_by<P: Path, W: Width>(
+        &mut self,
+        env: &mut Env,
+        seg: u8,
+        ea: u64,
+    ) -> Result<(u64, usize), Stop> {
+        let readable = P::FLAT || ea.wrapping_add(W::BYTES - 1) < self.seg_access[seg as usize & 7].read_bound;
+        if let Some(linear) = self.plain_linear::<P, W>(seg, ea, true) {
+            let entry = self.tlb.slot(linear);
+            if readable && entry.write == self.plain_access::<W>(linear) {
+                let offset = linear.wrapping_add(entry.addend) as usize;
+                return Ok((W::load(env.ram.bytes(), offset), offset));
+            }
+        }
+        if P::FAST {
+            return Err(GIVE_UP);
         }
         self.read_for_write_slow(env, seg, ea, W::BYTES as usize).map(|value| (value, SLOW))
+    }
+
+    /// The linear address of `seg:ea` if the segment allows the access without a closer look.
+    #[inline(always)]
+    fn plain_linear<P: Path, W: Width>(&self, seg: u8, ea: u64, write: bool) -> Option<u64> {
+        if P::FLAT {
+            return Some(ea);
+        }
+        let segment = &self.seg_access[seg as usize & 7];
+        let bound = if write { segment.write_bound } else { segment.read_bound };
+        (ea.wrapping_add(W::BYTES - 1) < bound).then(|| segment.base.wrapping_add(ea))
+    }
+
+    /// The tag of a plain access that stays in its page.
+    #[inline(always)]
+    fn plain_access<W: Width>(&self, linear: u64) -> u64 {
+        linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.context
     }
 
     /// The second half of [`Cpu::read_for_write`]; it cannot fault.
