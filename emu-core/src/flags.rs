@@ -263,6 +263,31 @@ impl Flags {
         (self.bits >> 12 & 3) as u8
     }
 
+    /// ZF when a recorded result gives it.
+    #[inline(always)]
+    pub fn result_is_zero(&self) -> bool {
+        self.result == 0
+    }
+
+    /// SF when a recorded result gives it.
+    #[inline(always)]
+    pub fn result_is_negative(&self) -> bool {
+        self.result >> (self.top & 63) & 1 != 0
+    }
+
+    /// CF of a recorded subtraction without a borrow.
+    #[inline(always)]
+    pub fn is_below(&self) -> bool {
+        self.a < self.b
+    }
+
+    /// Whether the first operand of a recorded subtraction was the smaller signed number.
+    #[inline(always)]
+    pub fn is_less(&self) -> bool {
+        let upper = 63 - u32::from(self.top);
+        ((self.a.wrapping_shl(upper)) as i64) < self.b.wrapping_shl(upper) as i64
+    }
+
     /// A condition of Jcc, SETcc and CMOVcc: `code` is the low four opcode bits (SDM Vol. 2D B.1.4.7).
     #[inline(always)]
     pub fn condition(&self, code: u8) -> bool {

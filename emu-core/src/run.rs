@@ -117,7 +117,7 @@ impl Cpu {
     #[cold]
     #[inline(never)]
     fn run_one(&mut self, env: &mut Env, block: &Block, start: u64) {
-        let first = &block.uops[0];
+        let first = &block.alone;
         if start.wrapping_add(u64::from(first.len) - 1) > self.cs_bound {
             let Err(stop) = self.gp::<()>(0) else { return };
             return self.stopped(env, stop);
@@ -126,6 +126,7 @@ impl Cpu {
         self.cycles += u64::from(first.cost);
         if let Err(stop) = execute(self, env, first, &[]) {
             self.cycles -= u64::from(first.cost);
+            self.undone = 0;
             return self.stopped(env, stop);
         }
         self.instructions = self.instructions.wrapping_add(1);
@@ -142,7 +143,8 @@ impl Cpu {
     #[cold]
     #[inline(never)]
     fn cut_short(&mut self, env: &mut Env, block: &Block, start: u64, result: Exec) {
-        let (done, rest) = block.uops.split_at(block.uops.len().saturating_sub(self.undone));
+        let undone = std::mem::take(&mut self.undone);
+        let (done, rest) = block.uops.split_at(block.uops.len().saturating_sub(undone));
         self.instructions = self.instructions.wrapping_add(done.len() as u64);
         self.cycles -= rest.iter().map(|uop| u64::from(uop.cost)).sum::<u64>();
         if !self.branched {

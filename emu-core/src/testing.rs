@@ -179,8 +179,9 @@ impl Bench {
         }
         let cpu = &mut self.cpu;
         let id = self.cache.find(cpu, &mut env)?;
-        let uop = self.cache.block(id).uops[0];
+        let uop = self.cache.block(id).alone;
         cpu.block_limit = u64::MAX;
+        cpu.undone = 0;
         cpu.branched = false;
         cpu.cycles += u64::from(uop.cost);
         execute(cpu, &mut env, &uop, &[])?;

@@ -2,6 +2,7 @@
 
 use super::lower::{self, End, Lowerer};
 use super::uop::Uop;
+use crate::exec::table::Op;
 use crate::fault::Stop;
 use crate::mem::ram::{PAGE, Place};
 use crate::state::cpu::{Cpu, Env};
@@ -53,8 +54,10 @@ const NO_LINK: Link = Link { delta: 0, block: NO_BLOCK, generation: 0 };
 
 /// A run of instructions with one entry.
 pub struct Block {
-    /// The instructions.
+    /// The instructions, for running them all.
     pub uops: Box<[Uop]>,
+    /// The first instruction, for running it alone.
+    pub alone: Uop,
     /// Length in bytes.
     pub len: u32,
     /// Static cost of all instructions, cycles.
@@ -313,7 +316,7 @@ impl CodeCache {
 impl Block {
     fn keep_first(&mut self) {
         if self.uops.len() > 1 {
-            let first = self.uops[0];
+            let first = self.alone;
             self.uops = Box::new([first]);
             self.len = u32::from(first.len);
             self.cost = u64::from(first.cost);
@@ -350,8 +353,11 @@ fn decode<'a>(cpu: &'a Cpu, bytes: &'a [u8], key: u64) -> Block {
             break;
         }
     }
+    let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
+    super::flags::specialize(&mut uops);
     Block {
         len: len as u32,
+        alone,
         cost: uops.iter().map(|uop| u64::from(uop.cost)).sum(),
         uops: uops.into(),
         second_page: None,

@@ -1,6 +1,6 @@
 //! The micro-op: plain data, one guest instruction each, operand kinds and sizes resolved.
 
-use crate::exec::table::Op;
+use crate::exec::table::{FORMS, Op};
 
 /// Register-file index that reads as zero: an absent base or index register.
 pub const REG_ZERO: u8 = 16;
@@ -66,6 +66,17 @@ impl Uop {
     #[inline(always)]
     pub fn next(&self) -> u64 {
         self.off as u64 + self.len as u64
+    }
+
+    /// The operation: a number of [`Op`].
+    #[inline]
+    pub fn operation(&self) -> u16 {
+        (self.op & !FORMS) >> 2
+    }
+
+    /// Replaces the operation; width and form stay.
+    pub fn set_operation(&mut self, op: Op) {
+        self.op = self.op & (FORMS | 3) | (op as u16) << 2;
     }
 
     /// Index of this handler's operand width: 0 to 3 for 8 to 64 bits.

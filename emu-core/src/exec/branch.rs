@@ -5,6 +5,7 @@ use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
 use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::flags::Flags;
 use crate::mem::access::Path;
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
@@ -14,14 +15,16 @@ impl Cpu {
     /// Checks a near-branch target: canonical in 64-bit mode, within CS's limit elsewhere.
     #[inline(always)]
     pub fn check_target(&mut self, target: u64) -> Exec {
-        if self.mode.is_64bit() {
-            if !self.is_canonical(target) {
-                return self.gp(0);
-            }
-        } else if target > self.cs_bound {
+        // The bound is the highest number in 64-bit mode. A target in the block's own page is as canonical as that.
+        if target > self.cs_bound || ((target ^ self.rip()) > 0xFFF && !self.is_far_target_canonical(target)) {
             return self.gp(0);
         }
         Ok(())
+    }
+
+    #[inline(always)]
+    fn is_far_target_canonical(&self, target: u64) -> bool {
+        !self.mode.is_64bit() || self.is_canonical(target)
     }
 
     /// RIP of the instruction after `u`.
@@ -64,6 +67,61 @@ pub fn jmp_m<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// Jcc rel; the condition is in `r1`.
 pub fn jcc<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if cpu.flags.condition(u.r1) {
+        let target = cpu.relative_target::<W>(u)?;
+        cpu.branch_to(target);
+    }
+    Ok(())
+}
+
+/// A condition on status flags whose source is known when the branch is decoded.
+pub trait Condition: 'static {
+    /// Whether it holds.
+    fn holds(flags: &Flags) -> bool;
+}
+
+macro_rules! conditions {
+    ($($(#[$doc:meta])* $name:ident = |$flags:ident| $body:expr;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+        impl Condition for $name {
+            #[inline(always)]
+            fn holds($flags: &Flags) -> bool {
+                $body
+            }
+        }
+    )*};
+}
+
+conditions! {
+    /// The result is 0.
+    Zero = |flags| flags.result_is_zero();
+    /// The result is not 0.
+    NotZero = |flags| !flags.result_is_zero();
+    /// The result is negative.
+    Negative = |flags| flags.result_is_negative();
+    /// The result is not negative.
+    NotNegative = |flags| !flags.result_is_negative();
+    /// After a comparison: below.
+    Below = |flags| flags.is_below();
+    /// After a comparison: not below.
+    NotBelow = |flags| !flags.is_below();
+    /// After a comparison: below or equal.
+    BelowEqual = |flags| flags.is_below() || flags.result_is_zero();
+    /// After a comparison: above.
+    Above = |flags| !(flags.is_below() || flags.result_is_zero());
+    /// After a comparison: less.
+    Less = |flags| flags.is_less();
+    /// After a comparison: not less.
+    NotLess = |flags| !flags.is_less();
+    /// After a comparison: less or equal.
+    LessEqual = |flags| flags.is_less() || flags.result_is_zero();
+    /// After a comparison: greater.
+    Greater = |flags| !(flags.is_less() || flags.result_is_zero());
+}
+
+/// Jcc rel after an instruction of the same block that leaves its flags in a known form.
+pub fn jcc_on<C: Condition, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    if C::holds(&cpu.flags) {
         let target = cpu.relative_target::<W>(u)?;
         cpu.branch_to(target);
     }

@@ -116,10 +116,36 @@ unary! {
     Not = |_flags, a| !a & W::MASK;
 }
 
+/// Whether a register operation leaves status flags.
+pub trait Keep: 'static {
+    /// Runs `operation` on the flags, or on a copy of which nothing remains.
+    fn apply<R>(flags: &mut Flags, operation: impl FnOnce(&mut Flags) -> R) -> R;
+}
+
+/// The flags are needed.
+pub struct WithFlags;
+/// The next instructions overwrite them before anybody looks.
+pub struct WithoutFlags;
+
+impl Keep for WithFlags {
+    #[inline(always)]
+    fn apply<R>(flags: &mut Flags, operation: impl FnOnce(&mut Flags) -> R) -> R {
+        operation(flags)
+    }
+}
+
+impl Keep for WithoutFlags {
+    #[inline(always)]
+    fn apply<R>(flags: &mut Flags, operation: impl FnOnce(&mut Flags) -> R) -> R {
+        let mut lost = *flags;
+        operation(&mut lost)
+    }
+}
+
 /// op r, r.
-pub fn alu_rr<O: Binary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+pub fn alu_rr<K: Keep, O: Binary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let (a, b) = (W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2));
-    let r = O::apply::<W>(&mut cpu.flags, a, b);
+    let r = K::apply(&mut cpu.flags, |flags| O::apply::<W>(flags, a, b));
     W::set(&mut cpu.gpr, u.r1, r);
     Ok(())
 }
@@ -143,9 +169,9 @@ pub fn alu_mr<P: Path, O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uo
 }
 
 /// op r, imm.
-pub fn alu_ri<O: Binary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+pub fn alu_ri<K: Keep, O: Binary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let a = W::get(&cpu.gpr, u.r1);
-    let r = O::apply::<W>(&mut cpu.flags, a, u.imm);
+    let r = K::apply(&mut cpu.flags, |flags| O::apply::<W>(flags, a, u.imm));
     W::set(&mut cpu.gpr, u.r1, r);
     Ok(())
 }
@@ -159,9 +185,9 @@ pub fn alu_mi<P: Path, O: Binary, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uo
 }
 
 /// op r.
-pub fn unary_r<O: Unary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+pub fn unary_r<K: Keep, O: Unary, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let a = W::get(&cpu.gpr, u.r1);
-    let r = O::apply::<W>(&mut cpu.flags, a);
+    let r = K::apply(&mut cpu.flags, |flags| O::apply::<W>(flags, a));
     W::set(&mut cpu.gpr, u.r1, r);
     Ok(())
 }
@@ -511,9 +537,9 @@ fn absolute(u: &mut Uop, i: &Instruction, from: Op, to: Op) {
     if i.memory_displ_size() == 8
         && i.memory_base() == iced_x86::Register::None
         && i.memory_index() == iced_x86::Register::None
-        && u.op >> 2 == from as u16
+        && u.operation() == from as u16
     {
-        u.op = (to as u16) << 2 | u.op & 3;
+        u.set_operation(to);
         u.imm = i.memory_displacement64();
     }
 }

@@ -1,5 +1,6 @@
 //! Shifts and rotates (SDM Vol. 2B, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD).
 
+use super::int::Keep;
 use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
 use crate::decode::uop::Uop;
@@ -118,9 +119,10 @@ fn count_mask<W: Width>() -> u64 {
 }
 
 /// op r, imm: the count is in `imm`, masked.
-pub fn shift_ri<O: Shift, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+pub fn shift_ri<K: Keep, O: Shift, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let a = W::get(&cpu.gpr, u.r1);
-    let r = if u.imm == 0 { a } else { O::apply::<W>(&mut cpu.flags, a, u.imm as u32) };
+    let shifted = |flags: &mut Flags| O::apply::<W>(flags, a, u.imm as u32);
+    let r = if u.imm == 0 { a } else { K::apply(&mut cpu.flags, shifted) };
     W::set(&mut cpu.gpr, u.r1, r);
     Ok(())
 }

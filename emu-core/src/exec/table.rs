@@ -58,11 +58,38 @@ const ROWS: usize = 1024;
 /// Columns: operand widths (or encodings).
 const WIDTHS: usize = 4;
 
-/// Bits of [`Uop::op`] above row and column: how the handler reaches memory ([`Flat`], [`FlatBase`], else [`Any`]).
+/// Bits of [`Uop::op`] above row and column: the form of the handler.
+pub const FORMS: u16 = 3 * FLAT;
+/// The handler reaches memory by [`Flat`].
 pub const FLAT: u16 = (ROWS * WIDTHS) as u16;
-/// See [`FLAT`].
+/// The handler reaches memory by [`FlatBase`].
 pub const FLAT_BASE: u16 = 2 * FLAT;
-const PATHS: usize = 3;
+/// Nobody sees the status flags that a register operation would leave.
+pub const NO_FLAGS: u16 = 3 * FLAT;
+const FORM_COUNT: usize = 4;
+
+/// A handler of a register operation, which neither faults nor asks for the boundary.
+macro_rules! pure {
+    ($handler:expr) => {
+        (|cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]| match $handler(cpu, env, uop) {
+            Ok(()) => match rest.split_first() {
+                Some((uop, rest)) => execute(cpu, env, uop, rest),
+                None => Ok(()),
+            },
+            Err(reason) => stop(cpu, rest, reason),
+        }) as Handler
+    };
+}
+
+/// A handler of an instruction that always ends its block.
+macro_rules! last {
+    ($handler:expr) => {
+        (|cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]| match $handler(cpu, env, uop) {
+            Ok(()) => Ok(()),
+            Err(reason) => stop(cpu, rest, reason),
+        }) as Handler
+    };
+}
 
 /// A handler whose fast form gives up in favour of the checked one.
 macro_rules! fast {
@@ -77,44 +104,67 @@ macro_rules! fast {
     };
 }
 
-macro_rules! paths {
-    (@ $handler:ident $($kind:ident)?) => {
+/// A column for each width.
+macro_rules! widths {
+    ($make:ident! $handler:ident $($kind:ident)*) => {
         [
-            paths!(Any $handler $($kind)?),
-            paths!(Flat $handler $($kind)?),
-            paths!(FlatBase $handler $($kind)?),
+            $make!($handler::<$($kind,)* u8>),
+            $make!($handler::<$($kind,)* u16>),
+            $make!($handler::<$($kind,)* u32>),
+            $make!($handler::<$($kind,)* u64>),
         ]
     };
-    ($path:ident $handler:ident $($kind:ident)?) => {
+    (fast $path:ident $handler:ident $($kind:ident)*) => {
         [
-            fast!($handler $path $($kind)? u8),
-            fast!($handler $path $($kind)? u16),
-            fast!($handler $path $($kind)? u32),
-            fast!($handler $path $($kind)? u64),
+            fast!($handler $path $($kind)* u8),
+            fast!($handler $path $($kind)* u16),
+            fast!($handler $path $($kind)* u32),
+            fast!($handler $path $($kind)* u64),
         ]
     };
 }
 
+/// A row for each form.
 macro_rules! row {
     (mem $handler:ident $($kind:ident)?) => {
-        paths!(@ $handler $($kind)?)
+        [
+            widths!(fast Any $handler $($kind)?),
+            widths!(fast Flat $handler $($kind)?),
+            widths!(fast FlatBase $handler $($kind)?),
+            [UNDEFINED; WIDTHS],
+        ]
+    };
+    (lea $handler:ident) => {
+        [
+            widths!(pure! $handler Any),
+            widths!(pure! $handler Flat),
+            widths!(pure! $handler FlatBase),
+            [UNDEFINED; WIDTHS],
+        ]
+    };
+    (alu $handler:ident $kind:ident) => {
+        [
+            widths!(pure! $handler WithFlags $kind),
+            widths!(pure! $handler WithFlags $kind),
+            widths!(pure! $handler WithFlags $kind),
+            widths!(pure! $handler WithoutFlags $kind),
+        ]
     };
     ($($columns:tt)*) => {
-        [same!($($columns)*); PATHS]
+        [same!($($columns)*); FORM_COUNT]
     };
 }
 
+/// The same row for every form.
 macro_rules! same {
-    (all $handler:ident) => {
-        [chain!($handler::<u8>), chain!($handler::<u16>), chain!($handler::<u32>), chain!($handler::<u64>)]
+    (all $handler:ident $($kind:ident)?) => {
+        widths!(chain! $handler $($kind)?)
     };
-    (all $handler:ident $kind:ident) => {
-        [
-            chain!($handler::<$kind, u8>),
-            chain!($handler::<$kind, u16>),
-            chain!($handler::<$kind, u32>),
-            chain!($handler::<$kind, u64>),
-        ]
+    (reg $handler:ident $($kind:ident)?) => {
+        widths!(pure! $handler $($kind)?)
+    };
+    (end $handler:ident $($kind:ident)?) => {
+        widths!(last! $handler $($kind)?)
     };
     (wide $handler:ident) => {
         [UNDEFINED, UNDEFINED, chain!($handler::<u32>), chain!($handler::<u64>)]
@@ -151,7 +201,7 @@ macro_rules! ops {
         /// Names of the operations, in order.
         pub const NAMES: &[&str] = &[$(stringify!($name),)*];
 
-        static ROW_TABLE: &[[[Handler; WIDTHS]; PATHS]] = &[$(row!($columns $handler $($kind)?),)*];
+        static ROW_TABLE: &[[[Handler; WIDTHS]; FORM_COUNT]] = &[$(row!($columns $handler $($kind)?),)*];
 
         const COUNT: usize = NAMES.len();
     };
@@ -165,35 +215,41 @@ ops! {
 
     // Integer arithmetic and logic: register/register, register/memory, memory/register, register/immediate,
     // memory/immediate.
-    AddRr = all alu_rr Add;   AddRm = mem alu_rm Add;   AddMr = mem alu_mr Add;   AddRi = all alu_ri Add;   AddMi = mem alu_mi Add;
-    OrRr = all alu_rr Or;     OrRm = mem alu_rm Or;     OrMr = mem alu_mr Or;     OrRi = all alu_ri Or;     OrMi = mem alu_mi Or;
-    AdcRr = all alu_rr Adc;   AdcRm = mem alu_rm Adc;   AdcMr = mem alu_mr Adc;   AdcRi = all alu_ri Adc;   AdcMi = mem alu_mi Adc;
-    SbbRr = all alu_rr Sbb;   SbbRm = mem alu_rm Sbb;   SbbMr = mem alu_mr Sbb;   SbbRi = all alu_ri Sbb;   SbbMi = mem alu_mi Sbb;
-    AndRr = all alu_rr And;   AndRm = mem alu_rm And;   AndMr = mem alu_mr And;   AndRi = all alu_ri And;   AndMi = mem alu_mi And;
-    SubRr = all alu_rr Sub;   SubRm = mem alu_rm Sub;   SubMr = mem alu_mr Sub;   SubRi = all alu_ri Sub;   SubMi = mem alu_mi Sub;
-    XorRr = all alu_rr Xor;   XorRm = mem alu_rm Xor;   XorMr = mem alu_mr Xor;   XorRi = all alu_ri Xor;   XorMi = mem alu_mi Xor;
-    CmpRr = all cmp_rr;       CmpRm = mem cmp_rm;       CmpMr = mem cmp_mr;       CmpRi = all cmp_ri;       CmpMi = mem cmp_mi;
-    TestRr = all test_rr;     TestMr = mem test_mr;     TestRi = all test_ri;     TestMi = mem test_mi;
-    IncR = all unary_r Inc;   IncM = mem unary_m Inc;   DecR = all unary_r Dec;   DecM = mem unary_m Dec;
-    NotR = all unary_r Not;   NotM = mem unary_m Not;   NegR = all unary_r Neg;   NegM = mem unary_m Neg;
-    XorZero = all xor_zero;
+    AddRr = alu alu_rr Add;   AddRm = mem alu_rm Add;   AddMr = mem alu_mr Add;   AddRi = alu alu_ri Add;   AddMi = mem alu_mi Add;
+    OrRr = alu alu_rr Or;     OrRm = mem alu_rm Or;     OrMr = mem alu_mr Or;     OrRi = alu alu_ri Or;     OrMi = mem alu_mi Or;
+    AdcRr = alu alu_rr Adc;   AdcRm = mem alu_rm Adc;   AdcMr = mem alu_mr Adc;   AdcRi = alu alu_ri Adc;   AdcMi = mem alu_mi Adc;
+    SbbRr = alu alu_rr Sbb;   SbbRm = mem alu_rm Sbb;   SbbMr = mem alu_mr Sbb;   SbbRi = alu alu_ri Sbb;   SbbMi = mem alu_mi Sbb;
+    AndRr = alu alu_rr And;   AndRm = mem alu_rm And;   AndMr = mem alu_mr And;   AndRi = alu alu_ri And;   AndMi = mem alu_mi And;
+    SubRr = alu alu_rr Sub;   SubRm = mem alu_rm Sub;   SubMr = mem alu_mr Sub;   SubRi = alu alu_ri Sub;   SubMi = mem alu_mi Sub;
+    XorRr = alu alu_rr Xor;   XorRm = mem alu_rm Xor;   XorMr = mem alu_mr Xor;   XorRi = alu alu_ri Xor;   XorMi = mem alu_mi Xor;
+    CmpRr = reg cmp_rr;       CmpRm = mem cmp_rm;       CmpMr = mem cmp_mr;       CmpRi = reg cmp_ri;       CmpMi = mem cmp_mi;
+    TestRr = reg test_rr;     TestMr = mem test_mr;     TestRi = reg test_ri;     TestMi = mem test_mi;
+    IncR = alu unary_r Inc;   IncM = mem unary_m Inc;   DecR = alu unary_r Dec;   DecM = mem unary_m Dec;
+    NotR = alu unary_r Not;   NotM = mem unary_m Not;   NegR = alu unary_r Neg;   NegM = mem unary_m Neg;
+    XorZero = reg xor_zero;
 
     // Moves.
-    MovRr = all mov_rr;       MovRm = mem mov_rm;       MovMr = mem mov_mr;       MovRi = all mov_ri;       MovMi = mem mov_mi;
+    MovRr = reg mov_rr;       MovRm = mem mov_rm;       MovMr = mem mov_mr;       MovRi = reg mov_ri;       MovMi = mem mov_mi;
     MovRmAbsolute = all mov_rm_absolute;                MovMrAbsolute = all mov_mr_absolute;
-    MovzxRr8 = all movzx_rr8; MovzxRm8 = mem movzx_rm8; MovzxRr16 = all movzx_rr16; MovzxRm16 = mem movzx_rm16;
-    MovsxRr8 = all movsx_rr8; MovsxRm8 = mem movsx_rm8; MovsxRr16 = all movsx_rr16; MovsxRm16 = mem movsx_rm16;
-    MovsxRr32 = all movsx_rr32; MovsxRm32 = mem movsx_rm32;
-    Lea = mem lea;
+    MovzxRr8 = reg movzx_rr8; MovzxRm8 = mem movzx_rm8; MovzxRr16 = reg movzx_rr16; MovzxRm16 = mem movzx_rm16;
+    MovsxRr8 = reg movsx_rr8; MovsxRm8 = mem movsx_rm8; MovsxRr16 = reg movsx_rr16; MovsxRm16 = mem movsx_rm16;
+    MovsxRr32 = reg movsx_rr32; MovsxRm32 = mem movsx_rm32;
+    Lea = lea lea;
     XchgRr = all xchg_rr;     XchgMr = all xchg_mr;
-    CmovRr = all cmov_rr;     CmovRm = mem cmov_rm;
+    CmovRr = reg cmov_rr;     CmovRm = mem cmov_rm;
     SetccR = one setcc_r;     SetccM = one setcc_m;
-    Cbw = all cbw;            Cwd = all cwd;
+    Cbw = reg cbw;            Cwd = reg cwd;
     Nop = one nop;
 
     // Branches.
-    JmpRel = all jmp_rel;     JmpR = all jmp_r;         JmpM = mem jmp_m;
-    Jcc = all jcc;            Jcxz = all jcxz;          Loop = all loop_rel;
+    JmpRel = end jmp_rel;     JmpR = end jmp_r;         JmpM = mem jmp_m;
+    Jcc = end jcc;            Jcxz = end jcxz;          Loop = end loop_rel;
+    JccZero = end jcc_on Zero;       JccNotZero = end jcc_on NotZero;
+    JccNegative = end jcc_on Negative;   JccNotNegative = end jcc_on NotNegative;
+    JccBelow = end jcc_on Below;     JccNotBelow = end jcc_on NotBelow;
+    JccBelowEqual = end jcc_on BelowEqual; JccAbove = end jcc_on Above;
+    JccLess = end jcc_on Less;       JccNotLess = end jcc_on NotLess;
+    JccLessEqual = end jcc_on LessEqual; JccGreater = end jcc_on Greater;
     CallRel = mem call_rel;   CallR = mem call_r;       CallM = mem call_m;
     Ret = mem ret;
 
@@ -204,31 +260,31 @@ ops! {
     Enter = all enter;        Leave = mem leave;
 
     // Shifts and rotates: register or memory by an immediate or CL.
-    ShlRi = all shift_ri Shl;  ShlRc = all shift_rc Shl;  ShlMi = all shift_mi Shl;  ShlMc = all shift_mc Shl;
-    ShrRi = all shift_ri Shr;  ShrRc = all shift_rc Shr;  ShrMi = all shift_mi Shr;  ShrMc = all shift_mc Shr;
-    SarRi = all shift_ri Sar;  SarRc = all shift_rc Sar;  SarMi = all shift_mi Sar;  SarMc = all shift_mc Sar;
-    RolRi = all shift_ri Rol;  RolRc = all shift_rc Rol;  RolMi = all shift_mi Rol;  RolMc = all shift_mc Rol;
-    RorRi = all shift_ri Ror;  RorRc = all shift_rc Ror;  RorMi = all shift_mi Ror;  RorMc = all shift_mc Ror;
-    RclRi = all shift_ri Rcl;  RclRc = all shift_rc Rcl;  RclMi = all shift_mi Rcl;  RclMc = all shift_mc Rcl;
-    RcrRi = all shift_ri Rcr;  RcrRc = all shift_rc Rcr;  RcrMi = all shift_mi Rcr;  RcrMc = all shift_mc Rcr;
-    ShldRi = all double_ri Shld;  ShldRc = all double_rc Shld;  ShldMi = all double_mi Shld;  ShldMc = all double_mc Shld;
-    ShrdRi = all double_ri Shrd;  ShrdRc = all double_rc Shrd;  ShrdMi = all double_mi Shrd;  ShrdMc = all double_mc Shrd;
+    ShlRi = alu shift_ri Shl;  ShlRc = reg shift_rc Shl;  ShlMi = all shift_mi Shl;  ShlMc = all shift_mc Shl;
+    ShrRi = alu shift_ri Shr;  ShrRc = reg shift_rc Shr;  ShrMi = all shift_mi Shr;  ShrMc = all shift_mc Shr;
+    SarRi = alu shift_ri Sar;  SarRc = reg shift_rc Sar;  SarMi = all shift_mi Sar;  SarMc = all shift_mc Sar;
+    RolRi = alu shift_ri Rol;  RolRc = reg shift_rc Rol;  RolMi = all shift_mi Rol;  RolMc = all shift_mc Rol;
+    RorRi = alu shift_ri Ror;  RorRc = reg shift_rc Ror;  RorMi = all shift_mi Ror;  RorMc = all shift_mc Ror;
+    RclRi = alu shift_ri Rcl;  RclRc = reg shift_rc Rcl;  RclMi = all shift_mi Rcl;  RclMc = all shift_mc Rcl;
+    RcrRi = alu shift_ri Rcr;  RcrRc = reg shift_rc Rcr;  RcrMi = all shift_mi Rcr;  RcrMc = all shift_mc Rcr;
+    ShldRi = reg double_ri Shld;  ShldRc = reg double_rc Shld;  ShldMi = all double_mi Shld;  ShldMc = all double_mc Shld;
+    ShrdRi = reg double_ri Shrd;  ShrdRc = reg double_rc Shrd;  ShrdMi = all double_mi Shrd;  ShrdMc = all double_mc Shrd;
 
     // Multiplication and division.
     MulR = all mul_r;         MulM = all mul_m;         Imul1R = all imul1_r;     Imul1M = all imul1_m;
-    ImulRr = all imul_rr;     ImulRm = all imul_rm;     ImulRri = all imul_rri;   ImulRmi = all imul_rmi;
+    ImulRr = reg imul_rr;     ImulRm = all imul_rm;     ImulRri = reg imul_rri;   ImulRmi = all imul_rmi;
     DivR = all div_r;         DivM = all div_m;         IdivR = all idiv_r;       IdivM = all idiv_m;
 
     // Bits and bytes.
-    BtRr = all bit_rr Bt;     BtRi = all bit_ri Bt;     BtMr = all bit_mr Bt;     BtMi = all bit_mi Bt;
-    BtsRr = all bit_rr Bts;   BtsRi = all bit_ri Bts;   BtsMr = all bit_mr Bts;   BtsMi = all bit_mi Bts;
-    BtrRr = all bit_rr Btr;   BtrRi = all bit_ri Btr;   BtrMr = all bit_mr Btr;   BtrMi = all bit_mi Btr;
-    BtcRr = all bit_rr Btc;   BtcRi = all bit_ri Btc;   BtcMr = all bit_mr Btc;   BtcMi = all bit_mi Btc;
-    BsfRr = all scan_rr Bsf;  BsfRm = all scan_rm Bsf;  BsrRr = all scan_rr Bsr;  BsrRm = all scan_rm Bsr;
-    PopcntRr = all count_rr Popcnt; PopcntRm = all count_rm Popcnt;
-    LzcntRr = all count_rr Lzcnt;   LzcntRm = all count_rm Lzcnt;
-    TzcntRr = all count_rr Tzcnt;   TzcntRm = all count_rm Tzcnt;
-    Bswap = all bswap;        MovbeRm = all movbe_rm;   MovbeMr = all movbe_mr;
+    BtRr = reg bit_rr Bt;     BtRi = reg bit_ri Bt;     BtMr = all bit_mr Bt;     BtMi = all bit_mi Bt;
+    BtsRr = reg bit_rr Bts;   BtsRi = reg bit_ri Bts;   BtsMr = all bit_mr Bts;   BtsMi = all bit_mi Bts;
+    BtrRr = reg bit_rr Btr;   BtrRi = reg bit_ri Btr;   BtrMr = all bit_mr Btr;   BtrMi = all bit_mi Btr;
+    BtcRr = reg bit_rr Btc;   BtcRi = reg bit_ri Btc;   BtcMr = all bit_mr Btc;   BtcMi = all bit_mi Btc;
+    BsfRr = reg scan_rr Bsf;  BsfRm = all scan_rm Bsf;  BsrRr = reg scan_rr Bsr;  BsrRm = all scan_rm Bsr;
+    PopcntRr = reg count_rr Popcnt; PopcntRm = all count_rm Popcnt;
+    LzcntRr = reg count_rr Lzcnt;   LzcntRm = all count_rm Lzcnt;
+    TzcntRr = reg count_rr Tzcnt;   TzcntRm = all count_rm Tzcnt;
+    Bswap = reg bswap;        MovbeRm = all movbe_rm;   MovbeMr = all movbe_mr;
     Crc32Rr = all crc32_rr;   Crc32Rm = all crc32_rm;
 
     // Exchange and compare.
@@ -361,21 +417,20 @@ ops! {
     MmxMoveMask = one mmx_move_mask; MmxMaskMove = one mmx_mask_move;
 }
 
-/// All handlers: for each path [`ROWS`] rows of four, the rest undefined. Operations whose handlers do not depend on the
-/// path stand there for each.
-pub static TABLE: [Handler; 4 * ROWS * WIDTHS] = {
+/// All handlers: for each form [`ROWS`] rows of four, the rest undefined.
+pub static TABLE: [Handler; FORM_COUNT * ROWS * WIDTHS] = {
     assert!(COUNT <= ROWS);
-    let mut table: [Handler; 4 * ROWS * WIDTHS] = [UNDEFINED; 4 * ROWS * WIDTHS];
+    let mut table: [Handler; FORM_COUNT * ROWS * WIDTHS] = [UNDEFINED; FORM_COUNT * ROWS * WIDTHS];
     let mut row = 0;
     while row < COUNT {
-        let mut path = 0;
-        while path < PATHS {
+        let mut form = 0;
+        while form < FORM_COUNT {
             let mut column = 0;
             while column < WIDTHS {
-                table[(path * ROWS + row) * WIDTHS + column] = ROW_TABLE[row][path][column];
+                table[(form * ROWS + row) * WIDTHS + column] = ROW_TABLE[row][form][column];
                 column += 1;
             }
-            path += 1;
+            form += 1;
         }
         row += 1;
     }

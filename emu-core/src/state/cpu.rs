@@ -40,7 +40,7 @@ pub struct Cpu {
     pub instructions: u64,
     /// The block loop looks for events once `cycles` reaches this; 0 ends the present block after this instruction.
     pub block_limit: u64,
-    /// How many micro-ops of the block that ran last did not complete.
+    /// How many micro-ops of the present block were left undone when it was cut short; 0 after any other.
     pub undone: usize,
     /// The translation context that plain accesses have (see [`Tlb`]).
     pub context: u64,
