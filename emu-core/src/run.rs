@@ -76,28 +76,40 @@ impl Cpu {
 
     /// Runs blocks from `id` on for as long as nothing asks for the boundary.
     fn run_chain(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
+        // What changes these leaves the chain.
+        let plain = !self.single_step && self.cs_bound == u64::MAX;
         loop {
             let start = self.rip();
             let block = cache.block(id);
             let [first, rest @ ..] = &block.uops[..] else { return };
-            if self.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound {
+            if !plain && (self.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound) {
                 return self.run_one(env, block, start);
             }
-            self.branched = false;
-            self.cycles += block.cost;
-            let result = execute(self, env, first, rest);
-            if result.is_err() || self.undone != 0 {
-                return self.cut_short(env, block, start, result);
-            }
-            // A repeated instruction that goes on later has taken its count back.
-            self.instructions = self.instructions.wrapping_add(block.uops.len() as u64);
-            if !self.branched {
-                self.set_rip(start.wrapping_add(u64::from(block.len)));
-            }
-            if self.cycles >= self.block_limit {
-                return;
-            }
-            let delta = self.rip().wrapping_sub(start);
+            let count = block.uops.len() as u64;
+            let delta = loop {
+                self.branched = false;
+                self.cycles += block.cost;
+                // A repeated instruction that goes on later takes its count back.
+                self.instructions = self.instructions.wrapping_add(count);
+                let result = execute(self, env, first, rest);
+                if result.is_err() || self.undone != 0 {
+                    let undone = std::mem::take(&mut self.undone);
+                    self.instructions = self.instructions.wrapping_sub(undone as u64);
+                    self.cycles -= block.cost_of_last(undone);
+                    if result.is_err() || !self.branched {
+                        return self.cut_short(env, block, start, undone, result);
+                    }
+                } else if !self.branched {
+                    self.set_rip(start.wrapping_add(u64::from(block.len)));
+                }
+                if self.cycles >= self.block_limit {
+                    return;
+                }
+                let delta = self.rip().wrapping_sub(start);
+                if delta != 0 {
+                    break delta;
+                }
+            };
             match cache.linked(block, delta) {
                 Some(next) => id = next,
                 None => {
@@ -138,17 +150,14 @@ impl Cpu {
         }
     }
 
-    /// A block ended before its last instruction: what did not run costs nothing, and RIP is that of the first
-    /// instruction that did not.
+    /// A block ended before its last instruction, and not by a branch: RIP is that of the first instruction that did not
+    /// run.
     #[cold]
     #[inline(never)]
-    fn cut_short(&mut self, env: &mut Env, block: &Block, start: u64, result: Exec) {
-        let undone = std::mem::take(&mut self.undone);
-        let (done, rest) = block.uops.split_at(block.uops.len().saturating_sub(undone));
-        self.instructions = self.instructions.wrapping_add(done.len() as u64);
-        self.cycles -= rest.iter().map(|uop| u64::from(uop.cost)).sum::<u64>();
+    fn cut_short(&mut self, env: &mut Env, block: &Block, start: u64, undone: usize, result: Exec) {
         if !self.branched {
-            let offset = rest.first().map_or(block.len, |uop| uop.off.into());
+            let next = block.uops.len().saturating_sub(undone);
+            let offset = block.uops.get(next).map_or(block.len, |uop| uop.off.into());
             self.set_rip(start.wrapping_add(offset.into()));
         }
         if let Err(stop) = result {

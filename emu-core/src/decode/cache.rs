@@ -52,22 +52,26 @@ struct Link {
 
 const NO_LINK: Link = Link { delta: 0, block: NO_BLOCK, generation: 0 };
 
-/// A run of instructions with one entry.
+/// A run of instructions with one entry. Conditional branches may leave it before its end.
+#[repr(align(64))]
 pub struct Block {
     /// The instructions, for running them all.
     pub uops: Box<[Uop]>,
-    /// The first instruction, for running it alone.
-    pub alone: Uop,
-    /// Length in bytes.
-    pub len: u32,
     /// Static cost of all instructions, cycles.
     pub cost: u64,
+    /// Length in bytes.
+    pub len: u32,
     /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
     pub second_page: Option<u64>,
     key: u64,
-    links: [Link; 2],
+    links: [Link; LINKS],
     next_link: u8,
+    /// The first instruction, for running it alone.
+    pub alone: Uop,
 }
+
+/// Exits of a block that lead on without a lookup.
+const LINKS: usize = 4;
 
 #[derive(Clone, Copy)]
 struct Jump {
@@ -137,9 +141,9 @@ impl CodeCache {
         if straddles || !same_page || source.second_page.is_some() {
             return;
         }
-        let slot = usize::from(source.next_link & 1);
+        let slot = usize::from(source.next_link) % LINKS;
         source.links[slot] = Link { delta, block: to, generation };
-        source.next_link ^= 1;
+        source.next_link = source.next_link.wrapping_add(1);
     }
 
     /// The block at the processor's RIP, decoded if need be. A fault of the fetch is parked.
@@ -214,7 +218,7 @@ impl CodeCache {
         self.map.remove(&block.key);
         block.key = u64::MAX;
         block.uops = Box::new([]);
-        block.links = [NO_LINK; 2];
+        block.links = [NO_LINK; LINKS];
         self.free.push(id);
         self.generation = self.generation.wrapping_add(1);
         self.dropped += 1;
@@ -314,6 +318,17 @@ impl CodeCache {
 }
 
 impl Block {
+    /// Static cost of the last `count` instructions.
+    #[inline(always)]
+    pub fn cost_of_last(&self, count: usize) -> u64 {
+        if self.cost == self.uops.len() as u64 { count as u64 } else { self.sum_of_last(count) }
+    }
+
+    #[inline(never)]
+    fn sum_of_last(&self, count: usize) -> u64 {
+        self.uops.iter().rev().take(count).map(|uop| u64::from(uop.cost)).sum()
+    }
+
     fn keep_first(&mut self) {
         if self.uops.len() > 1 {
             let first = self.alone;
@@ -362,7 +377,7 @@ fn decode<'a>(cpu: &'a Cpu, bytes: &'a [u8], key: u64) -> Block {
         uops: uops.into(),
         second_page: None,
         key,
-        links: [NO_LINK; 2],
+        links: [NO_LINK; LINKS],
         next_link: 0,
     }
 }

@@ -28,6 +28,9 @@ enum Form {
     Result,
 }
 
+/// Conditional branches, which show the flags to wherever they lead.
+const CONDITIONAL: std::ops::RangeInclusive<u16> = Op::Jcc as u16..=Op::JccGreater as u16;
+
 fn effect(uop: &Uop) -> Effect {
     let op = uop.operation();
     let is = |ops: &[Op]| ops.iter().any(|&known| known as u16 == op);
@@ -110,7 +113,7 @@ fn effect(uop: &Uop) -> Effect {
         Op::Leave,
     ]) {
         Effect::Fails
-    } else if is(&[Op::CmovRr]) {
+    } else if is(&[Op::CmovRr]) || CONDITIONAL.contains(&op) {
         Effect::Reads
     } else {
         Effect::Unknown

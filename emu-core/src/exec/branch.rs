@@ -9,7 +9,7 @@ use crate::flags::Flags;
 use crate::mem::access::Path;
 use crate::state::cpu::{Cpu, Env};
 use crate::width::Width;
-use iced_x86::{Instruction, Mnemonic, OpKind};
+use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 
 impl Cpu {
     /// Checks a near-branch target: canonical in 64-bit mode, within CS's limit elsewhere.
@@ -64,13 +64,22 @@ pub fn jmp_m<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
-/// Jcc rel; the condition is in `r1`.
-pub fn jcc<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    if cpu.flags.condition(u.r1) {
+/// What a conditional branch returns: whether it is taken.
+type Taken = Result<bool, Stop>;
+
+#[inline(always)]
+fn branch_if<W: Width>(cpu: &mut Cpu, u: &Uop, condition: bool) -> Taken {
+    if condition {
         let target = cpu.relative_target::<W>(u)?;
         cpu.branch_to(target);
     }
-    Ok(())
+    Ok(condition)
+}
+
+/// Jcc rel; the condition is in `r1`.
+pub fn jcc<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Taken {
+    let condition = cpu.flags.condition(u.r1);
+    branch_if::<W>(cpu, u, condition)
 }
 
 /// A condition on status flags whose source is known when the branch is decoded.
@@ -120,25 +129,19 @@ conditions! {
 }
 
 /// Jcc rel after an instruction of the same block that leaves its flags in a known form.
-pub fn jcc_on<C: Condition, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    if C::holds(&cpu.flags) {
-        let target = cpu.relative_target::<W>(u)?;
-        cpu.branch_to(target);
-    }
-    Ok(())
+pub fn jcc_on<C: Condition, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Taken {
+    let condition = C::holds(&cpu.flags);
+    branch_if::<W>(cpu, u, condition)
 }
 
 /// JCXZ, JECXZ, JRCXZ: the address size cuts the counter.
-pub fn jcxz<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    if cpu.gpr[1] & u.address_mask() == 0 {
-        let target = cpu.relative_target::<W>(u)?;
-        cpu.branch_to(target);
-    }
-    Ok(())
+pub fn jcxz<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Taken {
+    let condition = cpu.gpr[1] & u.address_mask() == 0;
+    branch_if::<W>(cpu, u, condition)
 }
 
 /// LOOP (`r1` = 2), LOOPE (1), LOOPNE (0).
-pub fn loop_rel<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+pub fn loop_rel<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Taken {
     let mask = u.address_mask();
     let count = cpu.gpr[1].wrapping_sub(1) & mask;
     let taken = count != 0
@@ -147,13 +150,10 @@ pub fn loop_rel<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
             1 => cpu.flags.zf(),
             _ => true,
         };
-    if taken {
-        let target = cpu.relative_target::<W>(u)?;
-        cpu.branch_to(target);
-    }
+    branch_if::<W>(cpu, u, taken)?;
     // A 32-bit count clears the upper half of RCX as every 32-bit write does; a 16-bit one leaves the rest.
     cpu.gpr[1] = if mask == 0xFFFF { cpu.gpr[1] & !mask | count } else { count };
-    Ok(())
+    Ok(taken)
 }
 
 /// CALL rel.
@@ -256,7 +256,9 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         }
         _ => return None,
     };
-    Some((uop, End::Ends))
+    // The block goes on with the instructions after a conditional branch.
+    let conditional = i.flow_control() == FlowControl::ConditionalBranch;
+    Some((uop, if conditional { End::Continues } else { End::Ends }))
 }
 
 fn is_near_relative(i: &Instruction) -> bool {

@@ -91,6 +91,23 @@ macro_rules! last {
     };
 }
 
+/// A handler of a conditional branch, which tells whether it is taken; if not, the block goes on.
+macro_rules! either {
+    ($handler:expr) => {
+        (|cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]| match $handler(cpu, env, uop) {
+            Ok(false) => match rest.split_first() {
+                Some((uop, rest)) => execute(cpu, env, uop, rest),
+                None => Ok(()),
+            },
+            Ok(true) => {
+                cpu.undone = rest.len();
+                Ok(())
+            }
+            Err(reason) => stop(cpu, rest, reason),
+        }) as Handler
+    };
+}
+
 /// A handler whose fast form gives up in favour of the checked one.
 macro_rules! fast {
     ($handler:ident $path:ident $($type:ident)*) => {
@@ -162,6 +179,9 @@ macro_rules! same {
     };
     (reg $handler:ident $($kind:ident)?) => {
         widths!(pure! $handler $($kind)?)
+    };
+    (branch $handler:ident $($kind:ident)?) => {
+        widths!(either! $handler $($kind)?)
     };
     (end $handler:ident $($kind:ident)?) => {
         widths!(last! $handler $($kind)?)
@@ -243,13 +263,13 @@ ops! {
 
     // Branches.
     JmpRel = end jmp_rel;     JmpR = end jmp_r;         JmpM = mem jmp_m;
-    Jcc = end jcc;            Jcxz = end jcxz;          Loop = end loop_rel;
-    JccZero = end jcc_on Zero;       JccNotZero = end jcc_on NotZero;
-    JccNegative = end jcc_on Negative;   JccNotNegative = end jcc_on NotNegative;
-    JccBelow = end jcc_on Below;     JccNotBelow = end jcc_on NotBelow;
-    JccBelowEqual = end jcc_on BelowEqual; JccAbove = end jcc_on Above;
-    JccLess = end jcc_on Less;       JccNotLess = end jcc_on NotLess;
-    JccLessEqual = end jcc_on LessEqual; JccGreater = end jcc_on Greater;
+    Jcc = branch jcc;            Jcxz = branch jcxz;          Loop = branch loop_rel;
+    JccZero = branch jcc_on Zero;       JccNotZero = branch jcc_on NotZero;
+    JccNegative = branch jcc_on Negative;   JccNotNegative = branch jcc_on NotNegative;
+    JccBelow = branch jcc_on Below;     JccNotBelow = branch jcc_on NotBelow;
+    JccBelowEqual = branch jcc_on BelowEqual; JccAbove = branch jcc_on Above;
+    JccLess = branch jcc_on Less;       JccNotLess = branch jcc_on NotLess;
+    JccLessEqual = branch jcc_on LessEqual; JccGreater = branch jcc_on Greater;
     CallRel = mem call_rel;   CallR = mem call_r;       CallM = mem call_m;
     Ret = mem ret;
 
