@@ -2,8 +2,9 @@
 
 use super::non_root::{Delivering, ExitDetails, Length};
 use crate::event::boundary::Boundary;
+use crate::event::debug::DEBUGCTL_BTF;
 use crate::fault::{EventKind, Fault};
-use crate::flags::RF;
+use crate::flags::{RF, TF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, DescriptorTable, Shadow};
@@ -199,7 +200,8 @@ impl Cpu {
             event.vector() == vector::DB && event.kind() == InterruptionType::HardwareException
         });
         let mov_ss = sys.shadow == Shadow::MovSs;
-        let pending = saved_pending_debug(details.reason, pending, debug_exception, false, mov_ss);
+        let single_step = self.flags.has(TF) && sys.debugctl & DEBUGCTL_BTF == 0;
+        let pending = saved_pending_debug(details.reason, pending, debug_exception, false, mov_ss, single_step);
         vmcs.set(Field::GuestPendingDebugExceptions, pending.bits());
         let pae = Cpu::is_pae_paging(sys.cr0, sys.cr4, sys.efer);
         if pae && secondary.contains(SecondaryProcessorControls::ENABLE_EPT) {

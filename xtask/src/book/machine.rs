@@ -84,7 +84,8 @@ fn run_step(driver: &mut Driver, step: &Step) -> Option<String> {
     }
     let deadline = driver.machine.now() + ms(driver, limit);
     let (mut shown, mut since) = (screen_of(driver.machine), driver.machine.now());
-    let mut changed = false;
+    // A reset may have begun already.
+    let mut changed = shown != before;
     loop {
         let now = driver.machine.now();
         let quiet = now - since >= ms(driver, QUIET_MS);
