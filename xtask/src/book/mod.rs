@@ -101,7 +101,10 @@ fn table(args: &Args, only: &[&str], cpus: u32, rom: Option<&str>) -> Result<boo
         return Err(Error::Missing(format!("screens of {cpus} processors"), "give --cpus 4, 2 or 1"));
     };
     if let Some(name) = only.iter().find(|name| !examples.iter().any(|(known, _)| known == *name)) {
-        return Err(Error::Missing((*name).to_owned(), "examples are called ex1-1 to ex7-5; fewer run on fewer processors"));
+        return Err(Error::Missing(
+            (*name).to_owned(),
+            "examples are called ex1-1 to ex7-5; fewer run on fewer processors",
+        ));
     }
     let options = machine_options(args, cpus, rom)?;
     // Everything must be there before anything runs.
@@ -124,7 +127,9 @@ fn table(args: &Args, only: &[&str], cpus: u32, rom: Option<&str>) -> Result<boo
                 same += 1;
                 ("same", String::new(), Vec::new())
             }
-            Outcome::Different { step, key, what, screen } => ("differs", format!("step {step} ({key}) {what}"), screen),
+            Outcome::Different { step, key, what, screen } => {
+                ("differs", format!("step {step} ({key}) {what}"), screen)
+            }
         };
         if args.screens {
             let lines = screen.iter().filter(|line| !line.is_empty());

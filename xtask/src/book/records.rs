@@ -80,7 +80,11 @@ impl Lists {
     /// Compares what has been gathered: as many records, and each guest's in order.
     pub fn compare(&self) -> Option<String> {
         if self.shown.len() < self.expected.len() {
-            return Some(format!("{} records in the message list instead of {}", self.shown.len(), self.expected.len()));
+            return Some(format!(
+                "{} records in the message list instead of {}",
+                self.shown.len(),
+                self.expected.len()
+            ));
         }
         let (expected, shown) = match (by_guest(&self.expected), by_guest(&self.shown)) {
             (Ok(expected), Ok(shown)) => (expected, shown),
