@@ -114,6 +114,7 @@ impl Cpu {
                 }
             }
             if let Err(stop) = result {
+                self.vmx.stopped_len = block.uops[done].len;
                 return self.stopped(env, stop);
             }
             if self.single_step {
@@ -146,6 +147,7 @@ impl Cpu {
             Stop::Fault => {
                 let fault = self.fault;
                 self.cycles += 1;
+                self.vmx.stopped_len = 0;
                 self.deliver_fault(env, fault);
             }
             Stop::Shutdown => self.shut_down(env),
