@@ -139,6 +139,7 @@ impl Cpu {
         if let Err(stop) = execute(self, env, first, &[]) {
             self.cycles -= u64::from(first.cost);
             self.undone = 0;
+            self.vmx.stopped_len = first.len;
             return self.stopped(env, stop);
         }
         self.instructions = self.instructions.wrapping_add(1);
@@ -155,12 +156,13 @@ impl Cpu {
     #[cold]
     #[inline(never)]
     fn cut_short(&mut self, env: &mut Env, block: &Block, start: u64, undone: usize, result: Exec) {
+        let next = block.uops.get(block.uops.len().saturating_sub(undone));
         if !self.branched {
-            let next = block.uops.len().saturating_sub(undone);
-            let offset = block.uops.get(next).map_or(block.len, |uop| uop.off.into());
+            let offset = next.map_or(block.len, |uop| uop.off.into());
             self.set_rip(start.wrapping_add(offset.into()));
         }
         if let Err(stop) = result {
+            self.vmx.stopped_len = next.map_or(0, |uop| uop.len);
             self.stopped(env, stop);
         }
     }
@@ -172,6 +174,7 @@ impl Cpu {
             Stop::Fault => {
                 let fault = self.fault;
                 self.cycles += 1;
+                self.vmx.stopped_len = 0;
                 self.deliver_fault(env, fault);
             }
             Stop::Shutdown => self.shut_down(env),

@@ -179,6 +179,8 @@ impl Board {
                 (PcTestdev::new(lines), PciTestdev::new())
             }),
         };
+        // Test programs print much and poll: the line takes no time beside the test devices.
+        board.serial.set_immediate(config.test_devices);
         board.reset(memory);
         board
     }

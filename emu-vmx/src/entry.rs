@@ -223,8 +223,12 @@ impl EntryPlan {
         let mut interruptibility = vmcs.interruptibility();
         let mut activity =
             ActivityState::from_field(vmcs.get32(Field::GuestActivityState)).unwrap_or(ActivityState::Active);
-        let pending_debug = PendingDebug::from_bits_retain(vmcs.get(Field::GuestPendingDebugExceptions));
+        let mut pending_debug = PendingDebug::from_bits_retain(vmcs.get(Field::GuestPendingDebugExceptions));
         let mov_ss = interruptibility.contains(Interruptibility::MOV_SS);
+        if mov_ss {
+            // The single-step trap of MOV SS itself is lost, as in normal execution; what it holds back are breakpoints.
+            pending_debug.remove(PendingDebug::BS);
+        }
         let pending_debug_outcome = pending_debug_outcome(pending_debug, injection.as_ref(), mov_ss, activity);
         if injection.is_some() {
             interruptibility.remove(Interruptibility::STI | Interruptibility::MOV_SS);
@@ -508,6 +512,21 @@ mod tests {
         assert_eq!(outcome(0, 0, 0), PendingDebugOutcome::Deliver);
         assert_eq!(outcome(0, 2, 0), PendingDebugOutcome::HeldByMovSs);
         assert_eq!(outcome(0, 0, 2), PendingDebugOutcome::None);
+    }
+
+    #[test]
+    fn pending_single_step_of_mov_ss_is_lost() {
+        for event in [0, 0x8000_0603] {
+            let mut vmcs = Vmcs::new(1);
+            vmcs.set(Field::GuestPendingDebugExceptions, 0x4000);
+            vmcs.set(Field::GuestInterruptibilityState, 2);
+            vmcs.set(Field::VmEntryInterruptionInformation, event);
+            assert_eq!(EntryPlan::new(&vmcs, 0, Efer::empty()).pending_debug_outcome, PendingDebugOutcome::None);
+            vmcs.set(Field::GuestPendingDebugExceptions, 0x5001);
+            let plan = EntryPlan::new(&vmcs, 0, Efer::empty());
+            assert_ne!(plan.pending_debug_outcome, PendingDebugOutcome::None);
+            assert_eq!(plan.pending_debug & PendingDebug::BS, PendingDebug::empty());
+        }
     }
 
     #[test]

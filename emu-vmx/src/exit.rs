@@ -227,13 +227,15 @@ impl ExitReason {
 /// The pending-debug-exceptions field that a VM exit saves (28.3.4 "Saving Non-Register State"). `pending`: causes of
 /// debug exceptions that were pending; `debug_exception`: the exit is due to #DB; `mov_ss`: MOV SS blocks. All exits
 /// clear the field but those by INIT, SMI, machine check, MTF, TPR below threshold, virtualized EOI and APIC write, and
-/// those that are not due to #DB under MOV-SS blocking.
+/// those that are not due to #DB under MOV-SS blocking. There BS is the processor's choice if `single_step` (TF is 1 and
+/// BTF 0); ours sets it, because VM entry demands it back (27.3.1.5).
 pub fn saved_pending_debug(
     reason: ExitReason,
     pending: crate::vmcs::PendingDebug,
     debug_exception: bool,
     machine_check: bool,
     mov_ss: bool,
+    single_step: bool,
 ) -> crate::vmcs::PendingDebug {
     use ExitReason as R;
     let kept = matches!(
@@ -242,7 +244,11 @@ pub fn saved_pending_debug(
     );
     if kept || machine_check || (mov_ss && !debug_exception) {
         // The reserved bits are cleared.
-        pending & crate::vmcs::PendingDebug::all()
+        let mut saved = pending & crate::vmcs::PendingDebug::all();
+        if mov_ss {
+            saved.set(crate::vmcs::PendingDebug::BS, single_step);
+        }
+        saved
     } else {
         crate::vmcs::PendingDebug::empty()
     }
@@ -530,11 +536,13 @@ mod tests {
     #[test]
     fn pending_debug_is_saved_by_mtf_and_under_mov_ss_only() {
         use crate::vmcs::PendingDebug as P;
-        let save = |reason, db, mov_ss| saved_pending_debug(reason, P::BS | P::B0, db, false, mov_ss);
+        let save = |reason, db, mov_ss| saved_pending_debug(reason, P::BS | P::B0, db, false, mov_ss, true);
         assert_eq!(save(ExitReason::MonitorTrapFlag, false, false), P::BS | P::B0);
         assert_eq!(save(ExitReason::Cpuid, false, false), P::empty());
         assert_eq!(save(ExitReason::Cpuid, false, true), P::BS | P::B0);
         assert_eq!(save(ExitReason::ExceptionOrNmi, true, true), P::empty());
+        let after_mov_ss = |tf| saved_pending_debug(ExitReason::Cpuid, P::B0, false, false, true, tf);
+        assert_eq!((after_mov_ss(true), after_mov_ss(false)), (P::BS | P::B0, P::B0));
     }
 
     #[test]

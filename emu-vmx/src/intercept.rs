@@ -357,7 +357,7 @@ impl ExecutionControls {
         }
     }
     /// LMSW of `source` while CR0 is `cr0`: it never clears PE, so bit 0 exits only when it would set it.
-    pub const fn lmsw(&self, cr0: u64, source: u16) -> CrWrite {
+    pub const fn lmsw(&self, cr0: u64, source: u16, caps: &VmxCapabilities) -> CrWrite {
         let source = source as u64;
         let differs = (source ^ self.cr0_shadow) & self.cr0_mask & 0xE != 0;
         let sets_pe = source & !self.cr0_shadow & self.cr0_mask & 1 != 0;
@@ -366,7 +366,9 @@ impl ExecutionControls {
         }
         let owned = self.cr0_mask & 0xF;
         let loaded = (source & 0xF & !owned) | (cr0 & owned);
-        CrWrite::Load((cr0 & !0xE) | (loaded & 0xE) | (loaded & 1))
+        let value = (cr0 & !0xE) | loaded;
+        let unrestricted = self.secondary.contains(SecondaryProcessorControls::UNRESTRICTED_GUEST);
+        if caps.guest_cr0_allowed(value, unrestricted) { CrWrite::Load(value) } else { CrWrite::GeneralProtection }
     }
     /// What RDTSC, RDTSCP and RDMSR of IA32_TIME_STAMP_COUNTER give when they do not exit (26.3): scaled and offset.
     pub const fn guest_tsc(&self, tsc: u64) -> u64 {
@@ -453,12 +455,13 @@ mod tests {
 
     #[test]
     fn lmsw_cannot_clear_pe_and_exits_when_it_would_set_an_owned_one() {
+        let caps = VmxCapabilities::CORE_I5_M520;
         let c = ExecutionControls { cr0_mask: 1, cr0_shadow: 0, ..controls() };
-        assert_eq!(c.lmsw(0x8000_0031, 1), CrWrite::Exit);
-        assert_eq!(c.lmsw(0x8000_0031, 0), CrWrite::Load(0x8000_0031));
+        assert_eq!(c.lmsw(0x8000_0031, 1, &caps), CrWrite::Exit);
+        assert_eq!(c.lmsw(0x8000_0031, 0, &caps), CrWrite::Load(0x8000_0031));
         let c = ExecutionControls { cr0_mask: 1, cr0_shadow: 1, ..controls() };
-        assert_eq!(c.lmsw(0x8000_0031, 0), CrWrite::Load(0x8000_0031));
-        assert_eq!(controls().lmsw(0x8000_0031, 0x8), CrWrite::Load(0x8000_0039));
+        assert_eq!(c.lmsw(0x8000_0031, 0, &caps), CrWrite::Load(0x8000_0031));
+        assert_eq!(controls().lmsw(0x8000_0031, 0x8, &caps), CrWrite::Load(0x8000_0039));
     }
 
     #[test]

@@ -60,16 +60,16 @@ int19_entry:
 .cdrom: call    cdrom_boot              ; returns only when it failed
         jmp     .failed
 .go:    call    print
-        xor     ax, ax
+        xor     eax, eax                ; whole registers: what set the machine up has left their upper halves full
         mov     ds, ax
         mov     es, ax
-        mov     bx, ax
-        mov     cx, ax
-        mov     si, ax
-        mov     di, ax
-        mov     bp, ax
-        mov     sp, 0x7C00
-        mov     dh, 0
+        mov     ebx, eax
+        mov     ecx, eax
+        mov     esi, eax
+        mov     edi, eax
+        mov     ebp, eax
+        mov     esp, 0x7C00
+        movzx   edx, dl
         jmp     0x0000:0x7C00
 .from_floppy:
         db      "Booting from floppy", 13, 10, 0

@@ -36,4 +36,7 @@ macro_rules! images {
     };
 }
 
-images! { demo modes paging interrupts tasks gates smp selfmod strings disk floppy keyboard timers vgatext }
+images! {
+    demo modes paging interrupts tasks gates smp selfmod strings disk floppy keyboard timers vgatext
+    vmxexits vmxfaults vmxinject vmxmtf vmxreal vmxsysenter vmxtask vmxapic vmxint vmxirq
+}

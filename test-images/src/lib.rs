@@ -73,6 +73,16 @@ pub const ALL: &[TestImage] = &[
     image!("gates", Disk, 1, "call gates, privilege, LAR and kin, SYSENTER, SYSCALL, IRET", "expand-down segments", "PASS gates: "),
     image!("timers", Disk, 1, "PIT, RTC, HPET, ACPI PM timer and TSC measured against each other", "ACPI PM timer", "PASS timers: "),
     image!("vgatext", Disk, 1, "text mode, palette, mode 13h, planar mode 12h with its write and read modes", "mode 12h", "PASS vgatext: "),
+    image!("vmxexits", Disk, 1, "VM exits of CPUID and RDTSC, and 1000 round trips", "1000 round trips", "PASS vmxexits: "),
+    image!("vmxfaults", Disk, 1, "exceptions that come before VM exits, exceptions that are VM exits", "exceptions that exit", "PASS vmxfaults: "),
+    image!("vmxinject", Disk, 1, "event injection, with single-step and data breakpoints behind MOV SS", "types of events", "PASS vmxinject: "),
+    image!("vmxmtf", Disk, 1, "stepping a guest by the monitor trap flag", "without it", "PASS vmxmtf: "),
+    image!("vmxreal", Disk, 1, "a real-mode guest under EPT (unrestricted guest)", "protected mode and back", "PASS vmxreal: "),
+    image!("vmxsysenter", Disk, 1, "SYSENTER watched by the MSR bitmap and by EPT", "SYSENTER", "PASS vmxsysenter: "),
+    image!("vmxtask", Disk, 1, "VM exits of task switches, and a switch by the host", "the host switches", "PASS vmxtask: "),
+    image!("vmxapic", Disk, 1, "a guest's local APIC by EPT: APIC-access page, TPR shadow, threshold", "other registers", "PASS vmxapic: "),
+    image!("vmxint", Disk, 1, "INT intercepted by the limit of IDTR and delivered by the host", "interrupts", "PASS vmxint: "),
+    image!("vmxirq", Disk, 2, "external interrupts of CPU1 forwarded to its guest", "HLT", "PASS vmxirq: "),
 ];
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod book;
+mod kut;
 
 use clap::{Parser, Subcommand};
 
@@ -19,11 +20,15 @@ struct Cli {
 enum Command {
     /// Run the examples of 《处理器虚拟化技术》 and compare their screens
     Book(book::Args),
+    /// Run the tests of a built kvm-unit-tests tree and compare their failures with the list of exceptions
+    #[command(name = "kvm-unit-tests")]
+    KvmUnitTests(kut::Args),
 }
 
 fn main() {
     let status = match Cli::parse().command {
         Command::Book(args) => book::main(&args),
+        Command::KvmUnitTests(args) => kut::main(&args),
     };
     std::process::exit(status);
 }

@@ -10,7 +10,7 @@ use emu_vmx::arch::vector;
 /// IA32_DEBUGCTL.LBR.
 const DEBUGCTL_LBR: u64 = 1 << 0;
 /// IA32_DEBUGCTL.BTF: TF traps branches only.
-const DEBUGCTL_BTF: u64 = 1 << 1;
+pub(crate) const DEBUGCTL_BTF: u64 = 1 << 1;
 
 impl Cpu {
     /// #DB as a trap: `conditions` are bits of DR6.

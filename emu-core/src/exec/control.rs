@@ -72,15 +72,17 @@ impl Cpu {
 
     /// Writes CR0, with all checks and consequences of MOV to CR0 (SDM Vol. 3A 2.5, 4.1.2, 10.8.5).
     pub fn write_cr0(&mut self, env: &mut Env, value: u64) -> Exec {
-        if self.vmx.on() && !self.model.vmx().is_some_and(|vmx| vmx.caps.cr0_allowed(value)) {
-            return self.gp(0);
-        }
         if value >> 32 != 0 {
             return self.gp(0);
         }
         let old = self.sys.cr0;
         // Reserved bits are ignored, and ET is fixed.
         let new = Cr0::from_bits_retain(value & Cr0::DEFINED) | Cr0::ET;
+        // In VMX non-root operation the intercepts have checked it: an unrestricted guest may clear PE and PG.
+        let fixed = self.vmx.on() && !self.in_non_root();
+        if fixed && !self.model.vmx().is_some_and(|vmx| vmx.caps.cr0_allowed(new.bits())) {
+            return self.gp(0);
+        }
         if !cr0_is_consistent(new) {
             return self.gp(0);
         }

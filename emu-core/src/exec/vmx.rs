@@ -62,7 +62,7 @@ pub fn vmptrst(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn vmread_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, false, W::get(&cpu.gpr, u.r2), u.r2, Some(u.r1))?;
     let model = cpu.require_vmx_root()?;
-    let result = cpu.vmread(&model, W::get(&cpu.gpr, u.r2));
+    let result = cpu.vmread(env, &model, W::get(&cpu.gpr, u.r2));
     if let Ok(value) = result {
         W::set(&mut cpu.gpr, u.r1, value & W::MASK);
     }
@@ -74,7 +74,7 @@ pub fn vmread_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn vmread_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, false, W::get(&cpu.gpr, u.r1), u.r1, None)?;
     let model = cpu.require_vmx_root()?;
-    let result = cpu.vmread(&model, W::get(&cpu.gpr, u.r1));
+    let result = cpu.vmread(env, &model, W::get(&cpu.gpr, u.r1));
     if let Ok(value) = result {
         cpu.store::<W>(env, u, value)?;
     }
@@ -87,7 +87,7 @@ pub fn vmwrite_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, true, W::get(&cpu.gpr, u.r1), u.r1, Some(u.r2))?;
     let model = cpu.require_vmx_root()?;
     let (encoding, value) = (W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2));
-    let result = cpu.vmwrite(&model, encoding, value);
+    let result = cpu.vmwrite(env, &model, encoding, value);
     cpu.vmx_result(result);
     Ok(())
 }
@@ -97,7 +97,7 @@ pub fn vmwrite_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, true, W::get(&cpu.gpr, u.r1), u.r1, None)?;
     let model = cpu.require_vmx_root()?;
     let value = cpu.load::<W>(env, u)?;
-    let result = cpu.vmwrite(&model, W::get(&cpu.gpr, u.r1), value);
+    let result = cpu.vmwrite(env, &model, W::get(&cpu.gpr, u.r1), value);
     cpu.vmx_result(result);
     Ok(())
 }
@@ -169,8 +169,8 @@ impl Cpu {
         })
     }
 
-    /// VMREAD and VMWRITE in VMX non-root operation: the encoding's register is `encoding_register`. True when the
-    /// access goes to the shadow VMCS.
+    /// VMREAD and VMWRITE in VMX non-root operation: the encoding's register is `encoding_register`. Without a
+    /// VM exit the access goes to the shadow VMCS.
     fn intercept_vmcs_access(
         &mut self,
         env: &Env,

@@ -7,6 +7,7 @@ use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::vector::{self, PageFaultError};
 use emu_vmx::ept::{self, EptAccess};
+use emu_vmx::exit::qualification::EptViolation;
 
 const P: u64 = 1 << 0;
 const RW: u64 = 1 << 1;
@@ -15,6 +16,8 @@ const A: u64 = 1 << 5;
 const D: u64 = 1 << 6;
 const PS: u64 = 1 << 7;
 const XD: u64 = 1 << 63;
+/// What EPT violations tell of addresses without paging: user-mode, read/write, executable (SDM Vol. 3C Table 28-7).
+const UNPAGED: EptViolation = EptViolation::USER.union(EptViolation::READ_WRITE_PAGE);
 
 /// What an access does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +87,7 @@ impl Cpu {
         if !self.sys.cr0.contains(Cr0::PG) {
             let physical = linear & physical_mask(self.model.physical_bits());
             // Without paging every address is a user-mode one to mode-based execute control (SDM Vol. 3C 29.3.2).
-            return self.final_page(env, linear, access, true, Page { physical, readable: true, writable: true });
+            return self.final_page(env, linear, access, UNPAGED, Page { physical, readable: true, writable: true });
         }
         match self.walk(env, linear, access, true)? {
             Ok(page) => Ok(page),
@@ -235,7 +238,11 @@ impl Cpu {
                 && self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Write)).is_ok();
             let offset = linear & ((1 << shift) - 1);
             let page = Page { physical: physical_page | offset, readable, writable };
-            return self.final_page(env, linear, access, rights & US != 0, page).map(Ok);
+            let mut about = EptViolation::empty();
+            about.set(EptViolation::USER, rights & US != 0);
+            about.set(EptViolation::READ_WRITE_PAGE, rights & RW != 0);
+            about.set(EptViolation::EXECUTE_DISABLE, execute_disable);
+            return self.final_page(env, linear, access, about, page).map(Ok);
         }
     }
 
@@ -246,7 +253,7 @@ impl Cpu {
         env: &mut Env,
         linear: u64,
         access: Access,
-        user_address: bool,
+        about: EptViolation,
         page: Page,
     ) -> Result<Page, Stop> {
         if !self.uses_ept() {
@@ -256,10 +263,10 @@ impl Cpu {
             read: access.kind == Kind::Read,
             write: access.kind == Kind::Write,
             fetch: access.kind == Kind::Fetch,
-            user_address,
+            user_address: about.contains(EptViolation::USER),
             paging_structure: false,
         };
-        let host = self.translate_guest_physical(env, page.physical, ept_access, Some(linear), true)?;
+        let host = self.translate_guest_physical(env, page.physical, ept_access, Some(linear), Some(about))?;
         if host.page_shift > 12 {
             self.tlb.note_large_page();
         }
@@ -277,7 +284,7 @@ impl Cpu {
             return Ok(env.ram.gate_a20(place));
         }
         let access = EptAccess { read: true, write, paging_structure: true, ..EptAccess::default() };
-        let host = self.translate_guest_physical(env, place, access, Some(linear), false)?;
+        let host = self.translate_guest_physical(env, place, access, Some(linear), None)?;
         Ok(env.ram.gate_a20(host.address))
     }
 
@@ -355,7 +362,7 @@ impl Cpu {
             let mut address = (cr3 & 0xFFFF_FFE0) + 8 * n as u64;
             if self.uses_ept() {
                 let access = EptAccess { read: true, ..EptAccess::default() };
-                address = self.translate_guest_physical(env, address, access, None, false)?.address;
+                address = self.translate_guest_physical(env, address, access, None, None)?.address;
             }
             let address = env.ram.gate_a20(address);
             *pdpte = self.read_physical(env, address, 8);

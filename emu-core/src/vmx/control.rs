@@ -14,14 +14,7 @@ impl Cpu {
     /// What MOV of `value` to the control register in `imm` loads in VMX operation; `None`: it has been done.
     pub(crate) fn vmx_mov_to_cr(&mut self, env: &mut Env, u: &Uop, value: u64) -> Result<Option<u64>, Stop> {
         let Some(model) = self.model.vmx().cloned() else { return Ok(Some(value)) };
-        let Some(controls) = self.vm_controls() else {
-            let allowed = match u.imm {
-                0 => model.caps.cr0_allowed(value & Cr0::DEFINED | Cr0::ET.bits()),
-                4 => model.caps.cr4_allowed(value),
-                _ => true,
-            };
-            return if allowed { Ok(Some(value)) } else { self.gp(0) };
-        };
+        let Some(controls) = self.vm_controls() else { return Ok(Some(value)) };
         let write = match u.imm {
             0 => controls.mov_to_cr0(self.sys.cr0.bits(), value, &model.caps),
             3 if controls.mov_to_cr3(value) => CrWrite::Exit,
@@ -87,18 +80,15 @@ impl Cpu {
     pub(crate) fn vmx_lmsw(&mut self, u: &Uop, source: u16, memory: Option<u64>) -> Result<u64, Stop> {
         let cr0 = self.sys.cr0.bits();
         let plain = cr0 & !0xE | u64::from(source) & 0xF;
-        if !self.vmx.on() {
-            return Ok(plain);
-        }
-        let value = match self.vm_controls().map(|controls| controls.lmsw(cr0, source)) {
-            None => plain,
-            Some(CrWrite::Load(value)) => value,
-            Some(_) => {
+        let (Some(controls), Some(model)) = (self.vm_controls(), self.model.vmx()) else { return Ok(plain) };
+        match controls.lmsw(cr0, source, &model.caps) {
+            CrWrite::Load(value) => Ok(value),
+            CrWrite::GeneralProtection => self.gp(0),
+            CrWrite::Exit => {
                 let access = CrAccess::Lmsw { source, memory: memory.is_some() };
                 let details = ExitDetails::new(ExitReason::ControlRegisterAccess).qualified(cr_access(0, access, 0));
-                return self.park_exit(ExitDetails { length: Length::Bytes(u.len), linear: memory, ..details });
+                self.park_exit(ExitDetails { length: Length::Bytes(u.len), linear: memory, ..details })
             }
-        };
-        Ok(value)
+        }
     }
 }

@@ -4,11 +4,12 @@ use super::non_root::ExitDetails;
 use crate::fault::Stop;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr4;
+use emu_vmx::caps::EptVpidCap;
 use emu_vmx::controls::{SecondaryProcessorControls, TertiaryProcessorControls};
 use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory, EptTranslation};
 use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::qualification::EptViolation;
-use emu_vmx::tags::ep4ta;
+use emu_vmx::tags::{Invalidation, ep4ta};
 
 struct Tables<'a, 'b> {
     cpu: &'a mut Cpu,
@@ -30,6 +31,11 @@ impl EptMemory for Tables<'_, '_> {
 const VPID_SHIFT: u32 = 12;
 const EP4TA_SHIFT: u32 = 28;
 
+/// How identities name an EPT hierarchy: 36 bits of its page number, never 0.
+fn hierarchy(ep4ta: u64) -> u64 {
+    (ep4ta >> 12 | 1 << 35) & 0xF_FFFF_FFFF
+}
+
 impl Cpu {
     /// Whether guest-physical addresses are translated.
     #[inline(always)]
@@ -41,7 +47,7 @@ impl Cpu {
     pub(crate) fn address_space_identity(&self) -> u64 {
         let pcid = if self.sys.cr4.contains(Cr4::PCIDE) { self.sys.cr3 & 0xFFF } else { 0 };
         let Some(controls) = self.vm_controls() else { return pcid };
-        let hierarchy = if controls.ept() { ep4ta(controls.eptp) >> 12 | 1 << 35 } else { 0 };
+        let hierarchy = if controls.ept() { hierarchy(ep4ta(controls.eptp)) } else { 0 };
         pcid | u64::from(controls.vpid) << VPID_SHIFT | hierarchy << EP4TA_SHIFT
     }
 
@@ -50,15 +56,36 @@ impl Cpu {
         self.tlb.flush_spaces(|identity| identity >> VPID_SHIFT & 0xFFFF == 0);
     }
 
+    /// Forgets the translations that `scope` names. The TLB knows address spaces and linear pages; it holds no
+    /// translations of guest-physical addresses alone.
+    pub(super) fn invalidate(&mut self, scope: &Invalidation) {
+        let vpid_of = |identity: u64| identity >> VPID_SHIFT & 0xFFFF;
+        let hierarchy_of = |identity: u64| identity >> EP4TA_SHIFT;
+        match *scope {
+            Invalidation::Vpid { vpid } | Invalidation::VpidRetainingGlobals { vpid } => {
+                self.tlb.flush_spaces(|identity| vpid_of(identity) == u64::from(vpid));
+            }
+            Invalidation::VpidAddress { address, .. } => self.tlb.purge_page(address),
+            Invalidation::AllVpids => self.tlb.flush_spaces(|identity| vpid_of(identity) != 0),
+            Invalidation::Ept { ep4ta } => {
+                self.tlb.flush_spaces(|identity| hierarchy_of(identity) == hierarchy(ep4ta));
+            }
+            Invalidation::AllEpt => self.tlb.flush_spaces(|identity| hierarchy_of(identity) != 0),
+            _ => self.tlb.flush_all(),
+        }
+        self.refresh_context();
+    }
+
     /// Translates a guest-physical address. `linear` is the linear address that led to it, if one did; `last` says
-    /// that the guest-physical address is its translation, not that of a paging-structure entry.
+    /// that the guest-physical address is its translation, not that of a paging-structure entry, and is what advanced
+    /// VM-exit information tells about the page.
     pub(crate) fn translate_guest_physical(
         &mut self,
         env: &mut Env,
         guest_physical: u64,
         access: EptAccess,
         linear: Option<u64>,
-        last: bool,
+        last: Option<EptViolation>,
     ) -> Result<EptTranslation, Stop> {
         let (Some(controls), Some(model)) = (self.vm_controls(), self.model.vmx()) else {
             return self.ud();
@@ -80,7 +107,12 @@ impl Cpu {
         if let EptFault::Violation { mut qualification, .. } = fault {
             details.reason = ExitReason::EptViolation;
             qualification.set(EptViolation::LINEAR_VALID, linear.is_some());
-            qualification.set(EptViolation::FINAL_ADDRESS, linear.is_some() && last);
+            if let (Some(_), Some(page)) = (linear, last) {
+                qualification |= EptViolation::FINAL_ADDRESS;
+                if config.cap.contains(EptVpidCap::ADVANCED_EXIT_INFORMATION) {
+                    qualification |= page;
+                }
+            }
             qualification.set(EptViolation::NMI_UNBLOCKING, self.vmx.iret_unblocked);
             details.qualification = qualification.bits();
             details.linear = linear;

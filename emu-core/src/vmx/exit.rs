@@ -2,8 +2,9 @@
 
 use super::non_root::{Delivering, ExitDetails, Length};
 use crate::event::boundary::Boundary;
+use crate::event::debug::DEBUGCTL_BTF;
 use crate::fault::{EventKind, Fault};
-use crate::flags::RF;
+use crate::flags::{RF, TF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, DescriptorTable, Shadow};
@@ -132,6 +133,11 @@ impl Cpu {
             Length::Bytes(bytes) => Some(bytes),
             Length::Until(next) => Some(next.wrapping_sub(self.rip()) as u8 & 0xF),
         };
+        // Accesses to memory report the length of the instruction that made them.
+        let stopped_len = std::mem::take(&mut self.vmx.stopped_len);
+        if length.is_none() && details.by_access() && stopped_len != 0 {
+            length = Some(stopped_len);
+        }
         if let Some(delivering) = delivering {
             let bytes = delivering.return_rip.wrapping_sub(self.rip()) as u8 & 0xF;
             length = delivering.event.kind.is_software().then_some(bytes);
@@ -199,7 +205,8 @@ impl Cpu {
             event.vector() == vector::DB && event.kind() == InterruptionType::HardwareException
         });
         let mov_ss = sys.shadow == Shadow::MovSs;
-        let pending = saved_pending_debug(details.reason, pending, debug_exception, false, mov_ss);
+        let single_step = self.flags.has(TF) && sys.debugctl & DEBUGCTL_BTF == 0;
+        let pending = saved_pending_debug(details.reason, pending, debug_exception, false, mov_ss, single_step);
         vmcs.set(Field::GuestPendingDebugExceptions, pending.bits());
         let pae = Cpu::is_pae_paging(sys.cr0, sys.cr4, sys.efer);
         if pae && secondary.contains(SecondaryProcessorControls::ENABLE_EPT) {
@@ -210,8 +217,17 @@ impl Cpu {
         }
     }
 
+    /// Behaviour beyond the recommended maximum is undefined (SDM Vol. 3D A.6): the next entry fails.
+    fn msr_list_maximum(&self) -> u32 {
+        self.model.vmx().map_or(0, |model| model.caps.misc.msr_list_maximum())
+    }
+
     fn store_msrs(&mut self, env: &mut Env, list: MsrList) -> Result<(), ()> {
+        let maximum = self.msr_list_maximum();
         for n in 0..list.count {
+            if n >= maximum {
+                return Err(());
+            }
             let at = list.entry(n);
             let first = self.read_quad(env, at);
             let index = check_msr_store(first, false).map_err(|_| ())?;
@@ -224,7 +240,11 @@ impl Cpu {
 
     /// Loads an MSR list; the error is the number of the entry that failed, 1 for the first.
     pub(super) fn load_msrs(&mut self, env: &mut Env, list: MsrList) -> Result<(), u32> {
+        let maximum = self.msr_list_maximum();
         for n in 0..list.count {
+            if n >= maximum {
+                return Err(n.wrapping_add(1));
+            }
             let at = list.entry(n);
             let first = self.read_quad(env, at);
             let value = self.read_quad(env, at.wrapping_add(8));

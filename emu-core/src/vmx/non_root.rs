@@ -112,6 +112,11 @@ impl ExitDetails {
         }
     }
 
+    /// The exit comes of an access to memory, which any instruction may make.
+    pub(crate) fn by_access(&self) -> bool {
+        matches!(self.reason, ExitReason::EptViolation | ExitReason::EptMisconfiguration | ExitReason::ApicAccess)
+    }
+
     /// With an exit qualification.
     pub fn qualified(self, qualification: u64) -> Self {
         Self { qualification, ..self }

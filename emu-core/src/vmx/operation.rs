@@ -173,24 +173,46 @@ impl Cpu {
         }
     }
 
-    /// VMREAD of the current VMCS: the value, or VMfail.
-    pub(crate) fn vmread(&mut self, model: &VmxModel, encoding: u64) -> Result<u64, VmFail> {
-        let vmcs = self.vmx.current().ok_or(VmFail::Invalid)?;
-        vmcs.vmread(encoding, &model.fields).map_err(VmFail::Error)
+    /// The VMCS that VMREAD and VMWRITE access: the current one, or in VMX non-root operation the shadow VMCS that its
+    /// link pointer names (SDM Vol. 3C 25.10, 31.3).
+    fn accessed_vmcs(&mut self, env: &mut Env) -> Result<&mut Vmcs, VmFail> {
+        let current = self.vmx.current().ok_or(VmFail::Invalid)?;
+        if !self.in_non_root() {
+            return self.vmx.current_mut().ok_or(VmFail::Invalid);
+        }
+        let pointer = current.get(Field::VmcsLinkPointer);
+        if pointer == NO_VMCS {
+            return Err(VmFail::Invalid);
+        }
+        if !self.vmx.active.contains_key(&pointer) {
+            let shadow = self.load_vmcs(env, pointer);
+            self.vmx.active.insert(pointer, shadow);
+        }
+        self.vmx.active.get_mut(&pointer).ok_or(VmFail::Invalid)
     }
 
-    /// VMWRITE to the current VMCS.
-    pub(crate) fn vmwrite(&mut self, model: &VmxModel, encoding: u64, source: u64) -> Result<(), VmFail> {
+    /// VMREAD: the value, or VMfail.
+    pub(crate) fn vmread(&mut self, env: &mut Env, model: &VmxModel, encoding: u64) -> Result<u64, VmFail> {
+        self.accessed_vmcs(env)?.vmread(encoding, &model.fields).map_err(VmFail::Error)
+    }
+
+    /// VMWRITE.
+    pub(crate) fn vmwrite(
+        &mut self,
+        env: &mut Env,
+        model: &VmxModel,
+        encoding: u64,
+        source: u64,
+    ) -> Result<(), VmFail> {
         let any = model.caps.misc.vmwrite_any_field();
-        let vmcs = self.vmx.current_mut().ok_or(VmFail::Invalid)?;
-        vmcs.vmwrite(encoding, source, &model.fields, any).map_err(VmFail::Error)
+        self.accessed_vmcs(env)?.vmwrite(encoding, source, &model.fields, any).map_err(VmFail::Error)
     }
 
     /// INVEPT.
     pub(crate) fn invept(&mut self, model: &VmxModel, kind: u64, descriptor: [u64; 2]) {
         let result = tags::invept(kind, descriptor[0], model.caps.ept_vpid_cap, &model.facts);
-        if result.is_ok() {
-            self.flush_tlb();
+        if let Ok(scope) = &result {
+            self.invalidate(scope);
         }
         self.vmx_result(result.map(|_| ()).map_err(VmFail::Error));
     }
@@ -198,8 +220,8 @@ impl Cpu {
     /// INVVPID.
     pub(crate) fn invvpid(&mut self, model: &VmxModel, kind: u64, descriptor: [u64; 2]) {
         let result = tags::invvpid(kind, descriptor, model.caps.ept_vpid_cap, &model.facts);
-        if result.is_ok() {
-            self.flush_tlb();
+        if let Ok(scope) = &result {
+            self.invalidate(scope);
         }
         self.vmx_result(result.map(|_| ()).map_err(VmFail::Error));
     }

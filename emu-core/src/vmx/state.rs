@@ -35,6 +35,8 @@ pub struct VmxState {
     pub injecting: bool,
     /// The VM exit of the last [`crate::fault::Stop::VmExit`].
     pub exit: Option<ExitDetails>,
+    /// Length of the instruction whose handler has just stopped; 0 when a fetch or the delivery of an event did.
+    pub stopped_len: u8,
     /// CR2 before the last page fault: a VM exit by #PF does not change it.
     pub saved_cr2: u64,
     /// The present instruction is an IRET that has ended blocking by NMI.
@@ -51,6 +53,7 @@ impl Default for VmxState {
             delivering: None,
             injecting: false,
             exit: None,
+            stopped_len: 0,
             saved_cr2: 0,
             iret_unblocked: false,
         }

@@ -41,7 +41,11 @@ rules! {
         "guest CR4.PCIDE is 0 without “IA-32e mode guest”", "", |c| c.ia32e_guest() || !c.cr4.contains(Cr4::PCIDE);
     "guest.cr3.width" => [GuestCr3],
         "guest CR3 has no bit beyond the physical-address width", "",
-        |c| !addr::beyond_physical(c.get(Field::GuestCr3) & !c.cpu.cr3_lam_mask, c.cpu.maxphyaddr);
+        // Linear-address masking, and so its bits of CR3, is a matter of IA-32e mode (Vol. 3A 4.4).
+        |c| {
+            let masking = if c.ia32e_guest() { c.cpu.cr3_lam_mask } else { 0 };
+            !addr::beyond_physical(c.get(Field::GuestCr3) & !masking, c.cpu.maxphyaddr)
+        };
     "guest.dr7.upper" => [VmEntryControls, GuestDr7],
         "with “load debug controls” bits 63:32 of guest DR7 are 0", "",
         |c| !c.entry.contains(VmEntryControls::LOAD_DEBUG_CONTROLS) || c.get(Field::GuestDr7) >> 32 == 0;

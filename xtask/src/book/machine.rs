@@ -1,6 +1,7 @@
 //! One example on one machine: boots it, presses its keys and compares what it shows.
 
-use super::screens::{self, Step, compare};
+use super::records::{Lists, frame};
+use super::screens::{Step, compare};
 use clap::Parser;
 use rvmx_emu::cli::{self, Cli, Settings};
 use rvmx_emu::config::sources::RealHost;
@@ -54,9 +55,17 @@ pub fn run(settings: &Settings, steps: &[Step], debug_output: &Stream) -> Result
     let nowhere = Sink::open("serial output", &Stream::None, false)?;
     let debug = Sink::open("debug output", debug_output, false)?;
     let mut driver = Driver::new(&mut *machine, Box::new(Headless), nowhere, debug, Limits::default(), false);
-    for step in steps {
+    let mut lists = Lists::default();
+    for (n, step) in steps.iter().enumerate() {
         let key = step.key.as_ref().map_or_else(|| "boot".to_owned(), |(name, _)| name.clone());
-        if let Some(what) = run_step(&mut driver, step) {
+        let mut what = run_step(&mut driver, step);
+        if what.is_none() && step.list {
+            lists.take(&step.lines, &screen_of(driver.machine));
+            if !steps[n + 1..].iter().any(|later| later.list) {
+                what = lists.compare();
+            }
+        }
+        if let Some(what) = what {
             driver.finish()?;
             let screen = screen_of(driver.machine);
             return Ok(Outcome::Different { step: step.number, key, what, screen });
@@ -71,11 +80,11 @@ fn run_step(driver: &mut Driver, step: &Step) -> Option<String> {
     let ms = |driver: &Driver, ms: u64| driver.machine.hz() / 1000 * ms;
     let before = screen_of(driver.machine);
     let mut limit = BOOT_MS;
-    // A reset ends at the screen it began with.
+    // A reset ends at the screen it began with, and any part of a list looks right by itself.
     let mut must_change = false;
     if let Some((name, times)) = &step.key {
-        must_change = name == "Escape";
-        limit = if must_change { BOOT_MS } else { KEY_MS };
+        must_change = name == "Escape" || step.list;
+        limit = if name == "Escape" { BOOT_MS } else { KEY_MS };
         let Ok(names) = rvmx_emu::keys::combination(name) else { return Some(format!("{name} is no key")) };
         for _ in 0..*times {
             let released = driver.type_keys(&names);
@@ -84,18 +93,25 @@ fn run_step(driver: &mut Driver, step: &Step) -> Option<String> {
     }
     let deadline = driver.machine.now() + ms(driver, limit);
     let (mut shown, mut since) = (screen_of(driver.machine), driver.machine.now());
-    let mut changed = false;
+    // A reset may have begun already.
+    let mut changed = shown != before;
     loop {
         let now = driver.machine.now();
         let quiet = now - since >= ms(driver, QUIET_MS);
         let over = driver.end().is_some() || now >= deadline;
         if quiet || over {
-            let difference = compare(&step.lines, &shown);
+            let difference = match step.list {
+                true => {
+                    let (lines, shown) = frame(&step.lines, &shown);
+                    compare(&lines, &shown)
+                }
+                false => compare(&step.lines, &shown),
+            };
             if difference.is_none() && (changed || !must_change) {
                 return None;
             }
             if over {
-                let what = difference.map_or_else(|| "the PC has not been reset".to_owned(), |d| d.to_string());
+                let what = difference.map_or_else(|| "the key changes nothing".to_owned(), |d| d.to_string());
                 return Some(match driver.end() {
                     Some(End::Halted) => format!("every processor has halted for good: {what}"),
                     Some(End::Died(reason)) => format!("the guest died: {reason}: {what}"),
@@ -117,15 +133,4 @@ fn run_step(driver: &mut Driver, step: &Step) -> Option<String> {
 fn screen_of(machine: &dyn Machine) -> Vec<String> {
     let screen = machine.text_screen().map(|screen| screen.lines()).unwrap_or_default();
     screen.into_iter().map(|line| line.trim_end().to_owned()).collect()
-}
-
-/// The steps to judge on a machine of `cpus` processors: all at 4; at fewer only the first screen, of the examples that
-/// show the same there.
-pub fn steps_for(example: &str, steps: &[Step], cpus: u32) -> Option<Vec<Step>> {
-    if cpus == 4 {
-        return Some(steps.to_vec());
-    }
-    let first = steps.first()?;
-    matches!(example, "ex1-1" | "ex1-2")
-        .then(|| vec![Step { lines: screens::with_processors(&first.lines, cpus), ..first.clone() }])
 }

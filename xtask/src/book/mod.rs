@@ -1,7 +1,8 @@
-//! `cargo xtask book DIR`: the examples of 《处理器虚拟化技术》, each from disk and from floppy, against the screens they
-//! must show. DIR is the folder of the book's package: `chapNN/exN-M/` with `c.img`, `demo.img` and `bs`.
+//! `cargo xtask book DIR`: the examples of 《处理器虚拟化技术》, each from disk, from floppy and by its own `bs`, against the
+//! screens they must show. DIR is the folder of the book's package: `chapNN/exN-M/` with `c.img`, `demo.img` and `bs`.
 
 mod machine;
+mod records;
 mod screens;
 
 use machine::Outcome;
@@ -17,10 +18,10 @@ pub struct Args {
     /// Only this example, such as ex1-1; may be given several times
     #[arg(long, value_name = "EXAMPLE")]
     only: Vec<String>,
-    /// Only from the disk or only from the floppy
-    #[arg(long, value_name = "IMAGE", value_parser = ["disk", "floppy"])]
+    /// Only from the disk, only from the floppy, or only by the example's own, unaltered `bs` in a copy of its folder
+    #[arg(long, value_name = "IMAGE", value_parser = ["disk", "floppy", "bs"])]
     image: Option<String>,
-    /// Logical processors; other than 4: the first screen of ex1-1 and ex1-2
+    /// Logical processors: 4, 2 (the guests of ex6-1 and on run on CPU0) or 1 (ex1-1, ex1-2, ex2-1)
     #[arg(long, value_name = "N", default_value_t = 4)]
     cpus: u32,
     /// BIOS: bochs, seabios (as Debian's packages bochsbios, vgabios and seabios install them) or a file [default: ours]
@@ -29,9 +30,9 @@ pub struct Args {
     /// VGA BIOS file [default: the one that goes with --rom]
     #[arg(long, value_name = "FILE")]
     vga_rom: Option<PathBuf>,
-    /// Run each example's own, unaltered `bs` in a copy of its folder, with --cpus added
-    #[arg(long)]
-    bs: bool,
+    /// All tables: 4, 2 and 1 processors; ex1-1, ex1-2 and ex2-1 with --rom bochs and --rom seabios
+    #[arg(long, conflicts_with_all = ["only", "cpus", "rom", "vga_rom"])]
+    all: bool,
     /// Cycles a processor runs before the next one's turn [default: the machine's]
     #[arg(long, value_name = "N")]
     quantum: Option<u64>,
@@ -49,6 +50,9 @@ const ROMS: [(&str, &str, &str); 2] = [
     ("seabios", "/usr/share/seabios/bios.bin", "/usr/share/seabios/vgabios-stdvga.bin"),
 ];
 
+/// The examples that --all boots by those.
+const FOREIGN_BIOS: [&str; 3] = ["ex1-1", "ex1-2", "ex2-1"];
+
 /// A run that could not be made; the exit status is 2.
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -60,15 +64,6 @@ enum Error {
     Host(String, std::io::Error),
     #[error("book-screens/{0}.txt: {1}")]
     Screens(&'static str, String),
-}
-
-/// What a row of the table says.
-struct Row {
-    example: &'static str,
-    image: &'static str,
-    cpus: u32,
-    result: &'static str,
-    difference: String,
 }
 
 /// Runs the command; the exit status: 0 all the same, 1 something differs, 2 it could not be run.
@@ -84,54 +79,75 @@ pub fn main(args: &Args) -> i32 {
 }
 
 fn run(args: &Args) -> Result<bool, Error> {
-    if let Some(name) = args.only.iter().find(|name| !screens::EXAMPLES.iter().any(|(known, _)| known == name)) {
-        return Err(Error::Missing(name.clone(), "examples are called ex1-1 to ex7-5"));
+    let only: Vec<&str> = args.only.iter().map(String::as_str).collect();
+    if !args.all {
+        return table(args, &only, args.cpus, args.rom.as_deref());
     }
-    let options = machine_options(args)?;
-    // Everything must be there before anything runs.
-    let mut jobs = Vec::new();
-    for (example, text) in screens::EXAMPLES {
-        if !args.only.is_empty() && !args.only.iter().any(|name| name == example) {
-            continue;
-        }
-        let steps = screens::parse(text).map_err(|error| Error::Screens(example, error))?;
-        let folder = folder_of(&args.dir, example)?;
-        let images: &[(&'static str, &'static str)] =
-            if args.bs { &[("bs", "bs")] } else { &[("disk", "c.img"), ("floppy", "demo.img")] };
-        for (image, file) in images {
-            if args.image.as_deref().is_none_or(|only| only == *image) {
-                jobs.push((example, steps.clone(), *image, existing(&folder, file)?));
-            }
-        }
-    }
-    println!("{:8} {:7} {:>4} {:10} first difference", "example", "image", "cpus", "result");
     let mut all_same = true;
-    for (example, steps, image, file) in jobs {
-        let Some(steps) = machine::steps_for(example, &steps, args.cpus) else { continue };
-        let row = match run_image(args, &options, image, &file, &steps)? {
-            Outcome::Same(_) => Row { example, image, cpus: args.cpus, result: "same", difference: String::new() },
-            Outcome::Different { step, key, what, screen } => {
-                all_same = false;
-                let difference = format!("step {step} ({key}) {what}");
-                if args.screens {
-                    let lines = screen.iter().filter(|line| !line.is_empty());
-                    lines.for_each(|line| println!("    | {line}"));
-                }
-                Row { example, image, cpus: args.cpus, result: "differs", difference }
-            }
-        };
-        println!("{:8} {:7} {:>4} {:10} {}", row.example, row.image, row.cpus, row.result, row.difference);
+    for (cpus, _) in screens::BY_PROCESSORS {
+        println!("{cpus} processors, own BIOS");
+        all_same &= table(args, &[], cpus, None)?;
+    }
+    for (rom, ..) in ROMS {
+        println!("4 processors, --rom {rom}");
+        all_same &= table(args, &FOREIGN_BIOS, 4, Some(rom))?;
     }
     Ok(all_same)
 }
 
+/// Runs the examples in `only`, or all, and prints a row for each image.
+fn table(args: &Args, only: &[&str], cpus: u32, rom: Option<&str>) -> Result<bool, Error> {
+    let Some((_, examples)) = screens::BY_PROCESSORS.iter().find(|(n, _)| *n == cpus) else {
+        return Err(Error::Missing(format!("screens of {cpus} processors"), "give --cpus 4, 2 or 1"));
+    };
+    if let Some(name) = only.iter().find(|name| !examples.iter().any(|(known, _)| known == *name)) {
+        return Err(Error::Missing(
+            (*name).to_owned(),
+            "examples are called ex1-1 to ex7-5; fewer run on fewer processors",
+        ));
+    }
+    let options = machine_options(args, cpus, rom)?;
+    // Everything must be there before anything runs.
+    let mut jobs = Vec::new();
+    for (example, text) in examples.iter().filter(|(example, _)| only.is_empty() || only.contains(example)) {
+        let steps = screens::parse(text).map_err(|error| Error::Screens(example, error))?;
+        let folder = folder_of(&args.dir, example)?;
+        for (image, file) in [("disk", "c.img"), ("floppy", "demo.img"), ("bs", "bs")] {
+            if args.image.as_deref().is_none_or(|only| only == image) {
+                let steps = if image == "floppy" { screens::from_floppy(steps.clone()) } else { steps.clone() };
+                jobs.push((*example, image, steps, existing(&folder, file)?));
+            }
+        }
+    }
+    println!("{:8} {:7} {:>4} {:>5} {:10} first difference", "example", "image", "cpus", "steps", "result");
+    let (mut same, all) = (0, jobs.len());
+    for (example, image, steps, file) in jobs {
+        let (result, difference, screen) = match run_image(args, &options, image, &file, &steps)? {
+            Outcome::Same(_) => {
+                same += 1;
+                ("same", String::new(), Vec::new())
+            }
+            Outcome::Different { step, key, what, screen } => {
+                ("differs", format!("step {step} ({key}) {what}"), screen)
+            }
+        };
+        if args.screens {
+            let lines = screen.iter().filter(|line| !line.is_empty());
+            lines.for_each(|line| println!("    | {line}"));
+        }
+        println!("{example:8} {image:7} {cpus:>4} {:>5} {result:10} {difference}", steps.len());
+    }
+    println!("{same} of {all}");
+    Ok(same == all)
+}
+
 /// The options that all images are run with.
-fn machine_options(args: &Args) -> Result<Vec<String>, Error> {
-    let mut options = vec!["--cpus".to_owned(), args.cpus.to_string()];
+fn machine_options(args: &Args, cpus: u32, rom: Option<&str>) -> Result<Vec<String>, Error> {
+    let mut options = vec!["--cpus".to_owned(), cpus.to_string()];
     if let Some(quantum) = args.quantum {
         options.extend(["--quantum".to_owned(), quantum.to_string()]);
     }
-    let named = args.rom.as_deref().map(|rom| {
+    let named = rom.map(|rom| {
         ROMS.iter().find(|(name, ..)| *name == rom).map_or((rom, None), |(_, bios, vga)| (*bios, Some(*vga)))
     });
     let vga = args.vga_rom.as_ref().map(|path| path.display().to_string());

@@ -1,27 +1,38 @@
 //! The expected screens: their files (`book-screens/`), and how a screen compares with one.
 //!
 //! A file has one block a step: `## step N key KEY`, then the lines of the 80×25 text screen. `= ` is a line that must be
-//! there exactly, `~ ` one whose numbers depend on timing, of which the kind must be right; empty lines do not count.
+//! there exactly, `~ ` one whose numbers depend on timing, of which the kind must be right, `* ` stands for any number of
+//! lines that begin so; empty lines do not count. `## step N key KEY list` is a part of a message list, of which the
+//! records are judged together (see [`super::records`]).
 
 use std::fmt;
 
-/// The examples' names with their screens.
-pub const EXAMPLES: [(&str, &str); 14] = [
-    ("ex1-1", include_str!("../../book-screens/ex1-1.txt")),
-    ("ex1-2", include_str!("../../book-screens/ex1-2.txt")),
-    ("ex2-1", include_str!("../../book-screens/ex2-1.txt")),
-    ("ex3-1", include_str!("../../book-screens/ex3-1.txt")),
-    ("ex4-1", include_str!("../../book-screens/ex4-1.txt")),
-    ("ex4-2", include_str!("../../book-screens/ex4-2.txt")),
-    ("ex5-1", include_str!("../../book-screens/ex5-1.txt")),
-    ("ex5-2", include_str!("../../book-screens/ex5-2.txt")),
-    ("ex6-1", include_str!("../../book-screens/ex6-1.txt")),
-    ("ex7-1", include_str!("../../book-screens/ex7-1.txt")),
-    ("ex7-2", include_str!("../../book-screens/ex7-2.txt")),
-    ("ex7-3", include_str!("../../book-screens/ex7-3.txt")),
-    ("ex7-4", include_str!("../../book-screens/ex7-4.txt")),
-    ("ex7-5", include_str!("../../book-screens/ex7-5.txt")),
+/// The screens of a machine of so many processors, by example.
+pub type Screens = [(&'static str, &'static str)];
+
+macro_rules! screens {
+    ($folder:literal: $($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../book-screens/", $folder, $name, ".txt")))),*]
+    };
+}
+
+/// The numbers of processors that there are screens for. The book's machine has 4.
+pub const BY_PROCESSORS: [(u32, &Screens); 3] = [
+    (
+        4,
+        screens! { "": "ex1-1" "ex1-2" "ex2-1" "ex3-1" "ex4-1" "ex4-2" "ex5-1" "ex5-2" "ex6-1" "ex7-1" "ex7-2" "ex7-3"
+        "ex7-4" "ex7-5" },
+    ),
+    (
+        2,
+        screens! { "2-processors/": "ex1-1" "ex1-2" "ex2-1" "ex3-1" "ex4-1" "ex4-2" "ex5-1" "ex5-2" "ex6-1" "ex7-1"
+        "ex7-2" "ex7-3" "ex7-4" },
+    ),
+    (1, screens! { "1-processor/": "ex1-1" "ex1-2" "ex2-1" }),
 ];
+
+/// What stays in BP from the disk's MBR (its partition's entry) and is 0 without one, where the examples show it.
+const DISK_AND_FLOPPY: [(&str, &str); 1] = [("RBP: 00000000000007EE", "RBP: 0000000000000000")];
 
 /// An expected line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +41,16 @@ pub enum Line {
     Exact(String),
     /// This with other numbers.
     Kind(String),
+    /// Any number of lines that begin with this.
+    Any(String),
+}
+
+impl Line {
+    fn text_mut(&mut self) -> &mut String {
+        match self {
+            Self::Exact(text) | Self::Kind(text) | Self::Any(text) => text,
+        }
+    }
 }
 
 /// A step: what is pressed, and what is shown when the screen has settled.
@@ -39,6 +60,8 @@ pub struct Step {
     pub number: usize,
     /// The key and how often it is pressed; none for the boot.
     pub key: Option<(String, u32)>,
+    /// A part of a message list.
+    pub list: bool,
     /// The lines that are not empty.
     pub lines: Vec<Line>,
 }
@@ -57,6 +80,7 @@ impl fmt::Display for Difference {
         match &self.expected {
             Some(Line::Exact(text)) => write!(f, "expected \"{text}\"")?,
             Some(Line::Kind(text)) => write!(f, "expected a line like \"{text}\"")?,
+            Some(Line::Any(text)) => write!(f, "expected lines that begin with \"{text}\"")?,
             None => write!(f, "expected no more lines")?,
         }
         match &self.shown {
@@ -73,11 +97,13 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
         let bad = |what: &str| format!("line {number}: {what}: {line:?}");
         if let Some(head) = line.strip_prefix("## step ") {
             let (step, key) = head.split_once(" key ").ok_or_else(|| bad("a step without a key"))?;
+            let (key, list) = key.strip_suffix(" list").map_or((key, false), |key| (key, true));
             let (name, times) = key.split_once('*').unwrap_or((key, "1"));
             let times = times.parse().map_err(|_| bad("no number of key strokes"))?;
             steps.push(Step {
                 number: step.parse().map_err(|_| bad("no step number"))?,
                 key: (name != "(boot)").then(|| (name.to_owned(), times)),
+                list,
                 lines: Vec::new(),
             });
             continue;
@@ -85,9 +111,11 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
         if line.is_empty() || line.starts_with("# ") {
             continue;
         }
-        let expected = match (line.strip_prefix("= "), line.strip_prefix("~ ")) {
-            (Some(text), _) => Line::Exact(text.trim_end().to_owned()),
-            (_, Some(text)) => Line::Kind(text.trim_end().to_owned()),
+        let text = || line.get(2..).unwrap_or_default().trim_end().to_owned();
+        let expected = match line.get(..2) {
+            Some("= ") => Line::Exact(text()),
+            Some("~ ") => Line::Kind(text()),
+            Some("* ") => Line::Any(text()),
             _ => return Err(bad("neither a step nor a screen line")),
         };
         steps.last_mut().ok_or_else(|| bad("a screen line before the first step"))?.lines.push(expected);
@@ -120,13 +148,17 @@ pub fn kind(line: &str) -> String {
 
 /// Compares a screen with the expected lines. Empty lines do not count.
 pub fn compare(expected: &[Line], screen: &[String]) -> Option<Difference> {
-    let mut shown = screen.iter().map(|line| line.trim_end()).filter(|line| !line.is_empty());
+    let mut shown = screen.iter().map(|line| line.trim_end()).filter(|line| !line.is_empty()).peekable();
     for line in expected {
+        if let Line::Any(text) = line {
+            while shown.next_if(|actual| actual.starts_with(text.as_str())).is_some() {}
+            continue;
+        }
         let actual = shown.next();
         let same = match (line, actual) {
             (Line::Exact(text), Some(actual)) => text == actual,
             (Line::Kind(text), Some(actual)) => kind(text) == kind(actual),
-            (_, None) => false,
+            _ => false,
         };
         if !same {
             return Some(Difference { expected: Some(line.clone()), shown: actual.map(str::to_owned) });
@@ -135,14 +167,15 @@ pub fn compare(expected: &[Line], screen: &[String]) -> Option<Difference> {
     shown.next().map(|extra| Difference { expected: None, shown: Some(extra.to_owned()) })
 }
 
-/// The same lines on a machine of `cpus` processors instead of 4.
-pub fn with_processors(lines: &[Line], cpus: u32) -> Vec<Line> {
-    let change = |text: &String| text.replace("[CPUs]:4", &format!("[CPUs]:{cpus}"));
-    let changed = lines.iter().map(|line| match line {
-        Line::Exact(text) => Line::Exact(change(text)),
-        Line::Kind(text) => Line::Kind(change(text)),
-    });
-    changed.collect()
+/// The same steps from a floppy, which has no MBR.
+pub fn from_floppy(mut steps: Vec<Step>) -> Vec<Step> {
+    for line in steps.iter_mut().flat_map(|step| &mut step.lines) {
+        for (disk, floppy) in DISK_AND_FLOPPY {
+            let text = line.text_mut();
+            *text = text.replace(disk, floppy);
+        }
+    }
+    steps
 }
 
 #[cfg(test)]
@@ -155,9 +188,9 @@ mod tests {
 
     #[test]
     fn expected_screens_in_the_repository_are_read_and_all_keys_are_known() {
-        for (name, text) in EXAMPLES {
+        for (name, text) in BY_PROCESSORS.iter().flat_map(|(_, screens)| *screens) {
             let steps = parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(steps.len() >= 4 && steps[0].key.is_none(), "{name}");
+            assert!(!steps.is_empty() && steps[0].key.is_none(), "{name}");
             for step in &steps {
                 assert!(!step.lines.is_empty(), "{name} step {}", step.number);
                 if let Some((key, _)) = &step.key {
@@ -169,8 +202,8 @@ mod tests {
 
     #[test]
     fn step_with_a_repeated_key_and_both_kinds_of_lines_is_read() {
-        let steps = parse("# x\n\n## step 0 key (boot)\n= a\n\n## step 1 key Down*18\n~ b 1\n").unwrap();
-        assert_eq!(steps[1].key, Some(("Down".to_owned(), 18)));
+        let steps = parse("# x\n\n## step 0 key (boot)\n= a\n\n## step 1 key Down*18 list\n~ b 1\n").unwrap();
+        assert_eq!((&steps[1].key, steps[1].list), (&Some(("Down".to_owned(), 18)), true));
         assert_eq!((&steps[0].lines[0], &steps[1].lines[0]), (&Line::Exact("a".into()), &Line::Kind("b 1".into())));
         assert!(parse("= a\n").is_err() && parse("## step 0 key (boot)\nplain\n").is_err());
     }
@@ -198,7 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn screen_of_fewer_processors_differs_in_their_number() {
-        assert_eq!(with_processors(&[Line::Exact("[CPUs]:4 x".into())], 2), [Line::Exact("[CPUs]:2 x".into())]);
+    fn lines_of_any_number_may_be_none_or_many() {
+        let expected = [Line::Any("a".into()), Line::Exact("b".into())];
+        assert_eq!(compare(&expected, &screen("b")), None);
+        assert_eq!(compare(&expected, &screen("a 1\na 2\nb")), None);
+        assert!(compare(&expected, &screen("a 1\nc")).is_some());
+    }
+
+    #[test]
+    fn floppy_shows_no_trace_of_the_mbr() {
+        let steps = parse("## step 0 key (boot)\n= x RBP: 00000000000007EE\n").unwrap();
+        assert_eq!(from_floppy(steps)[0].lines, [Line::Exact("x RBP: 0000000000000000".into())]);
     }
 }

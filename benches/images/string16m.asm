@@ -1,0 +1,12 @@
+; String instructions, 16 MiB apart: as `string`, but source and target share their slot in TLBs indexed by few bits.
+; peers: memmove
+
+%include "boot.inc"
+
+SIZE	equ 0x400000
+DISTANCE equ 0x1000000
+ROUNDS	equ 16
+
+%include "string.inc"
+
+END_OF_IMAGE
