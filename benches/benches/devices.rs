@@ -50,11 +50,12 @@ fn apic_bench() -> Bench {
     const HANDLER: u64 = 0x9000;
     let mut bench = Bench::long_mode(APIC_CODE);
     bench.map(0x100_0000, 0xFEE0_0000, PAGE_PRESENT | PAGE_WRITABLE);
-    bench.ram.dma_write(GDT + 8, &0x00AF_9B00_0000_FFFF_u64.to_le_bytes());
+    bench.ram.dma_write(GDT + 8, &0x00AF_9B00_0000_FFFF_u64.to_le_bytes()); // code
+    bench.ram.dma_write(GDT + 16, &0x00CF_9300_0000_FFFF_u64.to_le_bytes()); // data
     bench.ram.dma_write(HANDLER, APIC_HANDLER);
     let gate = HANDLER | 8 << 16 | 0x8E00 << 32;
     bench.ram.dma_write(IDT + 0x50 * 16, &gate.to_le_bytes());
-    bench.cpu.sys.gdtr = DescriptorTable { base: GDT, limit: 15 };
+    bench.cpu.sys.gdtr = DescriptorTable { base: GDT, limit: 23 };
     bench.cpu.sys.idtr = DescriptorTable { base: IDT, limit: 0xFFF };
     bench.cpu.refresh();
     bench
