@@ -153,8 +153,8 @@ pub fn instructions(options: &Options) -> Vec<([u8; 16], Instruction)> {
     list
 }
 
-/// The table; `expected` are the checksums.
-pub fn table(options: &Options, list: &[([u8; 16], Instruction)], expected: &[u32]) -> Vec<u8> {
+/// The table; `expected` are the checksums: an instruction with `None` is skipped.
+pub fn table(options: &Options, list: &[([u8; 16], Instruction)], expected: &[Option<u32>]) -> Vec<u8> {
     let mut r = Random::new(options.seed ^ 0x5EED);
     let mut bytes = Vec::with_capacity(POOL + HEADER + ENTRY * list.len());
     while bytes.len() < POOL {
@@ -184,7 +184,11 @@ pub fn table(options: &Options, list: &[([u8; 16], Instruction)], expected: &[u3
             entry[2] = u8::from(has_quadword_index(instruction.mnemonic()));
         }
         entry[4..20].copy_from_slice(code);
-        entry[20..24].copy_from_slice(&expected.get(n).copied().unwrap_or(0).to_le_bytes());
+        match expected.get(n) {
+            Some(Some(sum)) => entry[20..24].copy_from_slice(&sum.to_le_bytes()),
+            Some(None) => entry[2] |= 2,
+            None => {}
+        }
         bytes.extend(entry);
     }
     bytes

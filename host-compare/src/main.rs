@@ -21,7 +21,8 @@ struct Options {
     /// Writes the table of the test image `evex` (and its listing beside it) instead of comparing.
     #[arg(long, value_name = "FILE")]
     evex_table: Option<std::path::PathBuf>,
-    /// The checksums for that table: a file with one in each line, as the image prints them.
+    /// The checksums for that table: a file with one in each line, as the image prints them, or eight hyphens for an
+    /// instruction to be skipped.
     #[arg(long, value_name = "FILE")]
     checksums: Option<std::path::PathBuf>,
     /// States of each instruction of that table.
@@ -84,11 +85,11 @@ fn write_table(options: &Options, file: &std::path::Path) -> std::io::Result<()>
         print: options.print,
         dump: options.dump.as_ref().and_then(|pair| Some((*pair.first()?, *pair.get(1)?))),
     };
-    let expected: Vec<u32> = match &options.checksums {
+    let expected: Vec<Option<u32>> = match &options.checksums {
         Some(file) => std::fs::read_to_string(file)?
             .lines()
-            .filter(|line| line.len() == 8)
-            .filter_map(|line| u32::from_str_radix(line, 16).ok())
+            .filter(|line| line.len() == 8 && line.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()))
+            .map(|line| u32::from_str_radix(line, 16).ok())
             .collect(),
         None => Vec::new(),
     };

@@ -19,7 +19,8 @@ H_STATE	equ HEAD + 16			; this state of it in full
 H_FIRST	equ HEAD + 20			; the first instruction to run
 H_SEED	equ HEAD + 24
 H_MXCSR	equ HEAD + 256			; 64 values
-ENTRIES	equ HEAD + 512			; 32 bytes each: length, index register + 1, flags, 0, code (16), checksum, 8 free
+ENTRIES	equ HEAD + 512			; 32 bytes each: length, index register + 1, flags (1: its indexes are quadwords,
+					; 2: there is no checksum, skip it), 0, code (16), checksum, 8 free
 LAST	equ 0x68000
 BEFORE	equ 0x200000			; registers before
 AFTER	equ 0x201000			; and after
@@ -120,6 +121,9 @@ run:	cli
 next:	mov eax, [number]
 	cmp eax, [H_COUNT]
 	jae done
+	mov ebx, [entry]
+	test byte [rbx + 2], 2
+	jnz next.next
 	mov ecx, eax
 	mov rdx, 0x9E3779B97F4A7C15
 	inc rcx
@@ -128,7 +132,7 @@ next:	mov eax, [number]
 	mov [seed], rcx
 	mov dword [sum], 0
 	mov dword [state], 0
-	mov ebx, [entry]		; the code, then a jump out
+	; The code, then a jump out.
 	mov rax, [rbx + 4]
 	mov [CODE], rax
 	mov rax, [rbx + 12]
