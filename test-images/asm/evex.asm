@@ -123,7 +123,7 @@ next:	mov eax, [number]
 	jae done
 	mov ebx, [entry]
 	test byte [rbx + 2], 2
-	jnz next.next
+	jnz back.next
 	mov ecx, eax
 	mov rdx, 0x9E3779B97F4A7C15
 	inc rcx
