@@ -89,13 +89,12 @@ pub fn host_state(cpu: &mut Cpu) {
     sys.idtr = DescriptorTable { base: at::IDT, limit: 0xFFF };
     // Locked, VMX outside SMX.
     sys.plain_msrs.insert(IA32_FEATURE_CONTROL, 5);
-    let table = |selector, base, limit, rights| Segment {
-        selector,
-        base,
-        limit,
-        access_rights: AccessRights::from_bits_retain(rights),
+    sys.segments[SegmentRegister::Tr as usize] = Segment {
+        selector: TSS_SELECTOR,
+        base: at::TSS,
+        limit: 0x67,
+        access_rights: AccessRights::from_bits_retain(0x8B),
     };
-    sys.segments[SegmentRegister::Tr as usize] = table(TSS_SELECTOR, at::TSS, 0x67, 0x8B);
     sys.segments[SegmentRegister::Ldtr as usize] = Segment::NULL;
     flat(cpu);
     cpu.gpr[4] = at::STACK;
