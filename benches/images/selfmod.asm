@@ -3,7 +3,7 @@
 %include "boot.inc"
 
 CODE	equ DATA			; 16 routines, 256 bytes apart
-LOOPS	equ 20000
+LOOPS	equ 12000
 
 main:	xor r15d, r15d			; the checksum
 	mov ebp, 2026

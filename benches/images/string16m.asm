@@ -5,7 +5,7 @@
 
 SIZE	equ 0x400000
 DISTANCE equ 0x1000000
-ROUNDS	equ 16
+ROUNDS	equ 4
 
 %include "string.inc"
 

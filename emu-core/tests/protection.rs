@@ -175,3 +175,16 @@ fn swapgs_exchanges_the_bases() {
     assert_eq!(bench.cpu.sys.seg(SegmentRegister::Gs).base, 0xFFFF_8000_0000_1000);
     assert_eq!(bench.cpu.sys.kernel_gs_base, 0x1234);
 }
+
+#[test]
+fn msr_that_the_model_lacks_is_gp_unless_bad_msrs_are_ignored() {
+    // RDMSR; WRMSR; HLT
+    for ignored in [false, true] {
+        let mut bench = long(&[0x0F, 0x32, 0x0F, 0x30, 0xF4]);
+        bench.cpu.ignore_bad_msrs = ignored;
+        bench.cpu.gpr[..3].copy_from_slice(&[5, 0x1234_5678, 6]);
+        bench.run(100);
+        let expected = if ignored { (None, [0, 0]) } else { (Some(vector::GP.into()), [5, 6]) };
+        assert_eq!((handled(&bench), [bench.cpu.gpr[0], bench.cpu.gpr[2]]), expected);
+    }
+}

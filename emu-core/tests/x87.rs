@@ -204,3 +204,23 @@ fn ne_clear_waits_without_faulting_and_fnclex_ends_it() {
     assert_eq!(step(&mut bench), None);
     assert_eq!(bench.cpu.rip(), 0x7C01);
 }
+
+#[test]
+fn fxrstor_of_a_state_without_pending_exceptions_ends_the_wait() {
+    // FWAIT; FXRSTOR [500h].
+    let mut bench = Bench::real_mode(&[0x9B, 0x0F, 0xAE, 0x0E, 0x00, 0x05]);
+    bench.cpu.fpu.fninit();
+    bench.cpu.fpu.status = 1;
+    bench.cpu.fpu.set_control(0x37E);
+    assert_eq!(step(&mut bench), None);
+    assert!(bench.cpu.fpu.ferr);
+    bench.ram.dma_write(0x500, &[0x7F, 0x03]);
+    bench.cpu.set_rip(0x7C01);
+    assert_eq!(step(&mut bench), None);
+    assert!(!bench.cpu.fpu.ferr);
+    // ES and B of the image do not count: with the exception masked they are clear.
+    bench.ram.dma_write(0x502, &[0x81, 0x80]);
+    bench.cpu.set_rip(0x7C01);
+    assert_eq!(step(&mut bench), None);
+    assert_eq!(bench.cpu.fpu.status, 1);
+}

@@ -7,6 +7,7 @@ fn boots(name: &str) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images");
     let output = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
         .args(["--headless", "--snapshot", "--debugcon", "stdio", "--cpus", &image.cpus.to_string()])
+        .args(if matches!(name, "evex" | "programs") { &["--cpu-model", "max"][..] } else { &[] })
         .args(["--script", &format!("{folder}/scripts/{name}.ron"), &format!("{folder}/images/{name}.img")])
         .output()
         .expect("the program starts");
@@ -38,5 +39,5 @@ macro_rules! images {
 
 images! {
     demo modes paging interrupts tasks gates smp selfmod strings disk floppy keyboard timers vgatext
-    vmxexits vmxfaults vmxinject vmxmtf vmxreal vmxsysenter vmxtask vmxapic vmxint vmxirq
+    vmxexits vmxfaults vmxinject vmxmtf vmxreal vmxsysenter vmxtask vmxapic vmxint vmxirq evex programs
 }

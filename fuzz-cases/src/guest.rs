@@ -44,7 +44,7 @@ const MODES: [Mode; 8] = [
 
 /// How far past its limit a processor's clock may be when it comes back: the longest block, and one go of a repeated
 /// instruction, which handles no more than a page.
-const SLACK: u64 = 0x4_0000;
+pub const SLACK: u64 = 0x4_0000;
 
 /// The models, parsed once.
 pub fn model(max: bool) -> Arc<CpuModel> {
@@ -60,7 +60,7 @@ fn flat(selector: u16, rights: u32, cpl: u8) -> Segment {
 }
 
 /// Puts a processor into a mode with registers, tables and code as `source` says.
-fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
+pub fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
     let mode = source.pick(&MODES);
     let long = matches!(mode, Mode::Compatibility | Mode::Long);
     let paging = match mode {

@@ -29,3 +29,18 @@ fn disk_images_of_any_size_do_not_panic() {
 fn roms_of_any_contents_do_not_panic() {
     run("roms", 25);
 }
+
+#[test]
+fn vm_entry_succeeds_exactly_if_no_rule_fails() {
+    run("vmx_entry", 300);
+}
+
+#[test]
+fn guests_under_ept_of_any_kind_do_not_panic() {
+    run("vmx_ept", 200);
+}
+
+#[test]
+fn vmx_instructions_with_any_operands_do_not_panic() {
+    run("vmx_instructions", 300);
+}

@@ -5,6 +5,7 @@
 
 pub mod compare;
 pub mod defined;
+pub mod evex;
 pub mod fpu;
 pub mod generate;
 pub mod guest;

@@ -169,6 +169,24 @@ pub fn block(r: &mut Random) -> [u64; 4] {
     words
 }
 
+/// MXCSR: often the usual one; otherwise any rounding, FTZ, DAZ, flags and masks.
+pub fn mxcsr(r: &mut Random) -> u32 {
+    let mut mxcsr = 0x1F80;
+    if r.chance(60) {
+        mxcsr |= r.bits() as u32 & 0x6000;
+    }
+    if r.chance(40) {
+        mxcsr |= r.bits() as u32 & 0x8040;
+    }
+    if r.chance(50) {
+        mxcsr |= r.bits() as u32 & 0x3F;
+    }
+    if r.chance(30) {
+        mxcsr &= !(r.bits() as u32 & 0x1F80);
+    }
+    mxcsr
+}
+
 /// Vector state for a case; some registers repeat others, so that operands are equal or near each other.
 pub fn state(r: &mut Random, case: &mut Case) {
     let mut fpu = Fpu::default();
@@ -184,20 +202,7 @@ pub fn state(r: &mut Random, case: &mut Case) {
             _ => block(r),
         };
     }
-    let mut mxcsr = 0x1F80;
-    if r.chance(60) {
-        mxcsr |= r.bits() as u32 & 0x6000;
-    }
-    if r.chance(40) {
-        mxcsr |= r.bits() as u32 & 0x8040;
-    }
-    if r.chance(50) {
-        mxcsr |= r.bits() as u32 & 0x3F;
-    }
-    if r.chance(30) {
-        mxcsr &= !(r.bits() as u32 & 0x1F80);
-    }
-    fpu.mxcsr = mxcsr;
+    fpu.mxcsr = mxcsr(r);
     fpu.status = (r.below(8) as u16) << 11;
     fpu.tags = r.bits() as u8;
     for st in &mut fpu.st {

@@ -83,6 +83,8 @@ pub const ALL: &[TestImage] = &[
     image!("vmxapic", Disk, 1, "a guest's local APIC by EPT: APIC-access page, TPR shadow, threshold", "other registers", "PASS vmxapic: "),
     image!("vmxint", Disk, 1, "INT intercepted by the limit of IDTR and delivered by the host", "interrupts", "PASS vmxint: "),
     image!("vmxirq", Disk, 2, "external interrupts of CPU1 forwarded to its guest", "HLT", "PASS vmxirq: "),
+    image!("evex", Disk, 1, "random AVX-512 instructions against checksums (needs AVX-512)", "AVX-512", "PASS evex: "),
+    image!("programs", Disk, 1, "programs that gcc has compiled: AVX-512, x87 (needs AVX-512)", "programs", "PASS programs: "),
 ];
 
 #[cfg(test)]

@@ -234,20 +234,19 @@ impl Cpu {
         Ok(())
     }
 
+    /// An MSR that the model does not have.
     #[cold]
     fn unknown_msr(&mut self, index: u32, written: Option<u64>) -> Result<u64, Stop> {
         if self.log_once(u64::from(index) << 1 | u64::from(written.is_some())) {
-            let rip = self.rip();
-            match written {
-                Some(value) => {
-                    log::warn!(target: "cpu", "WRMSR {index:#x} = {value:#x} near {rip:#x}: model {} has no such MSR (SDM Vol. 4): #GP", self.model.name())
-                }
-                None => {
-                    log::warn!(target: "cpu", "RDMSR {index:#x} near {rip:#x}: model {} has no such MSR (SDM Vol. 4): #GP", self.model.name())
-                }
-            }
+            let (rip, model) = (self.rip(), self.model.name());
+            let outcome = if self.ignore_bad_msrs { "ignored" } else { "#GP" };
+            let access = match written {
+                Some(value) => format!("WRMSR {index:#x} = {value:#x}"),
+                None => format!("RDMSR {index:#x}"),
+            };
+            log::warn!(target: "cpu", "{access} near {rip:#x}: model {model} has no such MSR (SDM Vol. 4): {outcome}");
         }
-        self.gp(0)
+        if self.ignore_bad_msrs { Ok(0) } else { self.gp(0) }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::decode::uop::Uop;
 use crate::exec::sse::{
-    convert::*, float::*, gather::*, lanes::*, moves::*, operands::*, status::*, strings::*, wide::*,
+    convert::*, float::*, gather::*, lanes::*, mask::*, moves::*, operands::*, select::*, status::*, strings::*,
+    wide::*,
 };
 use crate::exec::x87::{compare::*, compute::*, control::*, environment::*, transfer::*};
 use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
@@ -394,6 +395,12 @@ ops! {
     IntToFloatR = enc int_to_float_r; IntToFloatM = enc int_to_float_m;
     FloatToIntR = enc float_to_int_r; FloatToIntM = enc float_to_int_m;
     CompareScalarR = enc compare_scalar_r; CompareScalarM = enc compare_scalar_m;
+    MaskOp = one mask_op;     MaskTest = one mask_test; MaskLoad = one mask_register_load;
+    MaskStore = one mask_register_store;                MaskFromGpr = one mask_from_gpr; MaskToGpr = one mask_to_gpr;
+    MaskCompareRr = enc mask_compare_rr; MaskCompareRm = enc mask_compare_rm;
+    SignsToMask = enc signs_to_mask; MaskToVector = enc mask_to_vector;
+    BlendMaskRr = enc blend_mask_rr; BlendMaskRm = enc blend_mask_rm;
+    CompressR = enc compress_r; CompressM = enc compress_m; ExpandR = enc expand_r; ExpandM = enc expand_m;
     Ldmxcsr = enc ldmxcsr;    Stmxcsr = enc stmxcsr;
 
     // Saved state.

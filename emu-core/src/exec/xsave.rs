@@ -82,6 +82,7 @@ impl Cpu {
         }
     }
 
+    /// The caller has ES and B follow from the exceptions and their masks.
     fn restore_x87(&mut self, area: &[u8; LEGACY], wide: bool) {
         let fpu = &mut self.fpu;
         // Bit 6 of the control word always reads as 1.
@@ -103,9 +104,6 @@ impl Cpu {
             fpu.significand[physical] = number(area, 32 + 16 * n, 8);
             fpu.exponent[physical] = number(area, 40 + 16 * n, 2) as u16;
         }
-        // ES and B follow from the exceptions and their masks.
-        let pending = fpu.status & !fpu.control & 0x3F != 0;
-        fpu.status = fpu.status & !0x8080 | if pending { 0x8080 } else { 0 };
     }
 
     fn save_mxcsr(&self, area: &mut [u8; LEGACY]) {
@@ -323,6 +321,7 @@ pub fn fxrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         cpu.restore_xmm(&area);
     }
     cpu.restore_x87(&area, u.imm & WIDE != 0);
+    cpu.x87_summary_changed(env);
     Ok(())
 }
 
@@ -421,7 +420,12 @@ pub fn xrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     }
     // PKRU has 32 bits in an area of 8 bytes; the rest is not looked at.
     if rfbm & x87 != 0 {
-        if loaded & x87 != 0 { cpu.restore_x87(&area, u.imm & WIDE != 0) } else { cpu.fpu.initialize_x87() }
+        if loaded & x87 != 0 {
+            cpu.restore_x87(&area, u.imm & WIDE != 0)
+        } else {
+            cpu.fpu.initialize_x87()
+        }
+        cpu.x87_summary_changed(env);
     }
     if mxcsr_loaded {
         cpu.fpu.mxcsr = mxcsr;

@@ -2,6 +2,7 @@
 
 pub mod native;
 pub mod soft;
+pub mod special;
 pub mod x87;
 
 use serde::{Deserialize, Serialize};

@@ -14,6 +14,8 @@ pub trait Native {
     fn native_mul(a: u64, b: u64) -> Option<u64>;
     /// a ÷ b.
     fn native_div(a: u64, b: u64) -> Option<u64>;
+    /// √b.
+    fn native_sqrt(b: u64) -> Option<u64>;
     /// a × b + c, rounded once.
     fn native_fma(a: u64, b: u64, c: u64) -> Option<u64>;
 }
@@ -26,6 +28,9 @@ impl Native for Half {
         None
     }
     fn native_div(_a: u64, _b: u64) -> Option<u64> {
+        None
+    }
+    fn native_sqrt(_b: u64) -> Option<u64> {
         None
     }
     fn native_fma(_a: u64, _b: u64, _c: u64) -> Option<u64> {
@@ -61,6 +66,12 @@ macro_rules! native {
                 let good =
                     a.is_normal() && b.is_normal() && quotient.is_finite() && quotient.abs() > $float::MIN_POSITIVE;
                 good.then(|| u64::from(quotient.to_bits()))
+            }
+            #[inline(always)]
+            fn native_sqrt(b: u64) -> Option<u64> {
+                let b = $float::from_bits(b as $bits);
+                // The root of a positive normal number is one too.
+                (b.is_normal() && b > 0.0).then(|| u64::from(b.sqrt().to_bits()))
             }
             #[inline(always)]
             fn native_fma(a: u64, b: u64, c: u64) -> Option<u64> {

@@ -285,7 +285,7 @@ impl Fp {
 
     /// Rounds `significand` / 2^`shift` to an integer; whether it was inexact.
     #[inline(always)]
-    fn round_shift(&self, significand: u128, shift: u32, sign: bool) -> (u128, bool) {
+    pub fn round_shift(&self, significand: u128, shift: u32, sign: bool) -> (u128, bool) {
         let (quotient, rest, half) = match shift {
             0 => return (significand, false),
             1..=127 => (significand >> shift, significand & ((1 << shift) - 1), 1 << (shift - 1)),
@@ -510,8 +510,18 @@ fn div_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
 }
 
 /// The square root of b.
-#[inline(never)]
+#[inline(always)]
 pub fn sqrt<F: Format>(fp: &mut Fp, b: u64) -> u64 {
+    if fp.fast
+        && let Some(result) = F::native_sqrt(b)
+    {
+        return result;
+    }
+    sqrt_soft::<F>(fp, b)
+}
+
+#[inline(never)]
+fn sqrt_soft<F: Format>(fp: &mut Fp, b: u64) -> u64 {
     if let Some(nan) = fp.nan::<F>(&[b]) {
         return nan;
     }
@@ -616,7 +626,7 @@ pub fn compare<F: Format>(fp: &mut Fp, a: u64, b: u64, signaling: bool) -> Relat
 }
 
 /// The order of two patterns that are no NaNs.
-fn relation<F: Format>(a: u64, b: u64) -> Relation {
+pub fn relation<F: Format>(a: u64, b: u64) -> Relation {
     let key = |a: u64| {
         let magnitude = (a & !F::SIGN) as i64;
         if a & F::SIGN != 0 { -magnitude } else { magnitude }

@@ -305,44 +305,43 @@ impl Cpu {
         has_keys: bool,
         access: Access,
     ) -> Result<(), PageFaultError> {
-        let denied = Err(PageFaultError::empty());
         let user_page = rights & US != 0;
         let cr4 = self.sys.cr4;
-        if access.user && !user_page {
-            return denied;
+        if access.kind == Kind::Fetch {
+            let denied =
+                access.user && !user_page || execute_disable || (!access.user && user_page && cr4.contains(Cr4::SMEP));
+            return if denied { Err(PageFaultError::empty()) } else { Ok(()) };
         }
-        match access.kind {
-            Kind::Fetch => {
-                if execute_disable || (!access.user && user_page && cr4.contains(Cr4::SMEP)) {
-                    return denied;
-                }
-                return Ok(());
-            }
-            Kind::Write if rights & RW == 0 && (access.user || self.sys.cr0.contains(Cr0::WP)) => return denied,
-            _ => {}
-        }
-        if !access.user
+        // The flag PK does not depend on the other rights (SDM Vol. 3A 4.7).
+        let key_denies = has_keys && self.key_denies(user_page, key, access);
+        let write_denied =
+            access.kind == Kind::Write && rights & RW == 0 && (access.user || self.sys.cr0.contains(Cr0::WP));
+        let smap_denied = !access.user
             && user_page
             && cr4.contains(Cr4::SMAP)
-            && (access.implicit || !self.flags.has(crate::flags::AC))
-        {
-            return denied;
+            && (access.implicit || !self.flags.has(crate::flags::AC));
+        if key_denies {
+            Err(PageFaultError::PK)
+        } else if access.user && !user_page || write_denied || smap_denied {
+            Err(PageFaultError::empty())
+        } else {
+            Ok(())
         }
-        if !has_keys {
-            return Ok(());
-        }
-        let register = if user_page && cr4.contains(Cr4::PKE) {
+    }
+
+    /// Whether the protection key denies a data access (SDM Vol. 3A 4.6.2).
+    fn key_denies(&self, user_page: bool, key: u64, access: Access) -> bool {
+        let register = if user_page && self.sys.cr4.contains(Cr4::PKE) {
             self.sys.pkru
-        } else if !user_page && cr4.contains(Cr4::PKS) {
+        } else if !user_page && self.sys.cr4.contains(Cr4::PKS) {
             self.sys.pkrs
         } else {
-            return Ok(());
+            return false;
         };
         let access_disable = register >> (2 * key) & 1 != 0;
         let write_disable = register >> (2 * key + 1) & 1 != 0;
-        let write_denied =
-            access.kind == Kind::Write && write_disable && (access.user || self.sys.cr0.contains(Cr0::WP));
-        if access_disable || write_denied { Err(PageFaultError::PK) } else { Ok(()) }
+        let write = access.kind == Kind::Write && (access.user || self.sys.cr0.contains(Cr0::WP));
+        access_disable || write_disable && write
     }
 
     fn read_paging_entry(&mut self, env: &mut Env, address: u64, size: usize) -> Result<u64, Stop> {

@@ -115,6 +115,7 @@ features! {
     Avx512Vbmi = 7 0 Ecx 1 (AVX512_VBMI);
     Umip = 7 0 Ecx 2;
     Pku = 7 0 Ecx 3 (PKU);
+    Avx512Vbmi2 = 7 0 Ecx 6 (AVX512_VBMI2);
     Waitpkg = 7 0 Ecx 5 (WAITPKG);
     CetSs = 7 0 Ecx 7 (CET_SS);
     Gfni = 7 0 Ecx 8 (GFNI);

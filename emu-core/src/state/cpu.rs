@@ -88,6 +88,8 @@ pub struct Cpu {
     pub repeating: bool,
     /// Set by a handler that wrote RIP itself.
     pub branched: bool,
+    /// MSRs that the model does not have read 0 and swallow writes instead of raising #GP.
+    pub ignore_bad_msrs: bool,
     /// Guest-triggered log lines that were given already.
     pub logged: std::collections::BTreeSet<u64>,
 }
@@ -121,6 +123,7 @@ impl Cpu {
             mwait: false,
             takes_turns: false,
             gives_way: false,
+            ignore_bad_msrs: false,
             trap_after: false,
             shadow_is_new: false,
             repeating: false,

@@ -91,7 +91,7 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
         test_devices: config.test_devices,
         video_memory: VIDEO_MEMORY,
     };
-    Pc::new(PcConfig {
+    let mut pc = Pc::new(PcConfig {
         processors: config.cpus,
         model: Arc::new(model),
         memory,
@@ -105,7 +105,9 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
         let place =
             config.rom.as_ref().or(config.vga_rom.as_ref()).map_or("ROM".into(), |rom| rom.file.display().to_string());
         InputError::new(place, error.to_string())
-    })
+    })?;
+    pc.cpus.iter_mut().for_each(|cpu| cpu.ignore_bad_msrs = config.ignore_bad_msrs);
+    Ok(pc)
 }
 
 fn read_rom(rom: &Rom) -> Result<Vec<u8>, InputError> {

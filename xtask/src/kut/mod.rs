@@ -36,6 +36,9 @@ pub struct Args {
     /// Outputs, errors and environment files go here
     #[arg(long, value_name = "DIR", default_value = "target/kvm-unit-tests")]
     logs: PathBuf,
+    /// Do not run a test again whose results are among the logs
+    #[arg(long)]
+    reuse: bool,
     /// Tests at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
@@ -82,8 +85,8 @@ fn run_all(args: &Args) -> Result<bool, Error> {
     let tests = tests(args, &plan, &kernels)?;
     std::fs::create_dir_all(&args.logs).map_err(host(&args.logs))?;
     let emulator = args.emulator.clone().map_or_else(build_emulator, Ok)?;
-    let places =
-        run::Places { emulator, kernels, logs: args.logs.clone(), host_limit: Duration::from_secs(args.host_limit) };
+    let host_limit = Duration::from_secs(args.host_limit);
+    let places = run::Places { emulator, kernels, logs: args.logs.clone(), host_limit, reuse: args.reuse };
     let results = results(args, &plan, &tests, &places)?;
     let rows: Vec<_> = tests.iter().zip(results).collect();
     let text = table::markdown(&rows);
@@ -95,7 +98,7 @@ fn run_all(args: &Args) -> Result<bool, Error> {
             .map_err(|error| Error::Config(path.display().to_string(), error))?;
         std::fs::write(path, new).map_err(host(path))?;
     }
-    let mut verdicts = rows.iter().filter_map(|(_, result)| result.as_ref().map(|(verdict, _)| verdict));
+    let mut verdicts = rows.iter().filter_map(|(_, result)| result.as_ref());
     Ok(verdicts.all(|verdict| verdict.unexpected.is_empty() && verdict.stale.is_empty()))
 }
 
@@ -133,7 +136,7 @@ fn build_emulator() -> Result<PathBuf, Error> {
     Ok(target.join("release").join(format!("rvmx-emu{}", std::env::consts::EXE_SUFFIX)))
 }
 
-type TestResult = Option<(Verdict, Option<u64>)>;
+type TestResult = Option<Verdict>;
 
 /// Runs the tests, some at a time, and tells of each as it ends.
 fn results(args: &Args, plan: &Plan, tests: &[Test], places: &run::Places) -> Result<Vec<TestResult>, Error> {
@@ -156,7 +159,7 @@ fn results(args: &Args, plan: &Plan, tests: &[Test], places: &run::Places) -> Re
             verdict.stale.iter().for_each(|line| println!("    an exception that nothing needed: {line}"));
             // A thread that panicked has ended the program.
             if let Some(slot) = results.lock().unwrap_or_else(|poison| poison.into_inner()).get_mut(index) {
-                *slot = Some((verdict, run.instructions));
+                *slot = Some(verdict);
             }
         }
         Ok(())

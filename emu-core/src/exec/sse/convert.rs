@@ -362,7 +362,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
 }
 
 /// The vector length of an EVEX form with a broadcast operand: elements of the broadcast's target.
-fn evex_length(i: &Instruction) -> usize {
+pub fn evex_length(i: &Instruction) -> usize {
     i.memory_size().element_size().max(1) * broadcast_elements(i)
 }
 

@@ -192,10 +192,11 @@ pub const TABLE: &[Row] = &[
     Row(&[Aeskeygenassist, Vaeskeygenassist], 4, |_, b, imm| key_assist(b, imm)),
     Row(&[Pclmulqdq, Vpclmulqdq], 4, carryless),
     Row(&[Gf2p8mulb, Vgf2p8mulb], 0, |a, b, _| super::element::zip(a, b, gf_multiply)),
-    Row(&[Gf2p8affineqb, Vgf2p8affineqb], 3, |a, b, imm| {
+    // Operation masks select bytes, though the matrices are quadwords.
+    Row(&[Gf2p8affineqb, Vgf2p8affineqb], 0, |a, b, imm| {
         from_fn::<u8>(|n| affine(get(b, n / 8), get(a, n), imm as u8))
     }),
-    Row(&[Gf2p8affineinvqb, Vgf2p8affineinvqb], 3, |a, b, imm| {
+    Row(&[Gf2p8affineinvqb, Vgf2p8affineinvqb], 0, |a, b, imm| {
         from_fn::<u8>(|n| affine(get(b, n / 8), INVERSES[usize::from(get::<u8>(a, n))], imm as u8))
     }),
     Row(&[Sha1rnds4], 2, sha1_rounds),

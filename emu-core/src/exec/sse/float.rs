@@ -61,8 +61,9 @@ impl Cpu {
     }
 }
 
+/// An operation on the active elements of a lane.
 #[inline(always)]
-fn packed<F: Format>(fp: &mut Fp, a: u128, b: u128, c: u128, f: impl Fn(&mut Fp, u64, u64, u64) -> u64) -> u128 {
+pub fn packed<F: Format>(fp: &mut Fp, a: u128, b: u128, c: u128, f: impl Fn(&mut Fp, u64, u64, u64) -> u64) -> u128 {
     let bits = F::BITS;
     let mask = u64::MAX >> (64 - bits);
     let mut out = 0;
@@ -75,8 +76,9 @@ fn packed<F: Format>(fp: &mut Fp, a: u128, b: u128, c: u128, f: impl Fn(&mut Fp,
     out
 }
 
+/// An operation on element 0, if it is active; the others are those of `a`.
 #[inline(always)]
-fn scalar<F: Format>(fp: &mut Fp, a: u128, b: u128, c: u128, f: impl Fn(&mut Fp, u64, u64, u64) -> u64) -> u128 {
+pub fn scalar<F: Format>(fp: &mut Fp, a: u128, b: u128, c: u128, f: impl Fn(&mut Fp, u64, u64, u64) -> u64) -> u128 {
     let mask = u64::MAX >> (64 - F::BITS);
     if fp.active & 1 == 0 {
         return a;
@@ -363,6 +365,7 @@ const TABLES: &[&[Row]] = &[
     ),
     COMPARE,
     OTHERS,
+    super::scaled::TABLE,
 ];
 
 /// The row of an FMA mnemonic, and the immediate that [`fused`] wants.

@@ -138,8 +138,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
     };
     let mut u = vector_uop(l, op, i, index.size().max(data.size()));
     let address_size = match i.memory_base() {
-        Register::None if i.code_size() == iced_x86::CodeSize::Code64 => 8,
-        Register::None => 4,
+        Register::None => i.memory_displ_size() as usize,
         base => base.size(),
     };
     u.scale = u.scale & 3 | if address_size == 4 { 32 << 2 } else { 0 };

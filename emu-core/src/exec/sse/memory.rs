@@ -101,10 +101,10 @@ impl Cpu {
 
     #[inline(never)]
     fn masked_operand(&mut self, env: &mut Env, u: &Uop, ea: u64) -> Result<VectorRegister, Stop> {
-        let mask = self.active_elements(u);
         let log2 = u.element_log2();
-        let count = (u.result_bytes() >> log2).max(1);
+        let count = if u.scalar() { 1 } else { (u.result_bytes() >> log2).max(1) };
         let all = u64::MAX >> (64 - count as u32);
+        let mask = if u.reads_all() { u64::MAX } else { self.active_elements(u) };
         let mut value = VectorRegister::ZERO;
         if u.broadcast() {
             if mask & all != 0 {
@@ -120,8 +120,8 @@ impl Cpu {
         }
         let len = u.memory_bytes();
         // Conversions read elements of another size than they write: as many as there are mask bits.
-        let size = (len / count.max(1)).max(1).trailing_zeros();
-        if mask & all == all || len < count {
+        let size = (len / count).max(1).trailing_zeros();
+        if mask & all == all {
             return self.read_vector(env, u.seg, ea, len);
         }
         for n in (0..count).filter(|n| mask >> n & 1 != 0) {

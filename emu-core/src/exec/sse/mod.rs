@@ -12,11 +12,15 @@ pub mod gather;
 pub mod integer;
 pub mod lanes;
 pub mod logic;
+pub mod mask;
 pub mod memory;
 pub mod moves;
 pub mod operands;
+pub mod scaled;
+pub mod select;
 pub mod status;
 pub mod strings;
+pub mod suppression;
 pub mod ternary;
 pub mod wide;
 
@@ -32,5 +36,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         .or_else(|| wide::lower(l, i))
         .or_else(|| strings::lower(l, i))
         .or_else(|| gather::lower(l, i))
+        .or_else(|| mask::lower(l, i))
+        .or_else(|| select::lower(l, i))
         .or_else(|| status::lower(l, i))
 }

@@ -1,5 +1,7 @@
 //! Encodings, and how a vector micro-op holds its operands.
 
+use super::lanes::has_immediate;
+use super::suppression::reads_all;
 use crate::decode::lower::{Lowerer, is_mem};
 use crate::decode::uop::Uop;
 use crate::exec::table::Op;
@@ -143,6 +145,7 @@ const BYTES: u32 = 46;
 const ALIGNED: u32 = 53;
 const SCALAR: u32 = 54;
 const PARTIAL: u32 = 55;
+const WHOLE: u32 = 58;
 
 /// The fields of `imm` in a vector micro-op. `r1` is the destination, `r2` the first source; the second source is
 /// register `base` or in memory.
@@ -210,6 +213,11 @@ impl Uop {
     /// Says whether an operation mask acts on element 0 alone.
     pub fn set_scalar(&mut self, on: bool) {
         self.imm = self.imm & !(1 << SCALAR) | u64::from(on) << SCALAR;
+    }
+    /// The memory operand is read as a whole, whatever the operation mask.
+    #[inline(always)]
+    pub fn reads_all(&self) -> bool {
+        self.imm >> WHOLE & 1 != 0
     }
     /// Bytes of the result of an EVEX form; what lies above becomes zero.
     #[inline(always)]
@@ -303,6 +311,7 @@ pub fn vector_uop(l: &Lowerer, op: Op, i: &Instruction, bytes: usize) -> Uop {
         | u64::from(i.zeroing_masking()) << ZEROING
         | u64::from(i.is_broadcast()) << BROADCAST
         | rounding << ROUNDING
+        | u64::from(mask != 0 && reads_all(i.mnemonic(), has_immediate(i))) << WHOLE
         | ((bytes / 16) as u64) << LANE_COUNT;
     u
 }
@@ -350,22 +359,26 @@ impl Cpu {
 
     /// [`Cpu::commit`] of EVEX forms.
     pub fn commit_masked(&mut self, u: &Uop, result: VectorRegister) {
-        let mask = self.active_elements(u);
-        let lanes = u.lanes();
+        if u.mask_register() != 0 {
+            return self.commit_elements(u, result, self.active_elements(u));
+        }
         let mut out = VectorRegister::ZERO;
-        if u.mask_register() == 0 {
-            for n in 0..lanes {
-                out.set_lane(n, result.lane(n));
-            }
-        } else {
-            let old = *self.vector(u.r1);
-            let log2 = u.element_log2();
-            for n in 0..u.result_bytes() >> log2 {
-                if mask >> n & 1 != 0 {
-                    out.set_element(log2, n, result.element(log2, n));
-                } else if !u.zeroing() {
-                    out.set_element(log2, n, old.element(log2, n));
-                }
+        for n in 0..u.lanes() {
+            out.set_lane(n, result.lane(n));
+        }
+        *self.vector_mut(u.r1) = out;
+    }
+
+    /// Commits the elements whose bit in `mask` is set; the others keep their value or become zero.
+    pub fn commit_elements(&mut self, u: &Uop, result: VectorRegister, mask: u64) {
+        let old = *self.vector(u.r1);
+        let log2 = u.element_log2();
+        let mut out = VectorRegister::ZERO;
+        for n in 0..u.result_bytes() >> log2 {
+            if mask >> n & 1 != 0 {
+                out.set_element(log2, n, result.element(log2, n));
+            } else if !u.zeroing() {
+                out.set_element(log2, n, old.element(log2, n));
             }
         }
         *self.vector_mut(u.r1) = out;

@@ -205,14 +205,30 @@ pub fn wide_rr<E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 /// The second source in memory.
 pub fn wide_rm<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     E::require(cpu)?;
-    // A part that is broadcast or inserted is read as a whole.
     let b = if u.memory_bytes() < 16 * u.lanes() && !u.broadcast() {
-        let ea = cpu.ea(u);
-        cpu.read_vector(env, u.seg, ea, u.memory_bytes())?
+        part_operand::<E>(cpu, env, u)?
     } else {
         cpu.vector_operand::<E>(env, u)?
     };
     apply::<E>(cpu, u, &b)
+}
+
+/// A part that is inserted, as a whole, or a part that is repeated, as far as active elements need it.
+fn part_operand<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Result<VectorRegister, crate::fault::Stop> {
+    let (ea, log2) = (cpu.ea(u), u.element_log2());
+    if !E::EVEX || u.mask_register() == 0 || u.reads_all() {
+        return cpu.read_vector(env, u.seg, ea, u.memory_bytes());
+    }
+    let (mask, count) = (cpu.active_elements(u), (u.memory_bytes() >> log2).max(1));
+    let mut part = VectorRegister::ZERO;
+    for n in 0..count {
+        if (n..(16 * u.lanes()) >> log2).step_by(count).any(|element| mask >> element & 1 != 0) {
+            let at = ea.wrapping_add((n << log2) as u64) & u.address_mask();
+            let element = cpu.read_vector(env, u.seg, at, 1 << log2)?.0[0];
+            part.set_element(log2, n, element);
+        }
+    }
+    Ok(part)
 }
 
 /// VPBROADCASTx from a general register.

@@ -1,0 +1,166 @@
+//! Instructions that select elements by an operation mask: blends, compression, expansion.
+
+use super::lanes::sources;
+use super::operands::{Encoding, number, vector_bytes, vector_uop};
+use crate::decode::lower::{End, Lowered, Lowerer, is_mem};
+use crate::decode::uop::Uop;
+use crate::exec::table::Op;
+use crate::fault::Exec;
+use crate::fpu::VectorRegister;
+use crate::state::cpu::{Cpu, Env};
+use iced_x86::Instruction;
+use iced_x86::Mnemonic::*;
+
+/// How many elements a vector has.
+#[inline(always)]
+fn count(u: &Uop) -> usize {
+    (16 * u.lanes()) >> u.element_log2()
+}
+
+/// The bits below `n`.
+fn below(n: usize) -> u64 {
+    if n == 0 { 0 } else { u64::MAX >> (64 - n.min(64) as u32) }
+}
+
+fn blended(cpu: &mut Cpu, u: &Uop, b: &VectorRegister) {
+    let a = *cpu.vector(u.r2);
+    let (mask, log2) = (cpu.active_elements(u), u.element_log2());
+    let mut out = VectorRegister::ZERO;
+    for n in 0..count(u) {
+        if mask >> n & 1 != 0 {
+            out.set_element(log2, n, b.element(log2, n));
+        } else if !u.zeroing() {
+            out.set_element(log2, n, a.element(log2, n));
+        }
+    }
+    *cpu.vector_mut(u.r1) = out;
+}
+
+/// VPBLENDMB and its kind: elements of the second source where the mask has a one, else of the first.
+pub fn blend_mask_rr<E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let b = *cpu.vector(u.base);
+    blended(cpu, u, &b);
+    Ok(())
+}
+
+/// The same with the second source in memory.
+pub fn blend_mask_rm<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let b = cpu.vector_operand::<E>(env, u)?;
+    blended(cpu, u, &b);
+    Ok(())
+}
+
+/// The active elements of `base` side by side, and how many they are.
+fn compressed(cpu: &Cpu, u: &Uop, source: u8) -> (VectorRegister, usize) {
+    let (mask, log2) = (cpu.active_elements(u), u.element_log2());
+    let source = cpu.vector(source);
+    let mut out = VectorRegister::ZERO;
+    let active = (0..count(u)).filter(|n| mask >> n & 1 != 0);
+    let mut used = 0;
+    for (place, n) in active.enumerate() {
+        out.set_element(log2, place, source.element(log2, n));
+        used = place + 1;
+    }
+    (out, used)
+}
+
+/// VCOMPRESSPS and its kind, to a register.
+pub fn compress_r<E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let (out, used) = compressed(cpu, u, u.base);
+    cpu.commit_elements(u, out, below(used));
+    Ok(())
+}
+
+/// The same to memory: just those elements.
+pub fn compress_m<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let (out, used) = compressed(cpu, u, u.r1);
+    let ea = cpu.ea(u);
+    cpu.write_elements(env, u, ea, below(used), u.element_log2(), count(u), &out)
+}
+
+/// The low elements of `source` where the mask has ones.
+fn expanded(cpu: &Cpu, u: &Uop, source: &VectorRegister) -> VectorRegister {
+    let (mask, log2) = (cpu.active_elements(u), u.element_log2());
+    let mut out = VectorRegister::ZERO;
+    let active = (0..count(u)).filter(|n| mask >> n & 1 != 0);
+    for (place, n) in active.enumerate() {
+        out.set_element(log2, n, source.element(log2, place));
+    }
+    out
+}
+
+/// VEXPANDPS and its kind, from a register.
+pub fn expand_r<E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let out = expanded(cpu, u, cpu.vector(u.base));
+    cpu.commit_masked(u, out);
+    Ok(())
+}
+
+/// The same from memory, which is read as far as there are active elements.
+pub fn expand_m<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    let log2 = u.element_log2();
+    let used = (cpu.active_elements(u) & below(count(u))).count_ones() as usize;
+    let ea = cpu.ea(u);
+    let mut source = VectorRegister::ZERO;
+    for n in 0..used {
+        let at = ea.wrapping_add((n << log2) as u64) & u.address_mask();
+        let element = cpu.read_vector(env, u.seg, at, 1 << log2)?.0[0];
+        source.set_element(log2, n, element);
+    }
+    let out = expanded(cpu, u, &source);
+    cpu.commit_masked(u, out);
+    Ok(())
+}
+
+/// Lowers the instructions of this family.
+pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
+    let blend = match i.mnemonic() {
+        Vpblendmb => Some(0),
+        Vpblendmw => Some(1),
+        Vpblendmd | Vblendmps => Some(2),
+        Vpblendmq | Vblendmpd => Some(3),
+        _ => None,
+    };
+    if let Some(log2) = blend {
+        let mut u = sources(l, i, Op::BlendMaskRr, Op::BlendMaskRm);
+        u.set_element_log2(log2);
+        return Some((u, End::Continues));
+    }
+    let (log2, expand) = match i.mnemonic() {
+        Vpcompressb => (0, false),
+        Vpcompressw => (1, false),
+        Vpcompressd | Vcompressps => (2, false),
+        Vpcompressq | Vcompresspd => (3, false),
+        Vpexpandb => (0, true),
+        Vpexpandw => (1, true),
+        Vpexpandd | Vexpandps => (2, true),
+        Vpexpandq | Vexpandpd => (3, true),
+        _ => return None,
+    };
+    let uop = |op: Op| vector_uop(l, op, i, vector_bytes(i));
+    let mut u = match (expand, is_mem(i, 0), is_mem(i, 1)) {
+        (false, true, _) => {
+            let mut u = uop(Op::CompressM);
+            u.r1 = number(i.op1_register());
+            u
+        }
+        (true, _, true) => {
+            let mut u = uop(Op::ExpandM);
+            u.r1 = number(i.op0_register());
+            u
+        }
+        _ => {
+            let mut u = uop(if expand { Op::ExpandR } else { Op::CompressR });
+            (u.r1, u.base) = (number(i.op0_register()), number(i.op1_register()));
+            u
+        }
+    };
+    u.set_element_log2(log2);
+    Some((u, End::Continues))
+}
