@@ -40,6 +40,8 @@ pub struct BoardConfig {
     pub test_devices: bool,
     /// Video memory, bytes.
     pub video_memory: usize,
+    /// The VGA's PCI expansion ROM, for firmware that takes the VGA BIOS from there; empty: none.
+    pub vga_rom: Vec<u8>,
 }
 
 /// The lines: 0 to 23 are the global system interrupts (0 to 15 the ISA IRQs), then those that share an input.
@@ -138,7 +140,8 @@ impl DmaMemory for Memory<'_> {
 impl Board {
     /// The board after power-on.
     pub fn new(config: BoardConfig, memory: &mut Ram) -> Self {
-        let vga = Vga::new(VgaConfig { memory: config.video_memory, lfb: None });
+        let vga_rom_size = u32::try_from(config.vga_rom.len()).unwrap_or(0);
+        let vga = Vga::new(VgaConfig { memory: config.video_memory, lfb: None }).with_rom(config.vga_rom);
         let routes = (lines::HPET_ROUTES.0..).map(Line);
         let mut board = Self {
             hz: config.hz,
@@ -164,6 +167,7 @@ impl Board {
             power: Power::new(PowerConfig { timer_bits: 24, smi: false }, lines::SCI),
             pci: Pci::new(PciConfig {
                 vga_lfb_size: u32::try_from(vga.memory_size()).ok(),
+                vga_rom_size,
                 testdev: config.test_devices,
                 smm_ready: true,
             }),
@@ -353,6 +357,7 @@ impl Board {
             self.power.set_decode(self.pci.power_management_base(), self.pci.smi_on_apm_control());
             self.ata.set_bus_master_base(self.pci.bus_master_ide_base());
             self.vga.set_lfb(self.pci.vga_frame_buffer().map(|range| range.start));
+            self.vga.set_rom(self.pci.vga_rom());
             let (bar, ports) = self.pci.testdev_bars();
             if let Some((_, testdev)) = &mut self.testdev {
                 testdev.set_bars(bar, ports);

@@ -76,6 +76,8 @@ bitflags! {
 pub struct PciConfig {
     /// A PCI VGA with a linear frame buffer of this many bytes.
     pub vga_lfb_size: Option<u32>,
+    /// Bytes of the VGA's expansion ROM; 0: none.
+    pub vga_rom_size: u32,
     /// QEMU's pci-testdev.
     pub testdev: bool,
     /// Firmware finds SMM set up already, and does not try (for processors without SMM).
@@ -108,7 +110,7 @@ impl Pci {
             (IDE, functions::ide()),
             (POWER_MANAGEMENT, functions::power_management(config.smm_ready)),
         ];
-        functions.extend(config.vga_lfb_size.map(|size| (VGA, functions::vga(size))));
+        functions.extend(config.vga_lfb_size.map(|size| (VGA, functions::vga(size, config.vga_rom_size))));
         functions.extend(config.testdev.then(|| (TESTDEV, functions::testdev())));
         Self { state: PciState { address: 0, reset_control: 0, functions, changes: PciChanges::all() } }
     }
@@ -206,6 +208,11 @@ impl Pci {
             BarRange::Memory(addresses) => Some(addresses),
             BarRange::Io(_) => None,
         }
+    }
+
+    /// The VGA's expansion ROM.
+    pub fn vga_rom(&self) -> Option<u64> {
+        self.function(VGA)?.rom()
     }
 
     /// Memory and ports of pci-testdev.
@@ -330,7 +337,7 @@ mod tests {
     use crate::testing::Bench;
 
     fn bus() -> (Bench, Pci) {
-        let config = PciConfig { vga_lfb_size: Some(0x100_0000), testdev: true, smm_ready: true };
+        let config = PciConfig { vga_lfb_size: Some(0x100_0000), vga_rom_size: 40_000, testdev: true, smm_ready: true };
         let mut pci = Pci::new(config);
         pci.take_changes();
         (Bench::new(DeviceId::Pci, 1_000_000), pci)
@@ -432,6 +439,17 @@ mod tests {
         write(&mut bench, &mut pci, 3, 0, 0x04, 2, 3);
         assert_eq!((pci.bus_master_ide_base(), pci.bus_master_ide_enabled()), (Some(0xC000), true));
         assert_eq!(pci.testdev_bars(), (Some(0xFEBF_0000), Some(0xC100)));
+    }
+
+    #[test]
+    fn vga_expansion_rom_is_sized_and_decoded_when_enabled() {
+        let (mut bench, mut pci) = bus();
+        write(&mut bench, &mut pci, 2, 0, 0x30, 4, !1);
+        assert_eq!(read(&mut bench, &mut pci, 2, 0, 0x30), 0xFFFF_0000, "64 KiB");
+        write(&mut bench, &mut pci, 2, 0, 0x30, 4, 0xFEB0_0000);
+        assert_eq!(pci.vga_rom(), None, "not enabled");
+        write(&mut bench, &mut pci, 2, 0, 0x30, 4, 0xFEB0_0001);
+        assert_eq!(pci.vga_rom(), Some(0xFEB0_0000));
     }
 
     #[test]

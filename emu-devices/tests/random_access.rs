@@ -188,7 +188,7 @@ fn power_random_accesses_do_not_panic() {
 
 #[test]
 fn pci_random_accesses_do_not_panic() {
-    let config = PciConfig { vga_lfb_size: Some(0x100_0000), testdev: true, smm_ready: false };
+    let config = PciConfig { vga_lfb_size: Some(0x100_0000), vga_rom_size: 0x8000, testdev: true, smm_ready: false };
     exercise(
         DeviceId::Pci,
         || Pci::new(config),

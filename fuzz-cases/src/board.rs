@@ -66,6 +66,7 @@ pub fn config(source: &mut Source) -> BoardConfig {
         debug: DebugPortsConfig { port_402: true, debug_exit: Some(DebugExit { port: 0x501, size: 4 }) },
         test_devices: source.chance(60),
         video_memory: 0x4_0000,
+        vga_rom: vec![0x55; 3000],
     }
 }
 

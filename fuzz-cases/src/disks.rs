@@ -159,6 +159,7 @@ fn drives(source: &mut Source) -> Drives {
         debug: DebugPortsConfig { port_402: false, debug_exit: None },
         test_devices: false,
         video_memory: 0x4_0000,
+        vga_rom: Vec::new(),
     };
     Drives { config, boot }
 }

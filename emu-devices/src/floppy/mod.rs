@@ -87,6 +87,8 @@ pub struct FloppyState {
     pub tdr: u8,
     /// Data rate select register; bits 1-0 also by CCR.
     pub dsr: u8,
+    /// Software has chosen a data rate since the hardware reset.
+    pub rate_chosen: bool,
     /// What the FIFO is for.
     pub phase: Phase,
     /// Command bytes so far.
@@ -244,6 +246,7 @@ impl Floppy {
     fn write_dsr(&mut self, ctx: &mut Ctx, value: u8) {
         const SOFTWARE_RESET: u8 = 0x80;
         self.state.dsr = value & !SOFTWARE_RESET;
+        self.state.rate_chosen = true;
         if value & SOFTWARE_RESET != 0 {
             self.begin_reset(ctx);
             if self.state.dor & dor::NOT_RESET != 0 {
@@ -293,7 +296,10 @@ impl Floppy {
             0x3F3 => self.state.tdr = value & 3,
             0x3F4 => self.write_dsr(ctx, value),
             0x3F5 => self.fifo_write(ctx, value),
-            0x3F7 => self.state.dsr = self.state.dsr & !3 | value & 3,
+            0x3F7 => {
+                self.state.dsr = self.state.dsr & !3 | value & 3;
+                self.state.rate_chosen = true;
+            }
             _ => {}
         }
     }

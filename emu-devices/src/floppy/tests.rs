@@ -110,6 +110,29 @@ fn multi_track_read_goes_on_with_the_other_side_and_ends_at_the_next_cylinder() 
 }
 
 #[test]
+fn multi_track_read_beyond_the_track_goes_on_over_cylinders() {
+    let (mut h, mut floppy) = machine();
+    channel(&mut h, 64 * 512);
+    assert_eq!(command(&mut h, &mut floppy, &[0xE6, 0, 0, 0, 2, 2, 65, 0x1B, 0xFF])[..3], [4, 0, 0]);
+    for sector in 0..64 {
+        assert_eq!(sector_at(&h, 0x1000 + sector * 512), sector as u16 + 1);
+    }
+}
+
+#[test]
+fn read_before_any_data_rate_is_chosen_works() {
+    let drive = FloppyDrive::with_disk(None, disk()).unwrap();
+    let mut floppy = Floppy::new([Some(drive), None], IRQ6);
+    let mut h = Bench::new(DeviceId::Floppy, 1_000_000_000);
+    h.call(|ctx| floppy.reset(ctx));
+    h.outb(&mut floppy, 0x3F2, 0x1C);
+    h.run_ns(&mut floppy, 1_000_000);
+    channel(&mut h, 512);
+    assert_eq!(command(&mut h, &mut floppy, &[0xE6, 0, 0, 0, 2, 2, 18, 0x1B, 0xFF])[..3], [0, 0, 0]);
+    assert_eq!(sector_at(&h, 0x1000), 1);
+}
+
+#[test]
 fn read_without_terminal_count_ends_with_end_of_cylinder() {
     let (mut h, mut floppy) = machine();
     channel(&mut h, usize::MAX);

@@ -219,7 +219,8 @@ impl Floppy {
         let Some(disk) = drive.disk() else { return false };
         let side = transfer.head < disk.format.heads;
         let on_disk = drive.cylinder(self.state.drives[number].track) < disk.format.cylinders;
-        let rate = drive.kind().data_rate(disk.format) == self.state.dsr & 3;
+        // Bochs's BIOS never chooses a data rate: until software does, any disk's is right.
+        let rate = !self.state.rate_chosen || drive.kind().data_rate(disk.format) == self.state.dsr & 3;
         self.motor_on(number) && transfer.mfm && rate && side && on_disk
     }
 
@@ -484,6 +485,21 @@ impl Floppy {
                 return self.end(transfer, !last);
             }
             transfer.r = transfer.r.wrapping_add(1);
+            return Next::Sector;
+        }
+        let number = usize::from(transfer.drive);
+        let sectors = self.drive(number).and_then(|drive| drive.format()).map_or(u8::MAX, |format| format.sectors);
+        if !last && transfer.multi_track && transfer.r == sectors && transfer.eot > sectors {
+            // A real controller finds no sector behind the track's last and fails. QEMU's goes on with the next track,
+            // and SeaBIOS reads across tracks and cylinders by an EOT beyond the end.
+            transfer.r = 1;
+            if transfer.head == 1 {
+                transfer.c = transfer.c.wrapping_add(1);
+                let track = self.drive(number).map_or(transfer.c, |drive| drive.track_of(transfer.c));
+                self.arrive(number, track);
+            }
+            transfer.head ^= 1;
+            transfer.h = transfer.head;
             return Next::Sector;
         }
         let ends = self.ends_cylinder(transfer);

@@ -23,6 +23,8 @@ pub mod offset {
     pub const HEADER_TYPE: u8 = 0x0E;
     /// The first base address register.
     pub const BAR0: u8 = 0x10;
+    /// Expansion ROM base address: bit 0 enables it.
+    pub const ROM: u8 = 0x30;
     /// Subsystem vendor (15:0) and subsystem identifier (31:16).
     pub const SUBSYSTEM: u8 = 0x2C;
     /// Interrupt line.
@@ -105,6 +107,20 @@ impl ConfigSpace {
     pub fn define_io_bar(&mut self, number: u8, size: u32) {
         let writable = size.max(4).next_power_of_two().wrapping_neg();
         self.define(offset::BAR0 + 4 * number, 4, 1, writable);
+    }
+
+    /// Declares an expansion ROM of `size` bytes (rounded up to a power of two, at least 2 KiB).
+    pub fn define_rom(&mut self, size: u32) {
+        let writable = size.clamp(0x800, 1 << 24).next_power_of_two().wrapping_neg() | 1;
+        self.define(offset::ROM, 4, 0, writable);
+    }
+
+    /// Where the expansion ROM lies, if it was given an address and is enabled. The command register's memory enable
+    /// does not count: Bochs's BIOS copies the ROM before it sets that.
+    pub fn rom(&self) -> Option<u64> {
+        let value = self.read(offset::ROM, 4);
+        let placed = value & 1 != 0 && value & !1 != 0;
+        placed.then_some(u64::from(value & !1))
     }
 
     /// Where BAR `number` points, if it was given an address and the command register enables its space.

@@ -154,10 +154,14 @@ pub(super) fn power_management(smm_ready: bool) -> ConfigSpace {
     )
 }
 
-/// The VGA as QEMU and Bochs present it: 1234:1111, linear frame buffer of `lfb_size` bytes at BAR0.
-pub(super) fn vga(lfb_size: u32) -> ConfigSpace {
+/// The VGA as QEMU and Bochs present it: 1234:1111, linear frame buffer of `lfb_size` bytes at BAR0, and an expansion ROM
+/// unless `rom_size` is 0.
+pub(super) fn vga(lfb_size: u32, rom_size: u32) -> ConfigSpace {
     let mut space = function(0x1234, 0x1111, 0x0300_0002, 0x0003, &[(offset::SUBSYSTEM, 4, 0x1100_1AF4, 0)]);
     space.define_memory_bar(0, lfb_size, true);
+    if rom_size != 0 {
+        space.define_rom(rom_size);
+    }
     space
 }
 

@@ -71,6 +71,8 @@ pub struct VgaState {
     pub vbe: VbeState,
     /// Where the linear frame buffer lies.
     pub lfb: Option<u64>,
+    /// Where the expansion ROM lies.
+    pub rom: Option<u64>,
     /// Video memory.
     pub memory: Vec<u8>,
 }
@@ -79,6 +81,8 @@ pub struct VgaState {
 #[derive(Debug)]
 pub struct Vga {
     config: VgaConfig,
+    /// The expansion ROM.
+    rom: Vec<u8>,
     state: VgaState,
     /// How a host access to the window goes now; follows from the registers.
     path: Path,
@@ -89,10 +93,20 @@ impl Vga {
     /// A VGA after power-on; its BIOS has to set a mode.
     pub fn new(mut config: VgaConfig) -> Self {
         config.memory = config.memory.clamp(VGA_MEMORY, 64 << 20).next_multiple_of(64 << 10);
-        let mut vga =
-            Vga { config, state: VgaState::power_on(config.memory, config.lfb), path: Path::default(), generation: 0 };
+        let mut vga = Vga {
+            config,
+            rom: Vec::new(),
+            state: VgaState::power_on(config.memory, config.lfb),
+            path: Path::default(),
+            generation: 0,
+        };
         vga.registers_changed();
         vga
+    }
+
+    /// The same with an expansion ROM, which PCI configuration places.
+    pub fn with_rom(self, rom: Vec<u8>) -> Self {
+        Self { rom, ..self }
     }
 
     /// The guest-visible state.
@@ -123,6 +137,17 @@ impl Vga {
         self.state.lfb = base;
     }
 
+    /// Places the expansion ROM, or takes it away. The caller asks [`Device::claims`] again.
+    pub fn set_rom(&mut self, base: Option<u64>) {
+        self.state.rom = base;
+    }
+
+    /// The rest of the expansion ROM from `address` on.
+    fn rom_from(&self, address: u64) -> Option<&[u8]> {
+        let offset = usize::try_from(address.checked_sub(self.state.rom?)?).ok()?;
+        self.rom.get(offset..)
+    }
+
     /// After any change of a register: the derived state, and a new picture.
     fn registers_changed(&mut self) {
         self.path = Path::of(&self.state);
@@ -150,6 +175,7 @@ impl VgaState {
             latches: 0,
             vbe: VbeState::default(),
             lfb,
+            rom: None,
             memory: vec![0; memory],
         }
     }
@@ -158,7 +184,9 @@ impl VgaState {
 impl Device for Vga {
     fn claims(&self) -> Claims {
         let lfb = self.state.lfb.map(|base| base..base.saturating_add(self.state.memory.len() as u64));
-        Claims { ports: vec![0x1CE..0x1D2, 0x3B0..0x3E0], mmio: std::iter::once(WINDOW).chain(lfb).collect() }
+        let rom = self.state.rom.map(|base| base..base.saturating_add(self.rom.len() as u64));
+        let mmio = std::iter::once(WINDOW).chain(lfb).chain(rom).collect();
+        Claims { ports: vec![0x1CE..0x1D2, 0x3B0..0x3E0], mmio }
     }
 
     fn reset(&mut self, _ctx: &mut Ctx) {
@@ -189,6 +217,9 @@ impl Device for Vga {
             for (place, byte) in bytes[..size].iter_mut().zip(&self.state.memory[offset..]) {
                 *place = *byte;
             }
+        } else if let Some(rom) = self.rom_from(address) {
+            bytes[..size].fill(0xFF);
+            bytes[..size].iter_mut().zip(rom).for_each(|(place, byte)| *place = *byte);
         } else {
             for (place, at) in bytes[..size].iter_mut().zip((0..8).map(|i| address.wrapping_add(i))) {
                 *place = if WINDOW.contains(&at) { self.window_read((at - WINDOW.start) as u32) } else { 0xFF };

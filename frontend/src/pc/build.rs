@@ -90,6 +90,8 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
         },
         test_devices: config.test_devices,
         video_memory: VIDEO_MEMORY,
+        // SeaBIOS takes the VGA BIOS from there alone; ours and Bochs's find it at C0000h.
+        vga_rom: if config.rom.is_some() { vga_bios.clone() } else { Vec::new() },
     };
     let mut pc = Pc::new(PcConfig {
         processors: config.cpus,
