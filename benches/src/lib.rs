@@ -180,6 +180,7 @@ pub fn pc(bios: Vec<u8>, vga_bios: Vec<u8>) -> Pc {
             debug: DebugPortsConfig { port_402: false, debug_exit: None },
             test_devices: false,
             video_memory: 1 << 20,
+            vga_rom: Vec::new(),
         },
     })
     .expect("the ROM fits")
