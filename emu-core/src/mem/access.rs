@@ -333,6 +333,9 @@ impl Cpu {
 
     /// Reads up to 8 bytes at a linear address.
     pub fn read_linear(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
+        if let Some(offset) = self.known_place(linear, len, access) {
+            return Ok(env.ram.load(offset, len));
+        }
         let target = self.target(env, linear, len, access)?;
         if !access.implicit {
             self.watch(linear, len, false);
@@ -342,6 +345,12 @@ impl Cpu {
 
     /// Writes up to 8 bytes at a linear address.
     pub fn write_linear(&mut self, env: &mut Env, linear: u64, len: usize, value: u64, access: Access) -> Exec {
+        if let Some(offset) = self.known_place(linear, len, access) {
+            if env.ram.store(offset, len, value) {
+                self.leave_block();
+            }
+            return Ok(());
+        }
         let target = self.target(env, linear, len, access)?;
         if !access.implicit {
             self.watch(linear, len, true);
@@ -435,6 +444,29 @@ impl Cpu {
         (tag == linear & !0xFFF | self.context).then(|| linear.wrapping_add(entry.addend) as usize)
     }
 
+    /// The translation context in which an access is a plain one, if there is one: implicit accesses have that of a
+    /// supervisor whom RFLAGS.AC does not help.
+    fn plain_context(&self, access: Access) -> Option<u64> {
+        if access.implicit {
+            let smap = self.sys.cr4.contains(Cr4::SMAP);
+            return Some(self.tlb.context(if smap { 2 } else { 1 }));
+        }
+        let plain = self.context & 3 != 3 && access.user == (self.sys.cpl == 3);
+        plain.then_some(self.context)
+    }
+
+    /// Where an access goes in guest memory if the TLB has its page.
+    fn known_place(&self, linear: u64, len: usize, access: Access) -> Option<usize> {
+        let entry = self.tlb.slot(linear);
+        let tag = match access.kind {
+            Kind::Read => entry.read,
+            Kind::Write => entry.write,
+            Kind::Fetch => return None,
+        };
+        let last = linear.wrapping_add(len as u64 - 1);
+        (tag == last & !0xFFF | self.plain_context(access)?).then(|| linear.wrapping_add(entry.addend) as usize)
+    }
+
     /// Translates both pages of an access before any of it is done.
     fn target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
         let first_len = (PAGE - linear % PAGE).min(len as u64);
@@ -453,15 +485,13 @@ impl Cpu {
         if physical & !0xFFF == self.apic_access_page() {
             return self.redirect_apic_access(env, physical, linear, len, access);
         }
-        if access.implicit || self.context & 3 == 3 || access.user != (self.sys.cpl == 3) {
-            return Ok(physical);
-        }
+        let Some(context) = self.plain_context(access) else { return Ok(physical) };
         self.tlb.misses += 1;
         if let Place::Memory(offset) = env.ram.place(physical, false)
             && physical & !0xFFF != self.lapic_page()
             && !self.watches_page(linear, false)
         {
-            let tag = linear & !0xFFF | self.context;
+            let tag = linear & !0xFFF | context;
             let plain_write = page.writable
                 && env.ram.place(physical, true) == Place::Memory(offset)
                 && !env.ram.has_code(offset)

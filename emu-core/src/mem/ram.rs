@@ -226,15 +226,30 @@ impl Ram {
     /// Loads up to 8 bytes, little-endian, at an offset from [`Place::Memory`].
     #[inline(always)]
     pub fn load(&self, offset: usize, size: usize) -> u64 {
-        let mut value = [0; 8];
-        value[..size].copy_from_slice(&self.bytes[offset..offset + size]);
-        u64::from_le_bytes(value)
+        // The usual sizes as single loads: a copy of variable length is a call.
+        let bytes = &self.bytes[offset..offset + size];
+        if let Ok(bytes) = <[u8; 8]>::try_from(bytes) {
+            return u64::from_le_bytes(bytes);
+        }
+        if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
+            return u32::from_le_bytes(bytes).into();
+        }
+        bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
     }
 
     /// Stores the low `size` bytes of `value`, noting it if decoded code is overwritten.
     #[inline(always)]
     pub fn store(&mut self, offset: usize, size: usize, value: u64) -> bool {
-        self.bytes[offset..offset + size].copy_from_slice(&value.to_le_bytes()[..size]);
+        let bytes = &mut self.bytes[offset..offset + size];
+        if let Ok(bytes) = <&mut [u8; 8]>::try_from(&mut *bytes) {
+            *bytes = value.to_le_bytes();
+        } else if let Ok(bytes) = <&mut [u8; 4]>::try_from(&mut *bytes) {
+            *bytes = (value as u32).to_le_bytes();
+        } else {
+            for (n, byte) in bytes.iter_mut().enumerate() {
+                *byte = (value >> (8 * n)) as u8;
+            }
+        }
         self.wrote(offset, size)
     }
 
