@@ -22,6 +22,8 @@ pub enum RunExit {
 impl Cpu {
     /// Runs until `limit` cycles, or until something must be done outside. Its clock may pass `limit` by one block.
     pub fn run(&mut self, env: &mut Env, cache: &mut CodeCache, limit: u64) -> RunExit {
+        // VMX operation blocks A20M (SDM Vol. 3C 24.8).
+        env.ram.block_a20m(self.vmx.on());
         self.notice_memory_map(env);
         self.see_new_code(env.ram);
         if std::mem::take(&mut self.mwait) && self.sys.activity == Activity::Hlt {

@@ -148,6 +148,9 @@ pub struct EptConfig {
     pub sub_page: bool,
     /// “EPT paging-write control”.
     pub paging_write: bool,
+    /// “Enable PML”, and the PML index is not in 0–511: an access that must set an accessed or dirty flag is not made
+    /// (29.3.6).
+    pub log_full: bool,
 }
 
 /// An access to a guest-physical address.
@@ -204,6 +207,8 @@ pub struct EptTranslation {
 pub enum EptFault {
     /// VM exit 49.
     Misconfiguration,
+    /// VM exit 62: no flag was set.
+    PageModificationLogFull,
     /// VM exit 48, or #VE when `convertible` (bit 63 of the deciding entry is 0; see “EPT-violation #VE”).
     Violation {
         /// Bits 6:0 of the exit qualification; the caller adds those about the linear address.
@@ -301,6 +306,10 @@ pub fn walk<M: EptMemory>(
     let mut dirty_set = false;
     if accessed_dirty {
         let depth = usize::from(levels - level) + 1;
+        let accessed = used.iter().take(depth).all(|&(_, value)| value & ACCESSED != 0);
+        if config.log_full && (!accessed || access.write && leaf & DIRTY == 0) {
+            return Err(EptFault::PageModificationLogFull);
+        }
         for (n, &(at, value)) in used.iter().take(depth).enumerate() {
             let is_leaf = n + 1 == depth;
             let mut bits = ACCESSED & !value;
@@ -404,6 +413,7 @@ mod tests {
             mode_based_execute: false,
             sub_page: false,
             paging_write: false,
+            log_full: false,
         }
     }
     /// GPA 402xxxh by four levels, `leaf` at the PTE.

@@ -303,12 +303,12 @@ impl ExecutionControls {
         }
         Decision::exit_if(bitmaps::leaf_exits(self.pconfig_exiting_bitmap, leaf), ExitReason::Pconfig)
     }
-    /// VMFUNC with function EAX: leaf 0 (EPTP switching) may still exit.
+    /// VMFUNC with function EAX (26.5.6.1): leaf 0 (EPTP switching) may still exit.
     pub fn vmfunc(&self, function: u32) -> Decision {
-        if !self.secondary.contains(SecondaryProcessorControls::ENABLE_VM_FUNCTIONS) {
+        if !self.secondary.contains(SecondaryProcessorControls::ENABLE_VM_FUNCTIONS) || function >= 64 {
             return Decision::InvalidOpcode;
         }
-        Decision::exit_if(function >= 64 || self.functions.bits() & (1 << (function & 63)) == 0, ExitReason::Vmfunc)
+        Decision::exit_if(self.functions.bits() & (1 << function) == 0, ExitReason::Vmfunc)
     }
     /// Exception `vector` with its error code (0 without one).
     #[inline]

@@ -7,6 +7,7 @@ pub mod config;
 pub mod display;
 pub mod error;
 pub mod keys;
+pub mod lint;
 pub mod loader;
 pub mod logging;
 pub mod machine;

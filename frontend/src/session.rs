@@ -12,7 +12,7 @@ use crate::output::Sink;
 use crate::run::{Driver, Limits};
 use crate::script::{self, Script, execute};
 use crate::signals::Signals;
-use crate::{logging, models, pc, screen};
+use crate::{lint, logging, models, pc, screen};
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::mpsc;
@@ -32,7 +32,10 @@ where
         Ok(Parsed::Cli(cli)) => match cli.command {
             None => run(&cli.run),
             Some(Command::Debug { .. }) => Err(not_here("debug", "the debugger")),
-            Some(Command::VmcsLint { .. }) => Err(not_here("vmcs-lint", "the VMCS linter")),
+            Some(Command::VmcsLint { cpu_model, dump }) => lint::run(&cpu_model, &dump).map(|(text, status)| {
+                print(&text);
+                status
+            }),
             Some(Command::CpuModels { name }) => {
                 name.map_or_else(models::list, |name| models::show(&name)).map(|text| {
                     print(&text);

@@ -257,6 +257,7 @@ pub fn rdmsr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_msr(env, u, index, false)?;
     let virtual_register = match index {
         IA32_TSC => Some(cpu.guest_tsc()),
+        IA32_SPEC_CTRL => cpu.virtual_spec_ctrl(),
         IA32_X2APIC_BASE..=IA32_X2APIC_LAST if cpu.in_non_root() => cpu.virtual_x2apic_read(env, index)?,
         _ => None,
     };
@@ -275,6 +276,9 @@ pub fn wrmsr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let index = cpu.gpr[1] as u32;
     cpu.intercept_msr(env, u, index, true)?;
     let value = cpu.gpr[2] << 32 | cpu.gpr[0] & 0xFFFF_FFFF;
+    if index == IA32_SPEC_CTRL && cpu.virtual_spec_ctrl().is_some() {
+        return cpu.write_virtual_spec_ctrl(env, value);
+    }
     if cpu.in_non_root()
         && matches!(index, IA32_X2APIC_BASE..=IA32_X2APIC_LAST)
         && cpu.virtual_x2apic_write(env, index, value)?

@@ -358,6 +358,7 @@ ops! {
     Vmxon = one vmxon;        Vmxoff = one vmxoff;      Vmclear = one vmclear;    Vmptrld = one vmptrld;
     Vmptrst = one vmptrst;    VmreadR = all vmread_r;   VmreadM = all vmread_m;   VmwriteR = all vmwrite_r;
     VmwriteM = all vmwrite_m; Invept = all invept;      Invvpid = all invvpid;    Vmcall = one vmcall;
+    Vmfunc = one vmfunc;
 
     // Identification, time, model-specific registers.
     Cpuid = one cpuid;        Rdtsc = one rdtsc;        Monitor = one monitor;    Mwait = one mwait;

@@ -17,7 +17,7 @@ use iced_x86::{Instruction, Mnemonic};
 /// VMXON m64.
 pub fn vmxon(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Vmxon, Operands::Memory)?;
-    if !cpu.vmxon_faults()? {
+    if !cpu.vmxon_faults(env)? {
         return Ok(());
     }
     let pointer = cpu.load::<u64>(env, u)?;
@@ -25,9 +25,9 @@ pub fn vmxon(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 /// VMXOFF.
-pub fn vmxoff(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+pub fn vmxoff(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Vmxoff, Operands::None)?;
-    cpu.vmxoff()
+    cpu.vmxoff(env)
 }
 
 /// VMCLEAR m64.
@@ -211,6 +211,15 @@ pub fn vmcall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
+/// VMFUNC: #UD outside VMX non-root operation, at any CPL (SDM Vol. 3C 26.5.6).
+pub fn vmfunc(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let Some(controls) = cpu.vm_controls() else { return cpu.ud() };
+    let decision = controls.vmfunc(cpu.gpr[0] as u32);
+    cpu.decide(u, decision, |_, _| (0, None))?;
+    // EPTP switching is the only function that can be enabled.
+    if cpu.switch_eptp(env) { Ok(()) } else { cpu.exit_at(u, ExitReason::Vmfunc, 0) }
+}
+
 /// Lowers the instructions of this family.
 pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
     let bytes = if l.mode.is_64bit() { 8 } else { 4 };
@@ -249,6 +258,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Mnemonic::Invept => invalidate(Op::Invept),
         Mnemonic::Invvpid => invalidate(Op::Invvpid),
         Mnemonic::Vmcall => l.uop(Op::Vmcall, 4),
+        Mnemonic::Vmfunc => l.uop(Op::Vmfunc, 4),
         Mnemonic::Vmlaunch => l.uop(Op::Vmlaunch, 4),
         Mnemonic::Vmresume => l.uop(Op::Vmresume, 4),
         _ => return None,

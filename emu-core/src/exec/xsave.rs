@@ -9,6 +9,8 @@ use crate::fault::{Exec, Stop};
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::{Cr0, Cr4};
+use emu_vmx::exit::instruction_information;
+use emu_vmx::intercept::Decision;
 use iced_x86::{Instruction, Mnemonic};
 
 const RAX: usize = 0;
@@ -266,6 +268,22 @@ impl Cpu {
         if self.sys.cr0.contains(Cr0::TS) { self.nm() } else { Ok(()) }
     }
 
+    /// XSAVES, or with `restore` XRSTORS: CPL 0, and in VMX non-root operation #UD without their control, or a VM exit
+    /// by the XSS-exiting bitmap (SDM Vol. 3C 26.1.3, 26.3).
+    fn require_supervisor_state(&mut self, u: &Uop, restore: bool) -> Exec {
+        let requested = self.gpr[RAX] & 0xFFFF_FFFF | self.gpr[RDX] << 32;
+        let decision = self.vm_controls().map(|controls| controls.xsaves(restore, requested, self.sys.xss));
+        if decision == Some(Decision::InvalidOpcode) {
+            return self.ud();
+        }
+        self.require_cpl0()?;
+        let Some(decision) = decision else { return Ok(()) };
+        self.decide(u, decision, |cpu, u| {
+            let (memory, displacement) = cpu.memory_information(u);
+            (displacement, Some(instruction_information::memory_only(memory)))
+        })
+    }
+
     fn requested(&self, supervisor: bool) -> u64 {
         let mask = self.gpr[RAX] & 0xFFFF_FFFF | self.gpr[RDX] << 32;
         mask & (self.sys.xcr0 | if supervisor { self.sys.xss } else { 0 })
@@ -330,7 +348,7 @@ pub fn xsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let (compact, supervisor) = (u.imm & COMPACT != 0, u.imm & SUPERVISOR != 0);
     cpu.require_xsave()?;
     if supervisor {
-        cpu.require_cpl0()?;
+        cpu.require_supervisor_state(u, false)?;
     }
     let ea = cpu.ea(u);
     cpu.require_aligned(u.seg, ea, 64, true)?;
@@ -384,7 +402,7 @@ pub fn xrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let supervisor = u.imm & SUPERVISOR != 0;
     cpu.require_xsave()?;
     if supervisor {
-        cpu.require_cpl0()?;
+        cpu.require_supervisor_state(u, true)?;
     }
     let ea = cpu.ea(u);
     cpu.require_aligned(u.seg, ea, 64, false)?;

@@ -71,6 +71,8 @@ pub struct Ram {
     /// Counts changes of the map; a processor whose TLB was filled under an older one flushes it.
     map_epoch: u64,
     a20: bool,
+    /// VMX operation holds the gate open for the processor that runs.
+    a20m_blocked: bool,
 }
 
 impl Ram {
@@ -95,6 +97,7 @@ impl Ram {
             stale: BTreeSet::new(),
             map_epoch: 1,
             a20: true,
+            a20m_blocked: false,
         }
     }
 
@@ -155,6 +158,16 @@ impl Ram {
         }
     }
 
+    /// Says whether the processor that runs next blocks A20M: its addresses pass a closed gate.
+    pub fn block_a20m(&mut self, blocked: bool) {
+        if self.a20m_blocked != blocked {
+            self.a20m_blocked = blocked;
+            if !self.a20 {
+                self.map_epoch += 1;
+            }
+        }
+    }
+
     /// Whether the A20 gate is open.
     pub fn a20(&self) -> bool {
         self.a20
@@ -168,7 +181,7 @@ impl Ram {
     /// `address` behind the A20 gate.
     #[inline]
     pub fn gate_a20(&self, address: u64) -> u64 {
-        if self.a20 { address } else { address & !(1 << 20) }
+        if self.a20 || self.a20m_blocked { address } else { address & !(1 << 20) }
     }
 
     /// What answers a read or write at `address` (already behind the A20 gate).

@@ -142,7 +142,8 @@ impl Cpu {
         self.sys.tsc_offset = tsc_offset;
         *self.fpu = FpuState::default();
         self.lapic = Lapic::new(apic_id);
-        self.vmx = VmxState::default();
+        let counts = std::mem::take(&mut self.vmx.counts);
+        self.vmx = VmxState { counts, ..VmxState::default() };
         self.reset_registers();
         if index != 0 {
             self.sys.activity = super::system::Activity::WaitForSipi;

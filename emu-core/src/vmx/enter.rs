@@ -86,6 +86,7 @@ impl Cpu {
             return Ok(());
         }
         vmcs.launch_state = LaunchState::Launched;
+        self.vmx.counts.entries += 1;
         self.vmx.active.insert(current, vmcs);
         log::trace!(target: "vmx", "cpu{} enters at {:#x}", self.sys.index, plan.rip);
         if let Some(count) = plan.preemption_timer {

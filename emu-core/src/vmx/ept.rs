@@ -1,14 +1,16 @@
 //! Guest-physical to host-physical addresses, and the names of address spaces (SDM Vol. 3C 29.3, 29.4).
 
 use super::non_root::ExitDetails;
-use crate::fault::Stop;
+use crate::fault::{Fault, Stop};
 use crate::state::cpu::{Cpu, Env};
-use emu_vmx::arch::cr::Cr4;
+use emu_vmx::arch::cr::{Cr0, Cr4};
+use emu_vmx::arch::vector;
 use emu_vmx::caps::EptVpidCap;
 use emu_vmx::controls::{SecondaryProcessorControls, TertiaryProcessorControls};
 use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory, EptTranslation};
 use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::qualification::EptViolation;
+use emu_vmx::field::Field;
 use emu_vmx::tags::{Invalidation, ep4ta};
 
 struct Tables<'a, 'b> {
@@ -30,6 +32,11 @@ impl EptMemory for Tables<'_, '_> {
 /// An identity's PCID is in bits 11:0, its VPID in 27:12; EP4TA's page number is above.
 const VPID_SHIFT: u32 = 12;
 const EP4TA_SHIFT: u32 = 28;
+
+/// Entries of the page-modification log.
+const PML_ENTRIES: u16 = 512;
+/// Entries of the EPTP list.
+const EPTP_LIST_ENTRIES: u32 = 512;
 
 /// How identities name an EPT hierarchy: 36 bits of its page number, never 0.
 fn hierarchy(ep4ta: u64) -> u64 {
@@ -90,6 +97,8 @@ impl Cpu {
         let (Some(controls), Some(model)) = (self.vm_controls(), self.model.vmx()) else {
             return self.ud();
         };
+        let pml = controls.secondary.contains(SecondaryProcessorControls::ENABLE_PML);
+        let virtualize = controls.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE);
         let config = EptConfig {
             eptp: controls.eptp,
             cap: model.caps.ept_vpid_cap,
@@ -97,14 +106,26 @@ impl Cpu {
             mode_based_execute: controls.secondary.contains(SecondaryProcessorControls::MODE_BASED_EXECUTE_CONTROL),
             sub_page: controls.secondary.contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS),
             paging_write: controls.tertiary.contains(TertiaryProcessorControls::EPT_PAGING_WRITE_CONTROL),
+            log_full: pml && self.vmx.current().is_some_and(|vmcs| vmcs.get16(Field::PmlIndex) >= PML_ENTRIES),
         };
         let fault = match ept::walk(&config, guest_physical, access, &mut Tables { cpu: self, env }) {
-            Ok(translation) => return Ok(translation),
+            Ok(translation) => {
+                if pml && translation.dirty_set {
+                    self.log_page_modification(env, guest_physical);
+                }
+                return Ok(translation);
+            }
             Err(fault) => fault,
         };
+        if fault == EptFault::PageModificationLogFull {
+            let mut qualification = EptViolation::empty();
+            qualification.set(EptViolation::NMI_UNBLOCKING, self.vmx.iret_unblocked);
+            return self
+                .park_exit(ExitDetails::new(ExitReason::PageModificationLogFull).qualified(qualification.bits()));
+        }
         let mut details = ExitDetails::new(ExitReason::EptMisconfiguration);
         details.physical = Some(guest_physical);
-        if let EptFault::Violation { mut qualification, .. } = fault {
+        if let EptFault::Violation { mut qualification, convertible } = fault {
             details.reason = ExitReason::EptViolation;
             qualification.set(EptViolation::LINEAR_VALID, linear.is_some());
             if let (Some(_), Some(page)) = (linear, last) {
@@ -116,7 +137,66 @@ impl Cpu {
             qualification.set(EptViolation::NMI_UNBLOCKING, self.vmx.iret_unblocked);
             details.qualification = qualification.bits();
             details.linear = linear;
+            if virtualize && convertible && self.save_virtualization_exception(env, &details) {
+                return self.throw(Fault::exception(vector::VE));
+            }
         }
         self.park_exit(details)
+    }
+
+    /// Page-modification logging (SDM Vol. 3C 29.3.6), after a dirty flag has been set.
+    fn log_page_modification(&mut self, env: &mut Env, guest_physical: u64) {
+        let Some(vmcs) = self.vmx.current_mut() else { return };
+        let index = vmcs.get16(Field::PmlIndex);
+        let place = vmcs.get(Field::PmlAddress).wrapping_add(8 * u64::from(index));
+        vmcs.set(Field::PmlIndex, index.wrapping_sub(1).into());
+        self.write_quad(env, place, guest_physical & !0xFFF);
+    }
+
+    /// Fills the virtualization-exception information area for a convertible EPT violation; false when it must be a VM
+    /// exit after all (SDM Vol. 3C 26.5.7.2).
+    fn save_virtualization_exception(&mut self, env: &mut Env, violation: &ExitDetails) -> bool {
+        if !self.sys.cr0.contains(Cr0::PE) || self.vmx.delivering.is_some() {
+            return false;
+        }
+        let Some(vmcs) = self.vmx.current() else { return false };
+        let area = vmcs.get(Field::VirtualizationExceptionInformationAddress);
+        let index = vmcs.get16(Field::EptpIndex);
+        // Offset 4 says whether the area is in use.
+        if self.read_quad(env, area) >> 32 != 0 {
+            return false;
+        }
+        self.write_quad(env, area, 0xFFFF_FFFF_0000_0000 | violation.reason as u64);
+        self.write_quad(env, area.wrapping_add(8), violation.qualification);
+        self.write_quad(env, area.wrapping_add(16), violation.linear.unwrap_or(0));
+        self.write_quad(env, area.wrapping_add(24), violation.physical.unwrap_or(0));
+        let place = env.ram.gate_a20(area.wrapping_add(32));
+        self.write_physical(env, place, 2, index.into());
+        true
+    }
+
+    /// EPTP switching (SDM Vol. 3C 26.5.6.3): false when it must exit.
+    pub(crate) fn switch_eptp(&mut self, env: &mut Env) -> bool {
+        let index = self.gpr[1] as u32;
+        let (Some(model), Some(vmcs)) = (self.model.vmx().cloned(), self.vmx.current()) else { return false };
+        if index >= EPTP_LIST_ENTRIES {
+            return false;
+        }
+        let place = vmcs.get(Field::EptpListAddress).wrapping_add(8 * u64::from(index));
+        let eptp = self.read_quad(env, place);
+        if !ept::eptp_valid(eptp, model.caps.ept_vpid_cap, &model.facts) {
+            return false;
+        }
+        let Some(non_root) = &mut self.vmx.non_root else { return false };
+        non_root.controls.eptp = eptp;
+        let virtualize = non_root.controls.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE);
+        if let Some(vmcs) = self.vmx.current_mut() {
+            vmcs.set(Field::EptPointer, eptp);
+            if virtualize {
+                vmcs.set(Field::EptpIndex, index.into());
+            }
+        }
+        self.select_address_space();
+        true
     }
 }

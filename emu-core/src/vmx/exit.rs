@@ -85,6 +85,7 @@ impl Cpu {
             "cpu{} exit {} ({}), qualification {:#x}, RIP {:#x}",
             self.sys.index, details.reason as u16, details.reason.text(), details.qualification, self.rip()
         );
+        self.vmx.counts.count_exit(details.reason);
         self.record_exit(&mut vmcs, &details);
         let stores_lma = self.model.vmx().is_some_and(|model| model.caps.misc.stores_lma());
         let mut entry = vmcs.get32(Field::VmEntryInterruptionInformation);

@@ -5,11 +5,13 @@ use crate::decode::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::fault::{Exec, Fault, Stop};
 use crate::mem::ram::{Place, Ram};
 use crate::state::cpu::{Cpu, Env};
+use emu_vmx::arch::msr::IA32_SPEC_CTRL;
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::boundary::Pending;
-use emu_vmx::controls::{PinBasedControls, PrimaryProcessorControls};
+use emu_vmx::controls::{PinBasedControls, PrimaryProcessorControls, TertiaryProcessorControls};
 use emu_vmx::exit::instruction_information::{AddressSize, Memory};
 use emu_vmx::exit::{ExitReason, InterruptionInformation};
+use emu_vmx::field::Field;
 use emu_vmx::intercept::{Decision, ExecutionControls, Instruction, PauseLoop};
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +116,8 @@ impl ExitDetails {
 
     /// The exit comes of an access to memory, which any instruction may make.
     pub(crate) fn by_access(&self) -> bool {
-        matches!(self.reason, ExitReason::EptViolation | ExitReason::EptMisconfiguration | ExitReason::ApicAccess)
+        use ExitReason as R;
+        matches!(self.reason, R::EptViolation | R::EptMisconfiguration | R::ApicAccess | R::PageModificationLogFull)
     }
 
     /// With an exit qualification.
@@ -286,6 +289,25 @@ impl Cpu {
     pub(crate) fn guest_tsc(&self) -> u64 {
         let tsc = self.tsc();
         self.vm_controls().map_or(tsc, |controls| controls.guest_tsc(tsc))
+    }
+
+    /// What RDMSR of IA32_SPEC_CTRL reads with "virtualize IA32_SPEC_CTRL": the shadow (SDM Vol. 3C 26.3).
+    pub(crate) fn virtual_spec_ctrl(&self) -> Option<u64> {
+        let controls = self.vm_controls()?;
+        let on = controls.tertiary.contains(TertiaryProcessorControls::VIRTUALIZE_IA32_SPEC_CTRL);
+        on.then(|| self.vmx.current().map_or(0, |vmcs| vmcs.get(Field::Ia32SpecCtrlShadow)))
+    }
+
+    /// WRMSR of IA32_SPEC_CTRL with "virtualize IA32_SPEC_CTRL": the bits of the mask keep their value in the MSR, the
+    /// shadow takes them all.
+    pub(crate) fn write_virtual_spec_ctrl(&mut self, env: &mut Env, value: u64) -> Exec {
+        let mask = self.vmx.current().map_or(0, |vmcs| vmcs.get(Field::Ia32SpecCtrlMask));
+        let current = self.read_msr(IA32_SPEC_CTRL)?;
+        self.write_msr(env, IA32_SPEC_CTRL, ExecutionControls::spec_ctrl_write(current, value, mask))?;
+        if let Some(vmcs) = self.vmx.current_mut() {
+            vmcs.set(Field::Ia32SpecCtrlShadow, value);
+        }
+        Ok(())
     }
 
     /// Cycle of the next thing that happens by itself: the APIC timer's interrupt, the end of the VMX-preemption timer.

@@ -96,7 +96,7 @@ impl Cpu {
     }
 
     /// The faults of VMXON, before its operand is read. False when it is in VMX operation already: VMfail 15.
-    pub(crate) fn vmxon_faults(&mut self) -> Result<bool, Stop> {
+    pub(crate) fn vmxon_faults(&mut self, env: &Env) -> Result<bool, Stop> {
         let model = self.vmx_model()?;
         let state = self.vmx_processor_state();
         if self.vmx.on() {
@@ -104,18 +104,21 @@ impl Cpu {
             self.vmx_result(Err(VmFail::Error(VmInstructionError::VmxonInRoot)));
             return Ok(false);
         }
+        let state = ProcessorState { a20m: !env.ram.a20(), ..state };
         self.vmx_fault(state.vmxon_fault(&model.caps))?;
         Ok(true)
     }
 
     /// VMXOFF.
-    pub(crate) fn vmxoff(&mut self) -> Exec {
+    pub(crate) fn vmxoff(&mut self, env: &mut Env) -> Exec {
         self.require_vmx_root()?;
         // Active VMCSs keep their data in the processor: software has to VMCLEAR them, before or after.
         self.vmx.vmxon = NO_VMCS;
         self.vmx.current = NO_VMCS;
         self.flags.set_status(0);
-        // INIT is no longer blocked.
+        // A20M and INIT are no longer blocked.
+        env.ram.block_a20m(false);
+        self.flush_tlb();
         self.refresh_attention();
         self.leave_block();
         Ok(())

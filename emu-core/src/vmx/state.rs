@@ -2,6 +2,7 @@
 
 use super::non_root::{Delivering, ExitDetails, NonRoot};
 use emu_vmx::caps::{ProcessorFacts, VmxCapabilities};
+use emu_vmx::exit::ExitReason;
 use emu_vmx::field::FieldSet;
 use emu_vmx::vmcs::{NO_VMCS, Vmcs};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,28 @@ pub struct VmxModel {
     pub facts: ProcessorFacts,
     /// The fields that exist.
     pub fields: FieldSet,
+}
+
+/// VM entries and VM exits since power-on, for `--stats`.
+#[derive(Debug, Clone, Default)]
+pub struct TransitionCounts {
+    /// VM entries that succeeded.
+    pub entries: u64,
+    /// VM exits by basic exit reason; failed VM entries are not among them.
+    pub exits: Vec<u64>,
+}
+
+impl TransitionCounts {
+    /// Counts a VM exit.
+    pub(crate) fn count_exit(&mut self, reason: ExitReason) {
+        let place = reason as usize;
+        if self.exits.len() <= place {
+            self.exits.resize(place + 1, 0);
+        }
+        if let Some(count) = self.exits.get_mut(place) {
+            *count += 1;
+        }
+    }
 }
 
 /// VMX state of one processor.
@@ -41,6 +64,9 @@ pub struct VmxState {
     pub saved_cr2: u64,
     /// The present instruction is an IRET that has ended blocking by NMI.
     pub iret_unblocked: bool,
+    /// What has happened so far; no part of the state.
+    #[serde(skip)]
+    pub counts: TransitionCounts,
 }
 
 impl Default for VmxState {
@@ -56,6 +82,7 @@ impl Default for VmxState {
             stopped_len: 0,
             saved_cr2: 0,
             iret_unblocked: false,
+            counts: TransitionCounts::default(),
         }
     }
 }

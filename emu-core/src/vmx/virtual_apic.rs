@@ -1,6 +1,7 @@
 //! The virtual-APIC page in guest memory and the APIC-access page (SDM Vol. 3C chapter 30).
 
 use super::non_root::ExitDetails;
+use crate::bus::{ApicMessage, DeliveryMode, Shorthand};
 use crate::fault::{Exec, Stop};
 use crate::mem::walk::{Access, Kind};
 use crate::state::cpu::{Cpu, Env};
@@ -60,11 +61,11 @@ impl Cpu {
             After::VirtualizedEoi(vector) => (Pending::VIRTUALIZED_EOI, vector.into()),
             After::ApicWrite(offset) => (Pending::APIC_WRITE, offset.into()),
             After::Evaluate => return self.evaluate_virtual_interrupts(env),
-            After::SendIpi { .. } => {
-                if self.log_once(0x5_B1) {
-                    log::error!(target: "vmx", "IPI virtualization is not implemented (SDM Vol. 3C 30.1.6): the IPI is lost");
+            After::SendIpi { vector, destination } => {
+                if self.send_virtual_ipi(env, vector, destination) {
+                    return;
                 }
-                return;
+                (Pending::APIC_WRITE, apicv::register::ICR_LOW.into())
             }
         };
         if let Some(non_root) = &mut self.vmx.non_root {
@@ -73,6 +74,37 @@ impl Cpu {
         }
         self.refresh_attention();
         self.leave_block();
+    }
+
+    /// IPI virtualization (SDM Vol. 3C 30.1.6): posts the interrupt, and notifies the processor that the descriptor
+    /// names. False: the destination has no descriptor.
+    fn send_virtual_ipi(&mut self, env: &mut Env, vector: u8, destination: u32) -> bool {
+        let Some(vmcs) = self.vmx.current() else { return false };
+        let (table, last) = (vmcs.get(Field::PidPointerTableAddress), vmcs.get16(Field::LastPidPointerIndex));
+        let target = apicv::ipi_target(table, last, destination, |at| self.read_quad(env, at));
+        let Some(descriptor) = target else { return false };
+        let place = descriptor.wrapping_add(8 * u64::from(vector >> 6));
+        let requests = self.read_quad(env, place) | 1 << (vector & 63);
+        self.write_quad(env, place, requests);
+        // ON bit 0, SN bit 1, NV 23:16, NDST 63:32 (in xAPIC mode 15:8 of it).
+        let place = descriptor.wrapping_add(32);
+        let control = self.read_quad(env, place);
+        if control & 3 != 0 {
+            return true;
+        }
+        self.write_quad(env, place, control | 1);
+        let physical = (control >> 32) as u32;
+        env.outbox.push(ApicMessage {
+            destination: if self.lapic.x2apic { physical } else { physical >> 8 & 0xFF },
+            logical: false,
+            delivery: DeliveryMode::Fixed,
+            vector: (control >> 16) as u8,
+            level_triggered: false,
+            assert: true,
+            shorthand: Shorthand::None,
+        });
+        self.leave_block();
+        true
     }
 
     fn evaluate_virtual_interrupts(&mut self, env: &mut Env) {
@@ -174,7 +206,7 @@ impl Cpu {
         self.after_virtualization(env, after);
     }
 
-    fn write_quad(&mut self, env: &mut Env, address: u64, value: u64) {
+    pub(super) fn write_quad(&mut self, env: &mut Env, address: u64, value: u64) {
         let address = env.ram.gate_a20(address);
         self.write_physical(env, address, 8, value);
     }

@@ -10,6 +10,8 @@ use crate::machine::{Machine, RunResult, Statistics};
 use emu_devices::device::DeviceId;
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::vga::{Frame, TextScreen};
+use emu_vmx::exit::ExitReason;
+use std::collections::BTreeMap;
 
 /// Builds the PC that a configuration describes. `kernel` has been read and checked already; it is started when the
 /// firmware is about to boot.
@@ -122,9 +124,17 @@ impl Machine for PcMachine {
         let (built, dropped) = self.pc.cache_counts();
         let misses = self.pc.cpus.iter().map(|cpu| cpu.tlb.misses).sum();
         let counts = [("blocks_built", built), ("blocks_dropped", dropped), ("tlb_misses", misses)];
+        let mut vm_exits = BTreeMap::new();
+        for transitions in self.pc.cpus.iter().map(|cpu| &cpu.vmx.counts) {
+            for (number, &count) in transitions.exits.iter().enumerate().filter(|exit| *exit.1 != 0) {
+                let reason = u16::try_from(number).ok().and_then(ExitReason::from_number);
+                *vm_exits.entry(reason.map_or("", ExitReason::text).to_owned()).or_insert(0) += count;
+            }
+        }
         Statistics {
+            vm_entries: self.pc.cpus.iter().map(|cpu| cpu.vmx.counts.entries).sum(),
+            vm_exits,
             other: counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
-            ..Statistics::default()
         }
     }
 

@@ -1,0 +1,260 @@
+//! Features of VMX non-root operation that the model `max` offers.
+
+use crate::guest::*;
+use emu_vmx::arch::vector;
+use emu_vmx::controls::*;
+use emu_vmx::exit::ExitReason;
+use emu_vmx::field::Field;
+
+const VMFUNC: [u8; 3] = [0x0F, 0x01, 0xD4];
+
+/// MOV ECX, `ecx`; VMFUNC; HLT.
+fn vmfunc(ecx: u32) -> Vec<u8> {
+    let [a, b, c, d] = ecx.to_le_bytes();
+    [&[0xB9, a, b, c, d][..], &VMFUNC, &[0xF4]].concat()
+}
+
+/// A guest with EPTP switching whose list has the present EPTP as entry 0 and other structures as entry 1.
+fn switching(code: &[u8]) -> Guest {
+    let mut guest = Guest::with_ept(code);
+    guest.secondary(SecondaryProcessorControls::ENABLE_VM_FUNCTIONS);
+    guest.set(Field::VmFunctionControls, 1);
+    guest.set(Field::EptpListAddress, PAGES);
+    guest.make_ept(EPT + 0x8000);
+    guest.write(PAGES, EPT | 0x5E);
+    guest.write(PAGES + 8, (EPT + 0x8000) | 0x5E);
+    guest
+}
+
+#[test]
+fn vmfunc_eptp_switching_uses_the_list_entry_and_writes_the_eptp_field() {
+    let mut guest = switching(&[&vmfunc(1)[..8], &[0x48, 0xA1], &DATA.to_le_bytes(), &[0xF4]].concat());
+    // The other structures map the data page elsewhere.
+    guest.write(EPT + 0x8000 + 0x3000 + (DATA >> 12) * 8, (DATA + 0x1000) | 0x37);
+    guest.write(DATA, 1);
+    guest.write(DATA + 0x1000, 2);
+    guest.expect(ExitReason::Hlt);
+    assert_eq!((guest.bench.cpu.gpr[0], guest.get(Field::EptPointer)), (2, (EPT + 0x8000) | 0x5E));
+}
+
+#[test]
+fn vmfunc_with_ecx_of_512_or_an_invalid_entry_exits_59() {
+    for ecx in [512, 2] {
+        let mut guest = switching(&vmfunc(ecx));
+        guest.write(PAGES + 16, 0x1234_5678_9ABC_DEF0);
+        guest.expect(ExitReason::Vmfunc);
+        assert_eq!((guest.get(Field::VmExitInstructionLength), guest.get(Field::EptPointer)), (3, EPT | 0x5E));
+    }
+}
+
+#[test]
+fn vmfunc_of_a_function_that_is_not_enabled_exits_above_63_or_without_the_control_is_ud() {
+    let code = |eax: u8| [&[0xB8, eax, 0, 0, 0][..], &VMFUNC, &[0xF4]].concat();
+    let mut guest = switching(&code(5));
+    guest.expect(ExitReason::Vmfunc);
+    let mut guest = switching(&code(64));
+    guest.expect_vector(vector::UD);
+    let mut guest = Guest::new(&code(0));
+    guest.expect_vector(vector::UD);
+}
+
+/// MOV [DATA], RAX; HLT.
+fn store() -> Vec<u8> {
+    [&[0x48, 0xA3][..], &DATA.to_le_bytes(), &[0xF4]].concat()
+}
+
+fn with_pml(index: u64) -> Guest {
+    let mut guest = Guest::with_ept(&store());
+    guest.secondary(SecondaryProcessorControls::ENABLE_PML);
+    guest.set(Field::PmlAddress, PAGES);
+    guest.set(Field::PmlIndex, index);
+    guest
+}
+
+#[test]
+fn pml_logs_each_page_whose_dirty_flag_is_set_and_counts_the_index_down() {
+    let mut guest = with_pml(511);
+    guest.expect(ExitReason::Hlt);
+    let first = guest.get(Field::PmlIndex) + 1;
+    let logged: Vec<u64> = (first..512).map(|n| guest.read(PAGES + 8 * n)).collect();
+    assert!(logged.contains(&DATA), "{logged:x?}");
+    assert!(logged.iter().all(|page| page & 0xFFF == 0));
+    assert_eq!(guest.read(Guest::ept_entry(DATA)) & 0x300, 0x300);
+}
+
+#[test]
+fn pml_index_out_of_range_exits_62_before_a_flag_is_set() {
+    let mut guest = with_pml(512);
+    guest.expect(ExitReason::PageModificationLogFull);
+    assert_eq!(guest.get(Field::PmlIndex), 512);
+    assert_eq!(guest.read(Guest::ept_entry(DATA)) & 0x300, 0);
+}
+
+#[test]
+fn pml_index_goes_from_0_to_ffff_and_the_next_log_exits() {
+    let mut guest = with_pml(0);
+    guest.expect(ExitReason::PageModificationLogFull);
+    assert_eq!(guest.get(Field::PmlIndex), 0xFFFF);
+}
+
+fn with_ve(entry: u64) -> Guest {
+    let mut guest = Guest::with_ept(&store());
+    guest.secondary(SecondaryProcessorControls::EPT_VIOLATION_VE);
+    guest.set(Field::VirtualizationExceptionInformationAddress, PAGES);
+    guest.set(Field::EptpIndex, 0x123);
+    guest.write(Guest::ept_entry(DATA), entry);
+    guest
+}
+
+#[test]
+fn ept_violation_ve_is_vector_20_and_fills_the_information_area() {
+    let mut guest = with_ve(0);
+    guest.expect_vector(vector::VE);
+    assert_eq!(guest.read(PAGES), 0xFFFF_FFFF_0000_0030);
+    assert_eq!(guest.read(PAGES + 8) & 0x187, 0x182, "a write, linear address valid, final address");
+    assert_eq!((guest.read(PAGES + 16), guest.read(PAGES + 24)), (DATA, DATA));
+    assert_eq!(guest.read(PAGES + 32), 0x123);
+}
+
+#[test]
+fn ept_violation_exits_when_the_entry_suppresses_ve_or_the_area_is_in_use() {
+    let mut guest = with_ve(1 << 63);
+    guest.expect(ExitReason::EptViolation);
+    let mut guest = with_ve(0);
+    guest.write(PAGES, 1 << 32);
+    guest.expect(ExitReason::EptViolation);
+    assert_eq!(guest.get(Field::GuestPhysicalAddress), DATA);
+}
+
+#[test]
+fn ept_violation_reports_the_length_of_the_instruction_and_the_page() {
+    let mut guest = Guest::with_ept(&store());
+    guest.write(Guest::ept_entry(DATA), DATA | 0x35);
+    guest.expect(ExitReason::EptViolation);
+    assert_eq!(guest.get(Field::VmExitInstructionLength), 10);
+    // A write to a readable and executable page; the guest's page is user-mode and read/write.
+    assert_eq!(guest.get(Field::ExitQualification), 0x7AA);
+}
+
+/// XSAVES [RDI]; HLT with RDI at DATA.
+fn xsaves() -> Vec<u8> {
+    [&[0x48, 0xBF][..], &DATA.to_le_bytes(), &[0x0F, 0xC7, 0x2F, 0xF4]].concat()
+}
+
+#[test]
+fn xsaves_without_its_control_is_ud() {
+    let mut guest = Guest::new(&xsaves());
+    guest.expect_vector(vector::UD);
+}
+
+#[test]
+fn xsaves_exits_63_by_the_xss_exiting_bitmap() {
+    let mut guest = Guest::new(&xsaves());
+    guest.secondary(SecondaryProcessorControls::ENABLE_XSAVES_XRSTORS);
+    guest.set(Field::XssExitingBitmap, 0x100);
+    guest.bench.cpu.gpr[0] = 0x100;
+    guest.expect(ExitReason::Hlt);
+    let mut guest = Guest::new(&xsaves());
+    guest.secondary(SecondaryProcessorControls::ENABLE_XSAVES_XRSTORS);
+    guest.set(Field::XssExitingBitmap, 0x100);
+    guest.bench.cpu.sys.xss = 0x100;
+    guest.bench.cpu.gpr[0] = 0x100;
+    guest.expect(ExitReason::Xsaves);
+    assert_eq!(guest.get(Field::VmExitInstructionLength), 3);
+    // Base register RDI, address size 64, segment DS, no index.
+    assert_eq!(guest.get(Field::VmExitInstructionInformation), 7 << 23 | 1 << 22 | 3 << 15 | 2 << 7);
+}
+
+#[test]
+fn spec_ctrl_virtualization_keeps_the_vmm_s_bits_and_reads_the_shadow() {
+    // MOV ECX, 48h; XOR EDX, EDX; MOV EAX, 5; WRMSR; RDMSR; HLT
+    let code = [0xB9, 0x48, 0, 0, 0, 0x31, 0xD2, 0xB8, 5, 0, 0, 0, 0x0F, 0x30, 0x31, 0xC0, 0x0F, 0x32, 0xF4];
+    let mut guest = Guest::new(&code);
+    guest.primary(PrimaryProcessorControls::USE_MSR_BITMAPS);
+    guest.set(Field::MsrBitmaps, PAGES);
+    guest.tertiary(TertiaryProcessorControls::VIRTUALIZE_IA32_SPEC_CTRL);
+    guest.set(Field::Ia32SpecCtrlMask, 6);
+    guest.bench.cpu.sys.plain_msrs.insert(0x48, 2);
+    guest.expect(ExitReason::Hlt);
+    assert_eq!(guest.bench.cpu.gpr[0], 5, "the shadow");
+    assert_eq!(guest.get(Field::Ia32SpecCtrlShadow), 5);
+    assert_eq!(guest.bench.cpu.sys.plain_msrs.get(&0x48), Some(&3), "bit 0 from the guest, bits 1 and 2 kept");
+}
+
+#[test]
+fn ipi_virtualization_posts_the_vector_and_notifies_the_processor_of_the_descriptor() {
+    // MOV ECX, 830h; MOV EDX, 1; MOV EAX, 61h; WRMSR; HLT
+    let code = [0xB9, 0x30, 8, 0, 0, 0xBA, 1, 0, 0, 0, 0xB8, 0x61, 0, 0, 0, 0x0F, 0x30, 0xF4];
+    let (table, descriptor) = (PAGES + 0x3000, PAGES + 0x4000);
+    for valid in [true, false] {
+        let mut guest = Guest::new(&code);
+        guest.primary(PrimaryProcessorControls::USE_MSR_BITMAPS | PrimaryProcessorControls::USE_TPR_SHADOW);
+        guest.secondary(
+            SecondaryProcessorControls::VIRTUALIZE_X2APIC_MODE
+                | SecondaryProcessorControls::APIC_REGISTER_VIRTUALIZATION
+                | SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY,
+        );
+        guest.pin(PinBasedControls::EXTERNAL_INTERRUPT_EXITING);
+        let mut vmexit = guest.get(Field::VmExitControls);
+        vmexit |= u64::from(VmExitControls::ACKNOWLEDGE_INTERRUPT_ON_EXIT.bits());
+        guest.set(Field::VmExitControls, vmexit);
+        guest.tertiary(TertiaryProcessorControls::IPI_VIRTUALIZATION);
+        guest.set(Field::MsrBitmaps, PAGES);
+        guest.set(Field::VirtualApicAddress, PAGES + 0x1000);
+        guest.set(Field::PidPointerTableAddress, table);
+        guest.set(Field::LastPidPointerIndex, 1);
+        guest.write(table + 8, descriptor | u64::from(valid));
+        guest.write(descriptor + 32, 7 << 32 | 0xF2 << 16);
+        if !valid {
+            guest.expect(ExitReason::ApicWrite);
+            assert_eq!(guest.get(Field::ExitQualification), 0x300);
+            continue;
+        }
+        guest.run_until_ipi();
+        assert_eq!(guest.read(descriptor + 8), 1 << (0x61 - 64));
+        assert_eq!(guest.read(descriptor + 32), 7 << 32 | 0xF2 << 16 | 1, "outstanding notification");
+        let sent = &guest.bench.outbox[0];
+        assert_eq!((sent.vector, sent.logical), (0xF2, false));
+    }
+}
+
+#[test]
+fn vmread_without_exit_reads_the_shadow_vmcs_and_without_link_pointer_fails_invalid() {
+    // MOV EAX, 681Eh (guest RIP); VMREAD RBX, RAX; HLT
+    let code = [0xB8, 0x1E, 0x68, 0, 0, 0x0F, 0x78, 0xC3, 0xF4];
+    let shadow = PAGES + 0x2000;
+    for linked in [true, false] {
+        let mut guest = Guest::new(&code);
+        guest.secondary(SecondaryProcessorControls::VMCS_SHADOWING);
+        guest.set(Field::VmreadBitmapAddress, PAGES);
+        guest.set(Field::VmwriteBitmapAddress, PAGES + 0x1000);
+        let mut vmcs = emu_vmx::vmcs::Vmcs::new(guest.vmcs().revision_id);
+        vmcs.shadow = true;
+        vmcs.set(Field::GuestRip, 0x1234_5678);
+        let mut region = vec![0; emu_vmx::vmcs::REGION_SIZE];
+        vmcs.store(&mut region);
+        guest.bench.ram.dma_write(shadow, &region);
+        if linked {
+            guest.set(Field::VmcsLinkPointer, shadow);
+        }
+        guest.expect(ExitReason::Hlt);
+        let flags = guest.get(Field::GuestRflags);
+        if linked {
+            assert_eq!((guest.bench.cpu.gpr[3], flags & 0x8D5), (0x1234_5678, 0));
+        } else {
+            assert_eq!(flags & 0x8D5, 1, "VMfailInvalid");
+        }
+    }
+}
+
+#[test]
+fn msr_load_list_longer_than_the_recommended_maximum_fails_at_the_first_beyond() {
+    let mut guest = Guest::new(&[0xF4]);
+    for n in 0..520 {
+        guest.write(PAGES + 16 * n, 0x10);
+    }
+    guest.set(Field::VmEntryMsrLoadAddress, PAGES);
+    guest.set(Field::VmEntryMsrLoadCount, 520);
+    guest.expect(ExitReason::EntryFailureMsrLoading);
+    assert_eq!(guest.get(Field::ExitQualification), 513);
+}

@@ -1,0 +1,5 @@
+//! VMX non-root operation in the interpreter.
+
+mod features;
+mod guest;
+mod reported;
