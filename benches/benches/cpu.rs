@@ -1,10 +1,11 @@
 //! Decoding, dispatch and memory of one processor.
 
+mod settings;
+
 use benches::{DATA, round, time_rounds};
 use criterion::{Criterion, Throughput};
 use emu_core::mem::ram::PAGE;
 use emu_core::testing::Bench;
-use std::time::Duration;
 
 /// One of many kinds of instructions each.
 const MIXED: &[&[u8]] = &[
@@ -111,13 +112,5 @@ fn memory(c: &mut Criterion) {
 }
 
 fn main() {
-    let mut c = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-        .sample_size(30)
-        .configure_from_args();
-    decode(&mut c);
-    dispatch(&mut c);
-    memory(&mut c);
-    c.final_summary();
+    settings::run(&[decode, dispatch, memory]);
 }

@@ -1,5 +1,7 @@
 //! Deadlines, interrupts of timers, and the picture of a text screen.
 
+mod settings;
+
 use benches::{HZ, pc, time_rounds};
 use criterion::Criterion;
 use emu_core::state::system::DescriptorTable;
@@ -8,7 +10,7 @@ use emu_devices::device::DeviceId;
 use emu_devices::pc::Pc;
 use emu_devices::sched::Deadlines;
 use emu_devices::vga::Frame;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A system ROM that programs PIC and PIT (mode 2, count 12) and counts its interrupts in EBX, in HLT between them.
 const PIT_ROM: &[u8] = &[
@@ -112,12 +114,5 @@ fn screen(c: &mut Criterion) {
 }
 
 fn main() {
-    let mut c = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-        .sample_size(30)
-        .configure_from_args();
-    deadlines(&mut c);
-    screen(&mut c);
-    c.final_summary();
+    settings::run(&[deadlines, screen]);
 }

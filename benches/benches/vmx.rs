@@ -1,11 +1,12 @@
 //! VM entries, VM exits, and page walks under EPT.
 
+mod settings;
+
 use benches::{guest, round, time_rounds};
 use criterion::{Criterion, Throughput};
 use emu_vmx::checks::{CheckContext, EntryMoment, check};
 use emu_vmx::entry::EntryPlan;
 use std::hint::black_box;
-use std::time::Duration;
 
 fn entry(c: &mut Criterion) {
     let bench = guest(&[], true);
@@ -52,13 +53,5 @@ fn walk(c: &mut Criterion) {
 }
 
 fn main() {
-    let mut c = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-        .sample_size(30)
-        .configure_from_args();
-    entry(&mut c);
-    exit(&mut c);
-    walk(&mut c);
-    c.final_summary();
+    settings::run(&[entry, exit, walk]);
 }

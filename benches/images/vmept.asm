@@ -44,22 +44,6 @@ guest:	call churn
 	vmcall
 
 on_exit:
-	mov edx, F_REASON
-	vmread rcx, rdx
-	cmp ecx, CPUID_EXIT
-	jne .other
-	mov edx, F_LENGTH
-	vmread rcx, rdx
-	mov edx, F_GUEST_RIP
-	vmread rbx, rdx
-	add rbx, rcx
-	vmwrite rdx, rbx
-	vmresume
-	jmp vmx_failed
-.other:	cmp ecx, VMCALL_EXIT
-	jne vmx_unexpected
-	mov rax, r15
-	mov esp, STACK - 8		; main's frame
-	ret
+	HANDLE_CPUID_EXIT
 
 END_OF_IMAGE

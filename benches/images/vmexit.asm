@@ -24,23 +24,6 @@ guest:	mov eax, r14d
 	vmcall
 
 on_exit:
-	mov edx, F_REASON
-	vmread rcx, rdx
-	cmp ecx, CPUID_EXIT
-	jne .other
-	lea rax, [rax * 8 + rax + 1]
-	mov edx, F_LENGTH
-	vmread rcx, rdx
-	mov edx, F_GUEST_RIP
-	vmread rbx, rdx
-	add rbx, rcx
-	vmwrite rdx, rbx
-	vmresume
-	jmp vmx_failed
-.other:	cmp ecx, VMCALL_EXIT
-	jne vmx_unexpected
-	mov rax, r15
-	mov esp, STACK - 8		; main's frame
-	ret
+	HANDLE_CPUID_EXIT lea rax, [rax * 8 + rax + 1]
 
 END_OF_IMAGE

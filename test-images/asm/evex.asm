@@ -8,6 +8,7 @@
 %include "boot.inc"
 %include "pm.inc"
 %include "long.inc"
+%include "avx512.inc"
 
 POOL	equ 0x10000			; 64 KiB of operands
 HEAD	equ 0x20000			; the table's header, 512 bytes
@@ -58,24 +59,7 @@ main:	mov dword [.lba], LOAD_SECTORS + 1
 	add word [.seg], 0x400
 	cmp word [.seg], LAST >> 4
 	jb .read
-	call enter_pm
-	bits 32
-	mov eax, 7			; AVX512F, BW, VL
-	xor ecx, ecx
-	cpuid
-	and ebx, 0xC0010000
-	cmp ebx, 0xC0010000
-	jne .none
-	call map64
-	call enter64
-	bits 64
-	jmp run
-	bits 32
-.none:	PRINT "no AVX-512 here", 10
-	jmp finish32
-	bits 16
-.bad:	FAILNOW "int 13h"
-	jmp finish16
+	ENTER_AVX512 0xC0010000	; AVX512F, BW, VL
 	align 4
 .dap:	db 16, 0
 	dw 32, 0
@@ -87,17 +71,7 @@ run:	cli
 	mov qword [PD + 16], 0		; the hole
 	mov rax, cr3
 	mov cr3, rax
-	mov rax, cr0
-	and eax, ~0xC			; EM, TS
-	or eax, 0x22			; MP, NE
-	mov cr0, rax
-	mov rax, cr4
-	or eax, 0x40600			; OSFXSR, OSXMMEXCPT, OSXSAVE
-	mov cr4, rax
-	xor ecx, ecx
-	xor edx, edx
-	mov eax, 0xE7
-	xsetbv
+	ENABLE_AVX512
 	mov edi, IDTV			; 32 gates to stubs of 16 bytes
 	mov ebx, stubs
 	mov ecx, 32

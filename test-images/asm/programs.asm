@@ -6,6 +6,7 @@
 %include "boot.inc"
 %include "pm.inc"
 %include "long.inc"
+%include "avx512.inc"
 
 PROGRAM	equ 0x10000
 BSS	equ 0x200000
@@ -22,24 +23,7 @@ main:	mov si, .dap
 	mov ah, 0x42
 	int 0x13
 	jc .bad
-	call enter_pm
-	bits 32
-	mov eax, 7			; AVX512F, DQ, CD, BW, VL
-	xor ecx, ecx
-	cpuid
-	and ebx, 0xD0030000
-	cmp ebx, 0xD0030000
-	jne .none
-	call map64
-	call enter64
-	bits 64
-	jmp run
-	bits 32
-.none:	PRINT "no AVX-512 here", 10
-	jmp finish32
-	bits 16
-.bad:	FAILNOW "int 13h"
-	jmp finish16
+	ENTER_AVX512 0xD0030000	; AVX512F, DQ, CD, BW, VL
 	align 4
 .dap:	db 16, 0
 	dw 64, 0, PROGRAM >> 4
@@ -47,17 +31,7 @@ main:	mov si, .dap
 
 	bits 64
 run:	SECTION_ "programs"
-	mov rax, cr0
-	and eax, ~0xC			; EM, TS
-	or eax, 0x22			; MP, NE
-	mov cr0, rax
-	mov rax, cr4
-	or eax, 0x40600			; OSFXSR, OSXMMEXCPT, OSXSAVE
-	mov cr4, rax
-	xor ecx, ecx
-	xor edx, edx
-	mov eax, 0xE7
-	xsetbv
+	ENABLE_AVX512
 	fninit
 	cld
 	mov edi, BSS

@@ -2,7 +2,7 @@
 //! operands directly, and register operations whose flags nobody sees do not leave any.
 
 use super::uop::Uop;
-use crate::exec::table::{FORMS, NO_FLAGS, Op};
+use crate::exec::table::{FORMS, NAMES, NO_FLAGS, Op};
 
 /// What an instruction does with the status flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ enum Effect {
     None,
     /// It leaves them alone, but may fail.
     Fails,
-    /// It reads them and cannot fail.
+    /// It reads them, or shows them to wherever it leads, and leaves them alone.
     Reads,
     /// It writes all of them in this form.
     Writes { form: Form, reads: bool, fails: bool },
@@ -28,123 +28,64 @@ enum Form {
     Result,
 }
 
-/// Conditional branches, which show the flags to wherever they lead.
-const CONDITIONAL: std::ops::RangeInclusive<u16> = Op::Jcc as u16..=Op::JccGreater as u16;
+/// What operations do; the others are unknown.
+#[rustfmt::skip]
+const KNOWN: &[(Effect, &[Op])] = {
+    use Op::*;
+    &[
+        (Effect::Writes { form: Form::Difference, reads: false, fails: false }, &[
+            CmpRr, CmpRi, SubRr, SubRi,
+        ]),
+        (Effect::Writes { form: Form::Difference, reads: false, fails: true }, &[
+            CmpRm, CmpMr, CmpMi, SubRm, SubMr, SubMi,
+        ]),
+        (Effect::Writes { form: Form::Result, reads: false, fails: false }, &[
+            AddRr, AddRi, AndRr, AndRi, OrRr, OrRi, XorRr, XorRi, XorZero, TestRr, TestRi, NegR, ShlRi, ShrRi,
+            SarRi,
+        ]),
+        (Effect::Writes { form: Form::Result, reads: false, fails: true }, &[
+            AddRm, AddMr, AddMi, AndRm, AndMr, AndMi, OrRm, OrMr, OrMi, XorRm, XorMr, XorMi, TestMr, TestMi, NegM,
+        ]),
+        (Effect::Writes { form: Form::Result, reads: true, fails: false }, &[
+            IncR, DecR, AdcRr, AdcRi, SbbRr, SbbRi,
+        ]),
+        (Effect::Writes { form: Form::Result, reads: true, fails: true }, &[
+            IncM, DecM,
+        ]),
+        (Effect::None, &[
+            MovRr, MovRi, MovzxRr8, MovzxRr16, MovsxRr8, MovsxRr16, MovsxRr32, Lea, Cbw, Cwd, NotR, Bswap,
+        ]),
+        (Effect::Fails, &[
+            MovRm, MovMr, MovMi, MovzxRm8, MovzxRm16, MovsxRm8, MovsxRm16, MovsxRm32, PushR, PushI, PushM, PopR,
+            CmovRm, SetccM, Nop, SetccR, Leave,
+        ]),
+        (Effect::Reads, &[
+            CmovRr, Jcc, Jcxz, Loop, JccZero, JccNotZero, JccNegative, JccNotNegative, JccBelow, JccNotBelow, JccBelowEqual,
+            JccAbove, JccLess, JccNotLess, JccLessEqual, JccGreater,
+        ]),
+    ]
+};
+
+/// [`KNOWN`] by the operation's number.
+static EFFECTS: [Effect; NAMES.len()] = {
+    let mut effects = [Effect::Unknown; NAMES.len()];
+    let mut row = 0;
+    while row < KNOWN.len() {
+        let (effect, ops) = KNOWN[row];
+        let mut n = 0;
+        while n < ops.len() {
+            effects[ops[n] as usize] = effect;
+            n += 1;
+        }
+        row += 1;
+    }
+    effects
+};
 
 fn effect(uop: &Uop) -> Effect {
     let op = uop.operation();
-    let is = |ops: &[Op]| ops.iter().any(|&known| known as u16 == op);
-    let writes = |form, reads, fails| Effect::Writes { form, reads, fails };
-    if is(&[Op::CmpRr, Op::CmpRi, Op::SubRr, Op::SubRi]) {
-        writes(Form::Difference, false, false)
-    } else if is(&[Op::CmpRm, Op::CmpMr, Op::CmpMi, Op::SubRm, Op::SubMr, Op::SubMi]) {
-        writes(Form::Difference, false, true)
-    } else if is(&[
-        Op::AddRr,
-        Op::AddRi,
-        Op::AndRr,
-        Op::AndRi,
-        Op::OrRr,
-        Op::OrRi,
-        Op::XorRr,
-        Op::XorRi,
-        Op::XorZero,
-        Op::TestRr,
-        Op::TestRi,
-        Op::NegR,
-    ]) {
-        writes(Form::Result, false, false)
-    } else if is(&[
-        Op::AddRm,
-        Op::AddMr,
-        Op::AddMi,
-        Op::AndRm,
-        Op::AndMr,
-        Op::AndMi,
-        Op::OrRm,
-        Op::OrMr,
-        Op::OrMi,
-        Op::XorRm,
-        Op::XorMr,
-        Op::XorMi,
-        Op::TestMr,
-        Op::TestMi,
-        Op::NegM,
-    ]) {
-        writes(Form::Result, false, true)
-    } else if is(&[Op::IncR, Op::DecR, Op::AdcRr, Op::AdcRi, Op::SbbRr, Op::SbbRi]) {
-        writes(Form::Result, true, false)
-    } else if is(&[Op::IncM, Op::DecM]) {
-        writes(Form::Result, true, true)
-    } else if is(&[Op::ShlRi, Op::ShrRi, Op::SarRi]) {
-        if uop.imm == 0 { Effect::None } else { writes(Form::Result, false, false) }
-    } else if is(&[
-        Op::MovRr,
-        Op::MovRi,
-        Op::MovzxRr8,
-        Op::MovzxRr16,
-        Op::MovsxRr8,
-        Op::MovsxRr16,
-        Op::MovsxRr32,
-        Op::Lea,
-        Op::Cbw,
-        Op::Cwd,
-        Op::NotR,
-        Op::Bswap,
-    ]) {
-        Effect::None
-    } else if is(&[
-        Op::MovRm,
-        Op::MovMr,
-        Op::MovMi,
-        Op::MovzxRm8,
-        Op::MovzxRm16,
-        Op::MovsxRm8,
-        Op::MovsxRm16,
-        Op::MovsxRm32,
-        Op::PushR,
-        Op::PushI,
-        Op::PushM,
-        Op::PopR,
-        Op::CmovRm,
-        Op::SetccM,
-        Op::Nop,
-        Op::SetccR,
-        Op::Leave,
-    ]) {
-        Effect::Fails
-    } else if is(&[Op::CmovRr]) || CONDITIONAL.contains(&op) {
-        Effect::Reads
-    } else {
-        Effect::Unknown
-    }
-}
-
-/// Whether an operation has a form that leaves no flags.
-fn can_drop(uop: &Uop) -> bool {
-    let droppable = [
-        Op::AddRr,
-        Op::AddRi,
-        Op::OrRr,
-        Op::OrRi,
-        Op::AdcRr,
-        Op::AdcRi,
-        Op::SbbRr,
-        Op::SbbRi,
-        Op::AndRr,
-        Op::AndRi,
-        Op::SubRr,
-        Op::SubRi,
-        Op::XorRr,
-        Op::XorRi,
-        Op::IncR,
-        Op::DecR,
-        Op::NegR,
-        Op::ShlRi,
-        Op::ShrRi,
-        Op::SarRi,
-    ];
-    droppable.iter().any(|&op| op as u16 == uop.operation())
+    let shift = [Op::ShlRi, Op::ShrRi, Op::SarRi].iter().any(|&shift| shift as u16 == op);
+    if shift && uop.imm == 0 { Effect::None } else { EFFECTS[usize::from(op)] }
 }
 
 /// Chooses the forms of a block's micro-ops.
@@ -169,7 +110,8 @@ pub fn specialize(uops: &mut [Uop]) {
             Effect::None => {}
             Effect::Writes { fails: true, .. } => seen = true,
             Effect::Writes { reads, .. } => {
-                if !seen && can_drop(uop) {
+                // Operations that do nothing but leave flags are the same in this form.
+                if !seen {
                     uop.op = uop.op & !FORMS | NO_FLAGS;
                 }
                 seen = reads;

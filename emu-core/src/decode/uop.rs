@@ -17,7 +17,7 @@ pub const REG_HIGH_BYTE: u8 = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Uop {
-    /// Handler index in [`crate::exec::table::TABLE`]: path, operation, width.
+    /// Handler index in [`crate::exec::table::TABLE`]: form, operation, width.
     pub op: u16,
     /// Bytes from the block's start to this instruction.
     pub off: u16,

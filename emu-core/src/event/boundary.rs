@@ -73,7 +73,12 @@ impl Cpu {
             self.deliver_event(env, Fault { vector, kind: EventKind::ExternalInterrupt, error_code: None });
             return Boundary::Again;
         }
-        if self.sys.activity == Activity::Hlt {
+        self.run_or_stay(env)
+    }
+
+    /// No event comes before the next instruction.
+    pub(crate) fn run_or_stay(&mut self, env: &mut Env) -> Boundary {
+        if self.sys.activity != Activity::Active {
             return Boundary::Stopped;
         }
         // Instruction breakpoints come before the instruction, unless RF or MOV SS holds them back; a string

@@ -46,15 +46,9 @@ impl Cpu {
     /// Pushes a value of width `W` by path `P`.
     #[inline(always)]
     pub fn push_by<P: Path, W: Width>(&mut self, env: &mut Env, value: u64) -> Exec {
-        if P::FLAT {
-            let sp = self.gpr[RSP].wrapping_sub(W::BYTES);
-            self.write_by::<P, W>(env, SS, sp, value)?;
-            self.gpr[RSP] = sp;
-            return Ok(());
-        }
-        let sp = self.sp().wrapping_sub(W::BYTES) & self.mode.stack.mask();
+        let sp = self.cut_sp_by::<P>(self.gpr[RSP].wrapping_sub(W::BYTES));
         self.write_by::<P, W>(env, SS, sp, value)?;
-        self.set_sp(sp);
+        self.set_sp_by::<P>(sp);
         Ok(())
     }
 
@@ -67,17 +61,28 @@ impl Cpu {
     /// Reads the top of the stack by path `P`.
     #[inline(always)]
     pub fn peek_by<P: Path, W: Width>(&mut self, env: &mut Env) -> Result<u64, Stop> {
-        let sp = if P::FLAT { self.gpr[RSP] } else { self.sp() };
-        self.read_by::<P, W>(env, SS, sp)
+        self.read_by::<P, W>(env, SS, self.cut_sp_by::<P>(self.gpr[RSP]))
     }
 
     /// Adds to the stack pointer by path `P`.
     #[inline(always)]
     pub fn adjust_stack_by<P: Path>(&mut self, bytes: u64) {
+        self.set_sp_by::<P>(self.gpr[RSP].wrapping_add(bytes));
+    }
+
+    /// An offset as wide as the stack by path `P`: a flat one has all bits.
+    #[inline(always)]
+    fn cut_sp_by<P: Path>(&self, offset: u64) -> u64 {
+        if P::FLAT { offset } else { offset & self.mode.stack.mask() }
+    }
+
+    /// Sets the stack pointer by path `P`.
+    #[inline(always)]
+    fn set_sp_by<P: Path>(&mut self, sp: u64) {
         if P::FLAT {
-            self.gpr[RSP] = self.gpr[RSP].wrapping_add(bytes);
+            self.gpr[RSP] = sp;
         } else {
-            self.adjust_stack(bytes);
+            self.set_sp(sp);
         }
     }
 }
@@ -173,13 +178,9 @@ pub fn enter<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// LEAVE.
 pub fn leave<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
-    let frame = if P::FLAT { cpu.gpr[RBP] } else { cpu.gpr[RBP] & cpu.mode.stack.mask() };
+    let frame = cpu.cut_sp_by::<P>(cpu.gpr[RBP]);
     let value = cpu.read_by::<P, W>(env, SS, frame)?;
-    if P::FLAT {
-        cpu.gpr[RSP] = frame.wrapping_add(W::BYTES);
-    } else {
-        cpu.set_sp(frame.wrapping_add(W::BYTES));
-    }
+    cpu.set_sp_by::<P>(frame.wrapping_add(W::BYTES));
     W::set(&mut cpu.gpr, RBP as u8, value);
     Ok(())
 }

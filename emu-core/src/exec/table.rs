@@ -36,6 +36,15 @@ fn go_on(cpu: &mut Cpu, env: &mut Env, rest: &[Uop]) -> Exec {
     }
 }
 
+/// [`go_on`] after an instruction that cannot have asked for the boundary.
+#[inline(always)]
+fn next(cpu: &mut Cpu, env: &mut Env, rest: &[Uop]) -> Exec {
+    match rest.split_first() {
+        Some((uop, rest)) => execute(cpu, env, uop, rest),
+        None => Ok(()),
+    }
+}
+
 #[cold]
 #[inline(never)]
 fn stop(cpu: &mut Cpu, rest: &[Uop], stop: Stop) -> Exec {
@@ -73,10 +82,7 @@ const FORM_COUNT: usize = 4;
 macro_rules! pure {
     ($handler:expr) => {
         (|cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]| match $handler(cpu, env, uop) {
-            Ok(()) => match rest.split_first() {
-                Some((uop, rest)) => execute(cpu, env, uop, rest),
-                None => Ok(()),
-            },
+            Ok(()) => next(cpu, env, rest),
             Err(reason) => stop(cpu, rest, reason),
         }) as Handler
     };
@@ -96,10 +102,7 @@ macro_rules! last {
 macro_rules! either {
     ($handler:expr) => {
         (|cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]| match $handler(cpu, env, uop) {
-            Ok(false) => match rest.split_first() {
-                Some((uop, rest)) => execute(cpu, env, uop, rest),
-                None => Ok(()),
-            },
+            Ok(false) => next(cpu, env, rest),
             Ok(true) => {
                 cpu.undone = rest.len();
                 Ok(())

@@ -431,17 +431,12 @@ impl Cpu {
         if linear % PAGE + len as u64 > PAGE {
             return Ok(None);
         }
-        if self.plain_tag(linear, write).is_none() {
-            let kind = if write { Kind::Write } else { Kind::Read };
-            self.target(env, linear, len, Access::data(kind, self.sys.cpl == 3))?;
+        let access = Access::data(if write { Kind::Write } else { Kind::Read }, self.sys.cpl == 3);
+        if let known @ Some(_) = self.known_place(linear, len, access) {
+            return Ok(known);
         }
-        Ok(self.plain_tag(linear, write))
-    }
-
-    fn plain_tag(&self, linear: u64, write: bool) -> Option<usize> {
-        let entry = self.tlb.slot(linear);
-        let tag = if write { entry.write } else { entry.read };
-        (tag == linear & !0xFFF | self.context).then(|| linear.wrapping_add(entry.addend) as usize)
+        self.target(env, linear, len, access)?;
+        Ok(self.known_place(linear, len, access))
     }
 
     /// The translation context in which an access is a plain one, if there is one: implicit accesses have that of a

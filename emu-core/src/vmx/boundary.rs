@@ -2,7 +2,7 @@
 
 use crate::event::boundary::Boundary;
 use crate::fault::{EventKind, Fault};
-use crate::flags::{IF, RF};
+use crate::flags::IF;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow};
@@ -78,23 +78,5 @@ impl Cpu {
                 self.run_or_stay(env)
             }
         }
-    }
-
-    fn run_or_stay(&mut self, env: &mut Env) -> Boundary {
-        if self.sys.activity != Activity::Active {
-            return Boundary::Stopped;
-        }
-        if self.has_code_breakpoints()
-            && !self.flags.has(RF)
-            && !self.repeating
-            && self.sys.shadow != Shadow::MovSs
-            && let Some(hits) = self.code_breakpoint_hits()
-        {
-            self.cycles += 1;
-            self.fault_debug(env, hits);
-            return Boundary::Again;
-        }
-        self.refresh_attention();
-        Boundary::Run
     }
 }

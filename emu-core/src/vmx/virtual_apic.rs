@@ -13,14 +13,13 @@ use emu_vmx::exit::qualification::{self, ApicAccess};
 use emu_vmx::field::Field;
 use emu_vmx::intercept::ExecutionControls;
 
-struct Page<'a, 'b, 'c> {
+struct Page<'a, 'b> {
     cpu: &'a mut Cpu,
     env: &'a mut Env<'b>,
     base: u64,
-    phantom: std::marker::PhantomData<&'c ()>,
 }
 
-impl VirtualApicPage for Page<'_, '_, '_> {
+impl VirtualApicPage for Page<'_, '_> {
     fn read(&mut self, offset: u16) -> u32 {
         let at = self.env.ram.gate_a20(self.base + u64::from(offset));
         self.cpu.read_physical(self.env, at, 4) as u32
@@ -42,7 +41,7 @@ impl Cpu {
             GuestInterruptStatus(self.vmx.current().map_or(0, |vmcs| vmcs.get16(Field::GuestInterruptStatus)));
         let before = status;
         let base = controls.virtual_apic;
-        let mut page = Page { cpu: self, env, base, phantom: std::marker::PhantomData };
+        let mut page = Page { cpu: self, env, base };
         let result = call(&mut page, &mut status, &controls);
         if status != before
             && let Some(vmcs) = self.vmx.current_mut()
