@@ -8,6 +8,7 @@ use crate::decode::uop::Uop;
 use crate::exec::table::Op;
 use crate::fault::{Exec, Fault};
 use crate::fpu::VectorRegister;
+use crate::fpu::native::Native;
 use crate::fpu::soft::{self, Double, Format, Fp, Relation, Rounding, Signs, Single, flag};
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr4;
@@ -89,12 +90,18 @@ pub fn scalar<F: Format>(fp: &mut Fp, a: u128, b: u128, c: u128, f: impl Fn(&mut
 
 /// The rows of an operation on two operands: packed single and double, scalar single and double.
 macro_rules! four {
-    ($ps:expr, $pd:expr, $ss:expr, $sd:expr, $f:ident) => {
+    ($ps:expr, $pd:expr, $ss:expr, $sd:expr, $f:ident $(, $lane:ident)?) => {
         &[
             Row($ps, 2, false, |fp, a, b, _, _| {
+                $(if fp.fast && let Some(result) = Single::$lane(a, b) {
+                    return result;
+                })?
                 packed::<Single>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Single>(fp, a, b))
             }),
             Row($pd, 3, false, |fp, a, b, _, _| {
+                $(if fp.fast && let Some(result) = Double::$lane(a, b) {
+                    return result;
+                })?
                 packed::<Double>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Double>(fp, a, b))
             }),
             Row($ss, 2, true, |fp, a, b, _, _| {
@@ -347,10 +354,10 @@ const FUSED_TABLE: usize = 0;
 
 const TABLES: &[&[Row]] = &[
     FUSED,
-    four!(&[Addps, Vaddps], &[Addpd, Vaddpd], &[Addss, Vaddss], &[Addsd, Vaddsd], add),
-    four!(&[Subps, Vsubps], &[Subpd, Vsubpd], &[Subss, Vsubss], &[Subsd, Vsubsd], sub),
-    four!(&[Mulps, Vmulps], &[Mulpd, Vmulpd], &[Mulss, Vmulss], &[Mulsd, Vmulsd], mul),
-    four!(&[Divps, Vdivps], &[Divpd, Vdivpd], &[Divss, Vdivss], &[Divsd, Vdivsd], div),
+    four!(&[Addps, Vaddps], &[Addpd, Vaddpd], &[Addss, Vaddss], &[Addsd, Vaddsd], add, native_lane_add),
+    four!(&[Subps, Vsubps], &[Subpd, Vsubpd], &[Subss, Vsubss], &[Subsd, Vsubsd], sub, native_lane_sub),
+    four!(&[Mulps, Vmulps], &[Mulpd, Vmulpd], &[Mulss, Vmulss], &[Mulsd, Vmulsd], mul, native_lane_mul),
+    four!(&[Divps, Vdivps], &[Divpd, Vdivpd], &[Divss, Vdivss], &[Divsd, Vdivsd], div, native_lane_div),
     four!(&[Minps, Vminps], &[Minpd, Vminpd], &[Minss, Vminss], &[Minsd, Vminsd], min),
     four!(&[Maxps, Vmaxps], &[Maxpd, Vmaxpd], &[Maxss, Vmaxss], &[Maxsd, Vmaxsd], max),
     four_unary!(&[Sqrtps, Vsqrtps], &[Sqrtpd, Vsqrtpd], &[Sqrtss, Vsqrtss], &[Sqrtsd, Vsqrtsd], |fp, b, _imm, F| {
@@ -399,10 +406,11 @@ fn find(mnemonic: Mnemonic) -> Option<usize> {
 }
 
 #[inline(always)]
-fn apply<E: Encoding>(cpu: &mut Cpu, u: &Uop, b: VectorRegister) -> Exec {
+fn apply<E: Encoding>(cpu: &mut Cpu, u: &Uop, memory: Option<VectorRegister>) -> Exec {
     let kernel = TABLES[u.kernel() >> 8][u.kernel() & 0xFF].3;
     let mut fp = cpu.begin_float(u);
-    let (a, c) = (*cpu.vector(u.r2), *cpu.vector(u.r4()));
+    let (a, c) = (cpu.vector(u.r2), cpu.vector(u.r4()));
+    let b = memory.as_ref().unwrap_or_else(|| cpu.vector(u.base));
     let mut out = VectorRegister::ZERO;
     let lanes = if E::EVEX { u.lanes() } else { E::LANES };
     let mask = if E::EVEX { cpu.active_elements(u) } else { u64::MAX };
@@ -435,15 +443,14 @@ fn apply<E: Encoding>(cpu: &mut Cpu, u: &Uop, b: VectorRegister) -> Exec {
 /// The second source in a register.
 pub fn float_rr<E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     E::require(cpu)?;
-    let b = *cpu.vector(u.base);
-    apply::<E>(cpu, u, b)
+    apply::<E>(cpu, u, None)
 }
 
 /// The second source in memory.
 pub fn float_rm<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     E::require(cpu)?;
     let b = cpu.vector_operand::<E>(env, u)?;
-    apply::<E>(cpu, u, b)
+    apply::<E>(cpu, u, Some(b))
 }
 
 /// Lowers the instructions of this family.
