@@ -16,6 +16,7 @@ pub const MAX_UOPS: usize = 32;
 pub const MAX_INSTRUCTION: usize = 15;
 const NO_BLOCK: u32 = u32::MAX;
 const JUMP_ENTRIES: usize = 4096;
+const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, block: NO_BLOCK, generation: 0 };
 
 /// A hasher for keys that are numbers with little structure in their low bits.
 #[derive(Default)]
@@ -47,6 +48,7 @@ struct Link {
     /// Target RIP minus this block's RIP.
     delta: u64,
     block: u32,
+    /// The target's generation when the link was made.
     generation: u32,
 }
 
@@ -64,6 +66,8 @@ pub struct Block {
     /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
     pub second_page: Option<u64>,
     key: u64,
+    /// Changes when another block takes this one's number: links made before are void. Never 0.
+    generation: u32,
     links: [Link; LINKS],
     next_link: u8,
     /// The first instruction, for running it alone.
@@ -88,7 +92,7 @@ pub struct CodeCache {
     map: NumberMap<u64, u32>,
     pages: NumberMap<u32, Vec<u32>>,
     jumps: Box<[Jump]>,
-    /// Changes when any block is dropped: links made before are void.
+    /// The generation of the next block.
     generation: u32,
     /// Blocks decoded so far, for `--stats`.
     pub built: u64,
@@ -103,7 +107,7 @@ impl Default for CodeCache {
             free: Vec::new(),
             map: HashMap::default(),
             pages: HashMap::default(),
-            jumps: vec![Jump { rip: 0, stamp: u64::MAX, block: NO_BLOCK, generation: 0 }; JUMP_ENTRIES].into(),
+            jumps: vec![NO_JUMP; JUMP_ENTRIES].into(),
             generation: 1,
             built: 0,
             dropped: 0,
@@ -121,19 +125,20 @@ impl CodeCache {
     /// The block that follows `block` within its page when RIP has moved by `delta`.
     #[inline(always)]
     pub fn linked(&self, block: &Block, delta: u64) -> Option<u32> {
-        for link in &block.links {
-            if link.delta == delta && link.generation == self.generation {
-                return Some(link.block);
-            }
-        }
-        None
+        let link = block.links.iter().find(|link| link.delta == delta)?;
+        self.is_current(link.block, link.generation).then_some(link.block)
+    }
+
+    /// Whether a block's number still means what it meant when its generation was noted.
+    #[inline(always)]
+    fn is_current(&self, block: u32, generation: u32) -> bool {
+        self.blocks.get(block as usize).is_some_and(|block| block.generation == generation)
     }
 
     /// Notes that `to` follows `from` when RIP moves by `delta`; ignored unless both lie in one page.
     pub fn link(&mut self, from: u32, delta: u64, to: u32) {
         let target = &self.blocks[to as usize];
-        let (to_key, straddles) = (target.key, target.second_page.is_some());
-        let generation = self.generation;
+        let (to_key, straddles, generation) = (target.key, target.second_page.is_some(), target.generation);
         let source = &mut self.blocks[from as usize];
         // The linear page must be the same too: a delta within the page says so, given the physical page is.
         let same_page = source.key >> 16 == to_key >> 16
@@ -141,7 +146,9 @@ impl CodeCache {
         if straddles || !same_page || source.second_page.is_some() {
             return;
         }
-        let slot = usize::from(source.next_link) % LINKS;
+        // A void link with the same delta would hide the new one.
+        let same = source.links.iter().position(|link| link.delta == delta);
+        let slot = same.unwrap_or(usize::from(source.next_link) % LINKS);
         source.links[slot] = Link { delta, block: to, generation };
         source.next_link = source.next_link.wrapping_add(1);
     }
@@ -161,9 +168,10 @@ impl CodeCache {
             | cpu.context << 16
             | u64::from(cpu.sys.index) << 8
             | u64::from(cpu.mode.key());
-        let slot = (linear ^ linear >> 12) as usize & (JUMP_ENTRIES - 1);
+        // Processors that run the same code must not evict each other.
+        let slot = (linear ^ linear >> 12 ^ u64::from(cpu.sys.index) << 9) as usize & (JUMP_ENTRIES - 1);
         let jump = self.jumps[slot];
-        if jump.rip == linear && jump.stamp == stamp && jump.generation == self.generation {
+        if jump.rip == linear && jump.stamp == stamp && self.is_current(jump.block, jump.generation) {
             return Ok(jump.block);
         }
         let physical = cpu.translate_fetch(env, linear)?;
@@ -189,8 +197,9 @@ impl CodeCache {
             Some(id) => id,
             None => self.build(cpu, env, linear, offset, key)?,
         };
-        if self.blocks[id as usize].second_page.is_none() {
-            self.jumps[slot] = Jump { rip: linear, stamp, block: id, generation: self.generation };
+        let block = &self.blocks[id as usize];
+        if block.second_page.is_none() {
+            self.jumps[slot] = Jump { rip: linear, stamp, block: id, generation: block.generation };
         }
         Ok(id)
     }
@@ -210,7 +219,7 @@ impl CodeCache {
     /// Drops every block.
     pub fn clear(&mut self) {
         let (built, dropped, generation) = (self.built, self.dropped, self.generation);
-        *self = Self { built, dropped, generation: generation.wrapping_add(1), ..Self::default() };
+        *self = Self { built, dropped, generation, ..Self::default() };
     }
 
     fn remove(&mut self, id: u32) {
@@ -219,13 +228,14 @@ impl CodeCache {
         block.key = u64::MAX;
         block.uops = Box::new([]);
         block.links = [NO_LINK; LINKS];
+        block.generation = 0;
         self.free.push(id);
-        self.generation = self.generation.wrapping_add(1);
         self.dropped += 1;
     }
 
     fn insert(&mut self, block: Block) -> u32 {
         self.built += 1;
+        let block = Block { generation: self.next_generation(), ..block };
         match self.free.pop() {
             Some(id) => {
                 self.blocks[id as usize] = block;
@@ -236,6 +246,19 @@ impl CodeCache {
                 (self.blocks.len() - 1) as u32
             }
         }
+    }
+
+    fn next_generation(&mut self) -> u32 {
+        let generation = self.generation;
+        self.generation = generation.checked_add(1).unwrap_or_else(|| {
+            // The numbers start again: nothing may remember the first ones.
+            self.jumps.fill(NO_JUMP);
+            for block in &mut self.blocks {
+                block.links = [NO_LINK; LINKS];
+            }
+            1
+        });
+        generation
     }
 
     fn build(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, offset: usize, key: u64) -> Result<u32, Stop> {
@@ -377,6 +400,7 @@ fn decode<'a>(cpu: &'a Cpu, bytes: &'a [u8], key: u64) -> Block {
         uops: uops.into(),
         second_page: None,
         key,
+        generation: 0,
         links: [NO_LINK; LINKS],
         next_link: 0,
     }

@@ -33,33 +33,39 @@ pub mod xsave;
 use crate::decode::lower::{Lowered, Lowerer};
 use iced_x86::Instruction;
 
+/// The families, the most frequent first. They are called through pointers: inlined into one function, their results
+/// would be copied from place to place more often than the work itself costs.
+const FAMILIES: [fn(&Lowerer, &Instruction) -> Lowered; 27] = [
+    int::lower,
+    branch::lower,
+    stack::lower,
+    shift::lower,
+    muldiv::lower,
+    bits::lower,
+    atomic::lower,
+    bmi::lower,
+    string::lower,
+    bcd::lower,
+    io::lower,
+    misc::lower,
+    system::lower,
+    segment::lower,
+    far::lower,
+    interrupt::lower,
+    flags_io::lower,
+    control::lower,
+    cpuid::lower,
+    msr::lower,
+    vmx::lower,
+    tables::lower,
+    fast_call::lower,
+    sse::lower,
+    mmx::lower,
+    xsave::lower,
+    x87::lower,
+];
+
 /// Lowers an instruction by the family that knows it.
 pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    int::lower(l, i)
-        .or_else(|| branch::lower(l, i))
-        .or_else(|| stack::lower(l, i))
-        .or_else(|| shift::lower(l, i))
-        .or_else(|| muldiv::lower(l, i))
-        .or_else(|| bits::lower(l, i))
-        .or_else(|| atomic::lower(l, i))
-        .or_else(|| bmi::lower(l, i))
-        .or_else(|| string::lower(l, i))
-        .or_else(|| bcd::lower(l, i))
-        .or_else(|| io::lower(l, i))
-        .or_else(|| misc::lower(l, i))
-        .or_else(|| system::lower(l, i))
-        .or_else(|| segment::lower(l, i))
-        .or_else(|| far::lower(l, i))
-        .or_else(|| interrupt::lower(l, i))
-        .or_else(|| flags_io::lower(l, i))
-        .or_else(|| control::lower(l, i))
-        .or_else(|| cpuid::lower(l, i))
-        .or_else(|| msr::lower(l, i))
-        .or_else(|| vmx::lower(l, i))
-        .or_else(|| tables::lower(l, i))
-        .or_else(|| fast_call::lower(l, i))
-        .or_else(|| sse::lower(l, i))
-        .or_else(|| mmx::lower(l, i))
-        .or_else(|| xsave::lower(l, i))
-        .or_else(|| x87::lower(l, i))
+    FAMILIES.iter().find_map(|family| family(l, i))
 }

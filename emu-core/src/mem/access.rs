@@ -1,7 +1,7 @@
 //! Loads and stores of instructions: the one-compare fast path, and the slow path with every check.
 
 use super::ram::{PAGE, Place};
-use super::tlb::{Entry, NO_TAG};
+use super::tlb::{Entry, NO_TAG, SlowEntry};
 use super::walk::{Access, Kind};
 use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
@@ -475,31 +475,46 @@ impl Cpu {
     }
 
     fn translate_and_fill(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
+        let plain = self.plain_context(access);
+        if let Some(context) = plain {
+            let known = self.tlb.slow(linear);
+            let tag = if access.kind == Kind::Write { known.write } else { known.read };
+            if tag == linear & !0xFFF | context {
+                return Ok(known.physical | linear & 0xFFF);
+            }
+        }
         let page = self.translate(env, linear, access)?;
         let physical = env.ram.gate_a20(page.physical);
         if physical & !0xFFF == self.apic_access_page() {
             return self.redirect_apic_access(env, physical, linear, len, access);
         }
-        let Some(context) = self.plain_context(access) else { return Ok(physical) };
+        let Some(context) = plain else { return Ok(physical) };
         self.tlb.misses += 1;
+        let tag = linear & !0xFFF | context;
+        let (mut plain_read, mut plain_write) = (false, false);
         if let Place::Memory(offset) = env.ram.place(physical, false)
             && physical & !0xFFF != self.lapic_page()
             && !self.watches_page(linear, false)
         {
-            let tag = linear & !0xFFF | context;
-            let plain_write = page.writable
+            plain_read = page.readable;
+            plain_write = page.writable
                 && env.ram.place(physical, true) == Place::Memory(offset)
                 && !env.ram.has_code(offset)
                 && !self.watches_page(linear, true);
             self.tlb.insert(
                 linear,
                 Entry {
-                    read: if page.readable { tag } else { NO_TAG },
+                    read: if plain_read { tag } else { NO_TAG },
                     write: if plain_write { tag } else { NO_TAG },
                     addend: (offset as u64).wrapping_sub(linear),
                     key: tag,
                 },
             );
+        }
+        if (page.readable, page.writable) != (plain_read, plain_write) {
+            let tagged = |allowed: bool| if allowed { tag } else { NO_TAG };
+            let (read, write) = (tagged(page.readable), tagged(page.writable));
+            self.tlb.insert_slow(linear, SlowEntry { read, write, physical: physical & !0xFFF });
         }
         Ok(physical)
     }

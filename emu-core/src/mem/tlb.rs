@@ -36,10 +36,29 @@ pub struct FetchEntry {
 
 const FETCH_ENTRIES: usize = 256;
 
+/// A translation for accesses that are allowed but not plain: to a device, or writes to a page with code.
+#[derive(Debug, Clone, Copy)]
+pub struct SlowEntry {
+    /// Tag of reads.
+    pub read: u64,
+    /// Tag of writes.
+    pub write: u64,
+    /// Physical page address.
+    pub physical: u64,
+}
+
+const SLOW_ENTRIES: usize = 64;
+const SLOW_EMPTY: SlowEntry = SlowEntry { read: NO_TAG, write: NO_TAG, physical: 0 };
+
+fn slow_slot(linear: u64) -> usize {
+    (linear >> 12 ^ linear >> 18) as usize & (SLOW_ENTRIES - 1)
+}
+
 /// The TLB of one processor.
 pub struct Tlb {
     entries: Box<[Entry; ENTRIES]>,
     fetch: Box<[FetchEntry; FETCH_ENTRIES]>,
+    slow: Box<[SlowEntry; SLOW_ENTRIES]>,
     /// Number of the present address space (bits 11:2 of a context), 1 to 1022.
     space: u64,
     /// Highest space number in use.
@@ -62,6 +81,7 @@ impl Default for Tlb {
         Self {
             entries: Box::new([EMPTY; ENTRIES]),
             fetch: Box::new([FetchEntry { key: NO_TAG, physical: 0 }; FETCH_ENTRIES]),
+            slow: Box::new([SLOW_EMPTY; SLOW_ENTRIES]),
             space: 1,
             last_space: 1,
             spaces: vec![(0, 1)],
@@ -96,6 +116,17 @@ impl Tlb {
     pub fn insert_fetch(&mut self, linear: u64, context: u64, physical: u64) {
         self.fetch[(linear >> 12) as usize & (FETCH_ENTRIES - 1)] =
             FetchEntry { key: linear & !0xFFF | context, physical: physical & !0xFFF };
+    }
+
+    /// The translation of an access that is not plain, if it is known.
+    #[inline]
+    pub fn slow(&self, linear: u64) -> &SlowEntry {
+        &self.slow[slow_slot(linear)]
+    }
+
+    /// Enters a translation for accesses that are not plain.
+    pub fn insert_slow(&mut self, linear: u64, entry: SlowEntry) {
+        self.slow[slow_slot(linear)] = entry;
     }
 
     /// The context number of the present address space with a privilege of 0 to 3.
@@ -158,6 +189,8 @@ impl Tlb {
         if fetch.key & !0xFFF == page {
             fetch.key = NO_TAG;
         }
+        // Which page it is of does not matter much.
+        self.slow[slow_slot(linear)] = SLOW_EMPTY;
         self.epoch = self.epoch.wrapping_add(1);
     }
 
@@ -175,6 +208,7 @@ impl Tlb {
         if self.last_space == LAST_SPACE {
             self.entries.fill(EMPTY);
             self.fetch.fill(FetchEntry { key: NO_TAG, physical: 0 });
+            self.slow.fill(SLOW_EMPTY);
             self.spaces.clear();
             self.last_space = 0;
         }
