@@ -125,6 +125,15 @@ pub struct Board {
     pub testdev: Option<(PcTestdev, PciTestdev)>,
 }
 
+/// A device, and what it is lent for a call.
+struct Lent<'a> {
+    device: &'a mut dyn Device,
+    dma: &'a mut dyn IsaDma,
+    lines: &'a mut Lines,
+    deadlines: &'a mut Deadlines,
+    requests: &'a mut Requests,
+}
+
 /// Guest memory for bus masters.
 struct Memory<'a>(&'a mut Ram);
 
@@ -200,30 +209,34 @@ impl Board {
         }
         memory.set_a20(true);
         self.decode();
-        self.settle(memory);
+        self.settle(memory, DeviceId::Pic);
         self.signal = true;
     }
 
-    fn device(&mut self, id: DeviceId) -> Option<&mut dyn Device> {
-        Some(match id {
-            DeviceId::Pic => &mut self.pic,
-            DeviceId::Pit => &mut self.pit,
-            DeviceId::Keyboard => &mut self.keyboard,
-            DeviceId::Rtc => &mut self.rtc,
-            DeviceId::IoApic => &mut self.ioapic,
-            DeviceId::Hpet => &mut self.hpet,
-            DeviceId::PowerManagement => &mut self.power,
-            DeviceId::Pci => &mut self.pci,
-            DeviceId::Serial => &mut self.serial,
-            DeviceId::Debug => &mut self.debug,
-            DeviceId::Ata => &mut self.ata,
-            DeviceId::Floppy => &mut self.floppy,
-            DeviceId::Dma => &mut self.dma,
-            DeviceId::Coprocessor => &mut self.coprocessor,
-            DeviceId::Vga => &mut self.vga,
-            DeviceId::PcTestdev => &mut self.testdev.as_mut()?.0,
-            DeviceId::PciTestdev => &mut self.testdev.as_mut()?.1,
-        })
+    /// A device, if it is there, with what a call of it is lent. `none` takes the place of the DMA controller for itself.
+    fn device<'a>(&'a mut self, id: DeviceId, none: &'a mut NoDma) -> Option<Lent<'a>> {
+        let dma: &mut Dma = &mut self.dma;
+        let (device, dma): (&mut dyn Device, &mut dyn IsaDma) = match id {
+            DeviceId::Pic => (&mut self.pic, dma),
+            DeviceId::Pit => (&mut self.pit, dma),
+            DeviceId::Keyboard => (&mut self.keyboard, dma),
+            DeviceId::Rtc => (&mut self.rtc, dma),
+            DeviceId::IoApic => (&mut self.ioapic, dma),
+            DeviceId::Hpet => (&mut self.hpet, dma),
+            DeviceId::PowerManagement => (&mut self.power, dma),
+            DeviceId::Pci => (&mut self.pci, dma),
+            DeviceId::Serial => (&mut self.serial, dma),
+            DeviceId::Debug => (&mut self.debug, dma),
+            DeviceId::Ata => (&mut self.ata, dma),
+            DeviceId::Floppy => (&mut self.floppy, dma),
+            DeviceId::Dma => (dma, none),
+            DeviceId::Coprocessor => (&mut self.coprocessor, dma),
+            DeviceId::Vga => (&mut self.vga, dma),
+            DeviceId::PcTestdev => (&mut self.testdev.as_mut()?.0, dma),
+            DeviceId::PciTestdev => (&mut self.testdev.as_mut()?.1, dma),
+        };
+        let (lines, deadlines, requests) = (&mut self.lines, &mut self.deadlines, &mut self.requests);
+        Some(Lent { device, dma, lines, deadlines, requests })
     }
 
     /// Calls a device, if it is there, with what the board lends.
@@ -233,36 +246,11 @@ impl Board {
         id: DeviceId,
         call: impl FnOnce(&mut dyn Device, &mut Ctx) -> R,
     ) -> Option<R> {
-        // What a device is lent is taken out of the board for the call; all of it is small.
-        let mut lines = std::mem::take(&mut self.lines);
-        let mut deadlines = std::mem::take(&mut self.deadlines);
-        let mut requests = std::mem::take(&mut self.requests);
-        let mut dma = (id != DeviceId::Dma).then(|| std::mem::take(&mut self.dma));
         let (now, hz) = (self.time, self.hz);
-        let result = self.device(id).map(|device| {
-            let mut none = NoDma;
-            let mut ctx = Ctx {
-                now,
-                hz,
-                device: id,
-                lines: &mut lines,
-                deadlines: &mut deadlines,
-                requests: &mut requests,
-                memory: &mut Memory(memory),
-                dma: match &mut dma {
-                    Some(dma) => dma as &mut dyn IsaDma,
-                    None => &mut none,
-                },
-            };
-            call(device, &mut ctx)
-        });
-        self.lines = lines;
-        self.deadlines = deadlines;
-        self.requests = requests;
-        if let Some(dma) = dma {
-            self.dma = dma;
-        }
-        result
+        let mut none = NoDma;
+        let Lent { device, dma, lines, deadlines, requests } = self.device(id, &mut none)?;
+        let mut ctx = Ctx { now, hz, device: id, lines, deadlines, requests, memory: &mut Memory(memory), dma };
+        Some(call(device, &mut ctx))
     }
 
     /// Calls a device and carries out what follows from it.
@@ -274,7 +262,7 @@ impl Board {
     ) -> Option<R> {
         let nearest = self.deadlines.next();
         let result = self.call(memory, id, call);
-        self.settle(memory);
+        self.settle(memory, id);
         self.signal |= self.deadlines.next() < nearest;
         result
     }
@@ -284,7 +272,7 @@ impl Board {
         while let Some(deadline) = self.deadlines.pop_due(now) {
             self.time = self.time.max(deadline.at);
             self.call(memory, deadline.device, |device, ctx| device.deadline(ctx, deadline.tag));
-            self.settle(memory);
+            self.settle(memory, deadline.device);
         }
         self.time = self.time.max(now);
     }
@@ -294,16 +282,20 @@ impl Board {
         self.deadlines.next()
     }
 
-    /// Carries lines to the interrupt controllers, and what devices ask for to where it belongs.
-    fn settle(&mut self, memory: &mut Ram) {
-        if self.lines.changed() {
+    /// Carries lines to the interrupt controllers, and what a device asked for when it was called to where it belongs.
+    fn settle(&mut self, memory: &mut Ram, called: DeviceId) {
+        let changed = self.lines.changed();
+        if changed {
             for (line, high) in self.lines.take_changes() {
                 self.drive(line, high);
             }
         }
-        let intr = self.pic.intr();
-        self.signal |= intr != self.intr || !self.requests.apic.is_empty();
-        self.intr = intr;
+        if changed || called == DeviceId::Pic {
+            let intr = self.pic.intr();
+            self.signal |= intr != self.intr;
+            self.intr = intr;
+        }
+        self.signal |= !self.requests.apic.is_empty();
         if self.requests.remap {
             self.requests.remap = false;
             self.redecode(memory);
@@ -371,7 +363,9 @@ impl Board {
         self.ports.fill(NOBODY);
         self.mmio.clear();
         for id in DeviceId::ALL {
-            let Some(Claims { ports, mmio }) = self.device(id).map(|device| device.claims()) else { continue };
+            let mut none = NoDma;
+            let Some(Lent { device, .. }) = self.device(id, &mut none) else { continue };
+            let Claims { ports, mmio } = device.claims();
             for range in ports {
                 for port in range.start..range.end.min(0x1_0000) {
                     let place = &mut self.ports[port as usize];
@@ -422,7 +416,7 @@ impl Board {
         self.lines = lines;
         self.deadlines = deadlines;
         self.requests = requests;
-        self.settle(memory);
+        self.settle(memory, id);
         self.signal = true;
         result
     }

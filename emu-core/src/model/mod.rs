@@ -99,6 +99,8 @@ pub struct CpuModel {
     vmx_model: Option<Arc<VmxModel>>,
     features: u128,
     physical_bits: u8,
+    max_basic_leaf: u32,
+    max_extended_leaf: u32,
 }
 
 const BUILT_IN: &[(&str, &str)] = &[
@@ -152,6 +154,8 @@ impl CpuModel {
         for (leaf, result) in (0x8000_0002..).zip(brand_leaves(&file.brand)) {
             leaves.insert((leaf, 0), result);
         }
+        let highest = |first: u32| leaves.get(&(first, 0)).map_or(0, |leaf| leaf.eax);
+        let (max_basic_leaf, max_extended_leaf) = (highest(0), highest(0x8000_0000));
         let physical_bits = leaves.get(&(0x8000_0008, 0)).map_or(36, |leaf| leaf.eax as u8);
         if !(32..=52).contains(&physical_bits) {
             let what = format!("physical address width {physical_bits} is not in 32 to 52");
@@ -167,6 +171,8 @@ impl CpuModel {
             name: file.name,
             description: file.description,
             leaves,
+            max_basic_leaf,
+            max_extended_leaf,
             indexed,
             msrs,
             vmx: file.vmx,
@@ -289,12 +295,12 @@ impl CpuModel {
 
     /// Highest basic leaf.
     pub fn max_basic_leaf(&self) -> u32 {
-        self.leaf(0, 0).eax
+        self.max_basic_leaf
     }
 
     /// Highest extended leaf.
     pub fn max_extended_leaf(&self) -> u32 {
-        self.leaf(0x8000_0000, 0).eax
+        self.max_extended_leaf
     }
 
     /// All leaves, for `cpu-models NAME`.

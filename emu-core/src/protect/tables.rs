@@ -93,7 +93,16 @@ impl Cpu {
     /// Makes `segment` the code segment at privilege `cpl`; the caller sets RIP.
     pub fn set_code_segment(&mut self, segment: Segment, cpl: u8) {
         let selector = Selector(segment.selector).with_rpl(cpl).0;
-        self.sys.segments[SegmentRegister::Cs as usize] = Segment { selector, ..segment };
+        let code = &mut self.sys.segments[SegmentRegister::Cs as usize];
+        let same = (code.access_rights, code.base, code.limit) == (segment.access_rights, segment.base, segment.limit);
+        *code = Segment { selector, ..segment };
+        // In 64-bit mode nothing else that is derived could have changed.
+        if same && self.sys.cpl == cpl && self.mode.is_64bit() {
+            if !self.attention.is_empty() {
+                self.leave_block();
+            }
+            return;
+        }
         self.sys.cpl = cpl;
         self.refresh();
     }

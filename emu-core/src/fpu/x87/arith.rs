@@ -86,6 +86,9 @@ fn choose_nan(n: &mut Numeric, a: F80, b: F80) -> F80 {
 
 /// a + b.
 pub fn add(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
+    if (a.class, b.class) == (Normal, Normal) {
+        return add_finite(n, a.value.unpack(), b.value.unpack());
+    }
     if let Some(special) = special_operands(n, a, b) {
         return special;
     }
@@ -112,6 +115,7 @@ fn zero_difference(n: &Numeric) -> F80 {
     F80::zero(n.rounding() == Rounding::Down)
 }
 
+#[inline]
 fn add_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
     let (big, small) = if a.exponent >= b.exponent { (a, b) } else { (b, a) };
     // One bit of room for the carry.
@@ -131,6 +135,7 @@ fn add_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
 }
 
 /// Shifts right; bits that fall out leave a one in bit 0.
+#[inline]
 pub fn shift_right_jam(value: u128, shift: u32) -> u128 {
     match shift {
         0 => value,
@@ -149,6 +154,9 @@ pub fn sub(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
 
 /// a × b.
 pub fn mul(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
+    if (a.class, b.class) == (Normal, Normal) {
+        return mul_finite(n, a.value.unpack(), b.value.unpack());
+    }
     if let Some(special) = special_operands(n, a, b) {
         return special;
     }
@@ -164,13 +172,15 @@ pub fn mul(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
     match (class_a, class_b) {
         (Infinity, _) | (_, Infinity) => F80::infinity(sign),
         (Zero, _) | (_, Zero) => F80::zero(sign),
-        _ => {
-            let (a, b) = (a.unpack(), b.unpack());
-            let product = u128::from(a.significand) * u128::from(b.significand);
-            let format = n.controlled();
-            n.round(Exact::normalized(sign, a.exponent + b.exponent + 1, product), format)
-        }
+        _ => mul_finite(n, a.unpack(), b.unpack()),
     }
+}
+
+#[inline]
+fn mul_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
+    let product = u128::from(a.significand) * u128::from(b.significand);
+    let format = n.controlled();
+    n.round(Exact::normalized(a.sign != b.sign, a.exponent + b.exponent + 1, product), format)
 }
 
 /// a / b.
@@ -231,12 +241,29 @@ pub fn sqrt(n: &mut Numeric, a: F80) -> F80 {
     // An even exponent, and a root of 64 bits.
     let odd = a.exponent & 1;
     let radicand = u128::from(a.significand) << (63 + odd);
-    let root = radicand.isqrt();
+    let root = u128::from(integer_root(radicand));
     let rest = radicand - root * root;
     // The rest is above root exactly if the cut-off digits are above a half.
     let significand = root << 64 | u128::from(rest > root) << 63 | u128::from(rest != 0);
     let format = n.controlled();
     n.round(Exact { sign: false, exponent: (a.exponent - odd) / 2, significand }, format)
+}
+
+/// ⌊√radicand⌋ of a radicand of at least 2^126: the root of its upper half by the host, one step of Newton's method
+/// for the lower half, and a look at the neighbours.
+fn integer_root(radicand: u128) -> u64 {
+    let estimate = (((radicand >> 64) as u64 as f64).sqrt() * f64::from(1u32 << 31) * 2.0) as u64;
+    let square = |root: u64| u128::from(root) * u128::from(root);
+    let error = radicand.wrapping_sub(square(estimate)) as i128;
+    let step = (error >> 20) as i64 as f64 / estimate as f64 * f64::from(1 << 19);
+    let mut root = estimate.saturating_add_signed(step as i64);
+    while square(root) > radicand {
+        root -= 1;
+    }
+    while radicand - square(root) > 2 * u128::from(root) {
+        root += 1;
+    }
+    root
 }
 
 /// Compares; `quiet` comparisons (FUCOM) let quiet NaNs pass.
@@ -268,5 +295,28 @@ pub fn compare(n: &mut Numeric, a: Operand, b: Operand, quiet: bool) -> Ordering
         std::cmp::Ordering::Greater => Ordering::Greater,
         std::cmp::Ordering::Less if a.sign() => Ordering::Greater,
         std::cmp::Ordering::Less => Ordering::Less,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::integer_root;
+
+    #[test]
+    fn integer_root_of_squares_and_their_neighbours_is_exact() {
+        let mut x = 0x9E37_79B9_7F4A_7C15_u64;
+        let edges = [1 << 63, (1 << 63) + 1, u64::MAX, u64::MAX - 1, 0xFFFF_FFFF_0000_0000, 0xB504_F333_F9DE_6484];
+        let random = (0..100_000).map(|_| {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            x | 1 << 63
+        });
+        for root in edges.into_iter().chain(random) {
+            let square = u128::from(root) * u128::from(root);
+            for radicand in [square - 1, square, square + 1, square + u128::from(root), square + 2 * u128::from(root)] {
+                if radicand >= 1 << 126 {
+                    assert_eq!(u128::from(integer_root(radicand)), radicand.isqrt(), "{radicand:#X}");
+                }
+            }
+        }
     }
 }

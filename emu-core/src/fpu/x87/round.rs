@@ -206,6 +206,15 @@ impl Numeric {
     /// Rounds `value` to a register format.
     #[inline]
     pub fn round(&mut self, value: Exact, format: Format) -> F80 {
+        // The usual case in line: all 64 bits, and an exponent that no carry takes out of the range.
+        if format == Format::EXTENDED && value.exponent >= MIN_EXPONENT && value.exponent < BIAS {
+            let (high, low) = ((value.significand >> 64) as u64, value.significand as u64);
+            let up = low != 0 && self.rounding().increments(value.sign, high & 1 != 0, low >> 63 != 0, low << 1 != 0);
+            self.note_inexact(low != 0, up);
+            let (sum, carried) = high.overflowing_add(u64::from(up));
+            let biased = (value.exponent + BIAS) as u16 + u16::from(carried);
+            return F80::new(biased, sum | INTEGER_BIT).with_sign(value.sign);
+        }
         match self.round_to(value, format, true) {
             Rounded::Infinity => F80::infinity(value.sign),
             Rounded::Finite { exponent, significand } => {
@@ -260,6 +269,7 @@ impl Numeric {
         }
     }
 
+    #[inline]
     fn note_inexact(&mut self, inexact: bool, up: bool) {
         if inexact {
             self.raise(PE);
