@@ -97,6 +97,7 @@ impl Floppy {
                 self.seek(ctx, drive, 0, 0, true);
             }
             Command::Seek => {
+                self.state.seek_sent = true;
                 self.finish(ctx, &[], false);
                 self.seek(ctx, drive, second, first & 4, false);
             }
@@ -134,9 +135,9 @@ impl Floppy {
                 self.finish(ctx, &[&[a, b, c, d], &rest[..]].concat(), false);
             }
             Command::Data(operation) => {
-                let seek_to =
-                    (self.state.configure[0] & IMPLIED_SEEK != 0 && operation.has_address()).then_some(second);
-                self.begin_transfer(ctx, operation, seek_to);
+                // Bochs's BIOS never sends SEEK: until software does, data commands move the head.
+                let implied = self.state.configure[0] & IMPLIED_SEEK != 0 || !self.state.seek_sent;
+                self.begin_transfer(ctx, operation, (implied && operation.has_address()).then_some(second));
             }
         }
     }

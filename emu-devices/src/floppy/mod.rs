@@ -89,6 +89,8 @@ pub struct FloppyState {
     pub dsr: u8,
     /// Software has chosen a data rate since the hardware reset.
     pub rate_chosen: bool,
+    /// Software has sent SEEK since the hardware reset.
+    pub seek_sent: bool,
     /// What the FIFO is for.
     pub phase: Phase,
     /// Command bytes so far.
@@ -331,6 +333,7 @@ impl Floppy {
 
     /// The command ends with these result bytes; commands with an execution phase interrupt.
     fn finish(&mut self, ctx: &mut Ctx, result: &[u8], interrupt: bool) {
+        log::trace!(target: "disk", "floppy: command {:02X?}, result {result:02X?}", self.state.command);
         self.state.result = result.to_vec();
         self.state.phase = if result.is_empty() { Phase::Command } else { Phase::Result };
         self.state.command.clear();

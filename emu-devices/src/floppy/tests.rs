@@ -147,8 +147,20 @@ fn read_with_a_masked_channel_is_an_overrun() {
 }
 
 #[test]
+fn read_before_any_seek_moves_the_head() {
+    let (mut h, mut floppy) = machine();
+    let read = [0xE6, 0, 7, 0, 5, 2, 5, 0, 0xFF];
+    channel(&mut h, 512);
+    assert_eq!(command(&mut h, &mut floppy, &read)[..3], [0, 0, 0]);
+    assert_eq!(sector_at(&h, 0x1000), 7 * 36 + 4);
+    seek(&mut h, &mut floppy, 2);
+    assert_eq!(command(&mut h, &mut floppy, &read)[..3], [0x40, 0x04, 0x10]);
+}
+
+#[test]
 fn wrong_cylinder_head_record_or_rate_are_told_apart() {
     let (mut h, mut floppy) = machine();
+    seek(&mut h, &mut floppy, 0);
     channel(&mut h, 512);
     assert_eq!(command(&mut h, &mut floppy, &[0x46, 0, 1, 0, 1, 2, 18, 0x1B, 0xFF])[..3], [0x40, 0x04, 0x10]);
     assert_eq!(command(&mut h, &mut floppy, &[0x46, 0, 0, 1, 1, 2, 18, 0x1B, 0xFF])[..3], [0x40, 0x04, 0]);
