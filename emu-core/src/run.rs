@@ -4,6 +4,7 @@ use crate::decode::cache::{Block, CodeCache};
 use crate::event::boundary::Boundary;
 use crate::exec::table::execute;
 use crate::fault::{Exec, Stop};
+use crate::mem::ram::Ram;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::Activity;
@@ -196,10 +197,10 @@ impl Cpu {
     }
 
     /// Takes the fast write entries of pages that have come to hold code.
-    pub fn see_new_code(&mut self, ram: &crate::mem::ram::Ram) {
+    pub fn see_new_code(&mut self, ram: &mut Ram) {
         if self.seen_code_epoch != ram.code_epoch() {
             self.seen_code_epoch = ram.code_epoch();
-            self.tlb.drop_writes(|offset| ram.has_code(offset));
+            self.tlb.retain_writes(|offset| ram.allow_fast_writes(offset));
         }
     }
 

@@ -94,6 +94,8 @@ pub struct CodeCache {
     jumps: Box<[Jump]>,
     /// The generation of the next block.
     generation: u32,
+    /// Where blocks are decoded.
+    scratch: Vec<Uop>,
     /// Blocks decoded so far, for `--stats`.
     pub built: u64,
     /// Blocks dropped because their bytes were written.
@@ -109,6 +111,7 @@ impl Default for CodeCache {
             pages: HashMap::default(),
             jumps: vec![NO_JUMP; JUMP_ENTRIES].into(),
             generation: 1,
+            scratch: Vec::new(),
             built: 0,
             dropped: 0,
         }
@@ -264,7 +267,7 @@ impl CodeCache {
     fn build(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, offset: usize, key: u64) -> Result<u32, Stop> {
         let page_end = (offset & !0xFFF) + PAGE as usize;
         let bytes = &env.ram.bytes()[offset..page_end];
-        let block = decode(cpu, bytes, key);
+        let block = decode(cpu, bytes, key, &mut self.scratch);
         if block.uops.is_empty() {
             return self.build_straddling(cpu, env, linear, offset, key);
         }
@@ -294,7 +297,7 @@ impl CodeCache {
         let split = first.min(MAX_INSTRUCTION);
         bytes[..split].copy_from_slice(&env.ram.bytes()[offset..offset + split]);
         bytes[split..].copy_from_slice(&env.ram.bytes()[second..second + MAX_INSTRUCTION - split]);
-        let mut block = decode(cpu, &bytes, key);
+        let mut block = decode(cpu, &bytes, key, &mut self.scratch);
         block.keep_first();
         block.second_page = Some(physical & !0xFFF);
         env.ram.mark_code(offset, first);
@@ -317,7 +320,7 @@ impl CodeCache {
             };
             *byte = cpu.read_physical(env, physical, 1) as u8;
         }
-        let mut block = decode(cpu, &bytes, u64::MAX);
+        let mut block = decode(cpu, &bytes, u64::MAX, &mut self.scratch);
         block.keep_first();
         block.second_page = Some(u64::MAX);
         if let Some(old) = self.map.remove(&u64::MAX) {
@@ -335,7 +338,7 @@ impl CodeCache {
         }
     }
 
-    fn drop_fast_writes(&mut self, cpu: &mut Cpu, env: &Env) {
+    fn drop_fast_writes(&mut self, cpu: &mut Cpu, env: &mut Env) {
         cpu.see_new_code(env.ram);
     }
 }
@@ -362,12 +365,12 @@ impl Block {
     }
 }
 
-/// Decodes the instructions at the start of `bytes`: none if the first is cut off.
-fn decode<'a>(cpu: &'a Cpu, bytes: &'a [u8], key: u64) -> Block {
+/// Decodes the instructions at the start of `bytes`: none if the first is cut off. `uops` is where they are collected.
+fn decode<'a>(cpu: &'a Cpu, bytes: &'a [u8], key: u64, uops: &mut Vec<Uop>) -> Block {
     let bits = cpu.mode.code.bits();
     let mut decoder = Decoder::with_ip(bits, bytes, 0, DecoderOptions::NONE);
     let mut lowerer = Lowerer::new(cpu.mode, &cpu.model);
-    let mut uops = Vec::new();
+    uops.clear();
     let mut len = 0;
     let mut instruction = Instruction::default();
     while uops.len() < MAX_UOPS && decoder.can_decode() {
@@ -392,12 +395,12 @@ fn decode<'a>(cpu: &'a Cpu, bytes: &'a [u8], key: u64) -> Block {
         }
     }
     let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
-    super::flags::specialize(&mut uops);
+    super::flags::specialize(uops);
     Block {
         len: len as u32,
         alone,
         cost: uops.iter().map(|uop| u64::from(uop.cost)).sum(),
-        uops: uops.into(),
+        uops: uops.as_slice().into(),
         second_page: None,
         key,
         generation: 0,

@@ -499,8 +499,8 @@ impl Cpu {
             plain_read = page.readable;
             plain_write = page.writable
                 && env.ram.place(physical, true) == Place::Memory(offset)
-                && !env.ram.has_code(offset)
-                && !self.watches_page(linear, true);
+                && !self.watches_page(linear, true)
+                && env.ram.allow_fast_writes(offset);
             self.tlb.insert(
                 linear,
                 Entry {

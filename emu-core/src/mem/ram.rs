@@ -64,7 +64,9 @@ pub struct Ram {
     legacy: [(Legacy, Legacy); LEGACY_PAGES],
     /// For each page of `bytes`: which of its 64-byte pieces hold decoded code.
     code: Box<[u64]>,
-    /// Counts pages that came to hold code; processors then drop their fast write entries for such pages.
+    /// For each page of `bytes`: whether a processor may have a fast write entry for it.
+    fast_writes: Box<[bool]>,
+    /// Counts pages with fast write entries that came to hold code; processors then drop their fast write entries for such pages.
     code_epoch: u64,
     /// Pages with code that were written since [`Ram::take_stale_pages`].
     stale: BTreeSet<u32>,
@@ -93,6 +95,7 @@ impl Ram {
             legacy_rom_offset,
             legacy: [(Legacy::Bus, Legacy::Bus); LEGACY_PAGES],
             code: vec![0; total / PAGE as usize].into_boxed_slice(),
+            fast_writes: vec![false; total / PAGE as usize].into_boxed_slice(),
             code_epoch: 0,
             stale: BTreeSet::new(),
             map_epoch: 1,
@@ -303,7 +306,7 @@ impl Ram {
     /// Marks `len` bytes at `offset` (within one page) as decoded.
     pub fn mark_code(&mut self, offset: usize, len: usize) {
         let page = offset / PAGE as usize;
-        if self.code[page] == 0 {
+        if self.code[page] == 0 && std::mem::take(&mut self.fast_writes[page]) {
             self.code_epoch += 1;
         }
         let first = offset % PAGE as usize / 64;
@@ -311,18 +314,21 @@ impl Ram {
         self.code[page] |= (u64::MAX >> (63 - last)) & (u64::MAX << first);
     }
 
+    /// Notes that a processor has a fast write entry for the page at `offset`. False if it may not, because of code.
+    #[inline]
+    pub fn allow_fast_writes(&mut self, offset: usize) -> bool {
+        let page = offset / PAGE as usize;
+        let allowed = self.code[page] == 0;
+        self.fast_writes[page] |= allowed;
+        allowed
+    }
+
     /// Forgets that a page holds code, after its blocks have been dropped.
     pub fn clear_code(&mut self, page: u32) {
         self.code[page as usize] = 0;
     }
 
-    /// Whether the page at `offset` holds decoded code.
-    #[inline(always)]
-    pub fn has_code(&self, offset: usize) -> bool {
-        self.code[offset / PAGE as usize] != 0
-    }
-
-    /// Changes whenever a page has come to hold decoded code.
+    /// Changes whenever fast write entries must go, because a page has come to hold decoded code.
     #[inline(always)]
     pub fn code_epoch(&self) -> u64 {
         self.code_epoch

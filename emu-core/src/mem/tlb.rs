@@ -194,10 +194,10 @@ impl Tlb {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
-    /// Takes the write tag from entries whose page of guest memory `doomed` names.
-    pub fn drop_writes(&mut self, doomed: impl Fn(usize) -> bool) {
+    /// Takes the write tag from entries whose page of guest memory `keeps` does not accept.
+    pub fn retain_writes(&mut self, mut keeps: impl FnMut(usize) -> bool) {
         for entry in self.entries.iter_mut().filter(|entry| entry.write != NO_TAG) {
-            if doomed((entry.key & !0xFFF).wrapping_add(entry.addend) as usize) {
+            if !keeps((entry.key & !0xFFF).wrapping_add(entry.addend) as usize) {
                 entry.write = NO_TAG;
             }
         }

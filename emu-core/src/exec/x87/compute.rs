@@ -4,6 +4,7 @@ use super::waiting;
 use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::fpu::x87::arith::{self, Operand};
+use crate::fpu::x87::float80::{Class, Unpacked};
 use crate::fpu::x87::round::Numeric;
 use crate::fpu::x87::status::{C0, C1, C2, C3};
 use crate::fpu::x87::transcendental::{self as functions, Function, Trigonometric};
@@ -15,16 +16,22 @@ use crate::width::Width;
 pub trait Arithmetic {
     /// The result.
     fn apply(n: &mut Numeric, a: Operand, b: Operand) -> F80;
+    /// The result for two normal numbers.
+    fn apply_normal(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80;
 }
 
 macro_rules! arithmetic {
-    ($($(#[$doc:meta])* $name:ident = |$n:ident, $a:ident, $b:ident| $body:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = |$n:ident, $a:ident, $b:ident| $body:expr, $normal:expr;)*) => {$(
         $(#[$doc])*
         pub struct $name;
         impl Arithmetic for $name {
-            #[inline]
+            #[inline(never)]
             fn apply($n: &mut Numeric, $a: Operand, $b: Operand) -> F80 {
                 $body
+            }
+            #[inline(always)]
+            fn apply_normal($n: &mut Numeric, $a: Unpacked, $b: Unpacked) -> F80 {
+                $normal
             }
         }
     )*};
@@ -32,17 +39,17 @@ macro_rules! arithmetic {
 
 arithmetic! {
     /// FADD.
-    Fadd = |n, a, b| arith::add(n, a, b);
+    Fadd = |n, a, b| arith::add(n, a, b), arith::add_finite(n, a, b);
     /// FSUB.
-    Fsub = |n, a, b| arith::sub(n, a, b);
+    Fsub = |n, a, b| arith::sub(n, a, b), arith::add_finite(n, a, b.negated());
     /// FSUBR.
-    Fsubr = |n, a, b| arith::sub(n, b, a);
+    Fsubr = |n, a, b| arith::sub(n, b, a), arith::add_finite(n, b, a.negated());
     /// FMUL.
-    Fmul = |n, a, b| arith::mul(n, a, b);
+    Fmul = |n, a, b| arith::mul(n, a, b), arith::mul_finite(n, a, b);
     /// FDIV.
-    Fdiv = |n, a, b| arith::div(n, a, b);
+    Fdiv = |n, a, b| arith::div(n, a, b), arith::div_finite(n, a, b);
     /// FDIVR.
-    Fdivr = |n, a, b| arith::div(n, b, a);
+    Fdivr = |n, a, b| arith::div(n, b, a), arith::div_finite(n, b, a);
 }
 
 /// op ST(`r1`), ST(`r2`); pops if `base` is 1.
@@ -50,6 +57,7 @@ pub fn x87_arith_st<O: Arithmetic>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exe
     waiting!(cpu, env, u);
     let mut n = cpu.numeric();
     let result = match cpu.pair(&mut n, u.r1, u.r2) {
+        Some((a, b)) if a.is_normal() && b.is_normal() => O::apply_normal(&mut n, a.unpack_normal(), b.unpack_normal()),
         Some((a, b)) => O::apply(&mut n, a.into(), b.into()),
         None => F80::INDEFINITE,
     };
@@ -69,8 +77,12 @@ fn with_operand<O: Arithmetic>(cpu: &mut Cpu, u: &Uop, operand: Operand) -> Exec
     let result = if cpu.fpu.is_empty(0) {
         n.stack_underflow()
     } else {
-        let a = cpu.fpu.st(0);
-        O::apply(&mut n, a.into(), operand)
+        match cpu.fpu.st(0) {
+            a if a.is_normal() && operand.class == Class::Normal => {
+                O::apply_normal(&mut n, a.unpack_normal(), operand.value.unpack_normal())
+            }
+            a => O::apply(&mut n, a.into(), operand),
+        }
     };
     if cpu.x87_complete(u, &n) {
         cpu.fpu.set_st(0, result);

@@ -74,28 +74,30 @@ impl Cpu {
 
     /// Records a non-control instruction and its exceptions. False when an unmasked exception keeps its results from
     /// being committed.
-    #[inline]
+    #[inline(always)]
     fn x87_complete(&mut self, u: &Uop, n: &Numeric) -> bool {
-        let unmasked = n.unmasked(n.flags);
         let selector = self.sys.seg(SegmentRegister::Cs).selector;
         let pointer = self.rip().wrapping_add(u64::from(u.off));
-        let data = (u.imm & HAS_MEMORY != 0).then(|| self.ea(u));
         let fpu = &mut *self.fpu;
         fpu.instruction_pointer = pointer;
         fpu.instruction_selector = selector;
         fpu.status = fpu.status & !C1 | n.flags & (EXCEPTIONS | SF) | if n.c1 { C1 } else { 0 };
-        if let Some(ea) = data
-            && (unmasked || !self.model.has(Feature::FdpExceptionOnly))
-        {
-            fpu.data_pointer = ea;
-            fpu.data_selector = self.sys.segments[usize::from(u.seg & 7)].selector;
+        let unmasked = n.unmasked(n.flags);
+        if u.imm & HAS_MEMORY != 0 && (unmasked || !self.model.has(Feature::FdpExceptionOnly)) {
+            self.fpu.data_pointer = self.ea(u);
+            self.fpu.data_selector = self.sys.segments[usize::from(u.seg & 7)].selector;
         }
-        if unmasked {
-            fpu.status |= ES | B;
-            // Without the fopcode compatibility mode, which only processors of the NetBurst family had, other
-            // instructions are not recorded (SDM Vol. 1 8.1.9).
-            fpu.opcode = (u.imm & OPCODE) as u16;
-        }
+        !unmasked || self.x87_unmasked(u, n)
+    }
+
+    /// An exception will be reported by the next waiting instruction. False if it also keeps the results from being
+    /// committed.
+    #[cold]
+    fn x87_unmasked(&mut self, u: &Uop, n: &Numeric) -> bool {
+        self.fpu.status |= ES | B;
+        // Without the fopcode compatibility mode, which only processors of the NetBurst family had, other
+        // instructions are not recorded (SDM Vol. 1 8.1.9).
+        self.fpu.opcode = (u.imm & OPCODE) as u16;
         !n.stopped()
     }
 

@@ -86,9 +86,6 @@ fn choose_nan(n: &mut Numeric, a: F80, b: F80) -> F80 {
 
 /// a + b.
 pub fn add(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
-    if (a.class, b.class) == (Normal, Normal) {
-        return add_finite(n, a.value.unpack(), b.value.unpack());
-    }
     if let Some(special) = special_operands(n, a, b) {
         return special;
     }
@@ -115,8 +112,9 @@ fn zero_difference(n: &Numeric) -> F80 {
     F80::zero(n.rounding() == Rounding::Down)
 }
 
+/// a + b of numbers that are not zero.
 #[inline]
-fn add_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
+pub fn add_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
     let (big, small) = if a.exponent >= b.exponent { (a, b) } else { (b, a) };
     // One bit of room for the carry.
     let high = u128::from(big.significand) << 63;
@@ -154,9 +152,6 @@ pub fn sub(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
 
 /// a × b.
 pub fn mul(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
-    if (a.class, b.class) == (Normal, Normal) {
-        return mul_finite(n, a.value.unpack(), b.value.unpack());
-    }
     if let Some(special) = special_operands(n, a, b) {
         return special;
     }
@@ -176,8 +171,9 @@ pub fn mul(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
     }
 }
 
+/// a × b of numbers that are not zero.
 #[inline]
-fn mul_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
+pub fn mul_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
     let product = u128::from(a.significand) * u128::from(b.significand);
     let format = n.controlled();
     n.round(Exact::normalized(a.sign != b.sign, a.exponent + b.exponent + 1, product), format)
@@ -205,21 +201,26 @@ pub fn div(n: &mut Numeric, a: Operand, b: Operand) -> F80 {
     match (class_a, class_b) {
         (Infinity, _) => F80::infinity(sign),
         (Zero, _) | (_, Infinity) => F80::zero(sign),
-        _ => {
-            let (a, b) = (a.unpack(), b.unpack());
-            let quotient = quotient(a.significand, b.significand);
-            let format = n.controlled();
-            n.round(Exact::normalized(sign, a.exponent - b.exponent + 3, quotient), format)
-        }
+        _ => div_finite(n, a.unpack(), b.unpack()),
     }
+}
+
+/// a / b of numbers that are not zero.
+#[inline]
+pub fn div_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
+    let quotient = quotient(a.significand, b.significand);
+    let format = n.controlled();
+    n.round(Exact::normalized(a.sign != b.sign, a.exponent - b.exponent + 3, quotient), format)
 }
 
 /// a / b of normalized significands, as a multiple of 2^-124, bit 0 jammed.
 fn quotient(a: u64, b: u64) -> u128 {
     let b = u128::from(b);
     let high = u128::from(a) << 64;
-    let rest = (high % b) << 60;
-    ((high / b) << 60) | (rest / b) | u128::from(rest % b != 0)
+    let upper = high / b;
+    let rest = (high - upper * b) << 60;
+    let lower = rest / b;
+    upper << 60 | lower | u128::from(rest != lower * b)
 }
 
 /// √a.

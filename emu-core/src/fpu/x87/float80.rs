@@ -48,6 +48,14 @@ pub struct Unpacked {
     pub significand: u64,
 }
 
+impl Unpacked {
+    /// The same with the other sign.
+    #[inline(always)]
+    pub fn negated(self) -> Self {
+        Self { sign: !self.sign, ..self }
+    }
+}
+
 impl F80 {
     /// +0.
     pub const ZERO: Self = Self::new(0, 0);
@@ -115,6 +123,19 @@ impl F80 {
             0x7FFF => Class::Signaling,
             _ => Class::Normal,
         }
+    }
+
+    /// Whether the class is [`Class::Normal`].
+    #[inline(always)]
+    pub fn is_normal(self) -> bool {
+        self.biased().wrapping_sub(1) < 0x7FFE && self.significand & INTEGER_BIT != 0
+    }
+
+    /// The parts of a normal number.
+    #[inline(always)]
+    pub fn unpack_normal(self) -> Unpacked {
+        let (sign, exponent) = (self.sign(), i32::from(self.biased()) - BIAS);
+        Unpacked { sign, exponent, significand: self.significand }
     }
 
     /// Whether it is a NaN of either kind.

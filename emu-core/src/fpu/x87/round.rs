@@ -204,7 +204,7 @@ impl Numeric {
     }
 
     /// Rounds `value` to a register format.
-    #[inline]
+    #[inline(always)]
     pub fn round(&mut self, value: Exact, format: Format) -> F80 {
         // The usual case in line: all 64 bits, and an exponent that no carry takes out of the range.
         if format == Format::EXTENDED && value.exponent >= MIN_EXPONENT && value.exponent < BIAS {
@@ -215,6 +215,11 @@ impl Numeric {
             let biased = (value.exponent + BIAS) as u16 + u16::from(carried);
             return F80::new(biased, sum | INTEGER_BIT).with_sign(value.sign);
         }
+        self.round_unusual(value, format)
+    }
+
+    #[inline(never)]
+    fn round_unusual(&mut self, value: Exact, format: Format) -> F80 {
         match self.round_to(value, format, true) {
             Rounded::Infinity => F80::infinity(value.sign),
             Rounded::Finite { exponent, significand } => {
