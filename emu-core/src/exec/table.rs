@@ -2,8 +2,8 @@
 
 use crate::decode::uop::Uop;
 use crate::exec::sse::{
-    convert::*, float::*, gather::*, lanes::*, mask::*, moves::*, operands::*, select::*, status::*, strings::*,
-    wide::*,
+    convert::*, float::*, gather::*, lanes::*, mask::*, moves::*, native::*, operands::*, select::*, status::*,
+    strings::*, wide::*,
 };
 use crate::exec::x87::{compare::*, compute::*, control::*, environment::*, transfer::*};
 use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
@@ -204,6 +204,14 @@ macro_rules! same {
             chain!($handler::<Evex>),
         ]
     };
+    (enc $handler:ident $kind:ident) => {
+        [
+            chain!($handler::<$kind, Legacy>),
+            chain!($handler::<$kind, Vex128>),
+            chain!($handler::<$kind, Vex256>),
+            chain!($handler::<$kind, Evex>),
+        ]
+    };
     (one $handler:ident) => {
         [chain!($handler); 4]
     };
@@ -395,6 +403,14 @@ ops! {
     Gather = enc gather;      GatherMasked = enc gather_masked; Scatter = enc scatter;
     VtestRr = enc vtest_rr;   VtestRm = enc vtest_rm;   StringsRr = enc strings_rr; StringsRm = enc strings_rm;
     FloatRr = enc float_rr;   FloatRm = enc float_rm;
+    AddPsRr = enc native_rr AddPs; AddPsRm = enc native_rm AddPs; AddPdRr = enc native_rr AddPd; AddPdRm = enc native_rm AddPd;
+    AddSsRr = enc native_rr AddSs; AddSsRm = enc native_rm AddSs; AddSdRr = enc native_rr AddSd; AddSdRm = enc native_rm AddSd;
+    SubPsRr = enc native_rr SubPs; SubPsRm = enc native_rm SubPs; SubPdRr = enc native_rr SubPd; SubPdRm = enc native_rm SubPd;
+    SubSsRr = enc native_rr SubSs; SubSsRm = enc native_rm SubSs; SubSdRr = enc native_rr SubSd; SubSdRm = enc native_rm SubSd;
+    MulPsRr = enc native_rr MulPs; MulPsRm = enc native_rm MulPs; MulPdRr = enc native_rr MulPd; MulPdRm = enc native_rm MulPd;
+    MulSsRr = enc native_rr MulSs; MulSsRm = enc native_rm MulSs; MulSdRr = enc native_rr MulSd; MulSdRm = enc native_rm MulSd;
+    DivPsRr = enc native_rr DivPs; DivPsRm = enc native_rm DivPs; DivPdRr = enc native_rr DivPd; DivPdRm = enc native_rm DivPd;
+    DivSsRr = enc native_rr DivSs; DivSsRm = enc native_rm DivSs; DivSdRr = enc native_rr DivSd; DivSdRm = enc native_rm DivSd;
     ConvertRr = enc convert_rr; ConvertRm = enc convert_rm; ConvertMr = enc convert_mr;
     IntToFloatR = enc int_to_float_r; IntToFloatM = enc int_to_float_m;
     FloatToIntR = enc float_to_int_r; FloatToIntM = enc float_to_int_m;

@@ -2,6 +2,7 @@
 
 use super::element::{from_fn, get};
 use super::lanes::sources;
+use super::native;
 use super::operands::{Encoding, ROUNDING_MXCSR, ROUNDING_SAE};
 use crate::decode::lower::{End, Lowered, Lowerer};
 use crate::decode::uop::Uop;
@@ -405,8 +406,9 @@ fn find(mnemonic: Mnemonic) -> Option<usize> {
     })
 }
 
-#[inline(always)]
-fn apply<E: Encoding>(cpu: &mut Cpu, u: &Uop, memory: Option<VectorRegister>) -> Exec {
+/// Computes and commits; the second source is in a register unless it has been read from memory.
+#[inline(never)]
+pub fn apply<E: Encoding>(cpu: &mut Cpu, u: &Uop, memory: Option<VectorRegister>) -> Exec {
     let kernel = TABLES[u.kernel() >> 8][u.kernel() & 0xFF].3;
     let mut fp = cpu.begin_float(u);
     let (a, c) = (cpu.vector(u.r2), cpu.vector(u.r4()));
@@ -474,6 +476,11 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         u.set_imm8(imm);
     } else if i.encoding() == EncodingKind::Legacy && matches!(i.mnemonic(), Cmpps | Cmppd | Cmpss | Cmpsd) {
         u.set_imm8(i.immediate8() & 7);
+    }
+    if i.encoding() != EncodingKind::EVEX
+        && let Some((rr, rm)) = native::operations(i.mnemonic())
+    {
+        u.set_operation(if u.operation() == Op::FloatRr as u16 { rr } else { rm });
     }
     Some((u, End::Continues))
 }

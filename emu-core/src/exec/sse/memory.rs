@@ -24,9 +24,17 @@ impl Cpu {
     #[inline(always)]
     pub fn read_vector(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Result<VectorRegister, Stop> {
         let mut bytes = [0; 64];
-        match self.plain_offset(seg, ea, len, false) {
-            Some(offset) => bytes[..len].copy_from_slice(&env.ram.bytes()[offset..offset + len]),
-            None => self.read_vector_slow(env, seg, ea, &mut bytes[..len])?,
+        let Some(offset) = self.plain_offset(seg, ea, len, false) else {
+            self.read_vector_slow(env, seg, ea, &mut bytes[..len])?;
+            return Ok(VectorRegister::from_bytes(&bytes));
+        };
+        // The usual sizes as single loads: a copy of variable length is a call.
+        let ram = &env.ram.bytes()[offset..];
+        match len {
+            4 | 8 => return Ok(VectorRegister([env.ram.load(offset, len), 0, 0, 0, 0, 0, 0, 0])),
+            16 => bytes[..16].copy_from_slice(&ram[..16]),
+            32 => bytes[..32].copy_from_slice(&ram[..32]),
+            _ => bytes[..len].copy_from_slice(&ram[..len]),
         }
         Ok(VectorRegister::from_bytes(&bytes))
     }
@@ -37,7 +45,14 @@ impl Cpu {
         let bytes = value.bytes();
         match self.plain_offset(seg, ea, len, true) {
             Some(offset) => {
-                env.ram.page_bytes_mut(offset, len).copy_from_slice(&bytes[..len]);
+                let place = env.ram.page_bytes_mut(offset, len);
+                match len {
+                    4 => place.copy_from_slice(&bytes[..4]),
+                    8 => place.copy_from_slice(&bytes[..8]),
+                    16 => place.copy_from_slice(&bytes[..16]),
+                    32 => place.copy_from_slice(&bytes[..32]),
+                    _ => place.copy_from_slice(&bytes[..len]),
+                }
                 Ok(())
             }
             None => self.write_vector_slow(env, seg, ea, &bytes[..len]),

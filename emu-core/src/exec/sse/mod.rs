@@ -15,6 +15,7 @@ pub mod logic;
 pub mod mask;
 pub mod memory;
 pub mod moves;
+pub mod native;
 pub mod operands;
 pub mod scaled;
 pub mod select;
