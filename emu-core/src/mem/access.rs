@@ -362,6 +362,10 @@ impl Cpu {
     /// Reads a system structure (descriptor, TSS): a supervisor access whatever the CPL.
     pub fn read_system<W: Width>(&mut self, env: &mut Env, linear: u64) -> Result<u64, Stop> {
         let linear = self.wrap_linear(linear);
+        let entry = self.tlb.slot(linear);
+        if entry.read == linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.implicit_context() {
+            return Ok(W::load(env.ram.bytes(), linear.wrapping_add(entry.addend) as usize));
+        }
         self.read_linear(env, linear, W::BYTES as usize, Access::implicit(Kind::Read))
     }
 
@@ -439,19 +443,25 @@ impl Cpu {
         Ok(self.known_place(linear, len, access))
     }
 
-    /// The translation context in which an access is a plain one, if there is one: implicit accesses have that of a
-    /// supervisor whom RFLAGS.AC does not help.
+    /// The translation context of implicit accesses: that of a supervisor whom RFLAGS.AC does not help.
+    #[inline(always)]
+    fn implicit_context(&self) -> u64 {
+        self.tlb.context(if self.sys.cr4.contains(Cr4::SMAP) { 2 } else { 1 })
+    }
+
+    /// The translation context in which an access is a plain one, if there is one.
+    #[inline(always)]
     fn plain_context(&self, access: Access) -> Option<u64> {
         if access.implicit {
-            let smap = self.sys.cr4.contains(Cr4::SMAP);
-            return Some(self.tlb.context(if smap { 2 } else { 1 }));
+            return Some(self.implicit_context());
         }
         let plain = self.context & 3 != 3 && access.user == (self.sys.cpl == 3);
         plain.then_some(self.context)
     }
 
     /// Where an access goes in guest memory if the TLB has its page.
-    fn known_place(&self, linear: u64, len: usize, access: Access) -> Option<usize> {
+    #[inline]
+    pub(crate) fn known_place(&self, linear: u64, len: usize, access: Access) -> Option<usize> {
         let entry = self.tlb.slot(linear);
         let tag = match access.kind {
             Kind::Read => entry.read,

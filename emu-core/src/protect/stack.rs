@@ -84,6 +84,19 @@ impl Cpu {
 
     /// Pushes all of `values` in order, or none that a limit forbids.
     pub fn push_all_on(&mut self, env: &mut Env, stack: &mut Stack, width: Size, values: &[u64]) -> Exec {
+        if (stack.size, width) == (Size::Bits64, Size::Bits64) && !values.is_empty() {
+            let len = 8 * values.len();
+            let bottom = stack.sp.wrapping_sub(len as u64);
+            // A page that the TLB has is canonical and holds no code.
+            if let Some(offset) = self.known_place(bottom, len, Access::data(Kind::Write, stack.user)) {
+                let frame = env.ram.page_bytes_mut(offset, len);
+                for (place, value) in frame.chunks_exact_mut(8).rev().zip(values) {
+                    place.copy_from_slice(&value.to_le_bytes());
+                }
+                stack.sp = bottom;
+                return Ok(());
+            }
+        }
         for &value in values {
             self.push_on(env, stack, width, value)?;
         }
