@@ -2,7 +2,7 @@
 
 use crate::board::{Board, BoardConfig};
 use emu_core::bus::ApicMessage;
-use emu_core::decode::cache::CodeCache;
+use emu_core::decode::cache::{CacheCounts, CodeCache};
 use emu_core::flags::IF;
 use emu_core::lapic::route;
 use emu_core::mem::ram::{Legacy, Ram, RomError};
@@ -115,9 +115,9 @@ impl Pc {
         self.cpus.iter().map(|cpu| cpu.instructions).sum()
     }
 
-    /// Blocks decoded and dropped so far, for statistics.
-    pub fn cache_counts(&self) -> (u64, u64) {
-        (self.cache.built, self.cache.dropped)
+    /// What has happened in the cache of decoded blocks, for statistics.
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.cache.counts
     }
 
     /// The reset button: processors and devices start anew, memory and time stay.

@@ -96,7 +96,16 @@ pub struct CodeCache {
     generation: u32,
     /// Where blocks are decoded.
     scratch: Vec<Uop>,
-    /// Blocks decoded so far, for `--stats`.
+    /// What has happened so far.
+    pub counts: CacheCounts,
+}
+
+/// What has happened in a cache, for `--stats`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Searches for the block at RIP; blocks that are linked need none.
+    pub lookups: u64,
+    /// Blocks decoded: the searches that were misses.
     pub built: u64,
     /// Blocks dropped because their bytes were written.
     pub dropped: u64,
@@ -112,8 +121,7 @@ impl Default for CodeCache {
             jumps: vec![NO_JUMP; JUMP_ENTRIES].into(),
             generation: 1,
             scratch: Vec::new(),
-            built: 0,
-            dropped: 0,
+            counts: CacheCounts::default(),
         }
     }
 }
@@ -158,6 +166,7 @@ impl CodeCache {
 
     /// The block at the processor's RIP, decoded if need be. A fault of the fetch is parked.
     pub fn find(&mut self, cpu: &mut Cpu, env: &mut Env) -> Result<u32, Stop> {
+        self.counts.lookups += 1;
         let rip = cpu.rip();
         let linear = if cpu.mode.is_64bit() {
             rip
@@ -221,8 +230,7 @@ impl CodeCache {
 
     /// Drops every block.
     pub fn clear(&mut self) {
-        let (built, dropped, generation) = (self.built, self.dropped, self.generation);
-        *self = Self { built, dropped, generation, ..Self::default() };
+        *self = Self { counts: self.counts, generation: self.generation, ..Self::default() };
     }
 
     fn remove(&mut self, id: u32) {
@@ -233,11 +241,11 @@ impl CodeCache {
         block.links = [NO_LINK; LINKS];
         block.generation = 0;
         self.free.push(id);
-        self.dropped += 1;
+        self.counts.dropped += 1;
     }
 
     fn insert(&mut self, block: Block) -> u32 {
-        self.built += 1;
+        self.counts.built += 1;
         let block = Block { generation: self.next_generation(), ..block };
         match self.free.pop() {
             Some(id) => {

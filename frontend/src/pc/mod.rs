@@ -121,9 +121,13 @@ impl Machine for PcMachine {
     }
 
     fn statistics(&self) -> Statistics {
-        let (built, dropped) = self.pc.cache_counts();
-        let misses = self.pc.cpus.iter().map(|cpu| cpu.tlb.misses).sum();
-        let counts = [("blocks_built", built), ("blocks_dropped", dropped), ("tlb_misses", misses)];
+        let cache = self.pc.cache_counts();
+        let counts = [
+            ("block_lookups", cache.lookups),
+            ("blocks_built", cache.built),
+            ("blocks_dropped", cache.dropped),
+            ("tlb_misses", self.pc.cpus.iter().map(|cpu| cpu.tlb.misses).sum()),
+        ];
         let mut vm_exits = BTreeMap::new();
         for transitions in self.pc.cpus.iter().map(|cpu| &cpu.vmx.counts) {
             for (number, &count) in transitions.exits.iter().enumerate().filter(|exit| *exit.1 != 0) {
