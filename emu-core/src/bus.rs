@@ -2,6 +2,7 @@
 
 use crate::mem::ram::Ram;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How an APIC message is delivered (SDM Vol. 3A 11.6.1, Interrupt Command Register; the I/O APIC's
 /// redirection entries use the same encoding).
@@ -71,6 +72,20 @@ pub struct ApicMessage {
     pub assert: bool,
     /// Destination shorthand of an IPI.
     pub shorthand: Shorthand,
+}
+
+impl fmt::Display for ApicMessage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{:?} {:02X}h to ", self.delivery, self.vector)?;
+        match self.shorthand {
+            Shorthand::None if self.logical => write!(f, "logical {:#x}", self.destination)?,
+            Shorthand::None => write!(f, "APIC {:#x}", self.destination)?,
+            Shorthand::SelfOnly => f.write_str("itself")?,
+            Shorthand::AllIncludingSelf => f.write_str("all")?,
+            Shorthand::AllExcludingSelf => f.write_str("all others")?,
+        }
+        f.write_str(if self.assert { "" } else { ", de-assert" })
+    }
 }
 
 /// The board as a processor reaches it. Every call carries guest memory, for bus masters and for what moves memory

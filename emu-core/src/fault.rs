@@ -1,6 +1,8 @@
 //! How an instruction stops short: [`Stop`], and the details parked in the processor.
 
+use emu_vmx::arch::vector;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Why a handler did not complete. The details are in the processor (`Cpu::fault`, ...).
 ///
@@ -54,6 +56,17 @@ pub struct Fault {
     pub kind: EventKind,
     /// The error code that delivery pushes.
     pub error_code: Option<u32>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.kind {
+            EventKind::ExternalInterrupt => write!(f, "external interrupt {:02X}h", self.vector)?,
+            EventKind::SoftwareInterrupt => write!(f, "INT {:02X}h", self.vector)?,
+            _ => f.write_str(vector::name(self.vector))?,
+        }
+        self.error_code.map_or(Ok(()), |code| write!(f, "({code:#x})"))
+    }
 }
 
 impl Fault {

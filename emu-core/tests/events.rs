@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use emu_core::flags::{IF, IOPL, RF, TF, VIF, VM};
+use emu_core::flags::{IF, IOPL, RF, TF, VIF, VIP, VM};
 use emu_core::run::RunExit;
 use emu_core::state::derived::Attention;
 use emu_core::state::system::Activity;
@@ -191,6 +191,39 @@ fn data_breakpoint_in_a_repeated_string_instruction_saves_rf() {
 }
 
 #[test]
+fn btf_traps_after_a_taken_branch_only_and_its_handler_runs_without() {
+    // nop; nop; jmp $+2; nop
+    let mut bench = protected(&[0x90, 0x90, 0xEB, 0x00, 0x90], 0);
+    bench.cpu.flags.put(TF, true);
+    bench.cpu.sys.debugctl = 2;
+    bench.cpu.refresh();
+    bench.run(100);
+    assert_eq!((handled(&bench), stacked(&bench, 0)), (Some(vector::DB.into()), START + 4));
+    assert!(bench.cpu.sys.dr6.contains(Dr6::BS));
+    assert_eq!(bench.cpu.sys.debugctl, 0);
+}
+
+#[test]
+fn mwait_stops_until_the_next_turn_and_takes_only_the_break_extension() {
+    // mov eax,6000h; xor ecx,ecx; monitor; mov cl,1; mwait; inc ebx; mov cl,2; mwait
+    let code = [
+        0xB8, 0x00, 0x60, 0x00, 0x00, 0x31, 0xC9, 0x0F, 0x01, 0xC8, 0xB1, 0x01, 0x0F, 0x01, 0xC9, 0x43, 0xB1, 0x02,
+        0x0F, 0x01, 0xC9,
+    ];
+    let mut bench = protected(&code, 0);
+    assert_eq!(bench.run(100), RunExit::Stopped);
+    assert_eq!((bench.cpu.rip(), bench.cpu.gpr[3]), (START + 15, 0));
+    bench.run(100);
+    assert_eq!((bench.cpu.gpr[3], handled(&bench)), (1, Some(vector::GP.into())));
+    assert_eq!(stacked(&bench, 1), START + 18);
+    for instruction in [0xC8, 0xC9] {
+        let mut bench = protected(&[0x0F, 0x01, instruction], 3);
+        bench.run(100);
+        assert_eq!(handled(&bench), Some(vector::UD.into()));
+    }
+}
+
+#[test]
 fn general_detect_is_a_fault_that_sets_bd_and_clears_gd() {
     // mov eax,dr0
     let mut bench = protected(&[0x0F, 0x21, 0xC0], 0);
@@ -248,6 +281,32 @@ fn vme_redirects_int_n_to_the_tasks_own_handler_with_vif_as_if() {
     assert_eq!(stacked(&bench, 2) & VIF, 0);
     assert_eq!(read(&bench, 0x40FA, 2), 2);
     assert_eq!(read(&bench, 0x40FE, 2), 2 | IF | IOPL);
+}
+
+#[test]
+fn vme_cli_and_sti_move_vif_and_sti_with_vip_is_gp() {
+    // cli; pushf; sti
+    let mut bench = v86(&[0xFA, 0x9C, 0xFB]);
+    bench.cpu.sys.cr4 |= Cr4::VME;
+    bench.cpu.flags.put(IF | VIF | VIP, true);
+    bench.run(100);
+    assert_eq!((handled(&bench), stacked(&bench, 0), stacked(&bench, 1)), (Some(vector::GP.into()), 0, 2));
+    assert_eq!(stacked(&bench, 3) & (IF | VIF | VIP), IF | VIP);
+    assert_eq!(read(&bench, 0x40FE, 2), 2 | IOPL);
+}
+
+#[test]
+fn pvi_gives_ring_3_the_virtual_interrupt_flag() {
+    // cli; sti; ud2, at IOPL 0
+    for (cr4, handler, at) in [(Cr4::PVI, vector::UD, 2), (Cr4::empty(), vector::GP, 0)] {
+        let mut bench = protected(&[0xFA, 0xFB, 0x0F, 0x0B], 3);
+        bench.cpu.sys.cr4 |= cr4;
+        bench.cpu.flags.put(IF, true);
+        bench.run(100);
+        let error_code = usize::from(handler == vector::GP) as u64;
+        assert_eq!((handled(&bench), stacked(&bench, error_code)), (Some(handler.into()), START + at));
+        assert_eq!(stacked(&bench, error_code + 2) & (IF | VIF), if at == 2 { IF | VIF } else { IF });
+    }
 }
 
 #[test]

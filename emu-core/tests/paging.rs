@@ -1,5 +1,8 @@
 //! Page faults (SDM Vol. 3A 4.7).
 
+mod common;
+
+use common::*;
 use emu_core::testing::Bench;
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::vector;
@@ -23,4 +26,28 @@ fn page_fault_reports_the_protection_key_whatever_else_denies_the_access() {
         assert!(bench.step().is_err());
         assert_eq!((bench.cpu.fault.vector, bench.cpu.fault.error_code), (vector::PF, Some(error)), "PKRU {pkru}");
     }
+}
+
+/// MOV EAX, [400000h] by a 4 MiB page with these bits of its entry; the first 4 MiB are mapped one to one.
+fn read_by_4_mib_page(bits: u64) -> Bench {
+    let mut bench = protected(&[0xA1, 0x00, 0x00, 0x40, 0x00, 0xF4], 0);
+    write(&mut bench, 0x10000, 0x83 | (0x83 | bits) << 32);
+    bench.cpu.sys.cr3 = 0x10000;
+    bench.cpu.sys.cr4 |= Cr4::PSE;
+    bench.cpu.sys.cr0 |= Cr0::PG;
+    bench.cpu.refresh();
+    bench.cpu.flush_tlb();
+    bench.run(100);
+    bench
+}
+
+#[test]
+fn pse_36_places_a_4_mib_page_above_4_gib() {
+    let at_0 = read_by_4_mib_page(0);
+    assert_eq!((handled(&at_0), at_0.cpu.gpr[0]), (None, read(&at_0, 0, 4)));
+    // Nothing answers at 4 GiB.
+    let above = read_by_4_mib_page(1 << 13);
+    assert_eq!((handled(&above), above.cpu.gpr[0]), (None, 0xFFFF_FFFF));
+    let reserved = read_by_4_mib_page(1 << 21);
+    assert_eq!((handled(&reserved), stacked(&reserved, 0)), (Some(vector::PF.into()), 9));
 }

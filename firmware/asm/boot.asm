@@ -48,6 +48,15 @@ int19_entry:
         mov     dl, 0x00
         call    boot_read
         jc      .failed
+        ; Old floppies have no signature. As the AT's BIOS: no code where the first byte is below 6 or ten words are the
+        ; same, as on a blank disk.
+        mov     di, 0x7C00
+        mov     ax, [es:di]
+        cmp     al, 6
+        jb      .failed
+        mov     cx, 10
+        repe    scasw
+        je      .failed
         mov     si, .from_floppy
         jmp     .go
 .disk:  mov     dl, 0x80

@@ -414,6 +414,24 @@ main:   sti
         int     0x15
         CHECK   nc, "mouse"
 
+        ; ---- INT 14h
+        mov     ax, 0x00E3              ; 9600 8N1
+        mov     dx, 0
+        int     0x14
+        test    ah, 0x60
+        CHECK   nz, "COM1 set up, transmitter empty"
+        mov     al, 'S'
+        mov     ah, 1
+        mov     dx, 0
+        int     0x14
+        or      ah, ah
+        CHECK   ns, "COM1 send"
+        mov     ah, 3
+        mov     dx, 0
+        int     0x14
+        test    ah, 0x01
+        CHECK   z, "COM1 status, nothing received"
+
         ; ---- INT 1Ah
         mov     ah, 0
         int     0x1A

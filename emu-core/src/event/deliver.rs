@@ -121,6 +121,14 @@ impl Cpu {
 
     /// One attempt at delivery; an exception of its own is parked, and nothing has changed then.
     fn try_deliver(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
+        log::trace!(
+            target: "cpu",
+            "cpu{} {}, return to {:04x}:{:#x}",
+            self.sys.index,
+            delivery.event,
+            self.sys.seg(SegmentRegister::Cs).selector,
+            delivery.return_rip
+        );
         if self.in_non_root() {
             self.vmx.delivering = Some(Delivering { event: delivery.event, return_rip: delivery.return_rip });
         }

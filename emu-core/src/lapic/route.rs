@@ -39,6 +39,7 @@ impl Lapic {
 
 /// Delivers a message. `sender` is the processor it comes from; `None` for the I/O APIC and MSIs.
 pub fn deliver(cpus: &mut [Cpu], sender: Option<usize>, message: &ApicMessage) {
+    log::trace!(target: "apic", "from {}: {message}", sender.map_or("a device".to_owned(), |n| format!("cpu{n}")));
     let named: Vec<usize> = (0..cpus.len())
         .filter(|&n| match message.shorthand {
             Shorthand::None => cpus[n].lapic.is_named(message),

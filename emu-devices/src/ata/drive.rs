@@ -285,6 +285,11 @@ impl Drive<'_> {
             return;
         }
         let state = &mut *self.state;
+        log::trace!(
+            target: "disk",
+            "ATA: command {code:02X}h, count {:02X?}, low {:02X?}, mid {:02X?}, high {:02X?}, device {:02X}h",
+            state.count, state.low, state.mid, state.high, state.device
+        );
         state.command = code;
         state.interrupt = false;
         state.error = 0;
