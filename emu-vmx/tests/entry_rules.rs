@@ -586,3 +586,29 @@ fn entry_reads_memory_only_for_the_rules_that_need_it() {
     assert_eq!(reads, [0x7080, 0x8000, 0x9020, 0x9028, 0x9030, 0x9038]);
     assert_eq!((now.vtpr, now.link_header), (Some(0x80), Some(0x8000)));
 }
+
+#[test]
+fn cr3_bits_of_linear_address_masking_are_reserved_outside_ia32e_mode_and_without_the_feature() {
+    for bit in [61, 62] {
+        for (lam, ia32e_guest, ia32e_host) in
+            [(true, true, true), (true, false, true), (true, false, false), (false, true, true)]
+        {
+            let mut case = Case::long_mode();
+            case.cpu.cr3_lam_mask = if lam { 3 << 61 } else { 0 };
+            match (ia32e_guest, ia32e_host) {
+                (true, _) => &mut case,
+                (false, true) => case.guest32(),
+                (false, false) => case.host32(),
+            };
+            let passes = |field: Field, rule: &str| {
+                let mut case = case.clone();
+                case.or(field, 1 << bit);
+                let ids = failing_ids(&case);
+                assert!(ids.is_empty() || ids == [rule], "{ids:?}");
+                ids.is_empty()
+            };
+            assert_eq!(passes(Field::GuestCr3, "guest.cr3.width"), lam && ia32e_guest);
+            assert_eq!(passes(Field::HostCr3, "host.cr3.width"), lam && ia32e_host);
+        }
+    }
+}

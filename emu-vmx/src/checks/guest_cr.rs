@@ -1,6 +1,6 @@
 //! Checks on Guest Control Registers, Debug Registers, and MSRs (SDM Vol. 3C 27.3.1.1): exit reason 33.
 
-use crate::arch::{Cr0, Cr4, Efer, addr, msr};
+use crate::arch::{Cr0, Cr4, Efer, msr};
 use crate::checks::{Section, Stage, rules};
 use crate::controls::*;
 use crate::field::Field;
@@ -39,13 +39,10 @@ rules! {
         "guest CR4.PAE is 1 with “IA-32e mode guest”", "", |c| !c.ia32e_guest() || c.cr4.contains(Cr4::PAE);
     "guest.cr4.pcide" => [VmEntryControls, GuestCr4],
         "guest CR4.PCIDE is 0 without “IA-32e mode guest”", "", |c| c.ia32e_guest() || !c.cr4.contains(Cr4::PCIDE);
-    "guest.cr3.width" => [GuestCr3],
-        "guest CR3 has no bit beyond the physical-address width", "",
-        // Linear-address masking, and so its bits of CR3, is a matter of IA-32e mode (Vol. 3A 4.4).
-        |c| {
-            let masking = if c.ia32e_guest() { c.cpu.cr3_lam_mask } else { 0 };
-            !addr::beyond_physical(c.get(Field::GuestCr3) & !masking, c.cpu.maxphyaddr)
-        };
+    "guest.cr3.width" => [VmEntryControls, GuestCr3],
+        "guest CR3 has no bit beyond the physical-address width (bits 62:61 excepted for a guest in IA-32e mode on a \
+         processor with linear-address masking)", "",
+        |c| c.cr3_ok(Field::GuestCr3, c.ia32e_guest());
     "guest.dr7.upper" => [VmEntryControls, GuestDr7],
         "with “load debug controls” bits 63:32 of guest DR7 are 0", "",
         |c| !c.entry.contains(VmEntryControls::LOAD_DEBUG_CONTROLS) || c.get(Field::GuestDr7) >> 32 == 0;

@@ -2,7 +2,7 @@
 
 /// Checks on Host Control Registers, MSRs, and SSP.
 pub mod registers {
-    use crate::arch::{Cr0, Cr4, Efer, addr, msr};
+    use crate::arch::{Cr0, Cr4, Efer, msr};
     use crate::checks::{Section, Stage, rules};
     use crate::controls::*;
     use crate::field::Field;
@@ -25,9 +25,10 @@ pub mod registers {
         "host.cr4.cet_wp" => [HostCr0, HostCr4],
             "host CR0.WP is 1 when host CR4.CET is 1", "",
             |c| c.get(Field::HostCr4) & Cr4::CET.bits() == 0 || c.get(Field::HostCr0) & Cr0::WP.bits() != 0;
-        "host.cr3.width" => [HostCr3],
-            "host CR3 has no bit beyond the physical-address width", "",
-            |c| !addr::beyond_physical(c.get(Field::HostCr3) & !c.cpu.cr3_lam_mask, c.cpu.maxphyaddr);
+        "host.cr3.width" => [VmExitControls, HostCr3],
+            "host CR3 has no bit beyond the physical-address width (bits 62:61 excepted for a VMM in IA-32e mode on a \
+             processor with linear-address masking)", "",
+            |c| c.cr3_ok(Field::HostCr3, c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE));
         "host.sysenter_esp.canonical" => [HostIa32SysenterEsp],
             "host IA32_SYSENTER_ESP is canonical", "", |c| c.canonical(Field::HostIa32SysenterEsp);
         "host.sysenter_eip.canonical" => [HostIa32SysenterEip],

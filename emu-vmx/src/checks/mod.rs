@@ -269,6 +269,12 @@ impl<'a> CheckContext<'a> {
     pub fn pae_paging_guest(&self) -> bool {
         self.cr0.contains(Cr0::PG) && self.cr4.contains(Cr4::PAE) && !self.ia32e_guest()
     }
+    /// Whether the CR3 field has no bit beyond the physical-address width. The bits of linear-address masking, 62:61, are
+    /// exempt where CR3 has them: in the state of IA-32e mode (SDM Vol. 3A 2.5).
+    pub fn cr3_ok(&self, cr3: Field, ia32e_mode: bool) -> bool {
+        let masking = if ia32e_mode { self.cpu.cr3_lam_mask } else { 0 };
+        !crate::arch::addr::beyond_physical(self.get(cr3) & !masking, self.cpu.maxphyaddr)
+    }
     /// No bit of a VMX structure's address is beyond the physical-address width.
     #[inline]
     pub fn width_ok(&self, address: u64) -> bool {
