@@ -206,6 +206,7 @@ impl Cpu {
 
     /// Forgets all translations.
     pub fn flush_tlb(&mut self) {
+        self.select_address_space();
         self.tlb.flush_all();
         self.refresh_context();
     }

@@ -57,7 +57,8 @@ pub enum Invalidation {
         /// Global translations go too (INVLPG); INVPCID type 0 may keep them.
         globals: bool,
     },
-    /// MOV CR3 without bit 63, INVPCID type 1: a PCID, not its globals.
+    /// MOV CR3 without bit 63, INVPCID type 1: a PCID, not its globals. As all that says nothing of EPT, this is for every
+    /// hierarchy (29.4.3.1).
     Pcid {
         /// VPID.
         vpid: u16,
@@ -111,6 +112,15 @@ const fn covers(page: u64, shift: u8, address: u64) -> bool {
 }
 
 impl Invalidation {
+    /// The linear address, of an operation that invalidates no other.
+    pub fn linear_address(&self) -> Option<u64> {
+        match *self {
+            Invalidation::LinearAddress { address, .. } | Invalidation::VpidAddress { address, .. } => Some(address),
+            Invalidation::EptViolation { linear, .. } => linear,
+            _ => None,
+        }
+    }
+
     /// Whether `mapping` must go.
     pub fn affects(&self, mapping: &Mapping) -> bool {
         match *mapping {

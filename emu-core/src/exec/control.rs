@@ -5,6 +5,7 @@ use crate::decode::lower::{End, Lowered, Lowerer, is_mem, reg};
 use crate::decode::uop::Uop;
 use crate::fault::{Exec, Fault, Stop};
 use crate::flags::AC;
+use crate::mem::tlb::AddressSpace;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use crate::vmx::exit::interruption;
@@ -17,6 +18,7 @@ use emu_vmx::arch::segment::{SegmentRegister, system_type};
 use emu_vmx::arch::vector;
 use emu_vmx::exit::{ExitReason, instruction_information, qualification};
 use emu_vmx::intercept::Instruction;
+use emu_vmx::tags::Invalidation;
 use iced_x86::{Mnemonic, Register};
 
 /// CR4's flags and the feature that brings each.
@@ -65,9 +67,39 @@ impl Cpu {
         cr0.contains(Cr0::PG) && cr4.contains(Cr4::PAE) && !efer.contains(Efer::LMA)
     }
 
-    /// Makes the address space that CR3 and CR4.PCIDE name the present one.
+    /// The address space that is to be the present one.
+    pub(crate) fn address_space(&self) -> AddressSpace {
+        let sys = &self.sys;
+        let cr0 = sys.cr0 & (Cr0::PG | Cr0::WP);
+        let efer = sys.efer & (Efer::NXE | Efer::LMA);
+        // None of CR0's two flags is one of EFER's.
+        let flags = cr0.bits() | efer.bits() | (sys.cr4 & Cr4::PAGING_MODE).bits() << 32;
+        AddressSpace {
+            pcid: self.pcid(),
+            vpid: self.vpid(),
+            ep4ta: self.ep4ta(),
+            flags,
+            keys: (
+                if sys.cr4.contains(Cr4::PKE) { sys.pkru } else { 0 },
+                if sys.cr4.contains(Cr4::PKS) { sys.pkrs } else { 0 },
+            ),
+        }
+    }
+
+    /// The present PCID.
+    fn pcid(&self) -> u16 {
+        if self.sys.cr4.contains(Cr4::PCIDE) { (self.sys.cr3 & 0xFFF) as u16 } else { 0 }
+    }
+
+    /// Makes the address space that the control registers name the present one.
     pub fn select_address_space(&mut self) {
-        self.tlb.switch(self.address_space_identity());
+        self.tlb.switch(self.address_space());
+    }
+
+    /// Forgets the translations that `scope` names.
+    pub(crate) fn invalidate(&mut self, scope: &Invalidation) {
+        self.tlb.invalidate(scope);
+        self.refresh_context();
     }
 
     /// Writes CR0, with all checks and consequences of MOV to CR0 (SDM Vol. 3A 2.5, 4.1.2, 10.8.5).
@@ -115,8 +147,8 @@ impl Cpu {
         }
         self.sys.cr0 = new;
         self.sys.efer = efer;
-        if changed.intersects(Cr0::PG | Cr0::WP) {
-            self.tlb.flush_all();
+        if changed.contains(Cr0::PG) {
+            self.invalidate(&Invalidation::Vpid { vpid: self.vpid() });
         }
         self.refresh();
         Ok(())
@@ -139,7 +171,7 @@ impl Cpu {
         self.sys.cr3 = value;
         self.select_address_space();
         if !keep {
-            self.tlb.flush_current();
+            self.tlb.invalidate(&Invalidation::Pcid { vpid: self.vpid(), pcid: self.pcid() });
         }
         self.refresh_context();
         Ok(())
@@ -172,8 +204,7 @@ impl Cpu {
         }
         self.sys.cr4 = new;
         if changed.intersects(Cr4::PAGING_MODE) {
-            self.select_address_space();
-            self.tlb.flush_all();
+            self.invalidate(&Invalidation::Vpid { vpid: self.vpid() });
         }
         self.refresh();
         Ok(())
@@ -195,9 +226,6 @@ impl Cpu {
             return self.gp(0);
         }
         self.sys.efer = new;
-        if changed.contains(Efer::NXE) {
-            self.tlb.flush_all();
-        }
         self.refresh();
         Ok(())
     }
@@ -252,8 +280,7 @@ pub fn cr3_of_task(cpu: &mut Cpu, env: &mut Env, value: u64) -> Result<bool, Sto
     }
     cpu.sys.cr3 = value;
     cpu.select_address_space();
-    cpu.tlb.flush_current();
-    cpu.refresh_context();
+    cpu.invalidate(&Invalidation::Pcid { vpid: cpu.vpid(), pcid: cpu.pcid() });
     Ok(true)
 }
 
@@ -381,11 +408,7 @@ pub fn wrpkru(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     if (cpu.gpr[1] | cpu.gpr[2]) & 0xFFFF_FFFF != 0 {
         return cpu.gp(0);
     }
-    if cpu.sys.pkru != cpu.gpr[0] as u32 {
-        cpu.sys.pkru = cpu.gpr[0] as u32;
-        // Entries were made with the rights of the old value.
-        cpu.flush_tlb();
-    }
+    cpu.set_pkru(cpu.gpr[0] as u32);
     Ok(())
 }
 
@@ -395,8 +418,8 @@ pub fn invlpg(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let linear = cpu.wrap_linear(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
     cpu.intercept_with(u, Instruction::Invlpg, |_, _| (linear, None))?;
     if !cpu.mode.is_64bit() || cpu.is_canonical(linear) {
-        cpu.tlb.purge_page(linear);
-        cpu.refresh_context();
+        let (vpid, pcid) = (cpu.vpid(), cpu.pcid());
+        cpu.invalidate(&Invalidation::LinearAddress { vpid, pcid, address: linear, globals: true });
     }
     Ok(())
 }
@@ -426,13 +449,13 @@ pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if bad {
         return cpu.gp(0);
     }
-    match kind {
-        // Purging more than one PCID's entries of the page is allowed (SDM Vol. 3A 4.10.4.1).
-        0 => cpu.tlb.purge_page(linear),
-        1 => cpu.tlb.flush_spaces(|identity| identity & 0xFFF == pcid),
-        _ => cpu.tlb.flush_all(),
-    }
-    cpu.refresh_context();
+    let (vpid, pcid) = (cpu.vpid(), pcid as u16);
+    cpu.invalidate(&match kind {
+        0 => Invalidation::LinearAddress { vpid, pcid, address: linear, globals: false },
+        1 => Invalidation::Pcid { vpid, pcid },
+        2 => Invalidation::Vpid { vpid },
+        _ => Invalidation::VpidRetainingGlobals { vpid },
+    });
     Ok(())
 }
 

@@ -118,7 +118,8 @@ impl Cpu {
                     return self.gp(0);
                 }
                 self.sys.pkrs = value as u32;
-                self.flush_tlb();
+                self.select_address_space();
+                self.refresh_context();
             }
             IA32_XSS if model.has(Feature::Xsaves) => {
                 let leaf = model.leaf(0xD, 1);

@@ -238,11 +238,12 @@ impl Cpu {
         }
     }
 
-    /// Writes PKRU; translations hold its rights.
+    /// Writes PKRU.
     pub fn set_pkru(&mut self, value: u32) {
         if self.sys.pkru != value {
             self.sys.pkru = value;
-            self.flush_tlb();
+            self.select_address_space();
+            self.refresh_context();
         }
     }
 

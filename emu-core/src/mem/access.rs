@@ -519,6 +519,7 @@ impl Cpu {
                     addend: (offset as u64).wrapping_sub(linear),
                     key: tag,
                 },
+                page.extent,
             );
         }
         if (page.readable, page.writable) != (plain_read, plain_write) {

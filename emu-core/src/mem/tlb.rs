@@ -4,6 +4,8 @@
 //! the number of the translation context (address space and privilege) in its low 12 bits. Whatever needs more than
 //! a plain access – a device, ROM writes, a page with decoded code, a watched page, an alignment check – has no tag.
 
+use emu_vmx::tags::{Invalidation, Mapping};
+
 /// Entries; a power of two.
 pub const ENTRIES: usize = 1024;
 /// A tag that no access has.
@@ -25,16 +27,66 @@ pub struct Entry {
 
 const EMPTY: Entry = Entry { read: NO_TAG, write: NO_TAG, addend: 0, key: NO_TAG };
 
+/// Which linear addresses the page of a translation has, and whether it is global.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// log2 of the page size; an entry holds 4 KiB of the page.
+    pub shift: u8,
+    /// The page is global: it stays when CR3 is loaded.
+    pub global: bool,
+}
+
+impl Extent {
+    /// A page of 4 KiB that is not global.
+    pub const PAGE: Extent = Extent { shift: 12, global: false };
+}
+
 /// A translation for fetches.
 #[derive(Debug, Clone, Copy)]
-pub struct FetchEntry {
+struct FetchEntry {
     /// Linear page and context.
-    pub key: u64,
+    key: u64,
     /// Physical page address.
-    pub physical: u64,
+    physical: u64,
+    extent: Extent,
 }
 
 const FETCH_ENTRIES: usize = 256;
+const NO_FETCH: FetchEntry = FetchEntry { key: NO_TAG, physical: 0, extent: Extent::PAGE };
+
+/// Names an address space: a translation is used only in the space that it was made in (SDM Vol. 3A 4.10.2, Vol. 3C
+/// 29.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AddressSpace {
+    /// Process-context identifier; 0 without CR4.PCIDE.
+    pub pcid: u16,
+    /// Virtual-processor identifier; 0 outside VMX non-root operation and without "enable VPID".
+    pub vpid: u16,
+    /// EPT hierarchy, with EPT.
+    pub ep4ta: Option<u64>,
+    /// Flags of control registers by which entries were judged: another judgement needs other entries.
+    pub flags: u64,
+    /// PKRU and PKRS, likewise.
+    pub keys: (u32, u32),
+}
+
+impl AddressSpace {
+    /// A translation in this space.
+    fn mapping(&self, page: u64, extent: Extent) -> Mapping {
+        let Extent { shift, global } = extent;
+        Mapping::Linear { vpid: self.vpid, pcid: self.pcid, ep4ta: self.ep4ta, page, shift, global }
+    }
+}
+
+/// The number of the space in a key or tag.
+fn space_of(key: u64) -> u64 {
+    key >> 2 & 0x3FF
+}
+
+/// A key or tag with another space.
+fn in_space(key: u64, space: u64) -> u64 {
+    if key == NO_TAG { NO_TAG } else { key & !0xFFC | space << 2 }
+}
 
 /// A translation for accesses that are allowed but not plain: to a device, or writes to a page with code.
 #[derive(Debug, Clone, Copy)]
@@ -57,38 +109,46 @@ fn slow_slot(linear: u64) -> usize {
 /// The TLB of one processor.
 pub struct Tlb {
     entries: Box<[Entry; ENTRIES]>,
+    /// Of the entries.
+    extents: Box<[Extent; ENTRIES]>,
     fetch: Box<[FetchEntry; FETCH_ENTRIES]>,
     slow: Box<[SlowEntry; SLOW_ENTRIES]>,
     /// Number of the present address space (bits 11:2 of a context), 1 to 1022.
     space: u64,
     /// Highest space number in use.
     last_space: u64,
-    /// Address spaces that still have a number: (identity, number).
-    spaces: Vec<(u64, u64)>,
-    identity: u64,
-    /// Changes with every flush and purge, so that caches of fetched blocks notice.
+    /// Address spaces that still have a number.
+    spaces: Vec<(AddressSpace, u64)>,
+    present: AddressSpace,
+    /// Changes with every invalidation, so that caches of fetched blocks notice.
     pub epoch: u32,
     /// Misses, for `--stats`.
     pub misses: u64,
-    /// A page larger than 4 KiB has been entered since the last flush: purging one address must find all its parts.
+    /// A page larger than 4 KiB has been entered since the last flush: one address may have several entries.
     large_pages: bool,
+    /// A global page has been entered since the last flush.
+    globals: bool,
 }
 
 const LAST_SPACE: u64 = 1022;
+/// Spaces that keep their translations.
+const MOST_SPACES: usize = 64;
 
 impl Default for Tlb {
     fn default() -> Self {
         Self {
             entries: Box::new([EMPTY; ENTRIES]),
-            fetch: Box::new([FetchEntry { key: NO_TAG, physical: 0 }; FETCH_ENTRIES]),
+            extents: Box::new([Extent::PAGE; ENTRIES]),
+            fetch: Box::new([NO_FETCH; FETCH_ENTRIES]),
             slow: Box::new([SLOW_EMPTY; SLOW_ENTRIES]),
             space: 1,
             last_space: 1,
-            spaces: vec![(0, 1)],
-            identity: 0,
+            spaces: vec![(AddressSpace::default(), 1)],
+            present: AddressSpace::default(),
             epoch: 0,
             misses: 0,
             large_pages: false,
+            globals: false,
         }
     }
 }
@@ -101,8 +161,11 @@ impl Tlb {
     }
 
     /// Enters a translation.
-    pub fn insert(&mut self, linear: u64, entry: Entry) {
-        self.entries[(linear >> 12) as usize & (ENTRIES - 1)] = entry;
+    pub fn insert(&mut self, linear: u64, entry: Entry, extent: Extent) {
+        let slot = (linear >> 12) as usize & (ENTRIES - 1);
+        self.entries[slot] = entry;
+        self.extents[slot] = extent;
+        self.note(extent);
     }
 
     /// The physical page of a fetch, if it is known.
@@ -113,9 +176,15 @@ impl Tlb {
     }
 
     /// Enters a translation for fetches.
-    pub fn insert_fetch(&mut self, linear: u64, context: u64, physical: u64) {
+    pub fn insert_fetch(&mut self, linear: u64, context: u64, physical: u64, extent: Extent) {
         self.fetch[(linear >> 12) as usize & (FETCH_ENTRIES - 1)] =
-            FetchEntry { key: linear & !0xFFF | context, physical: physical & !0xFFF };
+            FetchEntry { key: linear & !0xFFF | context, physical: physical & !0xFFF, extent };
+        self.note(extent);
+    }
+
+    fn note(&mut self, extent: Extent) {
+        self.large_pages |= extent.shift > 12;
+        self.globals |= extent.global;
     }
 
     /// The translation of an access that is not plain, if it is known.
@@ -134,64 +203,100 @@ impl Tlb {
         self.space << 2 | privilege
     }
 
-    /// Makes `identity` (whatever names an address space: PCID, VPID, EPTP …) the present one.
-    pub fn switch(&mut self, identity: u64) {
-        if self.identity == identity {
-            return;
-        }
-        self.identity = identity;
-        match self.spaces.iter().find(|space| space.0 == identity) {
-            Some(space) => self.space = space.1,
-            None => self.take_new_space(),
+    /// The present address space.
+    pub fn present(&self) -> &AddressSpace {
+        &self.present
+    }
+
+    /// Makes `space` the present address space.
+    pub fn switch(&mut self, space: AddressSpace) {
+        if self.present != space {
+            self.present = space;
+            self.number_present();
         }
     }
 
-    /// Forgets the translations of the present address space.
-    pub fn flush_current(&mut self) {
-        let identity = self.identity;
-        self.spaces.retain(|space| space.0 != identity);
-        self.take_new_space();
-    }
-
-    /// Forgets the translations of those address spaces whose identity `doomed` accepts.
-    pub fn flush_spaces(&mut self, doomed: impl Fn(u64) -> bool) {
-        self.spaces.retain(|space| !doomed(space.0));
-        if doomed(self.identity) {
-            self.take_new_space();
-        }
+    /// Forgets what `scope` says, and of large pages and others no more than that.
+    pub fn invalidate(&mut self, scope: &Invalidation) {
         self.epoch = self.epoch.wrapping_add(1);
+        match scope.linear_address() {
+            Some(address) => self.purge(scope, address),
+            None => self.flush(scope),
+        }
     }
 
     /// Forgets everything.
     pub fn flush_all(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
         self.spaces.clear();
         self.large_pages = false;
-        self.take_new_space();
+        self.globals = false;
+        self.number_present();
     }
 
-    /// Notes that a part of a page larger than 4 KiB is about to be entered.
-    #[inline]
-    pub fn note_large_page(&mut self) {
-        self.large_pages = true;
+    /// Whole address spaces lose their numbers; those that may keep their global pages get others.
+    fn flush(&mut self, scope: &Invalidation) {
+        let affects =
+            |space: &AddressSpace, global| scope.affects(&space.mapping(0, Extent { global, ..Extent::PAGE }));
+        let mut n = 0;
+        while let Some((space, number)) = self.spaces.get(n).copied() {
+            if !affects(&space, false) {
+                n += 1;
+            } else if affects(&space, true) || !self.globals {
+                self.spaces.remove(n);
+            } else {
+                let new = self.new_number();
+                if let Some(place) = self.spaces.get_mut(n) {
+                    place.1 = new;
+                    self.move_globals(number, new);
+                }
+                n += 1;
+            }
+        }
+        self.number_present();
     }
 
-    /// Forgets one linear page in every address space.
-    pub fn purge_page(&mut self, linear: u64) {
-        if self.large_pages {
-            return self.flush_all();
+    fn move_globals(&mut self, from: u64, to: u64) {
+        for (entry, extent) in self.entries.iter_mut().zip(self.extents.iter()) {
+            if extent.global && space_of(entry.key) == from {
+                entry.read = in_space(entry.read, to);
+                entry.write = in_space(entry.write, to);
+                entry.key = in_space(entry.key, to);
+            }
         }
-        let page = linear & !0xFFF;
-        let entry = &mut self.entries[(linear >> 12) as usize & (ENTRIES - 1)];
-        if entry.key & !0xFFF == page {
-            *entry = EMPTY;
+        for entry in self.fetch.iter_mut().filter(|entry| entry.extent.global && space_of(entry.key) == from) {
+            entry.key = in_space(entry.key, to);
         }
-        let fetch = &mut self.fetch[(linear >> 12) as usize & (FETCH_ENTRIES - 1)];
-        if fetch.key & !0xFFF == page {
-            fetch.key = NO_TAG;
+    }
+
+    /// Entries of one linear address.
+    fn purge(&mut self, scope: &Invalidation, address: u64) {
+        let spaces = &self.spaces;
+        let affects = |key: u64, extent: Extent| {
+            (key ^ address) >> extent.shift == 0
+                && spaces
+                    .iter()
+                    .any(|space| space.1 == space_of(key) && scope.affects(&space.0.mapping(key & !0xFFF, extent)))
+        };
+        let (data, fetch) = if self.large_pages {
+            (0..ENTRIES, 0..FETCH_ENTRIES)
+        } else {
+            let page = (address >> 12) as usize;
+            let (data, fetch) = (page & (ENTRIES - 1), page & (FETCH_ENTRIES - 1));
+            (data..data + 1, fetch..fetch + 1)
+        };
+        for slot in data {
+            if affects(self.entries[slot].key, self.extents[slot]) {
+                self.entries[slot] = EMPTY;
+            }
         }
-        // Which page it is of does not matter much.
-        self.slow[slow_slot(linear)] = SLOW_EMPTY;
-        self.epoch = self.epoch.wrapping_add(1);
+        for slot in fetch {
+            if affects(self.fetch[slot].key, self.fetch[slot].extent) {
+                self.fetch[slot] = NO_FETCH;
+            }
+        }
+        // These are few; which page they are of does not matter much.
+        self.slow.fill(SLOW_EMPTY);
     }
 
     /// Takes the write tag from entries whose page of guest memory `keeps` does not accept.
@@ -203,21 +308,31 @@ impl Tlb {
         }
     }
 
-    fn take_new_space(&mut self) {
+    /// Finds the number of the present space, or gives it one.
+    fn number_present(&mut self) {
+        if let Some(space) = self.spaces.iter().find(|space| space.0 == self.present) {
+            self.space = space.1;
+            return;
+        }
         self.epoch = self.epoch.wrapping_add(1);
+        self.space = self.new_number();
+        if self.spaces.len() >= MOST_SPACES {
+            self.spaces.remove(0);
+        }
+        self.spaces.push((self.present, self.space));
+    }
+
+    /// A number that no entry has; when they run out, all entries and spaces go.
+    fn new_number(&mut self) -> u64 {
         if self.last_space == LAST_SPACE {
             self.entries.fill(EMPTY);
-            self.fetch.fill(FetchEntry { key: NO_TAG, physical: 0 });
+            self.fetch.fill(NO_FETCH);
             self.slow.fill(SLOW_EMPTY);
             self.spaces.clear();
             self.last_space = 0;
         }
-        if self.spaces.len() >= 64 {
-            self.spaces.remove(0);
-        }
         self.last_space += 1;
-        self.space = self.last_space;
-        self.spaces.push((self.identity, self.space));
+        self.last_space
     }
 }
 
@@ -225,29 +340,88 @@ impl Tlb {
 mod tests {
     use super::*;
 
+    const SEVEN: AddressSpace = AddressSpace { pcid: 7, vpid: 0, ep4ta: None, flags: 0, keys: (0, 0) };
+    const EIGHT: AddressSpace = AddressSpace { pcid: 8, ..SEVEN };
+    const MOV_CR3_TO_SEVEN: Invalidation = Invalidation::Pcid { vpid: 0, pcid: 7 };
+
+    fn fetch(tlb: &Tlb, linear: u64) -> Option<u64> {
+        tlb.fetch_page(linear, tlb.context(0))
+    }
+
+    fn enter(tlb: &mut Tlb, linear: u64, extent: Extent) {
+        let tag = linear | tlb.context(0);
+        tlb.insert(linear, Entry { read: tag, write: NO_TAG, addend: 0, key: tag }, extent);
+        tlb.insert_fetch(linear, tlb.context(0), 0x9000, extent);
+    }
+
+    fn has(tlb: &Tlb, linear: u64) -> bool {
+        let data = tlb.slot(linear).read == linear | tlb.context(0);
+        assert_eq!(data, fetch(tlb, linear).is_some(), "data and fetches");
+        data
+    }
+
     #[test]
-    fn a_flush_leaves_other_address_spaces_alone() {
+    fn flush_of_a_pcid_leaves_other_address_spaces_alone() {
         let mut tlb = Tlb::default();
-        tlb.switch(7);
-        let seven = tlb.context(0);
-        tlb.insert_fetch(0x5000, seven, 0x9000);
-        tlb.switch(8);
-        tlb.flush_current();
-        tlb.switch(7);
-        assert_eq!(tlb.context(0), seven);
-        assert_eq!(tlb.fetch_page(0x5000, tlb.context(0)), Some(0x9000));
-        tlb.flush_current();
-        assert_eq!(tlb.fetch_page(0x5000, tlb.context(0)), None);
+        tlb.switch(SEVEN);
+        enter(&mut tlb, 0x5000, Extent::PAGE);
+        tlb.switch(EIGHT);
+        tlb.invalidate(&Invalidation::Pcid { vpid: 0, pcid: 8 });
+        assert!(!has(&tlb, 0x5000));
+        tlb.switch(SEVEN);
+        assert!(has(&tlb, 0x5000));
+        tlb.invalidate(&MOV_CR3_TO_SEVEN);
+        assert!(!has(&tlb, 0x5000));
+    }
+
+    #[test]
+    fn flush_of_a_pcid_keeps_its_global_pages_and_takes_every_ept_hierarchy() {
+        let mut tlb = Tlb::default();
+        let nested = AddressSpace { ep4ta: Some(0x1000), ..SEVEN };
+        for space in [nested, SEVEN] {
+            tlb.switch(space);
+            enter(&mut tlb, 0x5000, Extent::PAGE);
+            enter(&mut tlb, 0x6000, Extent { global: true, ..Extent::PAGE });
+            tlb.invalidate(&MOV_CR3_TO_SEVEN);
+            assert_eq!((has(&tlb, 0x5000), has(&tlb, 0x6000)), (false, true));
+        }
+        tlb.invalidate(&Invalidation::Vpid { vpid: 0 });
+        assert!(!has(&tlb, 0x6000));
+        tlb.switch(nested);
+        enter(&mut tlb, 0x5000, Extent::PAGE);
+        tlb.switch(SEVEN);
+        tlb.invalidate(&MOV_CR3_TO_SEVEN);
+        tlb.switch(nested);
+        assert!(!has(&tlb, 0x5000));
+    }
+
+    #[test]
+    fn purge_of_an_address_takes_all_of_a_large_page_and_nothing_else() {
+        let mut tlb = Tlb::default();
+        tlb.switch(SEVEN);
+        enter(&mut tlb, 0x20_5000, Extent { shift: 21, global: true });
+        enter(&mut tlb, 0x40_1000, Extent::PAGE);
+        enter(&mut tlb, 0x40_2000, Extent::PAGE);
+        let invlpg = |address| Invalidation::LinearAddress { vpid: 0, pcid: 8, address, globals: true };
+        tlb.invalidate(&invlpg(0x40_1000));
+        tlb.invalidate(&invlpg(0x2F_FFFF));
+        assert_eq!((has(&tlb, 0x20_5000), has(&tlb, 0x40_1000)), (false, true), "a global page; another PCID");
+        tlb.invalidate(&Invalidation::LinearAddress { vpid: 0, pcid: 7, address: 0x40_1FFF, globals: true });
+        assert_eq!((has(&tlb, 0x40_1000), has(&tlb, 0x40_2000)), (false, true));
     }
 
     #[test]
     fn space_numbers_that_run_out_empty_the_table_before_reuse() {
         let mut tlb = Tlb::default();
-        let first = tlb.context(0);
-        tlb.insert_fetch(0x5000, first, 0x9000);
+        enter(&mut tlb, 0x5000, Extent::PAGE);
         for _ in 0..2 * LAST_SPACE {
             tlb.flush_all();
-            assert_eq!(tlb.fetch_page(0x5000, tlb.context(0)), None);
+            assert_eq!(fetch(&tlb, 0x5000), None);
         }
+        enter(&mut tlb, 0x5000, Extent { global: true, ..Extent::PAGE });
+        for _ in 0..2 * LAST_SPACE {
+            tlb.invalidate(&Invalidation::Pcid { vpid: 0, pcid: 0 });
+        }
+        assert!(!has(&tlb, 0x5000), "also its global pages");
     }
 }

@@ -1,5 +1,6 @@
 //! Linear to physical addresses: the walk of the paging structures (SDM Vol. 3A chapter 4).
 
+use super::tlb::Extent;
 use crate::fault::Stop;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::addr::{physical_mask, sign_extend};
@@ -15,6 +16,7 @@ const US: u64 = 1 << 2;
 const A: u64 = 1 << 5;
 const D: u64 = 1 << 6;
 const PS: u64 = 1 << 7;
+const G: u64 = 1 << 8;
 const XD: u64 = 1 << 63;
 /// What EPT violations tell of addresses without paging: user-mode, read/write, executable (SDM Vol. 3C Table 28-7).
 const UNPAGED: EptViolation = EptViolation::USER.union(EptViolation::READ_WRITE_PAGE);
@@ -64,6 +66,8 @@ pub struct Page {
     pub readable: bool,
     /// A write of the same privilege would succeed and has no flag left to set.
     pub writable: bool,
+    /// The linear page.
+    pub extent: Extent,
 }
 
 /// How the present mode walks.
@@ -84,10 +88,12 @@ impl Cpu {
 
     /// Translates `linear` for an access; sets accessed and dirty flags. #PF is parked if it is not allowed.
     pub fn translate(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<Page, Stop> {
+        debug_assert_eq!(self.tlb.present(), &self.address_space());
         if !self.sys.cr0.contains(Cr0::PG) {
             let physical = linear & physical_mask(self.model.physical_bits());
             // Without paging every address is a user-mode one to mode-based execute control (SDM Vol. 3C 29.3.2).
-            return self.final_page(env, linear, access, UNPAGED, Page { physical, readable: true, writable: true });
+            let page = Page { physical, readable: true, writable: true, extent: Extent::PAGE };
+            return self.final_page(env, linear, access, UNPAGED, page);
         }
         match self.walk(env, linear, access, true)? {
             Ok(page) => Ok(page),
@@ -229,15 +235,13 @@ impl Cpu {
                     self.write_paging_entry(env, address, entry_size, wanted)?;
                 }
             }
-            if large {
-                self.tlb.note_large_page();
-            }
             let with = |kind| Access { kind, ..access };
             let readable = self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Read)).is_ok();
             let writable = wanted & D != 0
                 && self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Write)).is_ok();
             let offset = linear & ((1 << shift) - 1);
-            let page = Page { physical: physical_page | offset, readable, writable };
+            let extent = Extent { shift: shift as u8, global: entry & G != 0 && self.sys.cr4.contains(Cr4::PGE) };
+            let page = Page { physical: physical_page | offset, readable, writable, extent };
             let mut about = EptViolation::empty();
             about.set(EptViolation::USER, rights & US != 0);
             about.set(EptViolation::READ_WRITE_PAGE, rights & RW != 0);
@@ -267,13 +271,11 @@ impl Cpu {
             paging_structure: false,
         };
         let host = self.translate_guest_physical(env, page.physical, ept_access, Some(linear), Some(about))?;
-        if host.page_shift > 12 {
-            self.tlb.note_large_page();
-        }
         Ok(Page {
             physical: host.address,
             readable: page.readable && host.permissions & ept::entry::READ != 0,
             writable: page.writable && host.permissions & ept::entry::WRITE != 0 && host.dirty,
+            extent: page.extent,
         })
     }
 
@@ -387,7 +389,7 @@ impl Cpu {
             let access = Access::data(Kind::Fetch, self.sys.cpl == 3);
             return self.redirect_apic_access(env, physical, linear, 1, access);
         }
-        self.tlb.insert_fetch(linear, self.context, physical);
+        self.tlb.insert_fetch(linear, self.context, physical, page.extent);
         Ok(physical)
     }
 }

@@ -130,6 +130,7 @@ impl Cpu {
         for register in SegmentRegister::USER {
             self.refresh_segment(register);
         }
+        self.select_address_space();
         self.refresh_context();
         self.refresh_attention();
         self.leave_block();

@@ -15,6 +15,7 @@ use emu_vmx::exit::{ExitReason, InterruptionType};
 use emu_vmx::field::Field;
 use emu_vmx::intercept::ExecutionControls;
 use emu_vmx::operation::VmFail;
+use emu_vmx::tags::Invalidation;
 use emu_vmx::vmcs::{ActivityState, Interruptibility, LaunchState};
 
 fn hash(text: &str) -> u64 {
@@ -71,7 +72,7 @@ impl Cpu {
         let controls = non_root.controls;
         self.vmx.non_root = Some(non_root);
         if plan.flush_vpid_0 {
-            self.flush_vpid_0();
+            self.tlb.invalidate(&Invalidation::Vpid { vpid: 0 });
         }
         self.select_address_space();
         self.end_step();

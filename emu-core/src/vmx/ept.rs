@@ -1,9 +1,9 @@
-//! Guest-physical to host-physical addresses, and the names of address spaces (SDM Vol. 3C 29.3, 29.4).
+//! Guest-physical to host-physical addresses (SDM Vol. 3C 29.3).
 
 use super::non_root::ExitDetails;
 use crate::fault::{Fault, Stop};
 use crate::state::cpu::{Cpu, Env};
-use emu_vmx::arch::cr::{Cr0, Cr4};
+use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::vector;
 use emu_vmx::caps::EptVpidCap;
 use emu_vmx::controls::{SecondaryProcessorControls, TertiaryProcessorControls};
@@ -11,7 +11,7 @@ use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory, EptTranslati
 use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::qualification::EptViolation;
 use emu_vmx::field::Field;
-use emu_vmx::tags::{Invalidation, ep4ta};
+use emu_vmx::tags::ep4ta;
 
 struct Tables<'a, 'b> {
     cpu: &'a mut Cpu,
@@ -29,19 +29,10 @@ impl EptMemory for Tables<'_, '_> {
     }
 }
 
-/// An identity's PCID is in bits 11:0, its VPID in 27:12; EP4TA's page number is above.
-const VPID_SHIFT: u32 = 12;
-const EP4TA_SHIFT: u32 = 28;
-
 /// Entries of the page-modification log.
 const PML_ENTRIES: u16 = 512;
 /// Entries of the EPTP list.
 const EPTP_LIST_ENTRIES: u32 = 512;
-
-/// How identities name an EPT hierarchy: 36 bits of its page number, never 0.
-fn hierarchy(ep4ta: u64) -> u64 {
-    (ep4ta >> 12 | 1 << 35) & 0xF_FFFF_FFFF
-}
 
 impl Cpu {
     /// Whether guest-physical addresses are translated.
@@ -50,37 +41,14 @@ impl Cpu {
         self.vm_controls().is_some_and(|controls| controls.ept())
     }
 
-    /// Names the present address space for the TLB: PCID, VPID, EPT hierarchy.
-    pub(crate) fn address_space_identity(&self) -> u64 {
-        let pcid = if self.sys.cr4.contains(Cr4::PCIDE) { self.sys.cr3 & 0xFFF } else { 0 };
-        let Some(controls) = self.vm_controls() else { return pcid };
-        let hierarchy = if controls.ept() { hierarchy(ep4ta(controls.eptp)) } else { 0 };
-        pcid | u64::from(controls.vpid) << VPID_SHIFT | hierarchy << EP4TA_SHIFT
+    /// The VPID in effect.
+    pub(crate) fn vpid(&self) -> u16 {
+        self.vm_controls().map_or(0, |controls| controls.vpid)
     }
 
-    /// Forgets the translations of VPID 0, in all hierarchies.
-    pub(super) fn flush_vpid_0(&mut self) {
-        self.tlb.flush_spaces(|identity| identity >> VPID_SHIFT & 0xFFFF == 0);
-    }
-
-    /// Forgets the translations that `scope` names. The TLB knows address spaces and linear pages; it holds no
-    /// translations of guest-physical addresses alone.
-    pub(super) fn invalidate(&mut self, scope: &Invalidation) {
-        let vpid_of = |identity: u64| identity >> VPID_SHIFT & 0xFFFF;
-        let hierarchy_of = |identity: u64| identity >> EP4TA_SHIFT;
-        match *scope {
-            Invalidation::Vpid { vpid } | Invalidation::VpidRetainingGlobals { vpid } => {
-                self.tlb.flush_spaces(|identity| vpid_of(identity) == u64::from(vpid));
-            }
-            Invalidation::VpidAddress { address, .. } => self.tlb.purge_page(address),
-            Invalidation::AllVpids => self.tlb.flush_spaces(|identity| vpid_of(identity) != 0),
-            Invalidation::Ept { ep4ta } => {
-                self.tlb.flush_spaces(|identity| hierarchy_of(identity) == hierarchy(ep4ta));
-            }
-            Invalidation::AllEpt => self.tlb.flush_spaces(|identity| hierarchy_of(identity) != 0),
-            _ => self.tlb.flush_all(),
-        }
-        self.refresh_context();
+    /// The EPT hierarchy in use.
+    pub(crate) fn ep4ta(&self) -> Option<u64> {
+        self.vm_controls().filter(|controls| controls.ept()).map(|controls| ep4ta(controls.eptp))
     }
 
     /// Translates a guest-physical address. `linear` is the linear address that led to it, if one did; `last` says

@@ -16,6 +16,7 @@ use emu_vmx::controls::*;
 use emu_vmx::entry::{HostPlan, LoadedMsrs, MsrList, VmxAbort, check_msr_load, check_msr_store};
 use emu_vmx::exit::{ExitReason, InterruptionInformation, InterruptionType, saved_pending_debug};
 use emu_vmx::field::Field;
+use emu_vmx::tags::Invalidation;
 use emu_vmx::vmcs::{ABORT_OFFSET, Interruptibility, PendingDebug, Vmcs};
 
 /// The interruption information of an event.
@@ -306,7 +307,7 @@ impl Cpu {
         self.branch_to(plan.rip);
         self.end_step();
         if plan.flush_vpid_0 {
-            self.flush_vpid_0();
+            self.tlb.invalidate(&Invalidation::Vpid { vpid: 0 });
         }
         self.select_address_space();
         self.refresh();

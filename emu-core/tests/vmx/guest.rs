@@ -144,7 +144,7 @@ impl Guest {
     pub fn get(&mut self, field: Field) -> u64 {
         self.vmcs().get(field)
     }
-    fn or(&mut self, field: Field, bits: u64) {
+    pub fn or(&mut self, field: Field, bits: u64) {
         let value = self.get(field) | bits;
         self.set(field, value);
     }

@@ -2,4 +2,5 @@
 
 mod features;
 mod guest;
+mod invalidation;
 mod reported;
