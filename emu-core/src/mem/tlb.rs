@@ -124,8 +124,8 @@ pub struct Tlb {
     pub epoch: u32,
     /// Misses, for `--stats`.
     pub misses: u64,
-    /// A page larger than 4 KiB has been entered since the last flush: one address may have several entries.
-    large_pages: bool,
+    /// log2 of the largest page entered since the last flush: one address may have as many entries as that has parts.
+    largest: u8,
     /// A global page has been entered since the last flush.
     globals: bool,
 }
@@ -147,7 +147,7 @@ impl Default for Tlb {
             present: AddressSpace::default(),
             epoch: 0,
             misses: 0,
-            large_pages: false,
+            largest: 12,
             globals: false,
         }
     }
@@ -183,7 +183,7 @@ impl Tlb {
     }
 
     fn note(&mut self, extent: Extent) {
-        self.large_pages |= extent.shift > 12;
+        self.largest = self.largest.max(extent.shift);
         self.globals |= extent.global;
     }
 
@@ -229,7 +229,7 @@ impl Tlb {
     pub fn flush_all(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.spaces.clear();
-        self.large_pages = false;
+        self.largest = 12;
         self.globals = false;
         self.number_present();
     }
@@ -278,13 +278,12 @@ impl Tlb {
                     .iter()
                     .any(|space| space.1 == space_of(key) && scope.affects(&space.0.mapping(key & !0xFFF, extent)))
         };
-        let (data, fetch) = if self.large_pages {
-            (0..ENTRIES, 0..FETCH_ENTRIES)
-        } else {
-            let page = (address >> 12) as usize;
-            let (data, fetch) = (page & (ENTRIES - 1), page & (FETCH_ENTRIES - 1));
-            (data..data + 1, fetch..fetch + 1)
+        let slots = |entries: usize| {
+            let parts = 1usize.checked_shl(u32::from(self.largest) - 12).unwrap_or(entries).min(entries);
+            let first = (address >> 12) as usize & (entries - 1) & !(parts - 1);
+            first..first + parts
         };
+        let (data, fetch) = (slots(ENTRIES), slots(FETCH_ENTRIES));
         for slot in data {
             if affects(self.entries[slot].key, self.extents[slot]) {
                 self.entries[slot] = EMPTY;
