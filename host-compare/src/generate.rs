@@ -463,6 +463,8 @@ fn unlike(i: &Instruction, bytes: &[u8; 16]) -> bool {
         }
         // With REX.B the bytes are XCHG R8, RAX to some and PAUSE to the decoder.
         Mnemonic::Pause => bytes.iter().take(i.len()).any(|byte| byte & 0xF1 == 0x41),
+        // By the SDM MOVSXD r16 reads a word of memory; AMD's processors read a doubleword.
+        Mnemonic::Movsxd => operand_size(i) == 2 && i.op1_kind() == OpKind::Memory,
         // AMD's processors take REP's condition instead of the opcode's.
         Mnemonic::Loope | Mnemonic::Loopne => bytes.iter().take(i.len()).any(|byte| matches!(byte, 0xF2 | 0xF3)),
         _ => false,
