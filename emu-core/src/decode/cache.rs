@@ -66,7 +66,7 @@ pub struct Block {
     /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
     pub second_page: Option<u64>,
     key: u64,
-    /// Changes when another block takes this one's number: links made before are void. Never 0.
+    /// Changes when another block takes this one's number: links made before are void. 0 while the number is free.
     generation: u32,
     links: [Link; LINKS],
     next_link: u8,
@@ -280,7 +280,7 @@ impl CodeCache {
             return self.build_straddling(cpu, env, linear, offset, key);
         }
         env.ram.mark_code(offset, block.len as usize);
-        self.drop_fast_writes(cpu, env);
+        cpu.see_new_code(env.ram);
         let id = self.insert(block);
         self.register(id, key, &[offset]);
         Ok(id)
@@ -310,7 +310,7 @@ impl CodeCache {
         block.second_page = Some(physical & !0xFFF);
         env.ram.mark_code(offset, first);
         env.ram.mark_code(second, (block.len as usize).saturating_sub(first).max(1));
-        self.drop_fast_writes(cpu, env);
+        cpu.see_new_code(env.ram);
         let id = self.insert(block);
         self.register(id, key, &[offset, second]);
         Ok(id)
@@ -344,10 +344,6 @@ impl CodeCache {
         for offset in offsets {
             self.pages.entry((offset / PAGE as usize) as u32).or_default().push(id);
         }
-    }
-
-    fn drop_fast_writes(&mut self, cpu: &mut Cpu, env: &mut Env) {
-        cpu.see_new_code(env.ram);
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Ram {
     code: Box<[u64]>,
     /// For each page of `bytes`: whether a processor may have a fast write entry for it.
     fast_writes: Box<[bool]>,
-    /// Counts pages with fast write entries that came to hold code; processors then drop their fast write entries for such pages.
+    /// Counts pages with fast write entries that came to hold code; processors then drop those entries.
     code_epoch: u64,
     /// Pages with code that were written since [`Ram::take_stale_pages`].
     stale: BTreeSet<u32>,

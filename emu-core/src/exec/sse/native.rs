@@ -121,27 +121,28 @@ fn compute<O: LaneOperation, E: Encoding>(cpu: &Cpu, u: &Uop, b: &VectorRegister
     Some(out)
 }
 
-/// The second source in a register.
-pub fn native_rr<O: LaneOperation, E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    E::require(cpu)?;
-    match compute::<O, E>(cpu, u, cpu.vector(u.base)) {
+/// Computes and commits; the second source is in a register unless it has been read from memory.
+#[inline(always)]
+fn apply<O: LaneOperation, E: Encoding>(cpu: &mut Cpu, u: &Uop, memory: Option<VectorRegister>) -> Exec {
+    let b = memory.as_ref().unwrap_or_else(|| cpu.vector(u.base));
+    match compute::<O, E>(cpu, u, b) {
         Some(result) => {
             cpu.commit::<E>(u, result);
             Ok(())
         }
-        None => float::apply::<E>(cpu, u, None),
+        None => float::apply::<E>(cpu, u, memory),
     }
+}
+
+/// The second source in a register.
+pub fn native_rr<O: LaneOperation, E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    E::require(cpu)?;
+    apply::<O, E>(cpu, u, None)
 }
 
 /// The second source in memory.
 pub fn native_rm<O: LaneOperation, E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     E::require(cpu)?;
     let b = cpu.vector_operand::<E>(env, u)?;
-    match compute::<O, E>(cpu, u, &b) {
-        Some(result) => {
-            cpu.commit::<E>(u, result);
-            Ok(())
-        }
-        None => float::apply::<E>(cpu, u, Some(b)),
-    }
+    apply::<O, E>(cpu, u, Some(b))
 }
