@@ -24,6 +24,8 @@ pub const RDI: usize = 7;
 pub const ES: u8 = 0;
 /// Iterations in one go at most.
 const MAX_RUN: u64 = 4096;
+/// Bytes of a run that are stored one element at a time; a multiple of every element's size.
+const FILL_SEED: usize = 256;
 /// `r1` of a micro-op: repeat while equal, while not equal.
 const WHILE_EQUAL: u8 = 1;
 
@@ -153,13 +155,22 @@ fn copy_run<W: Width>(env: &mut Env, from: usize, to: usize, n: usize, down: boo
     }
 }
 
+/// Stores `n` elements as one at a time would, the lowest at `start`.
 fn fill_run<W: Width>(env: &mut Env, start: usize, n: usize, value: u64) {
     let size = W::BYTES as usize;
     let place = env.ram.page_bytes_mut(start, n * size);
-    if W::BITS == 8 {
-        place.fill(value as u8);
-    } else {
-        place.chunks_exact_mut(size).for_each(|element| W::store(element, value));
+    let bytes = &value.to_le_bytes()[..size];
+    if bytes.iter().all(|byte| *byte == bytes[0]) {
+        place.fill(bytes[0]);
+        return;
+    }
+    // The host's memmove doubles what there is in wider pieces than elements are.
+    let mut done = place.len().min(FILL_SEED);
+    place[..done].chunks_exact_mut(size).for_each(|element| W::store(element, value));
+    while done < place.len() {
+        let part = done.min(place.len() - done);
+        place.copy_within(..part, done);
+        done += part;
     }
 }
 

@@ -7,7 +7,7 @@
 use emu_vmx::tags::{Invalidation, Mapping};
 
 /// Entries; a power of two.
-pub const ENTRIES: usize = 1024;
+pub const ENTRIES: usize = 4096;
 /// A tag that no access has.
 pub const NO_TAG: u64 = u64::MAX;
 
@@ -106,6 +106,18 @@ fn slow_slot(linear: u64) -> usize {
     (linear >> 12 ^ linear >> 18) as usize & (SLOW_ENTRIES - 1)
 }
 
+/// The slot of a linear address. Pages 16 MiB apart, as buffers and stacks often are, have different ones; so have
+/// neighbours, always: an access across two pages is no hit because its first page's slot cannot have its last page's
+/// tag.
+#[inline(always)]
+fn data_slot(linear: u64) -> usize {
+    ((linear >> 12) + (linear >> 24)) as usize & (ENTRIES - 1)
+}
+
+fn fetch_slot(linear: u64) -> usize {
+    (linear >> 12) as usize & (FETCH_ENTRIES - 1)
+}
+
 /// The TLB of one processor.
 pub struct Tlb {
     entries: Box<[Entry; ENTRIES]>,
@@ -126,6 +138,8 @@ pub struct Tlb {
     pub misses: u64,
     /// log2 of the largest page entered since the last flush: one address may have as many entries as that has parts.
     largest: u8,
+    /// Slots whose entry is of a global page, a bit each.
+    global_slots: Box<[u64; ENTRIES / 64]>,
     /// A global page has been entered since the last flush.
     globals: bool,
 }
@@ -148,6 +162,7 @@ impl Default for Tlb {
             epoch: 0,
             misses: 0,
             largest: 12,
+            global_slots: Box::new([0; ENTRIES / 64]),
             globals: false,
         }
     }
@@ -157,27 +172,30 @@ impl Tlb {
     /// The entry slot of a linear address.
     #[inline(always)]
     pub fn slot(&self, linear: u64) -> &Entry {
-        &self.entries[(linear >> 12) as usize & (ENTRIES - 1)]
+        &self.entries[data_slot(linear)]
     }
 
     /// Enters a translation.
     pub fn insert(&mut self, linear: u64, entry: Entry, extent: Extent) {
-        let slot = (linear >> 12) as usize & (ENTRIES - 1);
+        let slot = data_slot(linear);
         self.entries[slot] = entry;
         self.extents[slot] = extent;
+        let bit = 1 << (slot % 64);
+        let of_slot = &mut self.global_slots[slot / 64];
+        *of_slot = if extent.global { *of_slot | bit } else { *of_slot & !bit };
         self.note(extent);
     }
 
     /// The physical page of a fetch, if it is known.
     #[inline(always)]
     pub fn fetch_page(&self, linear: u64, context: u64) -> Option<u64> {
-        let entry = &self.fetch[(linear >> 12) as usize & (FETCH_ENTRIES - 1)];
+        let entry = &self.fetch[fetch_slot(linear)];
         (entry.key == linear & !0xFFF | context).then_some(entry.physical)
     }
 
     /// Enters a translation for fetches.
     pub fn insert_fetch(&mut self, linear: u64, context: u64, physical: u64, extent: Extent) {
-        self.fetch[(linear >> 12) as usize & (FETCH_ENTRIES - 1)] =
+        self.fetch[fetch_slot(linear)] =
             FetchEntry { key: linear & !0xFFF | context, physical: physical & !0xFFF, extent };
         self.note(extent);
     }
@@ -257,11 +275,16 @@ impl Tlb {
     }
 
     fn move_globals(&mut self, from: u64, to: u64) {
-        for (entry, extent) in self.entries.iter_mut().zip(self.extents.iter()) {
-            if extent.global && space_of(entry.key) == from {
-                entry.read = in_space(entry.read, to);
-                entry.write = in_space(entry.write, to);
-                entry.key = in_space(entry.key, to);
+        for (entries, bits) in self.entries.chunks_exact_mut(64).zip(self.global_slots.iter()) {
+            let mut left = *bits;
+            while left != 0 {
+                let entry = &mut entries[left.trailing_zeros() as usize];
+                left &= left - 1;
+                if space_of(entry.key) == from {
+                    entry.read = in_space(entry.read, to);
+                    entry.write = in_space(entry.write, to);
+                    entry.key = in_space(entry.key, to);
+                }
             }
         }
         for entry in self.fetch.iter_mut().filter(|entry| entry.extent.global && space_of(entry.key) == from) {
@@ -278,18 +301,20 @@ impl Tlb {
                     .iter()
                     .any(|space| space.1 == space_of(key) && scope.affects(&space.0.mapping(key & !0xFFF, extent)))
         };
-        let slots = |entries: usize| {
-            let parts = 1usize.checked_shl(u32::from(self.largest) - 12).unwrap_or(entries).min(entries);
-            let first = (address >> 12) as usize & (entries - 1) & !(parts - 1);
-            first..first + parts
-        };
-        let (data, fetch) = (slots(ENTRIES), slots(FETCH_ENTRIES));
-        for slot in data {
+        // All pages of a large page, if there are not more of them than slots, have slots one behind the other.
+        let parts = |entries: usize| 1usize.checked_shl(u32::from(self.largest) - 12).unwrap_or(entries).min(entries);
+        let first = |parts: usize| address & !((parts as u64) << 12).wrapping_sub(1);
+        let data = parts(ENTRIES);
+        let first_slot = data_slot(first(data));
+        for n in 0..data {
+            let slot = (first_slot + n) & (ENTRIES - 1);
             if affects(self.entries[slot].key, self.extents[slot]) {
                 self.entries[slot] = EMPTY;
             }
         }
-        for slot in fetch {
+        let fetch = parts(FETCH_ENTRIES);
+        let first_slot = fetch_slot(first(fetch));
+        for slot in first_slot..first_slot + fetch {
             if affects(self.fetch[slot].key, self.fetch[slot].extent) {
                 self.fetch[slot] = NO_FETCH;
             }
@@ -392,6 +417,29 @@ mod tests {
         tlb.invalidate(&MOV_CR3_TO_SEVEN);
         tlb.switch(nested);
         assert!(!has(&tlb, 0x5000));
+    }
+
+    #[test]
+    fn neighbouring_pages_never_have_the_same_slot() {
+        for shift in 12..64 {
+            for page in [0u64.wrapping_sub(1 << shift), 1 << shift, 3 << shift] {
+                assert_ne!(data_slot(page), data_slot(page.wrapping_sub(0x1000)), "{page:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn purge_of_an_address_takes_large_pages_wherever_their_slots_begin() {
+        for (shift, address) in
+            [(21, 0xFFFF_FFFF_FFE0_0000), (21, 0x7_FEE0_0000), (22, 0xFFC0_0000), (30, 0x3F_C000_0000)]
+        {
+            let mut tlb = Tlb::default();
+            for part in [0, 0x1000, (1 << shift) - 0x1000] {
+                enter(&mut tlb, address + part, Extent { shift, global: false });
+                tlb.invalidate(&Invalidation::LinearAddress { vpid: 0, pcid: 0, address, globals: true });
+                assert!(!has(&tlb, address + part), "{address:#x} + {part:#x}");
+            }
+        }
     }
 
     #[test]
