@@ -7,6 +7,7 @@ use crate::Source;
 use crate::guest::{SLACK, set_up};
 use emu_core::bus::ApicMessage;
 use emu_core::run::RunExit;
+use emu_core::state::cpu::Cpu;
 use emu_core::state::system::Activity;
 use emu_core::testing::Bench;
 use emu_vmx::arch::cr::Cr4;
@@ -16,7 +17,11 @@ use emu_vmx::field::{Field, Width};
 use emu_vmx::vmcs::Vmcs;
 use machine::{NO_REASON, at};
 
-/// Cycles that a guest and its VMM get; a guest's instruction takes one or more.
+/// Instructions that a guest gets, as far as it lives.
+const GUEST_INSTRUCTIONS: u64 = 1000;
+/// Cycles that a guest and its VMM get at most: some guests exit at every instruction.
+const GUEST_CYCLES: u64 = 20_000;
+/// Cycles of a run that may have no guest.
 const CYCLES: u64 = 3000;
 const ZF: u64 = 1 << 6;
 const ENTRY_FAILURE: u64 = 1 << 31;
@@ -33,7 +38,7 @@ pub fn vmx_entry(source: &mut Source) {
     machine::host_code(source, &mut bench);
     machine::enter_root(&mut bench, vmcs);
     enter(&mut bench);
-    run(source, &mut bench);
+    run(source, &mut bench, GUEST_CYCLES);
 }
 
 /// Guests under EPT whose structures are random, or right with mistakes.
@@ -73,7 +78,7 @@ pub fn vmx_ept(source: &mut Source) {
     machine::host_code(source, &mut bench);
     machine::enter_root(&mut bench, vmcs);
     enter(&mut bench);
-    run(source, &mut bench);
+    run(source, &mut bench, GUEST_CYCLES);
 }
 
 /// VMX instructions with random operands, before and in VMX operation, in 64-bit mode and in all the others.
@@ -99,7 +104,7 @@ pub fn vmx_instructions(source: &mut Source) {
     if start < at::VMXON {
         bench.ram.dma_write(start, &code);
     }
-    run(source, &mut bench);
+    run(source, &mut bench, CYCLES);
 }
 
 /// A random field gets another value.
@@ -164,12 +169,22 @@ fn enter(bench: &mut Bench) {
     }
 }
 
-/// Runs for [`CYCLES`] in a few goes.
-fn run(source: &mut Source, bench: &mut Bench) {
-    let end = bench.cpu.cycles + CYCLES;
-    for _ in 0..40 {
+/// Runs in goes until a guest has had [`GUEST_INSTRUCTIONS`], or for `cycles`.
+fn run(source: &mut Source, bench: &mut Bench, cycles: u64) {
+    let end = bench.cpu.cycles + cycles;
+    let mut in_guest = 0;
+    for _ in 0..100 {
+        if in_guest >= GUEST_INSTRUCTIONS || bench.cpu.cycles >= end {
+            break;
+        }
         let limit = bench.cpu.cycles + 1 + source.below(700);
+        let (guest, exits, instructions) = moment(&bench.cpu);
         let exit = bench.run(limit - bench.cpu.cycles);
+        let after = moment(&bench.cpu);
+        // Only goes that were the guest's alone.
+        if guest && after.0 && exits == after.1 {
+            in_guest += after.2.wrapping_sub(instructions);
+        }
         assert!(bench.cpu.cycles <= limit + SLACK, "ran until {} instead of {limit}", bench.cpu.cycles);
         match exit {
             RunExit::Budget => assert!(bench.cpu.cycles >= limit, "back at {} before {limit}", bench.cpu.cycles),
@@ -187,8 +202,10 @@ fn run(source: &mut Source, bench: &mut Bench) {
                 bench.cpu.set_intr(true, true);
             }
         }
-        if bench.cpu.cycles >= end {
-            break;
-        }
     }
+}
+
+/// Whether a guest runs, the VM exits so far, the instructions so far.
+fn moment(cpu: &Cpu) -> (bool, u64, u64) {
+    (cpu.vmx.non_root.is_some(), cpu.vmx.counts.exits.iter().sum(), cpu.instructions)
 }
