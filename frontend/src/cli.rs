@@ -114,19 +114,19 @@ pub struct RunArgs {
     pub linux_entry: Option<LinuxEntry>,
 
     /// Logical processors [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)), help_heading = "Machine")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)), help_heading = "Machine")]
     pub cpus: Option<u32>,
     /// Guest memory in MiB [default: 512]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=MAX_MEMORY_MIB), help_heading = "Machine")]
+    #[arg(long, allow_negative_numbers = true, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=MAX_MEMORY_MIB), help_heading = "Machine")]
     pub memory: Option<u64>,
     /// CPU model; cpu-models lists them [default: corei5_arrandale_m520]
     #[arg(long, value_name = "NAME", help_heading = "Machine")]
     pub cpu_model: Option<String>,
     /// Cycles per guest second [default: 50000000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(IPS_RANGE), help_heading = "Machine")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(IPS_RANGE), help_heading = "Machine")]
     pub ips: Option<u64>,
     /// Cycles a processor runs before the next one's turn
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(QUANTUM_RANGE), help_heading = "Machine")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(QUANTUM_RANGE), help_heading = "Machine")]
     pub quantum: Option<u64>,
     /// BIOS image [default: the built-in one]
     #[arg(long, value_name = "FILE", help_heading = "Machine")]
@@ -173,13 +173,13 @@ pub struct RunArgs {
     pub realtime: bool,
 
     /// End the run after N instructions, status 4
-    #[arg(long, value_name = "N", help_heading = "Limits and diagnosis")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", help_heading = "Limits and diagnosis")]
     pub max_instructions: Option<u64>,
     /// End the run after this much guest time, status 4
-    #[arg(long, value_name = "SECONDS", value_parser = guest_seconds, help_heading = "Limits and diagnosis")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", value_parser = guest_seconds, help_heading = "Limits and diagnosis")]
     pub max_time: Option<f64>,
     /// Wait for GDB on 127.0.0.1:PORT
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Limits and diagnosis")]
+    #[arg(long, allow_negative_numbers = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Limits and diagnosis")]
     pub gdb: Option<u16>,
     /// error, warn, info, debug or trace; LEVEL,part=LEVEL for one part [default: warn]
     #[arg(long, value_name = "LEVEL", help_heading = "Limits and diagnosis")]
@@ -232,6 +232,10 @@ where
 /// clap's several lines as our one: the first sentence, what was possible, and where to read on.
 fn one_line(error: &clap::Error) -> InputError {
     let text = error.to_string();
+    if text.starts_with("error: the subcommand") {
+        return InputError::new("command line", "options stand before the command")
+            .remedy("give them behind it, as in rvmx-emu debug --headless IMAGE");
+    }
     let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
     let mut problem = lines.first().map_or("bad usage", |line| line.trim_start_matches("error: ")).to_owned();
     // A sentence that ends in a colon goes on with the arguments it is about.
@@ -293,6 +297,15 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         None => (MachineConfig::default(), Vec::new()),
     };
     apply_drives(host, args, &mut machine)?;
+    // Of several, as in a configuration's `boot: floppy, disk`, some may be missing.
+    if let Some(missing) = args.boot.first().filter(|_| !args.boot.iter().any(|device| machine.has(*device))) {
+        let (what, remedy) = match missing {
+            BootDevice::Disk => ("hard disk", "give one with --hda FILE"),
+            BootDevice::Floppy => ("floppy in drive A:", "give one with --fda FILE"),
+            BootDevice::Cdrom => ("CD-ROM", "give one with --cdrom FILE"),
+        };
+        return Err(InputError::new("--boot", format!("there is no {what} to boot from")).remedy(remedy));
+    }
     apply_machine(args, &mut machine);
     for (option, rom, slot) in
         [("--rom", &args.rom, &mut machine.rom), ("--vga-rom", &args.vga_rom, &mut machine.vga_rom)]

@@ -195,6 +195,17 @@ fn mistakes_say_what_where_and_what_to_do() {
             "command line: invalid value '0' for '--cpus <N>': 0 is not in 1..=254; see rvmx-emu --help",
         ),
         (
+            "c.img --max-time -1",
+            "command line: invalid value '-1' for '--max-time <SECONDS>': give a number of seconds above 0; see rvmx-emu \
+             --help",
+        ),
+        ("c.img --boot cdrom", "--boot: there is no CD-ROM to boot from; give one with --cdrom FILE"),
+        ("c.img --boot floppy", "--boot: there is no floppy in drive A: to boot from; give one with --fda FILE"),
+        (
+            "--headless debug c.img",
+            "command line: options stand before the command; give them behind it, as in rvmx-emu debug --headless IMAGE",
+        ),
+        (
             "c.img --headless --display terminal",
             "command line: --headless and --display terminal exclude each other; give one of them",
         ),
@@ -202,6 +213,7 @@ fn mistakes_say_what_where_and_what_to_do() {
         assert_eq!(error(line), expected, "{line}");
     }
     assert!(error("c.img --bott disk").contains("did you mean --boot?"));
+    assert_eq!(set("c.img --boot floppy,disk").machine.boot_order(), [BootDevice::Floppy, BootDevice::Disk]);
 }
 
 #[test]

@@ -303,16 +303,23 @@ impl MachineConfig {
 
     /// The boot order with what was left open filled in by what there is.
     pub fn boot_order(&self) -> Vec<BootDevice> {
-        let disk = self.ata().into_iter().flatten().any(|drive| matches!(drive, AtaDrive::Disk { .. }));
-        let floppy = self.fda.as_ref().is_some_and(|floppy| floppy.image.is_some());
-        let cdrom = self.ata().into_iter().flatten().any(|d| matches!(d, AtaDrive::Cdrom { image: Some(_) }));
         let mut order = self.boot.clone();
-        for (device, present) in [(BootDevice::Disk, disk), (BootDevice::Floppy, floppy), (BootDevice::Cdrom, cdrom)] {
-            if present && !order.contains(&device) {
+        for device in [BootDevice::Disk, BootDevice::Floppy, BootDevice::Cdrom] {
+            if self.has(device) && !order.contains(&device) {
                 order.push(device);
             }
         }
         order
+    }
+
+    /// Whether there is a medium of this kind.
+    pub fn has(&self, device: BootDevice) -> bool {
+        let any = |wanted: fn(&AtaDrive) -> bool| self.ata().into_iter().flatten().any(wanted);
+        match device {
+            BootDevice::Disk => any(|drive| matches!(drive, AtaDrive::Disk { .. })),
+            BootDevice::Floppy => self.fda.as_ref().is_some_and(|floppy| floppy.image.is_some()),
+            BootDevice::Cdrom => any(|drive| matches!(drive, AtaDrive::Cdrom { image: Some(_) })),
+        }
     }
 
     /// Whether there is anything to run.
