@@ -477,7 +477,7 @@ pub mod instruction_information {
     pub const fn ldtr_tr(instruction: LdtrTr, op: Operand) -> u32 {
         operand(op) | (instruction as u32) << 28
     }
-    /// RDRAND, RDSEED (Table 28-12): operand size 16, 32 or 64 bits. TPAUSE and UMWAIT: give 32.
+    /// RDRAND, RDSEED, TPAUSE, UMWAIT (Table 28-12): operand size 16, 32 or 64 bits; that of TPAUSE and UMWAIT is 32.
     pub const fn random(register: u8, operand_bits: u8) -> u32 {
         let size = match operand_bits {
             16 => 0,
@@ -485,10 +485,6 @@ pub mod instruction_information {
             _ => 2,
         };
         ((register & 0xF) as u32) << 3 | size << 11
-    }
-    /// TPAUSE, UMWAIT: register operand only.
-    pub const fn user_wait(register: u8) -> u32 {
-        ((register & 0xF) as u32) << 3
     }
     /// VMCLEAR, VMPTRLD, VMPTRST, VMXON, XRSTORS, XSAVES (Table 28-13).
     pub const fn memory_only(m: Memory) -> u32 {

@@ -72,6 +72,7 @@ pub enum Instruction {
     Rdtsc,
     Rdtscp,
     Rdpid,
+    Umonitor,
     Umwait,
     Tpause,
     Wbinvd,
@@ -243,6 +244,7 @@ impl ExecutionControls {
             I::Rdtsc => primary(P1::RDTSC_EXITING, R::Rdtsc),
             I::Rdtscp => enabled(P2::ENABLE_RDTSCP, primary(P1::RDTSC_EXITING, R::Rdtscp)),
             I::Rdpid => enabled(P2::ENABLE_RDTSCP, Decision::Execute),
+            I::Umonitor => enabled(P2::ENABLE_USER_WAIT_AND_PAUSE, Decision::Execute),
             I::Umwait => enabled(P2::ENABLE_USER_WAIT_AND_PAUSE, primary(P1::RDTSC_EXITING, R::Umwait)),
             I::Tpause => enabled(P2::ENABLE_USER_WAIT_AND_PAUSE, primary(P1::RDTSC_EXITING, R::Tpause)),
             I::Wbinvd => secondary(P2::WBINVD_EXITING, R::Wbinvd),
@@ -382,6 +384,16 @@ impl ExecutionControls {
         };
         scaled.wrapping_add(self.tsc_offset)
     }
+    /// How far the processor's TSC goes on while the guest's goes on by `ticks`.
+    pub const fn tsc_ticks_of_guest(&self, ticks: u64) -> u64 {
+        let scaled = self.primary.contains(PrimaryProcessorControls::USE_TSC_OFFSETTING)
+            && self.secondary.contains(SecondaryProcessorControls::USE_TSC_SCALING);
+        if !scaled || self.tsc_multiplier == 0 {
+            return ticks;
+        }
+        let own = ((ticks as u128) << 48).div_ceil(self.tsc_multiplier as u128);
+        if own > u64::MAX as u128 { u64::MAX } else { own as u64 }
+    }
     /// WRMSR of IA32_SPEC_CTRL with “virtualize IA32_SPEC_CTRL”: the value for the MSR; `mask`, `shadow` and the old
     /// value decide the bits that the VMM owns.
     pub const fn spec_ctrl_write(current: u64, source: u64, mask: u64) -> u64 {
@@ -506,6 +518,8 @@ mod tests {
             ..controls()
         };
         assert_eq!(c.guest_tsc(1000), 1499);
+        assert_eq!((c.tsc_ticks_of_guest(1500), c.tsc_ticks_of_guest(u64::MAX)), (1000, u64::MAX / 3 * 2));
+        assert_eq!(controls().tsc_ticks_of_guest(1500), 1500);
     }
 
     #[test]

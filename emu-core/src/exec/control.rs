@@ -426,7 +426,7 @@ pub fn invlpg(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 
 /// INVPCID: the type in `r1`.
 pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    cpu.intercept_pcid_availability()?;
+    cpu.require_enabled(Instruction::Invpcid)?;
     cpu.require_cpl0()?;
     cpu.intercept_with(u, Instruction::Invpcid, |cpu, u| {
         let (memory, displacement) = cpu.memory_information(u);

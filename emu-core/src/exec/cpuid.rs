@@ -1,15 +1,18 @@
-//! CPUID, the time-stamp counter, MONITOR, MWAIT and PAUSE.
+//! CPUID, the time-stamp counter, MONITOR, MWAIT, UMONITOR, UMWAIT, TPAUSE and PAUSE.
 
 use super::table::Op;
-use crate::decode::lower::{End, Lowered, Lowerer};
+use crate::decode::lower::{End, Lowered, Lowerer, reg};
 use crate::decode::uop::Uop;
 use crate::fault::Exec;
+use crate::flags::CF;
 use crate::model::CpuidResult;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::Activity;
 use emu_vmx::arch::cr::Cr4;
+use emu_vmx::arch::msr::IA32_UMWAIT_CONTROL;
+use emu_vmx::exit::instruction_information;
 use emu_vmx::intercept::Instruction as Intercept;
 use iced_x86::{Instruction, Mnemonic};
 
@@ -97,7 +100,7 @@ pub fn cpuid(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 /// RDTSC (`imm` 0), RDTSCP (1).
 pub fn rdtsc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if u.imm == 1 {
-        cpu.require_rdtscp()?;
+        cpu.require_enabled(Intercept::Rdtscp)?;
     }
     if cpu.sys.cr4.contains(Cr4::TSD) && cpu.sys.cpl != 0 && cpu.mode.protected {
         return cpu.gp(0);
@@ -143,6 +146,40 @@ pub fn mwait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
+/// UMONITOR: MONITOR at every CPL; the address is in `r1`.
+pub fn umonitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    cpu.intercept(u, Intercept::Umonitor)?;
+    let address = cpu.gpr[u.r1 as usize & 31] & u.address_mask();
+    cpu.read::<u8>(env, u.seg, address)?;
+    Ok(())
+}
+
+/// UMWAIT, or with `imm` 1 TPAUSE, with its operand in `r1`: waits until the TSC is EDX:EAX, but no longer than
+/// IA32_UMWAIT_CONTROL says, than until an event comes, or than until the processor's turn ends, as MWAIT. CF: the time
+/// that IA32_UMWAIT_CONTROL grants was up.
+pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+    let instruction = if u.imm == 1 { Intercept::Tpause } else { Intercept::Umwait };
+    cpu.require_enabled(instruction)?;
+    if cpu.sys.cr4.contains(Cr4::TSD) && cpu.sys.cpl != 0 && cpu.mode.protected {
+        return cpu.gp(0);
+    }
+    cpu.intercept_with(u, instruction, |_, u| (0, Some(instruction_information::random(u.r1, 32))))?;
+    if cpu.gpr[u.r1 as usize & 31] & 0xFFFF_FFFE != 0 {
+        return cpu.gp(0);
+    }
+    let deadline = cpu.gpr[2] << 32 | cpu.gpr[0] & 0xFFFF_FFFF;
+    let wanted = cpu.cycles_of_guest_tsc(deadline.saturating_sub(cpu.guest_tsc()));
+    let granted = match cpu.sys.plain_msrs.get(&IA32_UMWAIT_CONTROL).map_or(0, |control| control & 0xFFFF_FFFC) {
+        0 => u64::MAX,
+        time => time,
+    };
+    let end = cpu.cycles.saturating_add(wanted.min(granted));
+    let time_up = granted < wanted && end <= cpu.block_limit;
+    cpu.cycles = cpu.cycles.max(end.min(cpu.block_limit));
+    cpu.flags.set_status(if time_up { CF } else { 0 });
+    Ok(())
+}
+
 /// PAUSE: the processor waits for another one, which may be able to go on only in its own turn. A lock that is released
 /// and taken again around a PAUSE (SeaBIOS hands its stack to the other processors so) would otherwise never be free
 /// when a turn ends.
@@ -167,8 +204,9 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Mnemonic::Cpuid => l.uop(Op::Cpuid, 4),
         Mnemonic::Rdtsc => l.uop(Op::Rdtsc, 4),
         Mnemonic::Rdtscp => l.uop(Op::Rdtsc, 4),
-        Mnemonic::Monitor => {
-            let mut u = l.uop(Op::Monitor, 4);
+        Mnemonic::Monitor | Mnemonic::Umonitor => {
+            let mut u = l.uop(if i.mnemonic() == Mnemonic::Monitor { Op::Monitor } else { Op::Umonitor }, 4);
+            u.r1 = reg(i.op0_register());
             let cut = match i.op0_register().size() {
                 2 => 48,
                 4 => 32,
@@ -182,6 +220,12 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
             u
         }
         Mnemonic::Mwait => l.uop(Op::Mwait, 4),
+        Mnemonic::Umwait | Mnemonic::Tpause => {
+            let mut u = l.uop(Op::UserWait, 4);
+            u.r1 = reg(i.op0_register());
+            u.imm = u64::from(i.mnemonic() == Mnemonic::Tpause);
+            u
+        }
         Mnemonic::Pause => l.uop(Op::Pause, 4),
         _ => return None,
     };

@@ -373,6 +373,7 @@ ops! {
 
     // Identification, time, model-specific registers.
     Cpuid = one cpuid;        Rdtsc = one rdtsc;        Monitor = one monitor;    Mwait = one mwait;
+    Umonitor = one umonitor;  UserWait = one user_wait;
     Rdpkru = one rdpkru;      Wrpkru = one wrpkru;      Pause = one pause;
     Rdmsr = one rdmsr;        Wrmsr = one wrmsr;        Rdpmc = one rdpmc;
 

@@ -2,7 +2,7 @@
 
 use super::non_root::{ExitDetails, Length};
 use crate::decode::uop::Uop;
-use crate::fault::{Exec, Stop};
+use crate::fault::Stop;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr0;
 use emu_vmx::controls::PrimaryProcessorControls;
@@ -50,14 +50,6 @@ impl Cpu {
         }
         let shadow = u.imm == 8 && controls.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW);
         Ok(if shadow { Some(self.virtual_cr8_read(env)) } else { None })
-    }
-
-    /// #UD of INVPCID without "enable INVPCID", which comes before the privilege check.
-    pub(crate) fn intercept_pcid_availability(&mut self) -> Exec {
-        match self.vm_controls().map(|controls| controls.instruction(Instruction::Invpcid)) {
-            Some(Decision::InvalidOpcode) => self.ud(),
-            _ => Ok(()),
-        }
     }
 
     /// CR0 as SMSW reads it.

@@ -277,12 +277,17 @@ impl Cpu {
         self.exit_at(u, if write { ExitReason::Wrmsr } else { ExitReason::Rdmsr }, 0)
     }
 
-    /// #UD of RDTSCP without "enable RDTSCP", which comes before CR4.TSD's #GP.
-    pub(crate) fn require_rdtscp(&mut self) -> Exec {
-        match self.vm_controls().map(|controls| controls.instruction(Instruction::Rdtscp)) {
+    /// #UD of an instruction without the control that enables it, which comes before other faults.
+    pub(crate) fn require_enabled(&mut self, instruction: Instruction) -> Exec {
+        match self.vm_controls().map(|controls| controls.instruction(instruction)) {
             Some(Decision::InvalidOpcode) => self.ud(),
             _ => Ok(()),
         }
+    }
+
+    /// How many cycles pass while the TSC that the guest reads goes on by `ticks`.
+    pub(crate) fn cycles_of_guest_tsc(&self, ticks: u64) -> u64 {
+        self.vm_controls().map_or(ticks, |controls| controls.tsc_ticks_of_guest(ticks))
     }
 
     /// The TSC as RDTSC and RDMSR read it: scaled and offset in VMX non-root operation.

@@ -258,3 +258,79 @@ fn msr_load_list_longer_than_the_recommended_maximum_fails_at_the_first_beyond()
     guest.expect(ExitReason::EntryFailureMsrLoading);
     assert_eq!(guest.get(Field::ExitQualification), 513);
 }
+
+/// RDTSC; ADD EAX, `ticks`; XOR ECX, ECX; TPAUSE ECX; HLT
+fn tpause(ticks: u32) -> Vec<u8> {
+    let [a, b, c, d] = ticks.to_le_bytes();
+    vec![0x0F, 0x31, 0x05, a, b, c, d, 0x31, 0xC9, 0x66, 0x0F, 0xAE, 0xF1, 0xF4]
+}
+
+/// RFLAGS.CF and the cycles that the guest took.
+fn wait(guest: &mut Guest) -> (u64, u64) {
+    guest.secondary(SecondaryProcessorControls::ENABLE_USER_WAIT_AND_PAUSE);
+    let start = guest.bench.cpu.cycles;
+    guest.expect(ExitReason::Hlt);
+    (guest.get(Field::GuestRflags) & 1, guest.bench.cpu.cycles - start)
+}
+
+#[test]
+fn user_wait_instructions_without_their_control_are_ud() {
+    // UMONITOR RAX; UMWAIT ECX; TPAUSE ECX
+    for code in [[0xF3, 0x0F, 0xAE, 0xF0], [0xF2, 0x0F, 0xAE, 0xF1], [0x66, 0x0F, 0xAE, 0xF1]] {
+        let mut guest = Guest::new(&[&code[..], &[0xF4]].concat());
+        guest.expect_vector(vector::UD);
+        let mut guest = Guest::new(&[&[0x31, 0xC9][..], &code, &[0xF4]].concat());
+        guest.secondary(SecondaryProcessorControls::ENABLE_USER_WAIT_AND_PAUSE);
+        // A time that has passed.
+        guest.bench.cpu.gpr[2] = 0;
+        guest.expect(ExitReason::Hlt);
+        assert_ne!(guest.get(Field::GuestRip), HANDLERS + u64::from(vector::UD));
+    }
+}
+
+#[test]
+fn tpause_waits_until_the_tsc_has_its_operand_s_value_and_clears_cf() {
+    let (carry, cycles) = wait(&mut Guest::new(&tpause(5000)));
+    assert_eq!(carry, 0);
+    assert!((5000..5100).contains(&cycles), "{cycles}");
+    // The guest's TSC at half the speed.
+    let mut guest = Guest::new(&tpause(5000));
+    guest.primary(PrimaryProcessorControls::USE_TSC_OFFSETTING);
+    guest.secondary(SecondaryProcessorControls::USE_TSC_SCALING);
+    guest.set(Field::TscMultiplier, 1 << 47);
+    let (carry, cycles) = wait(&mut guest);
+    assert_eq!(carry, 0);
+    assert!((10_000..10_100).contains(&cycles), "{cycles}");
+}
+
+#[test]
+fn tpause_ends_with_cf_when_the_time_of_umwait_control_is_up() {
+    let mut guest = Guest::new(&tpause(5000));
+    guest.bench.cpu.sys.plain_msrs.insert(0xE1, 400);
+    let (carry, cycles) = wait(&mut guest);
+    assert_eq!(carry, 1);
+    assert!((400..500).contains(&cycles), "{cycles}");
+}
+
+#[test]
+fn umwait_and_tpause_exit_67_and_68_with_rdtsc_exiting() {
+    for (prefix, reason) in [(0xF2, ExitReason::Umwait), (0x66, ExitReason::Tpause)] {
+        let mut guest = Guest::new(&[prefix, 0x0F, 0xAE, 0xF1, 0xF4]);
+        guest.secondary(SecondaryProcessorControls::ENABLE_USER_WAIT_AND_PAUSE);
+        guest.primary(PrimaryProcessorControls::RDTSC_EXITING);
+        // The exit comes before #GP of the operand's reserved bits.
+        guest.bench.cpu.gpr[1] = 2;
+        guest.expect(reason);
+        assert_eq!((guest.get(Field::VmExitInstructionLength), guest.get(Field::ExitQualification)), (4, 0));
+        // Register ECX, operand size 32.
+        assert_eq!(guest.get(Field::VmExitInstructionInformation), 1 << 3 | 1 << 11);
+    }
+}
+
+#[test]
+fn tpause_with_a_reserved_bit_in_its_operand_is_gp() {
+    let mut guest = Guest::new(&[0x66, 0x0F, 0xAE, 0xF1, 0xF4]);
+    guest.secondary(SecondaryProcessorControls::ENABLE_USER_WAIT_AND_PAUSE);
+    guest.bench.cpu.gpr[1] = 2;
+    guest.expect_vector(vector::GP);
+}
