@@ -79,7 +79,7 @@ impl Bench {
     pub fn new(model: CpuModel) -> Self {
         Self {
             cpu: Cpu::new(Arc::new(model), 0, 0),
-            ram: Ram::new(RAM),
+            ram: Ram::new(RAM).expect("the host has memory"),
             bus: BareBus::default(),
             cache: CodeCache::default(),
             outbox: Vec::new(),

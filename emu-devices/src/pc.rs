@@ -5,7 +5,7 @@ use emu_core::bus::ApicMessage;
 use emu_core::decode::cache::{CacheCounts, CodeCache};
 use emu_core::flags::IF;
 use emu_core::lapic::route;
-use emu_core::mem::ram::{Legacy, Ram, RomError};
+use emu_core::mem::ram::{Legacy, MemoryError, Ram, RomError};
 use emu_core::model::CpuModel;
 use emu_core::run::RunExit;
 use emu_core::state::cpu::{Cpu, Env};
@@ -32,6 +32,17 @@ pub struct PcConfig {
     pub option_roms: Vec<(u64, Vec<u8>)>,
     /// The devices.
     pub board: BoardConfig,
+}
+
+/// Why there is no such PC.
+#[derive(Debug, thiserror::Error)]
+pub enum PcError {
+    /// A ROM does not fit.
+    #[error(transparent)]
+    Rom(#[from] RomError),
+    /// The host has not enough memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
 }
 
 /// Why [`Pc::run_until`] came back.
@@ -76,8 +87,8 @@ pub struct Pc {
 
 impl Pc {
     /// A PC after power-on.
-    pub fn new(config: PcConfig) -> Result<Self, RomError> {
-        let mut ram = Ram::new(config.memory);
+    pub fn new(config: PcConfig) -> Result<Self, PcError> {
+        let mut ram = Ram::new(config.memory)?;
         ram.load_system_rom(&config.bios)?;
         let mut rom_pages = vec![(0xC_0000, 0x10_0000)];
         if !config.vga_bios.is_empty() {

@@ -116,7 +116,7 @@ fn address(source: &mut Source, size: u8) -> u64 {
 
 /// Reads, writes, time and events at the whole board.
 pub fn ports_mmio(source: &mut Source) {
-    let mut ram = Ram::new(1 << 20);
+    let mut ram = Ram::new(1 << 20).expect("the host has memory");
     let config = config(source);
     let hz = config.hz;
     let mut board = Board::new(config, &mut ram);

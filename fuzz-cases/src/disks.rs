@@ -171,7 +171,7 @@ pub fn disk_images(source: &mut Source) {
     if boots {
         return boot(source, drives.config);
     }
-    let mut ram = Ram::new(1 << 20);
+    let mut ram = Ram::new(1 << 20).expect("the host has memory");
     let mut controller = Controller { board: Board::new(drives.config, &mut ram), ram, now: 0 };
     let commands = 1 + source.below(24);
     for _ in 0..commands {

@@ -242,7 +242,7 @@ pub fn guest_code(source: &mut Source) {
 }
 
 fn bare(source: &mut Source, model: &Arc<CpuModel>) {
-    let mut ram = Ram::new(1 << 20);
+    let mut ram = Ram::new(1 << 20).expect("the host has memory");
     let mut cpu = Cpu::new(model.clone(), 0, 0);
     let mut bus = BareBus { port_value: source.bits(4) as u32, ..BareBus::default() };
     let mut cache = CodeCache::default();

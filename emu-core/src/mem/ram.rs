@@ -1,5 +1,6 @@
 //! Physical memory: RAM and ROM in one allocation, the map that finds them, and which bytes hold decoded code.
 
+use memmap2::MmapMut;
 use std::collections::BTreeSet;
 
 /// Bytes in a page.
@@ -52,10 +53,21 @@ pub enum RomError {
     },
 }
 
+/// The host has no such amount of memory.
+#[derive(Debug, thiserror::Error)]
+#[error("the host does not give {bytes} bytes for guest memory: {reason}")]
+pub struct MemoryError {
+    /// Bytes asked for.
+    pub bytes: u64,
+    /// What the host says.
+    #[source]
+    pub reason: std::io::Error,
+}
+
 /// Guest RAM and ROM.
 pub struct Ram {
     /// RAM, then the 384 KiB of legacy ROM, then the ROM at the top of 4 GiB.
-    bytes: Box<[u8]>,
+    bytes: MmapMut,
     ram_size: usize,
     low_end: u64,
     rom_offset: usize,
@@ -79,14 +91,14 @@ pub struct Ram {
 
 impl Ram {
     /// `size` bytes of RAM, rounded down to 4 KiB and at least 1 MiB, all zero.
-    pub fn new(size: u64) -> Self {
+    pub fn new(size: u64) -> Result<Self, MemoryError> {
         let ram_size = (size & !(PAGE - 1)).max(LEGACY_END) as usize;
         let legacy_rom_offset = ram_size;
         let rom_offset = legacy_rom_offset + (LEGACY_END - LEGACY_START) as usize;
         let total = rom_offset + MAX_ROM;
-        let mut bytes = vec![0; total].into_boxed_slice();
+        let mut bytes = zeroed(total).map_err(|reason| MemoryError { bytes: total as u64, reason })?;
         bytes[legacy_rom_offset..].fill(0xFF);
-        Self {
+        Ok(Self {
             bytes,
             ram_size,
             low_end: (ram_size as u64).min(LOW_RAM_LIMIT),
@@ -101,7 +113,7 @@ impl Ram {
             map_epoch: 1,
             a20: true,
             a20m_blocked: false,
-        }
+        })
     }
 
     /// RAM in bytes.
@@ -378,13 +390,22 @@ impl Ram {
     }
 }
 
+/// Memory that costs nothing until it is touched, and few misses of the host's TLB where the host has large pages.
+fn zeroed(len: usize) -> std::io::Result<MmapMut> {
+    let bytes = MmapMut::map_anon(len)?;
+    // A host without them, or that keeps them to itself, is as right.
+    #[cfg(target_os = "linux")]
+    let _ = bytes.advise(memmap2::Advice::HugePage);
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn ram_beyond_the_pci_hole_appears_at_4_gib() {
-        let ram = Ram { low_end: 0x20_0000, ..Ram::new(0x30_0000) };
+        let ram = Ram { low_end: 0x20_0000, ..Ram::new(0x30_0000).expect("memory") };
         assert_eq!(ram.place(0x1F_FFFF, true), Place::Memory(0x1F_FFFF));
         assert_eq!(ram.place(0x20_0000, true), Place::Bus);
         assert_eq!(ram.place(FOUR_GIB, true), Place::Memory(0x20_0000));
@@ -393,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_write_beside_code_in_its_page_leaves_the_code_alone() {
-        let mut ram = Ram::new(1 << 20);
+        let mut ram = Ram::new(1 << 20).expect("memory");
         ram.mark_code(0x1040, 10);
         assert!(!ram.store(0x1038, 8, 1));
         assert!(ram.store(0x1039, 8, 1));
@@ -402,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_rom_longer_than_its_place_is_refused() {
-        let mut ram = Ram::new(1 << 20);
+        let mut ram = Ram::new(1 << 20).expect("memory");
         assert!(matches!(ram.load_system_rom(&[]), Err(RomError::Size(0))));
         assert!(ram.load_legacy_rom(0xF_0000, &[0; 0x1_0001]).is_err());
         assert!(ram.load_system_rom(&[0x90; 0x1_0000]).is_ok());

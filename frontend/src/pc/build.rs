@@ -9,7 +9,7 @@ use emu_devices::board::BoardConfig;
 use emu_devices::debug_ports::{DebugExit, DebugPortsConfig};
 use emu_devices::disk::{DiskImage, Geometry, OpenMode};
 use emu_devices::floppy::{FloppyDrive, FloppyDriveType};
-use emu_devices::pc::{DEFAULT_QUANTUM, Pc, PcConfig};
+use emu_devices::pc::{DEFAULT_QUANTUM, Pc, PcConfig, PcError};
 use emu_devices::rtc::{self, CmosConfig, DiskGeometry, FloppyType, RtcConfig};
 use std::path::Path;
 use std::sync::Arc;
@@ -104,6 +104,9 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
         board,
     })
     .map_err(|error| {
+        if let PcError::Memory(error) = error {
+            return InputError::new("memory", error.to_string()).remedy("give less with --memory");
+        }
         let place =
             config.rom.as_ref().or(config.vga_rom.as_ref()).map_or("ROM".into(), |rom| rom.file.display().to_string());
         InputError::new(place, error.to_string())
