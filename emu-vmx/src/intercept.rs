@@ -377,18 +377,17 @@ impl ExecutionControls {
         if !self.primary.contains(PrimaryProcessorControls::USE_TSC_OFFSETTING) {
             return tsc;
         }
-        let scaled = if self.secondary.contains(SecondaryProcessorControls::USE_TSC_SCALING) {
-            ((tsc as u128 * self.tsc_multiplier as u128) >> 48) as u64
-        } else {
-            tsc
-        };
+        let scaled = if self.scales_tsc() { ((tsc as u128 * self.tsc_multiplier as u128) >> 48) as u64 } else { tsc };
         scaled.wrapping_add(self.tsc_offset)
+    }
+    /// Whether the guest's TSC runs at another rate: scaling counts with offsetting alone.
+    const fn scales_tsc(&self) -> bool {
+        self.primary.contains(PrimaryProcessorControls::USE_TSC_OFFSETTING)
+            && self.secondary.contains(SecondaryProcessorControls::USE_TSC_SCALING)
     }
     /// How far the processor's TSC goes on while the guest's goes on by `ticks`.
     pub const fn tsc_ticks_of_guest(&self, ticks: u64) -> u64 {
-        let scaled = self.primary.contains(PrimaryProcessorControls::USE_TSC_OFFSETTING)
-            && self.secondary.contains(SecondaryProcessorControls::USE_TSC_SCALING);
-        if !scaled || self.tsc_multiplier == 0 {
+        if !self.scales_tsc() || self.tsc_multiplier == 0 {
             return ticks;
         }
         let own = ((ticks as u128) << 48).div_ceil(self.tsc_multiplier as u128);

@@ -11,6 +11,7 @@ use emu_devices::disk::{DiskImage, FloppyFormat, Geometry, ImageKind};
 use emu_devices::floppy::{FloppyDrive, FloppyDriveType};
 use emu_devices::pc::{Pc, PcConfig};
 use emu_devices::rtc::{BootDevice, CmosConfig, DiskGeometry, FloppyType, RtcConfig};
+use emu_vmx::arch::segment::SegmentRegister;
 
 /// Cycles per guest second: few, so that the firmware's delays are short.
 const HZ: u64 = 1_000_000;
@@ -183,8 +184,6 @@ pub fn disk_images(source: &mut Source) {
     assert!(!controller.board.encode_state().is_empty());
 }
 
-/// Place of CS among the segments.
-const CS: usize = 1;
 /// Cycles that the BIOS is busy with itself at least; some of its code runs from RAM.
 const POST: u64 = 150_000;
 /// Where RAM ends and ROMs begin, below 1 MiB: code below it is the image's.
@@ -204,7 +203,7 @@ fn boot(source: &mut Source, board: BoardConfig) {
     let mut pc = Pc::new(config).expect("the ROMs are good");
     for _ in 0..2000 {
         pc.run_until(pc.now() + 997);
-        if pc.now() > POST && pc.cpus[0].sys.segments[CS].base < VIDEO_MEMORY {
+        if pc.now() > POST && pc.cpus[0].sys.seg(SegmentRegister::Cs).base < VIDEO_MEMORY {
             break;
         }
     }

@@ -97,14 +97,20 @@ pub fn cpuid(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
+impl Cpu {
+    /// #GP(0) if CR4.TSD keeps the time-stamp counter from this CPL.
+    fn require_tsc(&mut self) -> Exec {
+        let kept = self.sys.cr4.contains(Cr4::TSD) && self.sys.cpl != 0 && self.mode.protected;
+        if kept { self.gp(0) } else { Ok(()) }
+    }
+}
+
 /// RDTSC (`imm` 0), RDTSCP (1).
 pub fn rdtsc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if u.imm == 1 {
         cpu.require_enabled(Intercept::Rdtscp)?;
     }
-    if cpu.sys.cr4.contains(Cr4::TSD) && cpu.sys.cpl != 0 && cpu.mode.protected {
-        return cpu.gp(0);
-    }
+    cpu.require_tsc()?;
     cpu.intercept(u, if u.imm == 1 { Intercept::Rdtscp } else { Intercept::Rdtsc })?;
     let tsc = cpu.guest_tsc();
     cpu.gpr[0] = tsc & 0xFFFF_FFFF;
@@ -112,6 +118,13 @@ pub fn rdtsc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if u.imm == 1 {
         cpu.gpr[1] = u64::from(cpu.sys.tsc_aux);
     }
+    Ok(())
+}
+
+/// Checks the address in `r1` as a load.
+fn read_monitored(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    let address = cpu.gpr[u.r1 as usize & 31] & u.address_mask();
+    cpu.read::<u8>(env, u.seg, address)?;
     Ok(())
 }
 
@@ -124,9 +137,7 @@ pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if cpu.gpr[1] & 0xFFFF_FFFF != 0 {
         return cpu.gp(0);
     }
-    let address = cpu.gpr[0] & u.address_mask();
-    cpu.read::<u8>(env, u.seg, address)?;
-    Ok(())
+    read_monitored(cpu, env, u)
 }
 
 /// MWAIT: the processor waits for an event until its turn ends. Other processors write only in their own turns, so a
@@ -146,12 +157,10 @@ pub fn mwait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
-/// UMONITOR: MONITOR at every CPL; the address is in `r1`.
+/// UMONITOR: MONITOR at every CPL.
 pub fn umonitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept(u, Intercept::Umonitor)?;
-    let address = cpu.gpr[u.r1 as usize & 31] & u.address_mask();
-    cpu.read::<u8>(env, u.seg, address)?;
-    Ok(())
+    read_monitored(cpu, env, u)
 }
 
 /// UMWAIT, or with `imm` 1 TPAUSE, with its operand in `r1`: waits until the TSC is EDX:EAX, but no longer than
@@ -160,14 +169,12 @@ pub fn umonitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let instruction = if u.imm == 1 { Intercept::Tpause } else { Intercept::Umwait };
     cpu.require_enabled(instruction)?;
-    if cpu.sys.cr4.contains(Cr4::TSD) && cpu.sys.cpl != 0 && cpu.mode.protected {
-        return cpu.gp(0);
-    }
+    cpu.require_tsc()?;
     cpu.intercept_with(u, instruction, |_, u| (0, Some(instruction_information::random(u.r1, 32))))?;
     if cpu.gpr[u.r1 as usize & 31] & 0xFFFF_FFFE != 0 {
         return cpu.gp(0);
     }
-    let deadline = cpu.gpr[2] << 32 | cpu.gpr[0] & 0xFFFF_FFFF;
+    let deadline = cpu.edx_eax();
     let wanted = cpu.cycles_of_guest_tsc(deadline.saturating_sub(cpu.guest_tsc()));
     let granted = match cpu.sys.plain_msrs.get(&IA32_UMWAIT_CONTROL).map_or(0, |control| control & 0xFFFF_FFFC) {
         0 => u64::MAX,

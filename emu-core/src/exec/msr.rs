@@ -276,7 +276,7 @@ pub fn wrmsr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
     let index = cpu.gpr[1] as u32;
     cpu.intercept_msr(env, u, index, true)?;
-    let value = cpu.gpr[2] << 32 | cpu.gpr[0] & 0xFFFF_FFFF;
+    let value = cpu.edx_eax();
     if index == IA32_SPEC_CTRL && cpu.virtual_spec_ctrl().is_some() {
         return cpu.write_virtual_spec_ctrl(env, value);
     }

@@ -140,12 +140,7 @@ fn copy_run<W: Width>(env: &mut Env, from: usize, to: usize, n: usize, down: boo
     } else if !down && distance >= size {
         // The bytes between the two repeat: double them.
         env.ram.copy_within(from, to, distance);
-        let mut done = distance;
-        while done < len {
-            let part = done.min(len - done);
-            env.ram.copy_within(to, to + done, part);
-            done += part;
-        }
+        double(env.ram.page_bytes_mut(to, len), distance);
     } else {
         for k in 0..n {
             let at = |start: usize| if down { start - k * size } else { start + k * size };
@@ -164,9 +159,14 @@ fn fill_run<W: Width>(env: &mut Env, start: usize, n: usize, value: u64) {
         place.fill(bytes[0]);
         return;
     }
-    // The host's memmove doubles what there is in wider pieces than elements are.
-    let mut done = place.len().min(FILL_SEED);
-    place[..done].chunks_exact_mut(size).for_each(|element| W::store(element, value));
+    // The host's memmove stores wider pieces than elements are.
+    let seed = place.len().min(FILL_SEED);
+    place[..seed].chunks_exact_mut(size).for_each(|element| W::store(element, value));
+    double(place, seed);
+}
+
+/// Repeats the first `done` bytes of `place` until it is full.
+fn double(place: &mut [u8], mut done: usize) {
     while done < place.len() {
         let part = done.min(place.len() - done);
         place.copy_within(..part, done);

@@ -272,7 +272,7 @@ impl Cpu {
     /// XSAVES, or with `restore` XRSTORS: CPL 0, and in VMX non-root operation #UD without their control, or a VM exit
     /// by the XSS-exiting bitmap (SDM Vol. 3C 26.1.3, 26.3).
     fn require_supervisor_state(&mut self, u: &Uop, restore: bool) -> Exec {
-        let requested = self.gpr[RAX] & 0xFFFF_FFFF | self.gpr[RDX] << 32;
+        let requested = self.edx_eax();
         let decision = self.vm_controls().map(|controls| controls.xsaves(restore, requested, self.sys.xss));
         if decision == Some(Decision::InvalidOpcode) {
             return self.ud();
@@ -286,8 +286,7 @@ impl Cpu {
     }
 
     fn requested(&self, supervisor: bool) -> u64 {
-        let mask = self.gpr[RAX] & 0xFFFF_FFFF | self.gpr[RDX] << 32;
-        mask & (self.sys.xcr0 | if supervisor { self.sys.xss } else { 0 })
+        self.edx_eax() & (self.sys.xcr0 | if supervisor { self.sys.xss } else { 0 })
     }
 
     /// Checks the header of an area to be restored: XSTATE_BV and XCOMP_BV, or #GP (SDM Vol. 1 13.8, 13.12).
@@ -500,7 +499,7 @@ pub fn xsetbv(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     }
     cpu.require_cpl0()?;
     cpu.intercept(u, emu_vmx::intercept::Instruction::Xsetbv)?;
-    let value = cpu.gpr[RAX] & 0xFFFF_FFFF | cpu.gpr[RDX] << 32;
+    let value = cpu.edx_eax();
     let leaf = cpu.model.leaf(0xD, 0);
     let supported = u64::from(leaf.eax) | u64::from(leaf.edx) << 32;
     if cpu.gpr[RCX] as u32 != 0 || !xcr0_is_valid(value, supported) {

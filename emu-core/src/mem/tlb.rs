@@ -138,7 +138,7 @@ pub struct Tlb {
     pub misses: u64,
     /// log2 of the largest page entered since the last flush: one address may have as many entries as that has parts.
     largest: u8,
-    /// Slots whose entry is of a global page, a bit each.
+    /// Slots whose entry is of a global page, a bit each: flushes that keep them need not look at all entries.
     global_slots: Box<[u64; ENTRIES / 64]>,
     /// A global page has been entered since the last flush.
     globals: bool,

@@ -231,6 +231,12 @@ impl Cpu {
         if self.sys.cpl != 0 { self.gp(0) } else { Ok(()) }
     }
 
+    /// EDX:EAX.
+    #[inline]
+    pub(crate) fn edx_eax(&self) -> u64 {
+        self.gpr[2] << 32 | self.gpr[0] & 0xFFFF_FFFF
+    }
+
     /// Whether a guest-triggered log line identified by `site` is to be given: once per site.
     pub fn log_once(&mut self, site: u64) -> bool {
         self.logged.insert(site)

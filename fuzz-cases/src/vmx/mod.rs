@@ -11,6 +11,7 @@ use emu_core::state::cpu::Cpu;
 use emu_core::state::system::Activity;
 use emu_core::testing::Bench;
 use emu_vmx::arch::cr::Cr4;
+use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::caps::EptVpidCap;
 use emu_vmx::checks::{self, CheckContext, EntryMoment, Failure};
 use emu_vmx::field::{Field, Width};
@@ -97,7 +98,7 @@ pub fn vmx_instructions(source: &mut Source) {
         bench.cpu.sys.cr4 |= Cr4::VMXE;
         bench.cpu.refresh();
     }
-    let start = bench.cpu.sys.segments[1].base.wrapping_add(bench.cpu.rip());
+    let start = bench.cpu.sys.seg(SegmentRegister::Cs).base.wrapping_add(bench.cpu.rip());
     let length = 100 + source.below(400) as usize;
     let mut code = code::vmx_instructions(source, length);
     code.push(0xF4);
