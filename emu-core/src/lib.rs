@@ -10,6 +10,7 @@ pub mod exec;
 pub mod fault;
 pub mod flags;
 pub mod fpu;
+pub mod hash;
 pub mod lapic;
 pub mod mem;
 pub mod model;

@@ -4,6 +4,7 @@ use crate::board::{Board, BoardConfig};
 use emu_core::bus::ApicMessage;
 use emu_core::decode::cache::{CacheCounts, CodeCache};
 use emu_core::flags::IF;
+use emu_core::hash::StableHash;
 use emu_core::lapic::route;
 use emu_core::mem::ram::{Legacy, MemoryError, Ram, RomError};
 use emu_core::model::CpuModel;
@@ -255,7 +256,7 @@ impl Pc {
 
     /// A hash of everything the guest can see: memory, processors, devices. It does not depend on what is only cached.
     pub fn state_hash(&self) -> u64 {
-        let mut hash = Hash(0xCBF2_9CE4_8422_2325);
+        let mut hash = StableHash::new();
         for (page, bytes) in self.ram.ram().chunks(4096).enumerate() {
             // Without an early end it takes a few host instructions for 16 bytes; most pages are empty.
             if bytes.iter().fold(0, |all, &byte| all | byte) != 0 {
@@ -271,25 +272,6 @@ impl Pc {
             hash.bytes(&postcard::to_allocvec(&(&cpu.sys, &cpu.lapic, &cpu.fpu, &cpu.vmx)).unwrap_or_default());
         }
         hash.bytes(&self.board.encode_state());
-        hash.0
-    }
-}
-
-/// FNV-1a over 64-bit pieces.
-struct Hash(u64);
-
-impl Hash {
-    fn number(&mut self, n: u64) {
-        self.0 = (self.0 ^ n).wrapping_mul(0x0000_0100_0000_01B3);
-        self.0 ^= self.0 >> 32;
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        for piece in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..piece.len()].copy_from_slice(piece);
-            self.number(u64::from_le_bytes(word));
-        }
+        hash.get()
     }
 }

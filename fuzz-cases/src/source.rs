@@ -1,6 +1,8 @@
 //! Decisions taken from an input; behind its end they come from a generator that the input seeds, so that every input
 //! is a whole case.
 
+use emu_core::hash::StableHash;
+
 /// Where a target takes its decisions from.
 #[derive(Debug, Clone)]
 pub struct Source<'a> {
@@ -11,10 +13,7 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// Decisions from a fuzzer's input.
     pub fn new(input: &'a [u8]) -> Self {
-        let seed = input
-            .iter()
-            .fold(0xCBF2_9CE4_8422_2325u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
-        Self { input, state: seed }
+        Self { input, state: StableHash::of(input) }
     }
 
     /// Decisions from a seed alone.

@@ -144,7 +144,7 @@ impl Cpu {
                 }
             }
             IA32_BIOS_UPDT_TRIG => {
-                if self.log_once(u64::from(IA32_BIOS_UPDT_TRIG)) {
+                if self.log_once("microcode update", 0) {
                     log::warn!(target: "cpu", "microcode update from {value:#x} ignored: there is no microcode (SDM Vol. 3A 10.11.6)");
                 }
             }
@@ -238,7 +238,7 @@ impl Cpu {
     /// An MSR that the model does not have.
     #[cold]
     fn unknown_msr(&mut self, index: u32, written: Option<u64>) -> Result<u64, Stop> {
-        if self.log_once(u64::from(index) << 1 | u64::from(written.is_some())) {
+        if self.log_once(if written.is_some() { "WRMSR" } else { "RDMSR" }, u64::from(index)) {
             let (rip, model) = (self.rip(), self.model.name());
             let outcome = if self.ignore_bad_msrs { "ignored" } else { "#GP" };
             let access = match written {

@@ -24,7 +24,7 @@ pub fn too_long(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 /// An instruction that the model has and this version does not: said once a site, then #UD.
 pub fn unimplemented(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let rip = cpu.rip().wrapping_add(u.off as u64);
-    if cpu.log_once(u.imm << 48 ^ rip) {
+    if cpu.log_once("unimplemented instruction", u.imm << 48 ^ rip) {
         let code = iced_x86::Code::try_from(u.imm as usize).unwrap_or_default();
         log::error!(target: "cpu", "unimplemented instruction {:?} (SDM Vol. 2: {:?}) at {:#x}: #UD", code, code.mnemonic(), rip);
     }

@@ -31,7 +31,7 @@ impl Cpu {
     /// the SDM leaves them undefined (Vol. 3A 11.4.1).
     pub fn lapic_mmio_write(&mut self, env: &mut Env, at: u64, len: usize, value: u64) {
         if at & 0xF != 0 || len < 4 {
-            if self.log_once(0xA91C_0000 | at) {
+            if self.log_once("local APIC write", at) {
                 log::warn!(target: "apic", "{len}-byte write at local APIC offset {at:#x} ignored: SDM Vol. 3A 11.4.1 asks for aligned 32-bit accesses");
             }
             return;

@@ -91,7 +91,7 @@ impl Cpu {
             }
             DeliveryMode::ExtInt => self.raise(Attention::INTR),
             DeliveryMode::Smi => {
-                if self.log_once(0x5_A1) {
+                if self.log_once("SMI", 0) {
                     log::error!(target: "apic", "SMI to processor {} dropped: system-management mode is not implemented (SDM Vol. 3C 32)", self.sys.index);
                 }
             }

@@ -91,7 +91,7 @@ pub struct Cpu {
     /// MSRs that the model does not have read 0 and swallow writes instead of raising #GP.
     pub ignore_bad_msrs: bool,
     /// Guest-triggered log lines that were given already.
-    pub logged: std::collections::BTreeSet<u64>,
+    pub logged: std::collections::BTreeSet<(&'static str, u64)>,
 }
 
 impl Cpu {
@@ -237,9 +237,9 @@ impl Cpu {
         self.gpr[2] << 32 | self.gpr[0] & 0xFFFF_FFFF
     }
 
-    /// Whether a guest-triggered log line identified by `site` is to be given: once per site.
-    pub fn log_once(&mut self, site: u64) -> bool {
-        self.logged.insert(site)
+    /// Whether a guest-triggered log line of this kind about `what` (an index, an address, ...) is to be given: once.
+    pub fn log_once(&mut self, kind: &'static str, what: u64) -> bool {
+        self.logged.insert((kind, what))
     }
 
     /// The time-stamp counter.

@@ -72,7 +72,7 @@ impl Cpu {
                 Boundary::Again
             }
             next @ (Next::MachineCheck | Next::Smi | Next::Init | Next::Sipi) => {
-                if self.log_once(0x5_B0) {
+                if self.log_once("event in non-root", 0) {
                     log::error!(target: "vmx", "{next:?} in VMX non-root operation: not raised here (SDM Vol. 3C 26.2)");
                 }
                 self.run_or_stay(env)

@@ -18,10 +18,6 @@ use emu_vmx::operation::VmFail;
 use emu_vmx::tags::Invalidation;
 use emu_vmx::vmcs::{ActivityState, Interruptibility, LaunchState};
 
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
-}
-
 impl Cpu {
     /// VMLAUNCH, or with `resume` VMRESUME, in VMX root operation.
     pub(crate) fn vm_entry(&mut self, env: &mut Env, resume: bool) -> Exec {
@@ -46,7 +42,7 @@ impl Cpu {
         let context = CheckContext::new(&vmcs, &model.caps, &model.facts, &now);
         let failed = checks::check(&context).err();
         if let Some(rule) = failed
-            && self.log_once(hash(rule.id))
+            && self.log_once(rule.id, 0)
         {
             log::warn!(target: "vmx", "processor {}: VM entry fails: {}", self.sys.index, rule.explain(&context));
         }
