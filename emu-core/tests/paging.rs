@@ -51,3 +51,27 @@ fn pse_36_places_a_4_mib_page_above_4_gib() {
     let reserved = read_by_4_mib_page(1 << 21);
     assert_eq!((handled(&reserved), stacked(&reserved, 0)), (Some(vector::PF.into()), 9));
 }
+
+#[test]
+fn write_whose_fast_way_is_withheld_goes_by_the_translation_that_is_held() {
+    // MOV [9000h], EAX, three times
+    let mut bench = Bench::long_mode(&[0x89, 0x04, 0x25, 0x00, 0x90, 0x00, 0x00].repeat(3));
+    let entry = 0x30_0000 + 3 * 0x1000 + 9 * 8;
+    assert_eq!(read(&bench, entry, 8) & !0xFFF, 0x9000);
+    bench.cpu.gpr[0] = 1;
+    assert!(bench.step().is_ok());
+    // The guest changes the entry and invalidates nothing.
+    write(&mut bench, entry, 0);
+    bench.ram.mark_code(0x9000, 1);
+    bench.cpu.see_new_code(&mut bench.ram);
+    bench.cpu.gpr[0] = 2;
+    assert!(bench.step().is_ok());
+    assert_eq!(read(&bench, 0x9000, 4), 2);
+    bench.cpu.tlb.withhold_write_tags();
+    bench.cpu.gpr[0] = 3;
+    assert!(bench.step().is_ok());
+    assert_eq!(read(&bench, 0x9000, 4), 3);
+    bench.cpu.flush_tlb();
+    bench.cpu.set_rip(0x7C00);
+    assert!(bench.step().is_err());
+}

@@ -142,6 +142,7 @@ impl Cpu {
             self.deliver_protected(env, delivery)?;
         }
         self.vmx.delivering = None;
+        self.vmx.iret_unblocked = false;
         if delivery.event.vector == vector::DB
             && delivery.event.kind == EventKind::HardwareException
             && !self.vmx.injecting

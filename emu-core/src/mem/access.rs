@@ -1,7 +1,7 @@
 //! Loads and stores of instructions: the one-compare fast path, and the slow path with every check.
 
 use super::ram::{PAGE, Place};
-use super::tlb::{Entry, NO_TAG, SlowEntry};
+use super::tlb::{Detail, Entry, NO_TAG, SlowEntry};
 use super::walk::{Access, Kind};
 use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
@@ -487,9 +487,16 @@ impl Cpu {
     fn translate_and_fill(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
         let plain = self.plain_context(access);
         if let Some(context) = plain {
+            let tag = linear & !0xFFF | context;
+            let write = access.kind == Kind::Write;
+            if let Some(offset) = self.tlb.held(linear, tag, write) {
+                if write && env.ram.allow_fast_writes(offset) {
+                    self.tlb.give_write_tag(linear);
+                }
+                return Ok(env.ram.address_of(offset));
+            }
             let known = self.tlb.slow(linear);
-            let tag = if access.kind == Kind::Write { known.write } else { known.read };
-            if tag == linear & !0xFFF | context {
+            if tag == if write { known.write } else { known.read } {
                 return Ok(known.physical | linear & 0xFFF);
             }
         }
@@ -509,17 +516,16 @@ impl Cpu {
             plain_read = page.readable;
             plain_write = page.writable
                 && env.ram.place(physical, true) == Place::Memory(offset)
-                && !self.watches_page(linear, true)
-                && env.ram.allow_fast_writes(offset);
+                && !self.watches_page(linear, true);
             self.tlb.insert(
                 linear,
                 Entry {
                     read: if plain_read { tag } else { NO_TAG },
-                    write: if plain_write { tag } else { NO_TAG },
+                    write: if plain_write && env.ram.allow_fast_writes(offset) { tag } else { NO_TAG },
                     addend: (offset as u64).wrapping_sub(linear),
                     key: tag,
                 },
-                page.extent,
+                Detail { extent: page.extent, writable: plain_write },
             );
         }
         if (page.readable, page.writable) != (plain_read, plain_write) {

@@ -229,6 +229,18 @@ impl Ram {
         Place::Bus
     }
 
+    /// The physical address at which [`Ram::place`] finds an offset into the allocation.
+    pub fn address_of(&self, offset: usize) -> u64 {
+        let at = offset as u64;
+        if offset < self.ram_size {
+            if at < self.low_end { at } else { at - self.low_end + FOUR_GIB }
+        } else if offset < self.rom_offset {
+            at - self.legacy_rom_offset as u64 + LEGACY_START
+        } else {
+            at - self.rom_offset as u64 + self.rom_start
+        }
+    }
+
     /// The bytes of the whole allocation; TLB entries hold offsets into it.
     #[inline(always)]
     pub fn bytes(&self) -> &[u8] {

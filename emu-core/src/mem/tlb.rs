@@ -3,6 +3,10 @@
 //! An entry is found by one compare, because tag and permission are one number: the page's linear address with
 //! the number of the translation context (address space and privilege) in its low 12 bits. Whatever needs more than
 //! a plain access – a device, ROM writes, a page with decoded code, a watched page, an alignment check – has no tag.
+//!
+//! The tag of writes may be withheld for reasons of the emulator's own: the page holds decoded code, or its first write
+//! since a snapshot is to be noticed. Such a write takes the slow path, but by the translation that is held: a guest that
+//! has changed its paging structures and invalidated nothing must not be able to tell.
 
 use emu_vmx::tags::{Invalidation, Mapping};
 
@@ -26,6 +30,17 @@ pub struct Entry {
 }
 
 const EMPTY: Entry = Entry { read: NO_TAG, write: NO_TAG, addend: 0, key: NO_TAG };
+
+/// What an entry has beside its tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detail {
+    /// The page of the translation.
+    pub extent: Extent,
+    /// Plain writes are allowed, whether or not the entry has their tag.
+    pub writable: bool,
+}
+
+const NO_DETAIL: Detail = Detail { extent: Extent::PAGE, writable: false };
 
 /// Which linear addresses the page of a translation has, and whether it is global.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +137,7 @@ fn fetch_slot(linear: u64) -> usize {
 pub struct Tlb {
     entries: Box<[Entry; ENTRIES]>,
     /// Of the entries.
-    extents: Box<[Extent; ENTRIES]>,
+    details: Box<[Detail; ENTRIES]>,
     fetch: Box<[FetchEntry; FETCH_ENTRIES]>,
     slow: Box<[SlowEntry; SLOW_ENTRIES]>,
     /// Number of the present address space (bits 11:2 of a context), 1 to 1022.
@@ -152,7 +167,7 @@ impl Default for Tlb {
     fn default() -> Self {
         Self {
             entries: Box::new([EMPTY; ENTRIES]),
-            extents: Box::new([Extent::PAGE; ENTRIES]),
+            details: Box::new([NO_DETAIL; ENTRIES]),
             fetch: Box::new([NO_FETCH; FETCH_ENTRIES]),
             slow: Box::new([SLOW_EMPTY; SLOW_ENTRIES]),
             space: 1,
@@ -176,14 +191,36 @@ impl Tlb {
     }
 
     /// Enters a translation.
-    pub fn insert(&mut self, linear: u64, entry: Entry, extent: Extent) {
+    pub fn insert(&mut self, linear: u64, entry: Entry, detail: Detail) {
         let slot = data_slot(linear);
+        let extent = detail.extent;
         self.entries[slot] = entry;
-        self.extents[slot] = extent;
+        self.details[slot] = detail;
         let bit = 1 << (slot % 64);
         let of_slot = &mut self.global_slots[slot / 64];
         *of_slot = if extent.global { *of_slot | bit } else { *of_slot & !bit };
         self.note(extent);
+    }
+
+    /// Offset into guest memory of `linear`, if there is a translation with this tag that allows plain accesses of the
+    /// kind, be their tag withheld or not.
+    #[inline]
+    pub fn held(&self, linear: u64, tag: u64, write: bool) -> Option<usize> {
+        let slot = data_slot(linear);
+        let entry = &self.entries[slot];
+        let allowed = entry.key == tag && if write { self.details[slot].writable } else { entry.read == tag };
+        allowed.then(|| linear.wrapping_add(entry.addend) as usize)
+    }
+
+    /// Gives the entry of a linear address, which [`Tlb::held`] has found, the tag of its writes.
+    pub fn give_write_tag(&mut self, linear: u64) {
+        let entry = &mut self.entries[data_slot(linear)];
+        entry.write = entry.key;
+    }
+
+    /// Withholds the tags of all writes.
+    pub fn withhold_write_tags(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.write = NO_TAG);
     }
 
     /// The physical page of a fetch, if it is known.
@@ -308,7 +345,7 @@ impl Tlb {
         let first_slot = data_slot(first(data));
         for n in 0..data {
             let slot = (first_slot + n) & (ENTRIES - 1);
-            if affects(self.entries[slot].key, self.extents[slot]) {
+            if affects(self.entries[slot].key, self.details[slot].extent) {
                 self.entries[slot] = EMPTY;
             }
         }
@@ -323,7 +360,7 @@ impl Tlb {
         self.slow.fill(SLOW_EMPTY);
     }
 
-    /// Takes the write tag from entries whose page of guest memory `keeps` does not accept.
+    /// Withholds the write tag of entries whose page of guest memory `keeps` does not accept.
     pub fn retain_writes(&mut self, mut keeps: impl FnMut(usize) -> bool) {
         for entry in self.entries.iter_mut().filter(|entry| entry.write != NO_TAG) {
             if !keeps((entry.key & !0xFFF).wrapping_add(entry.addend) as usize) {
@@ -374,7 +411,7 @@ mod tests {
 
     fn enter(tlb: &mut Tlb, linear: u64, extent: Extent) {
         let tag = linear | tlb.context(0);
-        tlb.insert(linear, Entry { read: tag, write: NO_TAG, addend: 0, key: tag }, extent);
+        tlb.insert(linear, Entry { read: tag, write: NO_TAG, addend: 0, key: tag }, Detail { extent, writable: false });
         tlb.insert_fetch(linear, tlb.context(0), 0x9000, extent);
     }
 
