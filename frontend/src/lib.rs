@@ -6,7 +6,6 @@ pub mod cli;
 pub mod config;
 pub mod display;
 pub mod error;
-pub mod keys;
 pub mod lint;
 pub mod loader;
 pub mod logging;

@@ -1,5 +1,6 @@
 //! The machine as the front end sees it. [`crate::pc`] is the real one; tests use their own.
 
+use emu_devices::keyboard::Key;
 use emu_devices::vga::{Frame, TextScreen};
 use std::collections::BTreeMap;
 
@@ -45,8 +46,8 @@ pub trait Machine {
     fn text_screen(&self) -> Option<TextScreen>;
     /// The picture on the monitor.
     fn render(&mut self) -> Frame;
-    /// Presses or releases a key, by a name of [`crate::keys`].
-    fn key(&mut self, name: &str, pressed: bool);
+    /// Presses or releases a key.
+    fn key(&mut self, key: Key, pressed: bool);
     /// What the guest sent to COM1 since the last call.
     fn take_serial(&mut self) -> Vec<u8>;
     /// What the guest wrote to port E9h since the last call.

@@ -5,6 +5,7 @@ use crate::error::InputError;
 use crate::machine::{Machine, RunResult};
 use crate::output::Sink;
 use crate::signals::Signals;
+use emu_devices::keyboard::Key;
 use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -72,7 +73,7 @@ impl End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct KeyEvent {
     at: u64,
-    name: &'static str,
+    key: Key,
     pressed: bool,
 }
 
@@ -181,29 +182,29 @@ impl<'m> Driver<'m> {
     }
 
     /// Types keys together: presses in order, holds, releases in reverse order. Returns the cycle of the last release.
-    pub fn type_keys(&mut self, names: &[&'static str]) -> u64 {
+    pub fn type_keys(&mut self, keys: &[Key]) -> u64 {
         let stagger = self.milliseconds(STAGGER_MS);
         let mut at = self.keys_free.max(self.machine.now());
-        for (index, name) in names.iter().enumerate() {
+        for (index, &key) in keys.iter().enumerate() {
             at += if index == 0 { 0 } else { stagger };
-            self.keys.push_back(KeyEvent { at, name, pressed: true });
+            self.keys.push_back(KeyEvent { at, key, pressed: true });
         }
         at += self.milliseconds(HOLD_MS);
-        for (index, name) in names.iter().rev().enumerate() {
+        for (index, &key) in keys.iter().rev().enumerate() {
             at += if index == 0 { 0 } else { stagger };
-            self.keys.push_back(KeyEvent { at, name, pressed: false });
+            self.keys.push_back(KeyEvent { at, key, pressed: false });
         }
         self.keys_free = at + self.milliseconds(PAUSE_MS);
         at
     }
 
     /// Presses or releases keys, in order, and leaves them so. Returns the cycle of the last.
-    pub fn move_keys(&mut self, names: &[&'static str], pressed: bool) -> u64 {
+    pub fn move_keys(&mut self, keys: &[Key], pressed: bool) -> u64 {
         let stagger = self.milliseconds(STAGGER_MS);
         let mut at = self.keys_free.max(self.machine.now());
-        for (index, name) in names.iter().enumerate() {
+        for (index, &key) in keys.iter().enumerate() {
             at += if index == 0 { 0 } else { stagger };
-            self.keys.push_back(KeyEvent { at, name, pressed });
+            self.keys.push_back(KeyEvent { at, key, pressed });
         }
         self.keys_free = at + stagger;
         at
@@ -304,9 +305,9 @@ impl<'m> Driver<'m> {
 
     fn deliver_keys(&mut self) {
         let now = self.machine.now();
-        while let Some(key) = self.keys.front().copied().filter(|key| key.at <= now) {
+        while let Some(event) = self.keys.front().copied().filter(|event| event.at <= now) {
             self.keys.pop_front();
-            self.machine.key(key.name, key.pressed);
+            self.machine.key(event.key, event.pressed);
         }
     }
 
@@ -327,8 +328,8 @@ impl<'m> Driver<'m> {
         for input in self.display.poll()? {
             match input {
                 Input::Quit => self.stop(End::Quit),
-                Input::Keys(names) => drop(self.type_keys(&names)),
-                Input::Key(name, pressed) => drop(self.move_keys(&[name], pressed)),
+                Input::Keys(keys) => drop(self.type_keys(&keys)),
+                Input::Key(key, pressed) => drop(self.move_keys(&[key], pressed)),
             }
         }
         if self.last_frame.is_none_or(|last| last.elapsed() >= Duration::from_millis(FRAME_MS)) || self.end.is_some() {

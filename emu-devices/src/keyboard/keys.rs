@@ -23,7 +23,7 @@ pub(super) enum Kind {
 /// One key's row of the table.
 pub(super) struct Row {
     pub key: Key,
-    /// Names in scripts; the first is the canonical one.
+    /// The one name, and other spellings that people try.
     pub names: &'static [&'static str],
     pub set1: u8,
     pub set2: u8,
@@ -70,7 +70,7 @@ keys! {
     Digit0, ["0"], 0x0B, 0x45, 0x45, Plain;
     Minus, ["-", "Minus"], 0x0C, 0x4E, 0x4E, Plain;
     Equal, ["=", "Equal"], 0x0D, 0x55, 0x55, Plain;
-    Backspace, ["Backspace"], 0x0E, 0x66, 0x66, Plain;
+    Backspace, ["Backspace", "Bksp"], 0x0E, 0x66, 0x66, Plain;
     Tab, ["Tab"], 0x0F, 0x0D, 0x0D, Plain;
     Q, ["q"], 0x10, 0x15, 0x15, Plain;
     W, ["w"], 0x11, 0x1D, 0x1D, Plain;
@@ -100,19 +100,19 @@ keys! {
     M, ["m"], 0x32, 0x3A, 0x3A, Plain;
     LeftBracket, ["[", "LeftBracket"], 0x1A, 0x54, 0x54, Plain;
     RightBracket, ["]", "RightBracket"], 0x1B, 0x5B, 0x5B, Plain;
-    Enter, ["Enter", "Return"], 0x1C, 0x5A, 0x5A, Plain;
-    LeftCtrl, ["LeftCtrl", "Ctrl", "LeftControl"], 0x1D, 0x14, 0x11, Plain;
+    Enter, ["Enter", "Return", "Ret"], 0x1C, 0x5A, 0x5A, Plain;
+    LeftCtrl, ["LeftCtrl", "Ctrl", "LCtrl", "Control", "LeftControl"], 0x1D, 0x14, 0x11, Plain;
     Semicolon, [";", "Semicolon"], 0x27, 0x4C, 0x4C, Plain;
     Quote, ["'", "Quote", "Apostrophe"], 0x28, 0x52, 0x52, Plain;
     Backquote, ["`", "Backquote", "Grave"], 0x29, 0x0E, 0x0E, Plain;
-    LeftShift, ["LeftShift", "Shift"], 0x2A, 0x12, 0x12, Plain;
+    LeftShift, ["LeftShift", "Shift", "LShift"], 0x2A, 0x12, 0x12, Plain;
     Backslash, ["\\", "Backslash"], 0x2B, 0x5D, 0x5C, Plain;
     Comma, [",", "Comma"], 0x33, 0x41, 0x41, Plain;
     Period, [".", "Period", "Dot"], 0x34, 0x49, 0x49, Plain;
     Slash, ["/", "Slash"], 0x35, 0x4A, 0x4A, Plain;
-    RightShift, ["RightShift"], 0x36, 0x59, 0x59, Plain;
-    KeypadMultiply, ["KeypadMultiply", "Keypad*"], 0x37, 0x7C, 0x7E, Plain;
-    LeftAlt, ["LeftAlt", "Alt"], 0x38, 0x11, 0x19, Plain;
+    RightShift, ["RightShift", "RShift"], 0x36, 0x59, 0x59, Plain;
+    KeypadMultiply, ["Kp*", "Keypad*", "KeypadMultiply"], 0x37, 0x7C, 0x7E, Plain;
+    LeftAlt, ["LeftAlt", "Alt", "LAlt"], 0x38, 0x11, 0x19, Plain;
     Space, ["Space"], 0x39, 0x29, 0x29, Plain;
     CapsLock, ["CapsLock"], 0x3A, 0x58, 0x14, Plain;
     F1, ["F1"], 0x3B, 0x05, 0x07, Plain;
@@ -127,58 +127,77 @@ keys! {
     F10, ["F10"], 0x44, 0x09, 0x4F, Plain;
     NumLock, ["NumLock"], 0x45, 0x77, 0x76, Plain;
     ScrollLock, ["ScrollLock"], 0x46, 0x7E, 0x5F, Plain;
-    Keypad7, ["Keypad7"], 0x47, 0x6C, 0x6C, Plain;
-    Keypad8, ["Keypad8"], 0x48, 0x75, 0x75, Plain;
-    Keypad9, ["Keypad9"], 0x49, 0x7D, 0x7D, Plain;
-    KeypadMinus, ["KeypadMinus", "Keypad-"], 0x4A, 0x7B, 0x84, Plain;
-    Keypad4, ["Keypad4"], 0x4B, 0x6B, 0x6B, Plain;
-    Keypad5, ["Keypad5"], 0x4C, 0x73, 0x73, Plain;
-    Keypad6, ["Keypad6"], 0x4D, 0x74, 0x74, Plain;
-    KeypadPlus, ["KeypadPlus", "Keypad+"], 0x4E, 0x79, 0x7C, Plain;
-    Keypad1, ["Keypad1"], 0x4F, 0x69, 0x69, Plain;
-    Keypad2, ["Keypad2"], 0x50, 0x72, 0x72, Plain;
-    Keypad3, ["Keypad3"], 0x51, 0x7A, 0x7A, Plain;
-    Keypad0, ["Keypad0"], 0x52, 0x70, 0x70, Plain;
-    KeypadPeriod, ["KeypadPeriod", "Keypad."], 0x53, 0x71, 0x71, Plain;
-    IntlBackslash, ["IntlBackslash"], 0x56, 0x61, 0x13, Plain;
+    Keypad7, ["Kp7", "Keypad7"], 0x47, 0x6C, 0x6C, Plain;
+    Keypad8, ["Kp8", "Keypad8"], 0x48, 0x75, 0x75, Plain;
+    Keypad9, ["Kp9", "Keypad9"], 0x49, 0x7D, 0x7D, Plain;
+    KeypadMinus, ["Kp-", "Keypad-", "KeypadMinus"], 0x4A, 0x7B, 0x84, Plain;
+    Keypad4, ["Kp4", "Keypad4"], 0x4B, 0x6B, 0x6B, Plain;
+    Keypad5, ["Kp5", "Keypad5"], 0x4C, 0x73, 0x73, Plain;
+    Keypad6, ["Kp6", "Keypad6"], 0x4D, 0x74, 0x74, Plain;
+    KeypadPlus, ["Kp+", "Keypad+", "KeypadPlus", "Plus"], 0x4E, 0x79, 0x7C, Plain;
+    Keypad1, ["Kp1", "Keypad1"], 0x4F, 0x69, 0x69, Plain;
+    Keypad2, ["Kp2", "Keypad2"], 0x50, 0x72, 0x72, Plain;
+    Keypad3, ["Kp3", "Keypad3"], 0x51, 0x7A, 0x7A, Plain;
+    Keypad0, ["Kp0", "Keypad0"], 0x52, 0x70, 0x70, Plain;
+    KeypadPeriod, ["Kp.", "Keypad.", "KeypadPeriod"], 0x53, 0x71, 0x71, Plain;
+    IntlBackslash, ["<", "IntlBackslash"], 0x56, 0x61, 0x13, Plain;
     F11, ["F11"], 0x57, 0x78, 0x56, Plain;
     F12, ["F12"], 0x58, 0x07, 0x5E, Plain;
-    KeypadEnter, ["KeypadEnter"], 0x1C, 0x5A, 0x79, Extended;
-    RightCtrl, ["RightCtrl", "RightControl"], 0x1D, 0x14, 0x58, Extended;
-    RightAlt, ["RightAlt", "AltGr"], 0x38, 0x11, 0x39, Extended;
-    LeftMeta, ["LeftMeta", "LeftWin"], 0x5B, 0x1F, 0x8B, Extended;
-    RightMeta, ["RightMeta", "RightWin"], 0x5C, 0x27, 0x8C, Extended;
+    KeypadEnter, ["KpEnter", "KeypadEnter"], 0x1C, 0x5A, 0x79, Extended;
+    RightCtrl, ["RightCtrl", "RCtrl", "RightControl"], 0x1D, 0x14, 0x58, Extended;
+    RightAlt, ["RightAlt", "RAlt", "AltGr"], 0x38, 0x11, 0x39, Extended;
+    LeftMeta, ["LeftWin", "Win", "LeftMeta"], 0x5B, 0x1F, 0x8B, Extended;
+    RightMeta, ["RightWin", "RightMeta"], 0x5C, 0x27, 0x8C, Extended;
     Menu, ["Menu"], 0x5D, 0x2F, 0x8D, Extended;
-    Insert, ["Insert", "Ins"], 0x52, 0x70, 0x67, Navigation;
-    Delete, ["Delete", "Del"], 0x53, 0x71, 0x64, Navigation;
+    Insert, ["Ins", "Insert"], 0x52, 0x70, 0x67, Navigation;
+    Delete, ["Del", "Delete"], 0x53, 0x71, 0x64, Navigation;
     Home, ["Home"], 0x47, 0x6C, 0x6E, Navigation;
     End, ["End"], 0x4F, 0x69, 0x65, Navigation;
     PageUp, ["PgUp", "PageUp"], 0x49, 0x7D, 0x6F, Navigation;
-    PageDown, ["PgDn", "PageDown"], 0x51, 0x7A, 0x6D, Navigation;
+    PageDown, ["PgDn", "PageDown", "PgDown", "PgDwn"], 0x51, 0x7A, 0x6D, Navigation;
     Up, ["Up"], 0x48, 0x75, 0x63, Navigation;
     Left, ["Left"], 0x4B, 0x6B, 0x61, Navigation;
     Down, ["Down"], 0x50, 0x72, 0x60, Navigation;
     Right, ["Right"], 0x4D, 0x74, 0x6A, Navigation;
-    KeypadDivide, ["KeypadDivide", "Keypad/"], 0x35, 0x4A, 0x77, KeypadDivide;
-    PrintScreen, ["PrintScreen", "PrtSc", "SysRq"], 0x37, 0x7C, 0x57, PrintScreen;
+    KeypadDivide, ["Kp/", "Keypad/", "KeypadDivide"], 0x35, 0x4A, 0x77, KeypadDivide;
+    PrintScreen, ["PrintScreen", "Print", "PrtSc", "SysRq"], 0x37, 0x7C, 0x57, PrintScreen;
     Pause, ["Pause", "Break"], 0x45, 0x77, 0x62, Pause;
 }
 
 impl Key {
-    /// The key of a script's name: `a` to `z`, `0` to `9`, `F1` to `F12`, `Esc`, `Enter`, `Space`, `Up`, `PgDn`,
-    /// `LeftCtrl`, `Keypad5`, `;` ...; upper and lower case are the same.
+    /// The key of a name: `a` to `z`, `0` to `9`, `F1` to `F12`, `Esc`, `Enter`, `Space`, `Up`, `PgDn`, `LeftCtrl`,
+    /// `Kp5`, `;` ... or another spelling that people try; upper and lower case are the same.
     pub fn from_name(name: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.names.iter().any(|other| other.eq_ignore_ascii_case(name))).map(|row| row.key)
     }
 
-    /// The key's name in scripts.
-    pub fn name(self) -> &'static str {
-        self.row().names[0]
+    /// The keys of a combination such as `LeftCtrl+LeftAlt+Del`, in the order of pressing; the part that is no key
+    /// as an error.
+    pub fn combination(text: &str) -> Result<Vec<Self>, String> {
+        let mut keys = Vec::new();
+        let mut rest = text;
+        loop {
+            let end = rest.find('+').unwrap_or(rest.len());
+            // `Kp+` holds the separator; what follows it is the next separator, or nothing.
+            let with_plus = rest.get(..=end).filter(|_| matches!(rest.as_bytes().get(end + 1), None | Some(b'+')));
+            let (key, end) = match with_plus.and_then(|part| Self::from_name(part.trim_start())) {
+                Some(key) => (key, end + 1),
+                None => {
+                    let part = rest[..end].trim();
+                    (Self::from_name(part).ok_or_else(|| part.to_owned())?, end)
+                }
+            };
+            keys.push(key);
+            match rest[end..].strip_prefix('+') {
+                Some(more) => rest = more,
+                None => return Ok(keys),
+            }
+        }
     }
 
-    /// All names a script may use, for messages.
-    pub fn all_names() -> impl Iterator<Item = &'static str> {
-        TABLE.iter().flat_map(|row| row.names.iter().copied())
+    /// The key's one name.
+    pub fn name(self) -> &'static str {
+        self.row().names[0]
     }
 
     /// All keys.
@@ -205,6 +224,12 @@ impl Key {
         let base = shifted.chars().position(|other| other == name).and_then(|place| plain.chars().nth(place));
         let key = Self::from_name(base.unwrap_or(name).encode_utf8(&mut [0; 4]))?;
         Some((key, base.is_some()))
+    }
+
+    /// The keys that type `character` on a US keyboard, in the order of pressing.
+    pub fn typing(character: char) -> Option<Vec<Self>> {
+        let (key, shift) = Self::from_char(character)?;
+        Some(if shift { vec![Self::LeftShift, key] } else { vec![key] })
     }
 
     pub(super) fn row(self) -> &'static Row {
@@ -251,5 +276,30 @@ mod tests {
         assert_eq!(Key::from_char('|'), Some((Key::Backslash, true)));
         assert_eq!(Key::from_char('\n'), Some((Key::Enter, false)));
         assert_eq!(Key::from_char('é'), None);
+    }
+
+    #[test]
+    fn key_combination_splits_at_plus_and_names_the_part_that_is_no_key() {
+        assert_eq!(Key::combination("LeftShift+a"), Ok(vec![Key::LeftShift, Key::A]));
+        assert_eq!(Key::combination("ctrl + alt+del"), Ok(vec![Key::LeftCtrl, Key::LeftAlt, Key::Delete]));
+        assert_eq!(Key::combination("Ctrl+Kp+"), Ok(vec![Key::LeftCtrl, Key::KeypadPlus]));
+        assert_eq!(Key::combination("kp++a"), Ok(vec![Key::KeypadPlus, Key::A]));
+        for (text, part) in [("Ctrl+Foo", "Foo"), ("", ""), ("a+", ""), ("Kp+a", "Kp"), ("F13", "F13"), ("é+a", "é")]
+        {
+            assert_eq!(Key::combination(text), Err(part.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn key_names_in_the_documentation_are_the_tables() {
+        let docs = include_str!("../../../docs/scripting.md");
+        let keys = docs.split("**Keys:**").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+        for name in keys.split('`').skip(1).step_by(2) {
+            assert!(Key::from_name(name).is_some(), "{name}");
+        }
+        for name in Key::all().map(Key::name).filter(|name| name.len() > 1) {
+            let in_a_range = name.starts_with('F') || name.strip_prefix("Kp").is_some_and(|n| n.parse::<u8>().is_ok());
+            assert!(in_a_range || keys.contains(&format!("`{name}`")), "{name}");
+        }
     }
 }

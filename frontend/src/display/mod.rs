@@ -4,6 +4,7 @@ pub mod terminal;
 
 use crate::error::InputError;
 use crate::machine::Machine;
+use emu_devices::keyboard::Key;
 
 /// What a person did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,9 +12,9 @@ pub enum Input {
     /// Ended the run.
     Quit,
     /// Typed keys together (a display that sees no releases).
-    Keys(Vec<&'static str>),
+    Keys(Vec<Key>),
     /// Pressed or released one key.
-    Key(&'static str, bool),
+    Key(Key, bool),
 }
 
 /// One way to show a machine.

@@ -2,11 +2,11 @@
 
 use super::{Display, Input};
 use crate::error::InputError;
-use crate::keys;
 use crate::machine::Machine;
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::style::{Color, Print, SetBackgroundColor, SetForegroundColor};
 use crossterm::{cursor, event, execute, queue, style, terminal};
+use emu_devices::keyboard::Key;
 use emu_devices::vga::{Cell, Cursor, TextScreen, cp437_to_char};
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::time::Duration;
@@ -154,50 +154,50 @@ fn translate(event: &KeyEvent) -> Option<Input> {
         return None;
     }
     let control = event.modifiers.contains(KeyModifiers::CONTROL);
-    let (mut names, plain): (Vec<&'static str>, _) = match event.code {
+    let (mut keys, plain): (Vec<Key>, _) = match event.code {
         // Terminals send Ctrl-] as Ctrl-5 or as itself.
         KeyCode::Char(c) if control && (c == QUIT_KEY || c == '5') => return Some(Input::Quit),
-        KeyCode::Char(c) => (keys::for_character(c)?, true),
-        KeyCode::F(n) => (vec![keys::canonical(&format!("F{n}"))?], false),
-        KeyCode::BackTab => (vec!["LeftShift", "Tab"], true),
+        KeyCode::Char(c) => (Key::typing(c)?, true),
+        KeyCode::F(n) => (vec![Key::from_name(&format!("F{n}"))?], false),
+        KeyCode::BackTab => (vec![Key::LeftShift, Key::Tab], true),
         code => {
-            let name = match code {
-                KeyCode::Backspace => "Backspace",
-                KeyCode::Enter => "Enter",
-                KeyCode::Left => "Left",
-                KeyCode::Right => "Right",
-                KeyCode::Up => "Up",
-                KeyCode::Down => "Down",
-                KeyCode::Home => "Home",
-                KeyCode::End => "End",
-                KeyCode::PageUp => "PgUp",
-                KeyCode::PageDown => "PgDn",
-                KeyCode::Tab => "Tab",
-                KeyCode::Delete => "Del",
-                KeyCode::Insert => "Ins",
-                KeyCode::Esc => "Esc",
-                KeyCode::CapsLock => "CapsLock",
-                KeyCode::ScrollLock => "ScrollLock",
-                KeyCode::NumLock => "NumLock",
-                KeyCode::PrintScreen => "PrintScreen",
-                KeyCode::Pause => "Pause",
-                KeyCode::Menu => "Menu",
+            let key = match code {
+                KeyCode::Backspace => Key::Backspace,
+                KeyCode::Enter => Key::Enter,
+                KeyCode::Left => Key::Left,
+                KeyCode::Right => Key::Right,
+                KeyCode::Up => Key::Up,
+                KeyCode::Down => Key::Down,
+                KeyCode::Home => Key::Home,
+                KeyCode::End => Key::End,
+                KeyCode::PageUp => Key::PageUp,
+                KeyCode::PageDown => Key::PageDown,
+                KeyCode::Tab => Key::Tab,
+                KeyCode::Delete => Key::Delete,
+                KeyCode::Insert => Key::Insert,
+                KeyCode::Esc => Key::Escape,
+                KeyCode::CapsLock => Key::CapsLock,
+                KeyCode::ScrollLock => Key::ScrollLock,
+                KeyCode::NumLock => Key::NumLock,
+                KeyCode::PrintScreen => Key::PrintScreen,
+                KeyCode::Pause => Key::Pause,
+                KeyCode::Menu => Key::Menu,
                 _ => return None,
             };
-            (vec![name], false)
+            (vec![key], false)
         }
     };
     // A character brings its own shift.
     if event.modifiers.contains(KeyModifiers::SHIFT) && !plain {
-        names.insert(0, "LeftShift");
+        keys.insert(0, Key::LeftShift);
     }
     if event.modifiers.contains(KeyModifiers::ALT) {
-        names.insert(0, "LeftAlt");
+        keys.insert(0, Key::LeftAlt);
     }
     if control {
-        names.insert(0, "LeftCtrl");
+        keys.insert(0, Key::LeftCtrl);
     }
-    Some(Input::Keys(names))
+    Some(Input::Keys(keys))
 }
 
 /// Gives the terminal back to the shell. Errors have nobody left to go to.
@@ -282,19 +282,14 @@ mod tests {
     fn terminal_keys_become_the_pcs_keys() {
         let key = |code, modifiers| translate(&KeyEvent::new(code, modifiers));
         let none = KeyModifiers::NONE;
-        assert_eq!(key(KeyCode::Char('a'), none), Some(Input::Keys(vec!["a"])));
-        assert_eq!(key(KeyCode::Char('A'), KeyModifiers::SHIFT), Some(Input::Keys(vec!["LeftShift", "a"])));
-        assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Input::Keys(vec!["LeftCtrl", "c"])));
-        assert_eq!(key(KeyCode::F(12), none), Some(Input::Keys(vec!["F12"])));
+        assert_eq!(key(KeyCode::Char('a'), none), Some(Input::Keys(vec![Key::A])));
+        assert_eq!(key(KeyCode::Char('A'), KeyModifiers::SHIFT), Some(Input::Keys(vec![Key::LeftShift, Key::A])));
+        assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Input::Keys(vec![Key::LeftCtrl, Key::C])));
+        assert_eq!(key(KeyCode::F(12), none), Some(Input::Keys(vec![Key::F12])));
         assert_eq!(key(KeyCode::F(24), none), None);
-        assert_eq!(key(KeyCode::Up, KeyModifiers::SHIFT), Some(Input::Keys(vec!["LeftShift", "Up"])));
-        assert_eq!(key(KeyCode::PageDown, none), Some(Input::Keys(vec!["PgDn"])));
+        assert_eq!(key(KeyCode::Up, KeyModifiers::SHIFT), Some(Input::Keys(vec![Key::LeftShift, Key::Up])));
+        assert_eq!(key(KeyCode::PageDown, none), Some(Input::Keys(vec![Key::PageDown])));
         assert_eq!(key(KeyCode::Char(']'), KeyModifiers::CONTROL), Some(Input::Quit));
         assert_eq!(key(KeyCode::Char('5'), KeyModifiers::CONTROL), Some(Input::Quit));
-        let every_code = [KeyCode::Enter, KeyCode::Esc, KeyCode::Pause, KeyCode::Menu, KeyCode::BackTab];
-        for code in every_code {
-            let Some(Input::Keys(names)) = key(code, none) else { panic!("{code:?}") };
-            assert!(names.iter().all(|name| keys::canonical(name) == Some(*name)), "{names:?}");
-        }
     }
 }

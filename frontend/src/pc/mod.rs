@@ -8,6 +8,7 @@ use crate::error::InputError;
 use crate::loader::LoadedKernel;
 use crate::machine::{Machine, RunResult, Statistics};
 use emu_devices::device::DeviceId;
+use emu_devices::keyboard::Key;
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::vga::{Frame, TextScreen};
 use emu_vmx::exit::ExitReason;
@@ -86,11 +87,7 @@ impl Machine for PcMachine {
         frame
     }
 
-    fn key(&mut self, name: &str, pressed: bool) {
-        let Some(key) = emu_devices::keyboard::Key::from_name(name) else {
-            log::error!("there is no key called {name:?}");
-            return;
-        };
+    fn key(&mut self, key: Key, pressed: bool) {
         self.pc
             .board
             .input(&mut self.pc.ram, DeviceId::Keyboard, |board, ctx| board.keyboard.key_event(ctx, key, pressed));

@@ -2,9 +2,9 @@
 
 use super::{Script, Seconds, Step};
 use crate::error::InputError;
-use crate::keys;
 use crate::run::{Driver, End, SLICE_MS};
 use crate::screen;
+use emu_devices::keyboard::Key;
 use emu_devices::vga::TextScreen;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -190,27 +190,27 @@ impl Executor<'_, '_> {
             Step::WaitNoText(text, s) => self.wait_or_fail(*s, "still shown", |this| !this.shows(text)),
             Step::WaitStable(quiet, s) => self.wait_stable(*quiet, *s),
             Step::Key(keys) => {
-                let released = self.driver.type_keys(&keys.names);
+                let released = self.driver.type_keys(&keys.keys);
                 self.pass(released)
             }
             Step::KeyTimes(keys, times) => {
                 for _ in 0..*times {
-                    let released = self.driver.type_keys(&keys.names);
+                    let released = self.driver.type_keys(&keys.keys);
                     self.pass(released)?;
                 }
                 Ok(())
             }
             Step::KeyDown(keys) => {
-                let done = self.driver.move_keys(&keys.names, true);
+                let done = self.driver.move_keys(&keys.keys, true);
                 self.pass(done)
             }
             Step::KeyUp(keys) => {
-                let done = self.driver.move_keys(&keys.names, false);
+                let done = self.driver.move_keys(&keys.keys, false);
                 self.pass(done)
             }
             Step::Type(text) => {
                 for c in text.0.chars() {
-                    let released = self.driver.type_keys(&keys::for_character(c).unwrap_or_default());
+                    let released = self.driver.type_keys(&Key::typing(c).unwrap_or_default());
                     self.pass(released)?;
                 }
                 Ok(())

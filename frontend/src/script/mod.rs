@@ -4,7 +4,7 @@ pub mod execute;
 
 use crate::config::ron::{dialect, error};
 use crate::error::InputError;
-use crate::keys;
+use emu_devices::keyboard::Key;
 use serde::Deserialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -60,16 +60,16 @@ impl fmt::Display for Seconds {
 pub struct Keys {
     /// As written.
     pub text: String,
-    /// The keys' names.
-    pub names: Vec<&'static str>,
+    /// The keys, in the order of pressing.
+    pub keys: Vec<Key>,
 }
 
 impl TryFrom<String> for Keys {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        match keys::combination(&text) {
-            Ok(names) => Ok(Self { text, names }),
+        match Key::combination(&text) {
+            Ok(keys) => Ok(Self { text, keys }),
             Err(part) => {
                 Err(format!("{part:?} is no key; keys are a..z 0..9 F1..F12 Esc Enter Space Up PgDn LeftCtrl ..."))
             }
@@ -86,7 +86,7 @@ impl TryFrom<String> for Typed {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        match text.chars().find(|c| keys::for_character(*c).is_none()) {
+        match text.chars().find(|c| Key::from_char(*c).is_none()) {
             None => Ok(Self(text)),
             Some(c) => Err(format!("no key types {c:?}")),
         }

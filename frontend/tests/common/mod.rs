@@ -4,6 +4,7 @@
 
 pub mod images;
 
+use emu_devices::keyboard::Key;
 use emu_devices::vga::{Cell, Frame, TextScreen};
 use rvmx_emu::config::Stream;
 use rvmx_emu::display::Headless;
@@ -118,10 +119,11 @@ impl Machine for FakeMachine {
         Frame { width: 2, height: 2, pixels: vec![9; 4] }
     }
 
-    fn key(&mut self, name: &str, pressed: bool) {
+    fn key(&mut self, key: Key, pressed: bool) {
+        let name = key.name();
         self.keys.push(KeyLog { at: self.now, name: name.to_owned(), pressed });
         let acts: Vec<Act> =
-            self.on_key.iter().filter(|(key, _)| *key == name && !pressed).map(|(_, act)| act.clone()).collect();
+            self.on_key.iter().filter(|(other, _)| *other == name && !pressed).map(|(_, act)| act.clone()).collect();
         acts.into_iter().for_each(|act| self.act(act));
     }
 

@@ -3,6 +3,7 @@
 use super::records::{Lists, frame};
 use super::screens::{Step, compare};
 use clap::Parser;
+use emu_devices::keyboard::Key;
 use rvmx_emu::cli::{self, Cli, Settings};
 use rvmx_emu::config::sources::RealHost;
 use rvmx_emu::config::{DisplayKind, Stream};
@@ -85,9 +86,9 @@ fn run_step(driver: &mut Driver, step: &Step) -> Option<String> {
     if let Some((name, times)) = &step.key {
         must_change = name == "Escape" || step.list;
         limit = if name == "Escape" { BOOT_MS } else { KEY_MS };
-        let Ok(names) = rvmx_emu::keys::combination(name) else { return Some(format!("{name} is no key")) };
+        let Ok(keys) = Key::combination(name) else { return Some(format!("{name} is no key")) };
         for _ in 0..*times {
-            let released = driver.type_keys(&names);
+            let released = driver.type_keys(&keys);
             driver.advance(released);
         }
     }

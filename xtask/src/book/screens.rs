@@ -194,7 +194,7 @@ mod tests {
             for step in &steps {
                 assert!(!step.lines.is_empty(), "{name} step {}", step.number);
                 if let Some((key, _)) = &step.key {
-                    assert!(rvmx_emu::keys::canonical(key).is_some(), "{name}: {key}");
+                    assert!(emu_devices::keyboard::Key::from_name(key).is_some(), "{name}: {key}");
                 }
             }
         }
