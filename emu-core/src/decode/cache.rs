@@ -1,9 +1,9 @@
 //! Decoded blocks, found by where their bytes lie in guest memory and by mode.
 
 use super::lower::{self, End, Lowerer};
-use super::uop::Uop;
-use crate::exec::table::Op;
 use crate::fault::Stop;
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
 use crate::mem::ram::{PAGE, Place};
 use crate::state::cpu::{Cpu, Env};
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};

@@ -3,9 +3,9 @@
 //! Each family of instructions in [`crate::exec`] lowers its own; this is what they share.
 
 use super::cache::MAX_INSTRUCTION;
-use super::uop::{REG_HIGH_BYTE, REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::exec;
-use crate::exec::table::{FLAT, FLAT_BASE, Op};
+use crate::ir::op::{FLAT, FLAT_BASE, Op};
+use crate::ir::uop::{REG_HIGH_BYTE, REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::model::CpuModel;
 use crate::state::derived::{Mode, Size};
 use emu_vmx::arch::segment::SegmentRegister;

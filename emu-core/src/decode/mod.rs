@@ -3,4 +3,3 @@
 pub mod cache;
 pub mod flags;
 pub mod lower;
-pub mod uop;

@@ -1,12 +1,12 @@
 //! Exchanges that compare or add. With one processor running at a time each instruction is atomic as it is.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{FlagSource, ZF, bit};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use iced_x86::{Instruction, Mnemonic};
 
 const RAX: u8 = 0;

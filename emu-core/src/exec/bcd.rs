@@ -1,12 +1,12 @@
 //! Decimal adjustment (SDM Vol. 2A, AAA, AAD, AAM, AAS, DAA, DAS); not in 64-bit mode.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Fault};
 use crate::flags::{AF, CF, bit};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use emu_vmx::arch::vector;
 use iced_x86::{Instruction, Mnemonic};
 

@@ -1,12 +1,12 @@
 //! Single bits, bit scans and counts, byte order, CRC32.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, is_reg, operand_bytes, reg};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{CF, Flags, ZF, bit};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use iced_x86::{Instruction, Mnemonic};
 
 /// BT, BTS, BTR or BTC.

@@ -1,12 +1,13 @@
 //! BMI1, BMI2 and ADX.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{CF, Flags, OF, bit};
+use crate::ir::op::Op;
+use crate::ir::operands::IMMEDIATE;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use iced_x86::{Instruction, Mnemonic};
 
 const RDX: u8 = 2;
@@ -123,14 +124,12 @@ fn low_mask(n: u32) -> u64 {
 /// The other operand: register `r2`, or the immediate if that is [`IMMEDIATE`].
 #[inline(always)]
 fn other<W: Width>(cpu: &Cpu, u: &Uop) -> u64 {
-    if u.r2 == IMMEDIATE { u.imm & 0xFF } else { W::get(&cpu.gpr, u.r2) }
+    if u.r2 == IMMEDIATE { u.low_byte() } else { W::get(&cpu.gpr, u.r2) }
 }
-
-const IMMEDIATE: u8 = 0xFF;
 
 /// op r, r with its other operand; the register of `a` is in `imm`'s second byte.
 pub fn vex_rr<O: Vex, W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    let a = W::get(&cpu.gpr, (u.imm >> 8) as u8);
+    let a = W::get(&cpu.gpr, u.second_byte());
     let b = other::<W>(cpu, u);
     let r = O::apply::<W>(&mut cpu.flags, a, b);
     W::set(&mut cpu.gpr, u.r1, r);
@@ -157,7 +156,7 @@ fn mulx<W: Width>(cpu: &mut Cpu, u: &Uop, b: u64) -> Exec {
 
 /// MULX r, r, r.
 pub fn mulx_rr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    let b = W::get(&cpu.gpr, (u.imm >> 8) as u8);
+    let b = W::get(&cpu.gpr, u.second_byte());
     mulx::<W>(cpu, u, b)
 }
 

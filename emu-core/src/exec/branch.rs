@@ -1,14 +1,14 @@
 //! Near branches.
 
 use super::int::condition_of;
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
 use crate::flags::Flags;
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::mem::access::Path;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 
 impl Cpu {
@@ -35,7 +35,7 @@ impl Cpu {
 
     #[inline(always)]
     fn relative_target<W: Width>(&mut self, u: &Uop) -> Result<u64, Stop> {
-        let target = self.rip().wrapping_add(u.imm) & W::MASK;
+        let target = self.rip().wrapping_add(u.branch_offset()) & W::MASK;
         self.check_target(target)?;
         Ok(target)
     }
@@ -189,7 +189,7 @@ pub fn call_m<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec 
 pub fn ret<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let target = cpu.peek_by::<P, W>(env)?;
     cpu.check_target(target)?;
-    cpu.adjust_stack_by::<P>(W::BYTES.wrapping_add(u.imm));
+    cpu.adjust_stack_by::<P>(W::BYTES.wrapping_add(u.stack_bytes()));
     cpu.branch_to(target);
     Ok(())
 }

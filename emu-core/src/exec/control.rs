@@ -1,16 +1,16 @@
 //! Control and debug registers: their rules (SDM Vol. 3A 2.5, 4.1; Vol. 3B 18.2) and the instructions that write them.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, reg};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Fault, Stop};
 use crate::flags::AC;
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::mem::tlb::AddressSpace;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use crate::vmx::exit::interruption;
 use crate::vmx::non_root::ExitDetails;
-use crate::width::Width;
 use emu_vmx::arch::addr::physical_mask;
 use emu_vmx::arch::cr::{Cr0, Cr3, Cr4, Dr6, Dr7};
 use emu_vmx::arch::efer::Efer;
@@ -294,7 +294,7 @@ pub fn mov_to_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
             None => return Ok(()),
         }
     }
-    match u.imm {
+    match u.system_register() {
         0 => cpu.write_cr0(env, value),
         2 => {
             cpu.sys.cr2 = value;
@@ -313,7 +313,7 @@ pub fn mov_from_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         W::set(&mut cpu.gpr, u.r1, value);
         return Ok(());
     }
-    let value = match u.imm {
+    let value = match u.system_register() {
         0 => cpu.sys.cr0.bits(),
         2 => cpu.sys.cr2,
         3 => cpu.sys.cr3,
@@ -326,15 +326,15 @@ pub fn mov_from_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// MOV DRn, r: the debug register in `imm`.
 pub fn mov_to_dr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    cpu.intercept_with(u, Instruction::MovDr, |_, u| (qualification::mov_dr(u.imm as u8, false, u.r1), None))?;
-    let number = cpu.access_dr(u.imm)?;
+    cpu.intercept_with(u, Instruction::MovDr, |_, u| (qualification::mov_dr(u.system_register(), false, u.r1), None))?;
+    let number = cpu.access_dr(u.system_register().into())?;
     cpu.write_dr(number, W::get(&cpu.gpr, u.r1))
 }
 
 /// MOV r, DRn.
 pub fn mov_from_dr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    cpu.intercept_with(u, Instruction::MovDr, |_, u| (qualification::mov_dr(u.imm as u8, true, u.r1), None))?;
-    let number = cpu.access_dr(u.imm)?;
+    cpu.intercept_with(u, Instruction::MovDr, |_, u| (qualification::mov_dr(u.system_register(), true, u.r1), None))?;
+    let number = cpu.access_dr(u.system_register().into())?;
     let value = match number {
         0..=3 => cpu.sys.dr[number as usize],
         6 => cpu.sys.dr6.bits(),
@@ -462,7 +462,7 @@ pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// INVD, WBINVD, WBNOINVD: caches are not modelled, so that only the privilege is left to check.
 pub fn invalidate_caches(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
-    cpu.intercept(u, if u.imm == 0 { Instruction::Invd } else { Instruction::Wbinvd })
+    cpu.intercept(u, if u.variant() == 0 { Instruction::Invd } else { Instruction::Wbinvd })
 }
 
 /// CLAC (`imm` = 0) and STAC (1): #UD above CPL 0.
@@ -470,7 +470,7 @@ pub fn set_ac(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if cpu.sys.cpl != 0 {
         return cpu.ud();
     }
-    cpu.flags.put(AC, u.imm != 0);
+    cpu.flags.put(AC, u.variant() != 0);
     cpu.refresh_context();
     Ok(())
 }

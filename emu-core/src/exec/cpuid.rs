@@ -1,10 +1,10 @@
 //! CPUID, the time-stamp counter, MONITOR, MWAIT, UMONITOR, UMWAIT, TPAUSE and PAUSE.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, reg};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::CF;
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
 use crate::model::CpuidResult;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
@@ -107,15 +107,15 @@ impl Cpu {
 
 /// RDTSC (`imm` 0), RDTSCP (1).
 pub fn rdtsc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    if u.imm == 1 {
+    if u.variant() == 1 {
         cpu.require_enabled(Intercept::Rdtscp)?;
     }
     cpu.require_tsc()?;
-    cpu.intercept(u, if u.imm == 1 { Intercept::Rdtscp } else { Intercept::Rdtsc })?;
+    cpu.intercept(u, if u.variant() == 1 { Intercept::Rdtscp } else { Intercept::Rdtsc })?;
     let tsc = cpu.guest_tsc();
     cpu.gpr[0] = tsc & 0xFFFF_FFFF;
     cpu.gpr[2] = tsc >> 32;
-    if u.imm == 1 {
+    if u.variant() == 1 {
         cpu.gpr[1] = u64::from(cpu.sys.tsc_aux);
     }
     Ok(())
@@ -167,7 +167,7 @@ pub fn umonitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// IA32_UMWAIT_CONTROL says, than until an event comes, or than until the processor's turn ends, as MWAIT. CF: the time
 /// that IA32_UMWAIT_CONTROL grants was up.
 pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    let instruction = if u.imm == 1 { Intercept::Tpause } else { Intercept::Umwait };
+    let instruction = if u.variant() == 1 { Intercept::Tpause } else { Intercept::Umwait };
     cpu.require_enabled(instruction)?;
     cpu.require_tsc()?;
     cpu.intercept_with(u, instruction, |_, u| (0, Some(instruction_information::random(u.r1, 32))))?;

@@ -1,16 +1,16 @@
 //! Far JMP, CALL and RET (SDM Vol. 3A 5.8; Vol. 2A, CALL, JMP; Vol. 2B, RET).
 
-use super::table::Op;
 use super::task::TaskSwitch;
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::protect::rules;
 use crate::protect::selector::Selector;
 use crate::protect::stack::Stack;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Size;
-use crate::width::Width;
 use emu_vmx::arch::segment::{Descriptor, Segment, SegmentRegister, system_type};
 use emu_vmx::arch::vector;
 use iced_x86::{Instruction, Mnemonic};
@@ -264,14 +264,16 @@ impl Cpu {
 /// JMP ptr16:16/32: selector in bits 47:32 of `imm`, offset below.
 pub fn jmp_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let next_rip = cpu.next_rip(u);
-    let (selector, offset) = (Selector((u.imm >> 32) as u16), u.imm & 0xFFFF_FFFF);
+    let (selector, offset) = u.far_pointer();
+    let selector = Selector(selector);
     cpu.far_transfer(env, Transfer { selector, offset, width: size_of::<W>(), next_rip, call: false })
 }
 
 /// CALL ptr16:16/32.
 pub fn call_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let next_rip = cpu.next_rip(u);
-    let (selector, offset) = (Selector((u.imm >> 32) as u16), u.imm & 0xFFFF_FFFF);
+    let (selector, offset) = u.far_pointer();
+    let selector = Selector(selector);
     cpu.far_transfer(env, Transfer { selector, offset, width: size_of::<W>(), next_rip, call: true })
 }
 
@@ -304,15 +306,15 @@ pub fn ret_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         if rip > u64::from(cpu.sys.seg(SegmentRegister::Cs).limit) {
             return cpu.gp(0);
         }
-        cpu.adjust_stack(2 * W::BYTES + u.imm);
+        cpu.adjust_stack(2 * W::BYTES + u.stack_bytes());
         cpu.load_real_segment(SegmentRegister::Cs, selector.0);
         cpu.leave_block();
         cpu.branch_to(rip);
         return Ok(());
     }
     // The outer stack pointer lies above the parameters.
-    let to = cpu.check_return::<W>(env, selector, rip, 2 * W::BYTES + u.imm, false)?;
-    cpu.finish_return(to, 2 * W::BYTES, u.imm);
+    let to = cpu.check_return::<W>(env, selector, rip, 2 * W::BYTES + u.stack_bytes(), false)?;
+    cpu.finish_return(to, 2 * W::BYTES, u.stack_bytes());
     Ok(())
 }
 

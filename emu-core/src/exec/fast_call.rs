@@ -1,13 +1,13 @@
 //! SYSENTER, SYSEXIT, SYSCALL, SYSRET, SWAPGS and the FS and GS base instructions (SDM Vol. 3A 5.8.7, 5.8.8).
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, reg};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{IF, RF, TF, VM};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::protect::selector::Selector;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
@@ -137,7 +137,7 @@ impl Cpu {
 }
 
 fn base_register(u: &Uop) -> SegmentRegister {
-    if u.imm == 0 { SegmentRegister::Fs } else { SegmentRegister::Gs }
+    if u.variant() == 0 { SegmentRegister::Fs } else { SegmentRegister::Gs }
 }
 
 /// RDFSBASE (`imm` = 0) and RDGSBASE (1).

@@ -1,12 +1,12 @@
 //! PUSHF and POPF (SDM Vol. 2B).
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::*;
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use emu_vmx::arch::cr::Cr4;
 use iced_x86::{Instruction, Mnemonic};
 

@@ -1,13 +1,13 @@
 //! Integer arithmetic, logic and moves.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, is_reg, operand_bytes, reg};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{FlagSource, Flags};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::mem::access::Path;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 
 /// A two-operand operation that writes its first operand.
@@ -338,7 +338,7 @@ pub fn xchg_mr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// CMOVcc r, r: a 32-bit destination is zero-extended even when the condition is false.
 pub fn cmov_rr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    let source = if cpu.flags.condition(u.imm as u8) { u.r2 } else { u.r1 };
+    let source = if cpu.flags.condition(u.condition()) { u.r2 } else { u.r1 };
     let value = W::get(&cpu.gpr, source);
     W::set(&mut cpu.gpr, u.r1, value);
     Ok(())
@@ -347,21 +347,21 @@ pub fn cmov_rr<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 /// CMOVcc r, m: the source is read whatever the condition.
 pub fn cmov_rm<P: Path, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let loaded = cpu.load_by::<P, W>(env, u)?;
-    let value = if cpu.flags.condition(u.imm as u8) { loaded } else { W::get(&cpu.gpr, u.r1) };
+    let value = if cpu.flags.condition(u.condition()) { loaded } else { W::get(&cpu.gpr, u.r1) };
     W::set(&mut cpu.gpr, u.r1, value);
     Ok(())
 }
 
 /// SETcc r.
 pub fn setcc_r(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    let value = u64::from(cpu.flags.condition(u.imm as u8));
+    let value = u64::from(cpu.flags.condition(u.condition()));
     u8::set(&mut cpu.gpr, u.r1, value);
     Ok(())
 }
 
 /// SETcc m.
 pub fn setcc_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let value = u64::from(cpu.flags.condition(u.imm as u8));
+    let value = u64::from(cpu.flags.condition(u.condition()));
     cpu.store::<u8>(env, u, value)
 }
 
@@ -537,7 +537,7 @@ fn absolute(u: &mut Uop, i: &Instruction, from: Op, to: Op) {
     if i.memory_displ_size() == 8
         && i.memory_base() == iced_x86::Register::None
         && i.memory_index() == iced_x86::Register::None
-        && u.operation() == from as u16
+        && u.operation() == from
     {
         u.set_operation(to);
         u.imm = i.memory_displacement64();

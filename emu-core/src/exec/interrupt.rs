@@ -1,14 +1,14 @@
 //! INT n, INT3, INTO, INT1 and IRET (SDM Vol. 2A, INT n and IRET).
 
-use super::table::Op;
 use super::task::TaskSwitch;
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
 use crate::fault::{EventKind, Exec, Fault};
 use crate::flags::*;
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::protect::selector::Selector;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::segment::{Segment, SegmentRegister};
 use emu_vmx::arch::vector;
@@ -24,7 +24,7 @@ pub fn int_n(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         _ => EventKind::SoftwareInterrupt,
     };
     let next = cpu.next_rip(u);
-    cpu.software_interrupt(env, Fault { vector: u.imm as u8, kind, error_code: None }, next)?;
+    cpu.software_interrupt(env, Fault { vector: u.vector(), kind, error_code: None }, next)?;
     if kind == EventKind::PrivilegedSoftwareException {
         cpu.merge_pending_debug();
     }

@@ -1,13 +1,13 @@
 //! IN, OUT, INS, OUTS (SDM Vol. 1 chapter 19).
 
 use super::string::{ES, RDI, RSI};
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, operand_bytes};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
 use crate::vmx::non_root::{PortAccess, StringIo};
-use crate::width::Width;
 use emu_vmx::arch::cr::{BreakpointKind, Cr4};
 use emu_vmx::arch::segment::{SegmentRegister, system_type};
 use iced_x86::{Instruction, Mnemonic, OpKind};
@@ -84,7 +84,7 @@ fn output<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, port: u16, immediate:
 
 /// IN accumulator, imm8.
 pub fn in_imm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    input::<W>(cpu, env, u, u.imm as u16, true)
+    input::<W>(cpu, env, u, u.port(), true)
 }
 
 /// IN accumulator, DX.
@@ -95,7 +95,7 @@ pub fn in_dx<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// OUT imm8, accumulator.
 pub fn out_imm<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    output::<W>(cpu, env, u, u.imm as u16, true)
+    output::<W>(cpu, env, u, u.port(), true)
 }
 
 /// OUT DX, accumulator.

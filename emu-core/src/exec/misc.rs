@@ -1,13 +1,13 @@
 //! Instructions of no family: XLAT, BOUND, SALC, cache control, fences, direct stores, random numbers, RDPID.
 
 use super::bits;
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
-use crate::decode::uop::{REG_ZERO, Uop};
 use crate::fault::{Exec, Fault};
 use crate::flags::CF;
+use crate::ir::op::Op;
+use crate::ir::uop::{REG_ZERO, Uop};
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use emu_vmx::arch::vector;
 use emu_vmx::intercept::Instruction as Intercept;
 use iced_x86::{Instruction, Mnemonic, Register};
@@ -80,7 +80,7 @@ impl Cpu {
 
 /// RDRAND, RDSEED: always a number, CF set and the other status flags clear.
 pub fn random<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    cpu.intercept_with(u, if u.imm == 0 { Intercept::Rdrand } else { Intercept::Rdseed }, |_, u| {
+    cpu.intercept_with(u, if u.variant() == 0 { Intercept::Rdrand } else { Intercept::Rdseed }, |_, u| {
         (0, Some(emu_vmx::exit::instruction_information::random(u.r1, W::BITS as u8)))
     })?;
     let value = cpu.next_random();

@@ -1,9 +1,9 @@
 //! RDMSR, WRMSR, RDPMC, and what each model-specific register does.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr4;

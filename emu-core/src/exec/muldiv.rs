@@ -1,12 +1,12 @@
 //! Multiplication and division.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Fault};
 use crate::flags::{CF, OF, bit};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use emu_vmx::arch::vector;
 use iced_x86::{Instruction, Mnemonic};
 

@@ -1,22 +1,21 @@
 //! Loads and stores of segment registers (SDM Vol. 3A 3.4.3, 5.5 to 5.7).
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::ir::op::Op;
+use crate::ir::operands::IN_MEMORY;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::protect::rules;
 use crate::protect::selector::Selector;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Size;
 use crate::state::system::Shadow;
-use crate::width::Width;
 use emu_vmx::arch::segment::{Segment, SegmentRegister};
 use emu_vmx::arch::vector;
 use iced_x86::{Instruction, Mnemonic, Register};
 
 const RSP: usize = 4;
-/// In a register field: the operand is in memory.
-pub(super) const IN_MEMORY: u8 = 0xFF;
 
 impl Cpu {
     /// Loads DS, ES, FS, GS or SS as the present mode does.

@@ -1,13 +1,13 @@
 //! Shifts and rotates (SDM Vol. 2B, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD).
 
 use super::int::Keep;
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{CF, Flags, OF, bit};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 /// A shift or rotate; OF follows the formula of a count of one at every count.

@@ -1,13 +1,13 @@
 //! Stack instructions.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::mem::access::{Checked, Path};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Size;
-use crate::width::Width;
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 const RSP: usize = 4;
@@ -165,7 +165,7 @@ pub fn enter<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         if level > 0 {
             cpu.push::<W>(env, frame & W::MASK)?;
         }
-        cpu.adjust_stack(0u64.wrapping_sub(u.imm));
+        cpu.adjust_stack(0u64.wrapping_sub(u.stack_bytes()));
         // The new top must be writable (SDM Vol. 2A, ENTER).
         let top = cpu.sp();
         cpu.probe_write(env, SS, top, W::BYTES as usize)?;

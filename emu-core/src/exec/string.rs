@@ -4,14 +4,14 @@
 //! address, so that interrupts come between iterations as on a processor. MOVS and STOS do a page's part of a run at
 //! once where both pages are plain memory.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
 use crate::flags::{DF, FlagSource};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::mem::ram::PAGE;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 const RAX: u8 = 0;

@@ -1,10 +1,10 @@
 //! Instructions that control the processor.
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{AF, CF, DF, IF, PF, SF, VIF, VIP, ZF};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow};

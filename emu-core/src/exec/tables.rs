@@ -1,16 +1,16 @@
 //! Descriptor-table registers and descriptor inspection: LGDT to LTR, LAR, LSL, VERR, VERW, ARPL.
 
-use super::segment::IN_MEMORY;
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, reg};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
 use crate::flags::{ZF, bit};
+use crate::ir::op::Op;
+use crate::ir::operands::IN_MEMORY;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::protect::rules;
 use crate::protect::selector::Selector;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::system::DescriptorTable;
-use crate::width::Width;
 use emu_vmx::arch::segment::{AccessRights, Descriptor, Segment, SegmentRegister, system_type};
 use emu_vmx::arch::vector;
 use emu_vmx::exit::instruction_information::{self, GdtrIdtr, LdtrTr, Operand};
@@ -32,8 +32,8 @@ impl Cpu {
         let base = if self.mode.is_64bit() {
             self.read::<u64>(env, u.seg, place)?
         } else {
-            // With a 16-bit operand size the base has 24 bits; the mask is in `imm`.
-            self.read::<u32>(env, u.seg, place)? & u.imm
+            // With a 16-bit operand size the base has 24 bits.
+            self.read::<u32>(env, u.seg, place)? & u.base_mask()
         };
         if self.mode.is_64bit() && !self.is_canonical_for_register(base) {
             return self.gp(0);
@@ -44,7 +44,7 @@ impl Cpu {
     fn intercept_table(&mut self, u: &Uop, which: GdtrIdtr) -> Exec {
         self.intercept_with(u, Intercept::Lgdt, |cpu, u| {
             let (memory, displacement) = cpu.memory_information(u);
-            let information = instruction_information::gdtr_idtr(which, memory, u.imm != 0x00FF_FFFF);
+            let information = instruction_information::gdtr_idtr(which, memory, u.base_mask() != 0x00FF_FFFF);
             (displacement, Some(information))
         })
     }
@@ -235,7 +235,7 @@ pub fn verify(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let found = cpu.visible_descriptor(env, selector, &[])?;
     let usable = found.is_some_and(|descriptor| {
         let rights = descriptor.access_rights();
-        if u.imm == 0 { rights.readable() } else { rights.writable() }
+        if u.variant() == 0 { rights.readable() } else { rights.writable() }
     });
     cpu.set_zf(usable);
     Ok(())

@@ -1,12 +1,12 @@
 //! The VMX instructions: operands and faults. What they do is in [`crate::vmx`].
 
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, reg};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
 use crate::vmx::non_root::bitmap_byte;
-use crate::width::Width;
 use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::instruction_information::{self, Operand};
 use emu_vmx::intercept::Instruction as Intercept;

@@ -2,10 +2,11 @@
 //! chapter 13, 10.5).
 
 use super::sse::status::MXCSR_MASK;
-use super::table::Op;
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::ir::op::Op;
+use crate::ir::operands::area::{COMPACT, OPTIMIZED, SUPERVISOR, WIDE};
+use crate::ir::uop::Uop;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::{Cr0, Cr4};
@@ -34,12 +35,6 @@ mod component {
     pub const HI16_ZMM: u32 = 7;
     pub const PKRU: u32 = 9;
 }
-
-/// Which instruction of a family, in `imm`.
-const WIDE: u64 = 1 << 0;
-const OPTIMIZED: u64 = 1 << 1;
-const COMPACT: u64 = 1 << 2;
-const SUPERVISOR: u64 = 1 << 3;
 
 /// Reads a little-endian number of `n` bytes.
 fn number(area: &[u8], at: usize, n: usize) -> u64 {
@@ -313,7 +308,7 @@ pub fn fxsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let ea = cpu.ea(u);
     cpu.require_aligned(u.seg, ea, 16, true)?;
     let mut area = [0; LEGACY];
-    cpu.save_x87(&mut area, u.imm & WIDE != 0);
+    cpu.save_x87(&mut area, u.area_has(WIDE));
     cpu.save_mxcsr(&mut area);
     if !cpu.sys.cr4.contains(Cr4::OSFXSR) {
         return cpu.write_area(env, u, ea, &area[..160]);
@@ -338,14 +333,14 @@ pub fn fxrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         cpu.fpu.mxcsr = mxcsr;
         cpu.restore_xmm(&area);
     }
-    cpu.restore_x87(&area, u.imm & WIDE != 0);
+    cpu.restore_x87(&area, u.area_has(WIDE));
     cpu.x87_summary_changed(env);
     Ok(())
 }
 
 /// XSAVE, XSAVEOPT, XSAVEC, XSAVES (SDM Vol. 1 13.7, 13.9 to 13.11).
 pub fn xsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let (compact, supervisor) = (u.imm & COMPACT != 0, u.imm & SUPERVISOR != 0);
+    let (compact, supervisor) = (u.area_has(COMPACT), u.area_has(SUPERVISOR));
     cpu.require_xsave()?;
     if supervisor {
         cpu.require_supervisor_state(u, false)?;
@@ -358,7 +353,7 @@ pub fn xsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if compact && rfbm & sse != 0 && cpu.fpu.mxcsr != MXCSR_INIT {
         inuse |= sse;
     }
-    let saved = if compact || u.imm & OPTIMIZED != 0 { rfbm & inuse } else { rfbm };
+    let saved = if compact || u.area_has(OPTIMIZED) { rfbm & inuse } else { rfbm };
     let at = |offset: usize| ea.wrapping_add(offset as u64);
     let old = if compact {
         0
@@ -369,7 +364,7 @@ pub fn xsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     };
 
     let mut area = [0; LEGACY];
-    cpu.save_x87(&mut area, u.imm & WIDE != 0);
+    cpu.save_x87(&mut area, u.area_has(WIDE));
     cpu.save_mxcsr(&mut area);
     cpu.save_xmm(&mut area);
     if saved & 1 != 0 {
@@ -399,7 +394,7 @@ pub fn xsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// XRSTOR, XRSTORS (SDM Vol. 1 13.8, 13.12). Everything is read and checked before anything is loaded.
 pub fn xrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let supervisor = u.imm & SUPERVISOR != 0;
+    let supervisor = u.area_has(SUPERVISOR);
     cpu.require_xsave()?;
     if supervisor {
         cpu.require_supervisor_state(u, true)?;
@@ -439,7 +434,7 @@ pub fn xrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     // PKRU has 32 bits in an area of 8 bytes; the rest is not looked at.
     if rfbm & x87 != 0 {
         if loaded & x87 != 0 {
-            cpu.restore_x87(&area, u.imm & WIDE != 0)
+            cpu.restore_x87(&area, u.area_has(WIDE))
         } else {
             cpu.fpu.initialize_x87()
         }

@@ -3,11 +3,11 @@
 use super::ram::{PAGE, Place};
 use super::tlb::{Detail, Entry, NO_TAG, SlowEntry};
 use super::walk::{Access, Kind};
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use emu_vmx::arch::cr::{BreakpointKind, Cr3, Cr4};
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;

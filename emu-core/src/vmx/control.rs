@@ -1,8 +1,8 @@
 //! Control registers in VMX operation: fixed bits, masks and shadows, VM exits (SDM Vol. 3C 24.8, 26.1.3, 26.3).
 
 use super::non_root::{ExitDetails, Length};
-use crate::decode::uop::Uop;
 use crate::fault::Stop;
+use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr0;
 use emu_vmx::controls::PrimaryProcessorControls;
@@ -15,7 +15,7 @@ impl Cpu {
     pub(crate) fn vmx_mov_to_cr(&mut self, env: &mut Env, u: &Uop, value: u64) -> Result<Option<u64>, Stop> {
         let Some(model) = self.model.vmx().cloned() else { return Ok(Some(value)) };
         let Some(controls) = self.vm_controls() else { return Ok(Some(value)) };
-        let write = match u.imm {
+        let write = match u.system_register() {
             0 => controls.mov_to_cr0(self.sys.cr0.bits(), value, &model.caps),
             3 if controls.mov_to_cr3(value) => CrWrite::Exit,
             4 => controls.mov_to_cr4(self.sys.cr4.bits(), value, &model.caps),
@@ -29,16 +29,18 @@ impl Cpu {
         match write {
             CrWrite::Load(value) => Ok(Some(value)),
             CrWrite::GeneralProtection => self.gp(0),
-            CrWrite::Exit => {
-                self.exit_at(u, ExitReason::ControlRegisterAccess, cr_access(u.imm as u8, CrAccess::MovTo, u.r1))
-            }
+            CrWrite::Exit => self.exit_at(
+                u,
+                ExitReason::ControlRegisterAccess,
+                cr_access(u.system_register(), CrAccess::MovTo, u.r1),
+            ),
         }
     }
 
     /// What MOV from the control register in `imm` reads in VMX non-root operation; `None`: the register itself.
     pub(crate) fn vmx_mov_from_cr(&mut self, env: &mut Env, u: &Uop) -> Result<Option<u64>, Stop> {
         let Some(controls) = self.vm_controls() else { return Ok(None) };
-        let exits = match u.imm {
+        let exits = match u.system_register() {
             0 => return Ok(Some(controls.read_cr0(self.sys.cr0.bits()))),
             4 => return Ok(Some(controls.read_cr4(self.sys.cr4.bits()))),
             3 => controls.instruction(Instruction::MovFromCr3) != Decision::Execute,
@@ -46,9 +48,13 @@ impl Cpu {
             _ => false,
         };
         if exits {
-            return self.exit_at(u, ExitReason::ControlRegisterAccess, cr_access(u.imm as u8, CrAccess::MovFrom, u.r1));
+            return self.exit_at(
+                u,
+                ExitReason::ControlRegisterAccess,
+                cr_access(u.system_register(), CrAccess::MovFrom, u.r1),
+            );
         }
-        let shadow = u.imm == 8 && controls.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW);
+        let shadow = u.system_register() == 8 && controls.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW);
         Ok(if shadow { Some(self.virtual_cr8_read(env)) } else { None })
     }
 

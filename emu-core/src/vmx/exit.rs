@@ -192,7 +192,7 @@ impl Cpu {
         vmcs.set(Field::GuestGdtrLimit, sys.gdtr.limit.into());
         vmcs.set(Field::GuestIdtrBase, sys.idtr.base);
         vmcs.set(Field::GuestIdtrLimit, sys.idtr.limit.into());
-        vmcs.set(Field::GuestRip, self.gpr[crate::decode::uop::REG_RIP as usize]);
+        vmcs.set(Field::GuestRip, self.gpr[crate::ir::uop::REG_RIP as usize]);
         vmcs.set(Field::GuestRsp, self.gpr[4]);
         vmcs.set(Field::GuestRflags, self.flags.get() | if details.resume { RF } else { 0 });
         vmcs.set(Field::GuestActivityState, sys.activity as u64);

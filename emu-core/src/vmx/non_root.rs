@@ -1,8 +1,8 @@
 //! VMX non-root operation: what the processor keeps while a guest runs, and how handlers ask for a VM exit
 //! (SDM Vol. 3C chapter 26).
 
-use crate::decode::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::fault::{Exec, Fault, Stop};
+use crate::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::mem::ram::{Place, Ram};
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::msr::IA32_SPEC_CTRL;

@@ -3,12 +3,12 @@
 use super::lanes::has_immediate;
 use super::operands::{Encoding, number, vector_bytes, vector_uop};
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, is_reg, reg};
-use crate::decode::uop::Uop;
-use crate::exec::table::Op;
 use crate::fault::Exec;
 use crate::flags::{CF, PF, ZF, bit};
 use crate::fpu::VectorRegister;
 use crate::fpu::soft::{self, Double, Format, Fp, Half, Relation, Rounding, Single};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use iced_x86::Mnemonic::*;
 use iced_x86::{Instruction, Mnemonic};

@@ -3,14 +3,15 @@
 use super::element::{from_fn, get};
 use super::lanes::sources;
 use super::native;
-use super::operands::{Encoding, ROUNDING_MXCSR, ROUNDING_SAE};
+use super::operands::Encoding;
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
-use crate::exec::table::Op;
 use crate::fault::{Exec, Fault};
 use crate::fpu::VectorRegister;
 use crate::fpu::native::Native;
 use crate::fpu::soft::{self, Double, Format, Fp, Relation, Rounding, Signs, Single, flag};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::vector::{ROUNDING_MXCSR, ROUNDING_SAE};
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::vector;
@@ -480,7 +481,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
     if i.encoding() != EncodingKind::EVEX
         && let Some((rr, rm)) = native::operations(i.mnemonic())
     {
-        u.set_operation(if u.operation() == Op::FloatRr as u16 { rr } else { rm });
+        u.set_operation(if u.operation() == Op::FloatRr { rr } else { rm });
     }
     Some((u, End::Continues))
 }

@@ -2,10 +2,10 @@
 
 use super::operands::{Encoding, number, vector_uop};
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem};
-use crate::decode::uop::{REG_ZERO, Uop};
-use crate::exec::table::Op;
 use crate::fault::Exec;
 use crate::fpu::VectorRegister;
+use crate::ir::op::Op;
+use crate::ir::uop::{REG_ZERO, Uop};
 use crate::state::cpu::{Cpu, Env};
 use iced_x86::Mnemonic::*;
 use iced_x86::{Instruction, Register};

@@ -1,9 +1,9 @@
 //! Vector operands in memory.
 
 use super::operands::Encoding;
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Stop};
 use crate::fpu::VectorRegister;
+use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::vector;
 

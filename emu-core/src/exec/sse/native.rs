@@ -3,12 +3,12 @@
 
 use super::float;
 use super::operands::Encoding;
-use crate::decode::uop::Uop;
-use crate::exec::table::Op;
 use crate::fault::Exec;
 use crate::fpu::VectorRegister;
 use crate::fpu::native::Native;
 use crate::fpu::soft::{Double, Format, Fp, Single};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use iced_x86::Mnemonic::{self, *};
 use std::marker::PhantomData;

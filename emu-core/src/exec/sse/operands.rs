@@ -3,10 +3,11 @@
 use super::lanes::has_immediate;
 use super::suppression::reads_all;
 use crate::decode::lower::{Lowerer, is_mem};
-use crate::decode::uop::Uop;
-use crate::exec::table::Op;
 use crate::fault::{Exec, Fault};
 use crate::fpu::VectorRegister;
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::ir::vector::{ROUNDING_MXCSR, ROUNDING_SAE};
 use crate::state::cpu::Cpu;
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::vector;
@@ -129,138 +130,6 @@ impl Cpu {
     }
 }
 
-/// How the exceptions of a float operation are rounded and reported, apart from MXCSR.
-pub const ROUNDING_MXCSR: u64 = 0;
-/// Static rounding to nearest, down, up, toward zero is 1 to 4; 5 suppresses exceptions only.
-pub const ROUNDING_SAE: u64 = 5;
-
-const KERNEL: u32 = 16;
-const MASK: u32 = 32;
-const ZEROING: u32 = 35;
-const BROADCAST: u32 = 36;
-const ROUNDING: u32 = 37;
-const ELEMENT: u32 = 40;
-const LANE_COUNT: u32 = 43;
-const BYTES: u32 = 46;
-const ALIGNED: u32 = 53;
-const SCALAR: u32 = 54;
-const PARTIAL: u32 = 55;
-const WHOLE: u32 = 58;
-
-/// The fields of `imm` in a vector micro-op. `r1` is the destination, `r2` the first source; the second source is
-/// register `base` or in memory.
-impl Uop {
-    /// The instruction's own immediate.
-    #[inline(always)]
-    pub fn imm8(&self) -> u32 {
-        self.imm as u32 & 0xFF
-    }
-    /// The register of a fourth operand (VEX is4).
-    #[inline(always)]
-    pub fn r4(&self) -> u8 {
-        (self.imm >> 8) as u8
-    }
-    /// Row of the table of operations.
-    #[inline(always)]
-    pub fn kernel(&self) -> usize {
-        (self.imm >> KERNEL) as usize & 0xFFFF
-    }
-    /// Operation mask K1 to K7; 0 for none.
-    #[inline(always)]
-    pub fn mask_register(&self) -> usize {
-        (self.imm >> MASK) as usize & 7
-    }
-    /// Elements whose mask bit is clear become zero, else they keep their value.
-    #[inline(always)]
-    pub fn zeroing(&self) -> bool {
-        self.imm >> ZEROING & 1 != 0
-    }
-    /// The memory operand is one element for all.
-    #[inline(always)]
-    pub fn broadcast(&self) -> bool {
-        self.imm >> BROADCAST & 1 != 0
-    }
-    /// [`ROUNDING_MXCSR`], 1 to 4, or [`ROUNDING_SAE`].
-    #[inline(always)]
-    pub fn rounding(&self) -> u64 {
-        self.imm >> ROUNDING & 7
-    }
-    /// Log2 of the bytes of the elements that operation masks select.
-    #[inline(always)]
-    pub fn element_log2(&self) -> u32 {
-        (self.imm >> ELEMENT) as u32 & 7
-    }
-    /// 128-bit lanes of an EVEX form.
-    #[inline(always)]
-    pub fn lanes(&self) -> usize {
-        (self.imm >> LANE_COUNT) as usize & 7
-    }
-    /// Bytes of the memory operand.
-    #[inline(always)]
-    pub fn memory_bytes(&self) -> usize {
-        (self.imm >> BYTES) as usize & 0x7F
-    }
-    /// The memory operand must be aligned to its size.
-    #[inline(always)]
-    pub fn must_align(&self) -> bool {
-        self.imm >> ALIGNED & 1 != 0
-    }
-    /// An operation mask acts on element 0 alone.
-    #[inline(always)]
-    pub fn scalar(&self) -> bool {
-        self.imm >> SCALAR & 1 != 0
-    }
-    /// Says whether an operation mask acts on element 0 alone.
-    pub fn set_scalar(&mut self, on: bool) {
-        self.imm = self.imm & !(1 << SCALAR) | u64::from(on) << SCALAR;
-    }
-    /// The memory operand is read as a whole, whatever the operation mask.
-    #[inline(always)]
-    pub fn reads_all(&self) -> bool {
-        self.imm >> WHOLE & 1 != 0
-    }
-    /// Bytes of the result of an EVEX form; what lies above becomes zero.
-    #[inline(always)]
-    pub fn result_bytes(&self) -> usize {
-        match self.imm >> PARTIAL & 7 {
-            0 => 16 * self.lanes(),
-            log2 => 1 << log2,
-        }
-    }
-    /// Says that a result has less than 16 bytes: 2, 4 or 8.
-    pub fn set_partial_result(&mut self, bytes: usize) {
-        self.imm = self.imm & !(7 << PARTIAL) | u64::from(bytes.trailing_zeros()) << PARTIAL;
-    }
-    /// Sets the row of the table of operations.
-    pub fn set_kernel(&mut self, kernel: usize) {
-        self.imm = self.imm & !(0xFFFF << KERNEL) | (kernel as u64) << KERNEL;
-    }
-    /// Sets log2 of the bytes of the elements that operation masks select.
-    pub fn set_element_log2(&mut self, log2: u32) {
-        self.imm = self.imm & !(7 << ELEMENT) | u64::from(log2) << ELEMENT;
-    }
-    /// Sets the register of a fourth operand.
-    pub fn set_r4(&mut self, register: u8) {
-        self.imm = self.imm & !0xFF00 | u64::from(register) << 8;
-    }
-    /// Sets the instruction's own immediate.
-    pub fn set_imm8(&mut self, imm8: u8) {
-        self.imm = self.imm & !0xFF | u64::from(imm8);
-    }
-    /// Sets the bytes of the memory operand.
-    pub fn set_memory_bytes(&mut self, bytes: usize) {
-        self.imm = self.imm & !(0x7F << BYTES) | (bytes as u64) << BYTES;
-    }
-    /// Says whether the memory operand must be aligned.
-    pub fn set_must_align(&mut self, on: bool) {
-        self.imm = self.imm & !(1 << ALIGNED) | u64::from(on) << ALIGNED;
-    }
-    /// Sets the 128-bit lanes of an EVEX form.
-    pub fn set_lanes(&mut self, lanes: usize) {
-        self.imm = self.imm & !(7 << LANE_COUNT) | (lanes as u64) << LANE_COUNT;
-    }
-}
-
 /// Whether an instruction has operands in vector or mask registers, or a VEX or EVEX prefix.
 pub fn is_vector(i: &Instruction) -> bool {
     (0..i.op_count()).any(|n| i.op_register(n).is_vector_register())
@@ -306,13 +175,12 @@ pub fn vector_uop(l: &Lowerer, op: Op, i: &Instruction, bytes: usize) -> Uop {
         RoundingControl::RoundUp => 3,
         RoundingControl::RoundTowardZero => 4,
     };
-    let mask = if i.has_op_mask() { u64::from(number(i.op_mask())) } else { 0 };
-    u.imm |= mask << MASK
-        | u64::from(i.zeroing_masking()) << ZEROING
-        | u64::from(i.is_broadcast()) << BROADCAST
-        | rounding << ROUNDING
-        | u64::from(mask != 0 && reads_all(i.mnemonic(), has_immediate(i))) << WHOLE
-        | ((bytes / 16) as u64) << LANE_COUNT;
+    let mask = if i.has_op_mask() { number(i.op_mask()) } else { 0 };
+    u.set_masking(mask, i.zeroing_masking());
+    u.set_broadcast(i.is_broadcast());
+    u.set_rounding(rounding);
+    u.set_reads_all(mask != 0 && reads_all(i.mnemonic(), has_immediate(i)));
+    u.set_lanes(bytes / 16);
     u
 }
 

@@ -2,9 +2,9 @@
 
 use super::operands::{Encoding, column};
 use crate::decode::lower::{End, Lowered, Lowerer};
-use crate::decode::uop::Uop;
-use crate::exec::table::Op;
 use crate::fault::Exec;
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use iced_x86::{Instruction, Mnemonic};
 

@@ -1,19 +1,15 @@
 //! FCOM, FUCOM, FICOM, FTST, FCOMI, FUCOMI and FXAM.
 
 use super::waiting;
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::flags::{AF, CF, OF, PF, SF, ZF};
 use crate::fpu::x87::arith::{self, Operand, Ordering};
 use crate::fpu::x87::status::{C0, C1, C2, C3, IE};
 use crate::fpu::x87::{Class, F80, convert};
+use crate::ir::operands::x87::{POPS, QUIET};
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
-
-/// `r2`: quiet NaNs raise nothing.
-pub(crate) const QUIET: u8 = 4;
-/// `r2`, lower bits: how often to pop.
-const POPS: u8 = 3;
 
 fn condition_code(order: Ordering) -> u16 {
     match order {

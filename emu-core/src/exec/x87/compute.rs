@@ -1,7 +1,6 @@
 //! FADD to FDIVR in all forms, and the instructions that compute in ST(0) and ST(1).
 
 use super::waiting;
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::fpu::x87::arith::{self, Operand};
 use crate::fpu::x87::float80::{Class, Unpacked};
@@ -9,8 +8,9 @@ use crate::fpu::x87::round::Numeric;
 use crate::fpu::x87::status::{C0, C1, C2, C3};
 use crate::fpu::x87::transcendental::{self as functions, Function, Trigonometric};
 use crate::fpu::x87::{F80, convert, remainder};
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 
 /// A two-operand operation; `a` is the destination.
 pub trait Arithmetic {

@@ -1,11 +1,11 @@
 //! Instructions that control the FPU.
 
 use super::waiting;
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::fpu::x87::status::{B, C1, ES, EXCEPTIONS, SF};
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
 use emu_vmx::arch::cr::Cr0;
 
 const RAX: u8 = 0;

@@ -1,10 +1,10 @@
 //! FNSTENV, FLDENV, FNSAVE and FRSTOR in their four formats (SDM Vol. 1 Figures 8-9 to 8-12).
 
 use super::waiting;
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::fpu::x87::F80;
 use crate::fpu::x87::status::EXCEPTIONS;
+use crate::ir::uop::Uop;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 

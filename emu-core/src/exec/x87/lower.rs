@@ -1,11 +1,9 @@
 //! Lowering of the x87 instructions.
 
-use super::HAS_MEMORY;
-use super::compare::QUIET;
-use super::transfer::{NO_CHECK, POP, TRUNCATE};
 use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes};
-use crate::decode::uop::Uop;
-use crate::exec::table::Op;
+use crate::ir::op::Op;
+use crate::ir::operands::x87::{HAS_MEMORY, NO_CHECK, POP, QUIET, TRUNCATE};
+use crate::ir::uop::Uop;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 /// Rows of an arithmetic operation: registers, m32fp, m64fp, integer.

@@ -13,20 +13,15 @@ pub mod transfer;
 
 pub use lower::lower;
 
-use crate::decode::uop::Uop;
 use crate::fault::{Exec, Fault, Stop};
 use crate::fpu::x87::status::{B, C1, ES, EXCEPTIONS, SF};
 use crate::fpu::x87::{F80, Numeric};
+use crate::ir::uop::Uop;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
-
-/// The 11 bits of FOP, in `imm`.
-const OPCODE: u64 = 0x7FF;
-/// `imm`: the instruction has a memory operand, which FDP is to name.
-pub(crate) const HAS_MEMORY: u64 = 1 << 11;
 
 impl Cpu {
     /// Before a waiting instruction: #NM, #MF. False when the instruction must not go on and is to be tried again.
@@ -83,7 +78,7 @@ impl Cpu {
         fpu.instruction_selector = selector;
         fpu.status = fpu.status & !C1 | n.flags & (EXCEPTIONS | SF) | if n.c1 { C1 } else { 0 };
         let unmasked = n.unmasked(n.flags);
-        if u.imm & HAS_MEMORY != 0 && (unmasked || !self.model.has(Feature::FdpExceptionOnly)) {
+        if u.x87_has_memory() && (unmasked || !self.model.has(Feature::FdpExceptionOnly)) {
             self.fpu.data_pointer = self.ea(u);
             self.fpu.data_selector = self.sys.segments[usize::from(u.seg & 7)].selector;
         }
@@ -97,7 +92,7 @@ impl Cpu {
         self.fpu.status |= ES | B;
         // Without the fopcode compatibility mode, which only processors of the NetBurst family had, other
         // instructions are not recorded (SDM Vol. 1 8.1.9).
-        self.fpu.opcode = (u.imm & OPCODE) as u16;
+        self.fpu.opcode = u.x87_opcode();
         !n.stopped()
     }
 

@@ -1,20 +1,14 @@
 //! Loads, stores, constants, exchanges and conditional moves.
 
 use super::waiting;
-use crate::decode::uop::Uop;
 use crate::fault::Exec;
 use crate::fpu::x87::round::Rounding;
 use crate::fpu::x87::status::{C1, IE};
 use crate::fpu::x87::{F80, Numeric, convert};
+use crate::ir::operands::x87::{NO_CHECK, POP, TRUNCATE};
+use crate::ir::uop::Uop;
+use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use crate::width::Width;
-
-/// `r2` of stores: pop afterwards.
-pub(crate) const POP: u8 = 1;
-/// `r2` of FIST: truncate, whatever the control word says (FISTTP).
-pub(crate) const TRUNCATE: u8 = 2;
-/// `r2` of FSTP ST(i): an empty ST(0) is no exception, and nothing is stored then (FSTPNCE).
-pub(crate) const NO_CHECK: u8 = 4;
 
 impl Cpu {
     /// Pushes what `value` gives, or the masked response to a full stack.

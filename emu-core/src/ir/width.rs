@@ -1,6 +1,6 @@
 //! Operand widths as types, so that handlers are generated once per width.
 
-use crate::decode::uop::REG_HIGH_BYTE;
+use super::uop::REG_HIGH_BYTE;
 
 /// An operand width: implemented by `u8`, `u16`, `u32` and `u64`. Values travel zero-extended in `u64`.
 pub trait Width: Copy + 'static {

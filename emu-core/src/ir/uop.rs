@@ -1,6 +1,6 @@
 //! The micro-op: plain data, one guest instruction each, operand kinds and sizes resolved.
 
-use crate::exec::table::{FORMS, Op};
+use super::op::{FORMS, Op};
 
 /// Register-file index that reads as zero: an absent base or index register.
 pub const REG_ZERO: u8 = 16;
@@ -17,7 +17,7 @@ pub const REG_HIGH_BYTE: u8 = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Uop {
-    /// Handler index in [`crate::exec::table::TABLE`]: form, operation, width.
+    /// Number of the handler: form, operation, column (from the highest bits to the lowest).
     pub op: u16,
     /// Bytes from the block's start to this instruction.
     pub off: u16,
@@ -39,7 +39,7 @@ pub struct Uop {
     pub scale: u8,
     /// Displacement, sign-extended.
     pub disp: i32,
-    /// Immediate operand, or whatever else the handler wants.
+    /// Immediate operand, or what [`super::operands`] and [`super::vector`] say for the operation.
     pub imm: u64,
 }
 
@@ -68,10 +68,9 @@ impl Uop {
         self.off as u64 + self.len as u64
     }
 
-    /// The operation: a number of [`Op`].
-    #[inline]
-    pub fn operation(&self) -> u16 {
-        (self.op & !FORMS) >> 2
+    /// The operation.
+    pub fn operation(&self) -> Op {
+        Op::ALL[usize::from((self.op & !FORMS) >> 2)]
     }
 
     /// Replaces the operation; width and form stay.
