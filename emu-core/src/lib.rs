@@ -15,6 +15,7 @@ pub mod ir;
 pub mod lapic;
 pub mod mem;
 pub mod model;
+pub mod msr;
 pub mod protect;
 pub mod run;
 pub mod state;

@@ -212,13 +212,6 @@ impl Cpu {
 
     /// Writes IA32_EFER as WRMSR does: LMA stays, LME cannot change while paging (SDM Vol. 3A 2.2.1, 10.8.5).
     pub fn write_efer(&mut self, _env: &mut Env, value: u64) -> Exec {
-        let mut supported = Efer::LMA;
-        supported.set(Efer::SCE, self.model.has(Feature::Syscall));
-        supported.set(Efer::LME, self.model.has(Feature::LongMode));
-        supported.set(Efer::NXE, self.model.has(Feature::Nx));
-        if value & !supported.bits() != 0 {
-            return self.gp(0);
-        }
         let old = self.sys.efer;
         let new = (Efer::from_bits_retain(value) - Efer::LMA) | (old & Efer::LMA);
         let changed = old ^ new;

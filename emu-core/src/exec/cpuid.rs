@@ -176,7 +176,7 @@ pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     }
     let deadline = cpu.edx_eax();
     let wanted = cpu.cycles_of_guest_tsc(deadline.saturating_sub(cpu.guest_tsc()));
-    let granted = match cpu.sys.plain_msrs.get(&IA32_UMWAIT_CONTROL).map_or(0, |control| control & 0xFFFF_FFFC) {
+    let granted = match cpu.stored_msr(IA32_UMWAIT_CONTROL) & 0xFFFF_FFFC {
         0 => u64::MAX,
         time => time,
     };

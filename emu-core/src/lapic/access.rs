@@ -2,12 +2,9 @@
 
 use super::registers::{Effects, offset, x2apic_ldr};
 use super::{Lapic, error};
-use crate::fault::{Exec, Stop};
-use crate::model::features::Feature;
+use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
-use emu_vmx::arch::addr::physical_mask;
 
-const BSP: u64 = 1 << 8;
 const EXTD: u64 = 1 << 10;
 const EN: u64 = 1 << 11;
 
@@ -57,17 +54,13 @@ impl Cpu {
     }
 
     /// RDMSR 800h to 8FFh.
-    pub fn read_x2apic_msr(&mut self, index: u32) -> Result<u64, Stop> {
+    pub fn read_x2apic_msr(&self, index: u32) -> Option<u64> {
         let register = (index & 0xFF) << 4;
-        if !self.lapic.x2apic || register == offset::ICR_HIGH {
-            return self.gp(0);
-        }
-        if register == offset::ICR_LOW {
-            return Ok(self.lapic.icr);
-        }
-        match self.lapic.read_register(register, self.cycles) {
-            Ok(value) => Ok(u64::from(value)),
-            Err(_) => self.gp(0),
+        match register {
+            _ if !self.lapic.x2apic => None,
+            offset::ICR_HIGH => None,
+            offset::ICR_LOW => Some(self.lapic.icr),
+            _ => self.lapic.read_register(register, self.cycles).ok().map(u64::from),
         }
     }
 
@@ -109,13 +102,11 @@ impl Cpu {
 
     /// WRMSR IA32_APIC_BASE (SDM Vol. 3A 11.4.4 and 11.12.5): the enable bits move only along the legal transitions.
     pub fn write_apic_base(&mut self, value: u64) -> Exec {
-        let x2apic = self.model.has(Feature::X2Apic);
-        let allowed = physical_mask(self.model.physical_bits()) & !0xFFF | BSP | EN | if x2apic { EXTD } else { 0 };
         let old = self.sys.apic_base;
         let invalid = value & EXTD != 0 && value & EN == 0;
         let back_to_xapic = old & EXTD != 0 && value & (EN | EXTD) == EN;
         let straight_to_x2apic = old & EN == 0 && value & EXTD != 0;
-        if value & !allowed != 0 || invalid || back_to_xapic || straight_to_x2apic {
+        if invalid || back_to_xapic || straight_to_x2apic {
             return self.gp(0);
         }
         self.sys.apic_base = value;

@@ -6,7 +6,6 @@ use super::walk::{Access, Kind};
 use crate::fault::{Exec, Stop};
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
-use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::{BreakpointKind, Cr3, Cr4};
 use emu_vmx::arch::segment::SegmentRegister;
@@ -260,8 +259,7 @@ impl Cpu {
     /// so descriptor-table and system-segment bases, some MSRs and INVPCID's operand are checked.
     #[inline]
     pub fn is_canonical_for_register(&self, address: u64) -> bool {
-        let width = if self.model.has(Feature::La57) { 57 } else { 48 };
-        emu_vmx::arch::addr::is_canonical(address, width)
+        emu_vmx::arch::addr::is_canonical(address, self.model.linear_bits())
     }
 
     fn expand_down_allows(&self, seg: u8, ea: u64, last: u64, write: bool) -> bool {

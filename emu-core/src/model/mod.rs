@@ -221,9 +221,9 @@ impl CpuModel {
         efer.set(Efer::NXE, self.has(Feature::Nx));
         let facts = ProcessorFacts {
             maxphyaddr: self.physical_bits,
-            linear_width: if self.has(Feature::La57) { 57 } else { 48 },
+            linear_width: self.linear_bits(),
             perf_global_ctrl_mask: writable(IA32_PERF_GLOBAL_CTRL),
-            debugctl_mask: 0x7FC3 | if self.has(Feature::Rtm) { 1 << 15 } else { 0 },
+            debugctl_mask: self.debugctl_mask(),
             efer_mask: efer.bits(),
             rtit_ctl_mask: 0,
             lbr_ctl_mask: 0,
@@ -270,6 +270,22 @@ impl CpuModel {
         self.physical_bits
     }
 
+    /// Width of the widest linear address: 48 or 57 bits.
+    #[inline]
+    pub fn linear_bits(&self) -> u8 {
+        if self.has(Feature::La57) { 57 } else { 48 }
+    }
+
+    /// The bits of IA32_DEBUGCTL that may be written.
+    pub fn debugctl_mask(&self) -> u64 {
+        0x7FC3 | if self.has(Feature::Rtm) { 1 << 15 } else { 0 }
+    }
+
+    /// Machine-check banks, as IA32_MCG_CAP counts them.
+    pub fn machine_check_banks(&self) -> u32 {
+        self.plain_msr(IA32_MCG_CAP).map_or(0, |msr| msr.reset as u32 & 0xFF)
+    }
+
     /// Whether the model has a feature.
     #[inline]
     pub fn has(&self, feature: Feature) -> bool {
@@ -311,6 +327,11 @@ impl CpuModel {
     /// An MSR that is only stored.
     pub fn plain_msr(&self, index: u32) -> Option<PlainMsr> {
         self.msrs.get(&index).copied()
+    }
+
+    /// All MSRs that are only stored.
+    pub fn plain_msrs(&self) -> impl Iterator<Item = &PlainMsr> {
+        self.msrs.values()
     }
 
     /// The VMX capability MSRs, by index.

@@ -181,7 +181,7 @@ impl Cpu {
             vmcs.set(Field::GuestIa32Efer, sys.efer.bits());
         }
         if exit.contains(VmExitControls::SAVE_IA32_PERF_GLOBAL_CTRL) {
-            let value = sys.plain_msrs.get(&emu_vmx::arch::msr::IA32_PERF_GLOBAL_CTRL).copied().unwrap_or(0);
+            let value = self.stored_msr(emu_vmx::arch::msr::IA32_PERF_GLOBAL_CTRL);
             vmcs.set(Field::GuestIa32PerfGlobalCtrl, value);
         }
         vmcs.set(Field::GuestIa32Pkrs, sys.pkrs.into());

@@ -21,7 +21,7 @@ impl Cpu {
     }
 
     fn vmx_processor_state(&self) -> ProcessorState {
-        let feature_control = self.sys.plain_msrs.get(&IA32_FEATURE_CONTROL).copied().unwrap_or(0);
+        let feature_control = self.stored_msr(IA32_FEATURE_CONTROL);
         ProcessorState {
             cr0: self.sys.cr0,
             cr4: self.sys.cr4,

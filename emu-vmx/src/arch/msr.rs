@@ -134,6 +134,8 @@ pub const IA32_PLATFORM_DCA_CAP: u32 = 0x1F8;
 pub const MSR_POWER_CTL: u32 = 0x1FC;
 /// First variable-range MTRR base; masks are at odd numbers.
 pub const IA32_MTRR_PHYSBASE0: u32 = 0x200;
+/// First variable-range MTRR mask.
+pub const IA32_MTRR_PHYSMASK0: u32 = 0x201;
 /// Last variable-range MTRR mask.
 pub const IA32_MTRR_PHYSMASK9: u32 = 0x213;
 /// Fixed-range MTRR 64K at 00000h.
@@ -144,6 +146,18 @@ pub const IA32_MTRR_FIX16K_80000: u32 = 0x258;
 pub const IA32_MTRR_FIX16K_A0000: u32 = 0x259;
 /// Fixed-range MTRR 4K at C0000h.
 pub const IA32_MTRR_FIX4K_C0000: u32 = 0x268;
+/// Fixed-range MTRR 4K at C8000h.
+pub const IA32_MTRR_FIX4K_C8000: u32 = 0x269;
+/// Fixed-range MTRR 4K at D0000h.
+pub const IA32_MTRR_FIX4K_D0000: u32 = 0x26A;
+/// Fixed-range MTRR 4K at D8000h.
+pub const IA32_MTRR_FIX4K_D8000: u32 = 0x26B;
+/// Fixed-range MTRR 4K at E0000h.
+pub const IA32_MTRR_FIX4K_E0000: u32 = 0x26C;
+/// Fixed-range MTRR 4K at E8000h.
+pub const IA32_MTRR_FIX4K_E8000: u32 = 0x26D;
+/// Fixed-range MTRR 4K at F0000h.
+pub const IA32_MTRR_FIX4K_F0000: u32 = 0x26E;
 /// Fixed-range MTRR 4K at F8000h.
 pub const IA32_MTRR_FIX4K_F8000: u32 = 0x26F;
 /// Page attribute table.

@@ -1,0 +1,146 @@
+//! The table of model-specific registers, held against what RDMSR and WRMSR do on each model.
+
+use emu_core::fault::{Fault, Stop};
+use emu_core::model::CpuModel;
+use emu_core::msr::{self, Allowed, Msr, Read, TABLE, Write};
+use emu_core::testing::Bench;
+use emu_vmx::arch::msr::*;
+use emu_vmx::arch::vector;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn benches() -> impl Iterator<Item = Bench> {
+    CpuModel::names().map(|name| Bench::new(CpuModel::named(name).expect("the model is built in")))
+}
+
+/// What the model has, by number.
+fn rows(bench: &Bench) -> BTreeMap<u32, &'static Msr> {
+    msr::of_model(&bench.cpu.model).collect()
+}
+
+fn read(bench: &mut Bench, number: u32) -> Option<u64> {
+    let quiet = bench.cpu.read_msr_quiet(number);
+    let read = match bench.cpu.read_msr(number) {
+        Ok(value) => Some(value),
+        Err(stop) => {
+            assert_eq!((stop, bench.cpu.fault), (Stop::Fault, Fault::with_code(vector::GP, 0)), "{number:#x}");
+            None
+        }
+    };
+    assert_eq!(read, quiet, "{number:#x}");
+    read
+}
+
+/// Whether WRMSR takes the value; else it raises #GP(0).
+fn write(bench: &mut Bench, number: u32, value: u64) -> bool {
+    let result = bench.with_env(|cpu, env| cpu.write_msr(env, number, value));
+    if let Err(stop) = result {
+        assert_eq!((stop, bench.cpu.fault), (Stop::Fault, Fault::with_code(vector::GP, 0)), "{number:#x}");
+    }
+    result.is_ok()
+}
+
+#[test]
+fn msr_rows_stand_in_order_and_numbers_and_names_find_them() {
+    assert!(TABLE.is_sorted_by_key(|row| row.first));
+    let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for row in TABLE {
+        for number in row.numbers() {
+            let name = row.name_of(number);
+            assert!(numbers.insert(number) && names.insert(name.clone()), "{name}");
+            assert_eq!(msr::row(number).map(|found| found.first), Some(row.first), "{name}");
+            assert_eq!(msr::number(&name), Some(number), "{name}");
+        }
+    }
+}
+
+#[test]
+fn msr_name_without_prefix_in_any_case_gives_the_number() {
+    assert_eq!(msr::number("efer"), Some(IA32_EFER));
+    assert_eq!(msr::number("Platform_Info"), Some(MSR_PLATFORM_INFO));
+    assert_eq!(msr::number("IA32_MC5_STATUS"), Some(IA32_MC0_STATUS + 20));
+    assert_eq!(msr::name(IA32_MTRR_PHYSMASK0 + 4).as_deref(), Some("IA32_MTRR_PHYSMASK2"));
+    assert_eq!((msr::number("EFERR"), msr::name(0x12345)), (None, None));
+}
+
+#[test]
+fn msrs_of_model_files_have_rows() {
+    for bench in benches() {
+        let rows = rows(&bench);
+        let model = &bench.cpu.model;
+        for number in model.plain_msrs().map(|msr| msr.index).chain(model.vmx_capabilities().keys().copied()) {
+            assert!(rows.contains_key(&number), "{}: {number:#x}", model.name());
+        }
+    }
+}
+
+#[test]
+fn msr_on_a_fresh_processor_reads_its_reset_value() {
+    for mut bench in benches() {
+        for (number, row) in rows(&bench) {
+            let reset = row.reset_value(&bench.cpu.model, number);
+            assert_eq!(read(&mut bench, number), reset, "{}", row.name_of(number));
+        }
+    }
+}
+
+#[test]
+fn msr_write_of_a_reserved_bit_is_gp_and_changes_nothing() {
+    for mut bench in benches() {
+        for (number, row) in rows(&bench) {
+            let before = read(&mut bench, number);
+            let model = bench.cpu.model.clone();
+            let old = before.unwrap_or(0);
+            let refused: Vec<u64> = match row.allowed {
+                Allowed::Any => continue,
+                Allowed::Bits(bits) => reserved(bits).collect(),
+                Allowed::BitsOf(bits) => reserved(bits(&model, number)).collect(),
+                Allowed::Listed => reserved(model.plain_msr(number).unwrap().writable).map(|bit| old ^ bit).collect(),
+                Allowed::Values(_, refused) => vec![refused],
+                Allowed::Nothing => vec![0, old, old ^ 1],
+            };
+            for value in refused {
+                assert!(!write(&mut bench, number, value), "{} = {value:#x}", row.name_of(number));
+                assert_eq!(read(&mut bench, number), before, "{} = {value:#x}", row.name_of(number));
+            }
+        }
+    }
+}
+
+/// Each bit that is not of `bits`, alone.
+fn reserved(bits: u64) -> impl Iterator<Item = u64> {
+    (0..64).map(|n| 1 << n).filter(move |bit| bit & bits == 0)
+}
+
+#[test]
+fn msr_that_is_only_stored_reads_what_was_written() {
+    for mut bench in benches() {
+        for (number, row) in rows(&bench) {
+            if !matches!((row.read, row.write), (Read::Stored, Write::Stored)) {
+                continue;
+            }
+            let model = bench.cpu.model.clone();
+            let reset = row.reset_value(&model, number).unwrap();
+            let value = match row.allowed {
+                Allowed::Any => 0xFEDC_BA98_7654_3210,
+                Allowed::Bits(bits) => bits,
+                Allowed::BitsOf(bits) => bits(&model, number),
+                Allowed::Listed => reset ^ model.plain_msr(number).unwrap().writable,
+                Allowed::Values(allowed, _) => [u64::MAX, 6].into_iter().find(|&v| allowed(&model, number, v)).unwrap(),
+                Allowed::Nothing => continue,
+            };
+            assert!(write(&mut bench, number, value), "{}", row.name_of(number));
+            assert_eq!(read(&mut bench, number), Some(value), "{}", row.name_of(number));
+        }
+    }
+}
+
+#[test]
+fn msr_that_the_model_lacks_is_gp_read_and_written() {
+    for mut bench in benches() {
+        let rows = rows(&bench);
+        for number in (0..0x2000).chain(0xC000_0000..0xC000_0200).filter(|number| !rows.contains_key(number)) {
+            assert_eq!(read(&mut bench, number), None, "{number:#x}");
+            assert!(!write(&mut bench, number, 0), "{number:#x}");
+        }
+    }
+}
