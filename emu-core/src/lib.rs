@@ -18,6 +18,7 @@ pub mod model;
 pub mod msr;
 pub mod protect;
 pub mod run;
+pub mod snapshot;
 pub mod state;
 pub mod testing;
 pub mod vmx;

@@ -254,7 +254,8 @@ impl Pc {
         None
     }
 
-    /// A hash of everything the guest can see: memory, processors, devices. It does not depend on what is only cached.
+    /// A hash of everything the guest can see: memory, processors, devices. It does not depend on what is only cached:
+    /// neither on decoded blocks nor on the translations that TLBs hold.
     pub fn state_hash(&self) -> u64 {
         let mut hash = StableHash::new();
         for (page, bytes) in self.ram.ram().chunks(4096).enumerate() {
@@ -264,13 +265,8 @@ impl Pc {
                 hash.bytes(bytes);
             }
         }
-        for cpu in &self.cpus {
-            cpu.gpr.iter().for_each(|&register| hash.number(register));
-            hash.number(cpu.flags.get());
-            hash.number(cpu.cycles);
-            hash.number(cpu.instructions);
-            hash.bytes(&postcard::to_allocvec(&(&cpu.sys, &cpu.lapic, &cpu.fpu, &cpu.vmx)).unwrap_or_default());
-        }
+        let cpus: Vec<_> = self.cpus.iter().map(Cpu::guest_state).collect();
+        hash.value(&(self.ram.guest_state(), cpus, &self.outbox)).expect("states have an encoding");
         hash.bytes(&self.board.encode_state());
         hash.get()
     }

@@ -1,5 +1,10 @@
 //! Physical memory: RAM and ROM in one allocation, the map that finds them, and which bytes hold decoded code.
 
+mod saved;
+
+pub use saved::RamState;
+
+use super::image::MemoryImage;
 use memmap2::MmapMut;
 use std::collections::BTreeSet;
 
@@ -78,6 +83,10 @@ pub struct Ram {
     code: Box<[u64]>,
     /// For each page of `bytes`: whether a processor may have a fast write entry for it.
     fast_writes: Box<[bool]>,
+    /// For each page of `bytes`: whether it may have been written since `image` was taken.
+    changed: Box<[bool]>,
+    /// The RAM when it was last saved or restored.
+    image: MemoryImage,
     /// Counts pages with fast write entries that came to hold code; processors then drop those entries.
     code_epoch: u64,
     /// Pages with code that were written since [`Ram::take_stale_pages`].
@@ -108,6 +117,8 @@ impl Ram {
             legacy: [(Legacy::Bus, Legacy::Bus); LEGACY_PAGES],
             code: vec![0; total / PAGE as usize].into_boxed_slice(),
             fast_writes: vec![false; total / PAGE as usize].into_boxed_slice(),
+            changed: vec![false; total / PAGE as usize].into_boxed_slice(),
+            image: MemoryImage::zero(ram_size as u64),
             code_epoch: 0,
             stale: BTreeSet::new(),
             map_epoch: 1,
@@ -252,17 +263,6 @@ impl Ram {
         &self.bytes[..self.ram_size]
     }
 
-    /// The RAM alone, for restoring; the caller drops all decoded blocks and flushes all TLBs afterwards.
-    pub fn ram_mut(&mut self) -> &mut [u8] {
-        self.map_epoch += 1;
-        for page in 0..self.ram_size / PAGE as usize {
-            if self.code[page] != 0 {
-                self.stale.insert(page as u32);
-            }
-        }
-        &mut self.bytes[..self.ram_size]
-    }
-
     /// Loads up to 8 bytes, little-endian, at an offset from [`Place::Memory`].
     #[inline(always)]
     pub fn load(&self, offset: usize, size: usize) -> u64 {
@@ -299,7 +299,7 @@ impl Ram {
         self.wrote(offset, data.len())
     }
 
-    /// Bytes at `range`, for writing by a caller that has made sure that they lie in one page without code.
+    /// Bytes at `range`, for writing by a caller to whom [`Ram::allow_fast_writes`] has allowed it for their page.
     #[inline(always)]
     pub(crate) fn page_bytes_mut(&mut self, offset: usize, len: usize) -> &mut [u8] {
         &mut self.bytes[offset..offset + len]
@@ -313,6 +313,7 @@ impl Ram {
 
     fn wrote(&mut self, offset: usize, size: usize) -> bool {
         let page = offset / PAGE as usize;
+        self.changed[page] = true;
         let pieces = self.code[page];
         if pieces == 0 {
             return false;
@@ -344,6 +345,7 @@ impl Ram {
         let page = offset / PAGE as usize;
         let allowed = self.code[page] == 0;
         self.fast_writes[page] |= allowed;
+        self.changed[page] |= allowed;
         allowed
     }
 

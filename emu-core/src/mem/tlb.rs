@@ -8,7 +8,12 @@
 //! since a snapshot is to be noticed. Such a write takes the slow path, but by the translation that is held: a guest that
 //! has changed its paging structures and invalidated nothing must not be able to tell.
 
+mod saved;
+
+pub use saved::TlbState;
+
 use emu_vmx::tags::{Invalidation, Mapping};
+use serde::{Deserialize, Serialize};
 
 /// Entries; a power of two.
 pub const ENTRIES: usize = 4096;
@@ -32,7 +37,7 @@ pub struct Entry {
 const EMPTY: Entry = Entry { read: NO_TAG, write: NO_TAG, addend: 0, key: NO_TAG };
 
 /// What an entry has beside its tags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
     /// The page of the translation.
     pub extent: Extent,
@@ -43,7 +48,7 @@ pub struct Detail {
 const NO_DETAIL: Detail = Detail { extent: Extent::PAGE, writable: false };
 
 /// Which linear addresses the page of a translation has, and whether it is global.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// log2 of the page size; an entry holds 4 KiB of the page.
     pub shift: u8,
@@ -57,7 +62,7 @@ impl Extent {
 }
 
 /// A translation for fetches.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct FetchEntry {
     /// Linear page and context.
     key: u64,
@@ -71,7 +76,7 @@ const NO_FETCH: FetchEntry = FetchEntry { key: NO_TAG, physical: 0, extent: Exte
 
 /// Names an address space: a translation is used only in the space that it was made in (SDM Vol. 3A 4.10.2, Vol. 3C
 /// 29.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AddressSpace {
     /// Process-context identifier; 0 without CR4.PCIDE.
     pub pcid: u16,
@@ -104,7 +109,7 @@ fn in_space(key: u64, space: u64) -> u64 {
 }
 
 /// A translation for accesses that are allowed but not plain: to a device, or writes to a page with code.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct SlowEntry {
     /// Tag of reads.
     pub read: u64,

@@ -9,7 +9,7 @@ use emu_vmx::arch::segment::{Segment, SegmentRegister};
 
 bitflags::bitflags! {
     /// What the next instruction boundary has to look at.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
     pub struct Attention: u32 {
         /// The PIC's INTR line is high.
         const INTR = 1 << 0;

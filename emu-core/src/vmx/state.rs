@@ -52,17 +52,24 @@ pub struct VmxState {
     pub active: BTreeMap<u64, Vmcs>,
     /// VMX non-root operation, while a guest runs.
     pub non_root: Option<Box<NonRoot>>,
+    // What follows is of the present instruction or delivery, and no part of the state between instructions.
     /// The event that is being delivered through the IDT: IDT-vectoring information, if a VM exit comes of it.
+    #[serde(skip)]
     pub delivering: Option<Delivering>,
     /// The event was injected by VM entry.
+    #[serde(skip)]
     pub injecting: bool,
     /// The VM exit of the last [`crate::fault::Stop::VmExit`].
+    #[serde(skip)]
     pub exit: Option<ExitDetails>,
     /// Length of the instruction whose handler has just stopped; 0 when a fetch or the delivery of an event did.
+    #[serde(skip)]
     pub stopped_len: u8,
     /// CR2 before the last page fault: a VM exit by #PF does not change it.
+    #[serde(skip)]
     pub saved_cr2: u64,
     /// The present instruction is an IRET that has ended blocking by NMI.
+    #[serde(skip)]
     pub iret_unblocked: bool,
     /// What has happened so far; no part of the state.
     #[serde(skip)]

@@ -1,0 +1,237 @@
+//! Snapshots of the processors and of memory: everything that a guest can notice, now or later.
+//!
+//! What is saved is taken apart field by field, so that a new field cannot be forgotten. Decoded blocks are not saved:
+//! they are dropped, and nothing of a run depends on them. The TLBs are saved, since a guest that has changed its paging
+//! structures and invalidated nothing sees what they hold; they are no part of a state's hash, which so does not depend
+//! on translations that nobody may ever use.
+
+use crate::decode::cache::CodeCache;
+use crate::fault::Fault;
+use crate::fpu::FpuState;
+use crate::lapic::Lapic;
+use crate::mem::access::RmwTarget;
+use crate::mem::image::MemoryImage;
+use crate::mem::ram::{Ram, RamState};
+use crate::mem::tlb::{Tlb, TlbState};
+use crate::state::DamagedState;
+use crate::state::cpu::Cpu;
+use crate::state::derived::Attention;
+use crate::state::system::SystemState;
+use crate::vmx::state::VmxState;
+use serde::{Deserialize, Serialize};
+
+/// The last cycle that a state may speak of: far beyond any run, and far from where arithmetic on times would wrap.
+const LAST_CYCLE: u64 = 1 << 60;
+
+/// A processor's state as its guest can notice it; the general registers, then RIP.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CpuState {
+    registers: [u64; 17],
+    flags: u64,
+    cycles: u64,
+    instructions: u64,
+    attention: Attention,
+    mwait: bool,
+    gives_way: bool,
+    single_step: bool,
+    trap_after: bool,
+    shadow_is_new: bool,
+    repeating: bool,
+    sys: SystemState,
+    fpu: Box<FpuState>,
+    lapic: Lapic,
+    vmx: VmxState,
+}
+
+/// A processor's state with the translations that it holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SavedCpu {
+    state: CpuState,
+    tlb: TlbState,
+    /// The TLB was filled under the present memory map; otherwise the next turn flushes it.
+    tlb_is_of_this_map: bool,
+}
+
+/// Processors and the map of memory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CoreState {
+    cpus: Vec<SavedCpu>,
+    ram: RamState,
+}
+
+impl CoreState {
+    /// Saves the processors, memory's map, and memory's contents. Whatever was saved before shares all pages that were
+    /// not written since.
+    pub fn save(cpus: &mut [Cpu], ram: &mut Ram) -> (CoreState, MemoryImage) {
+        let memory = ram.save_pages();
+        for cpu in &mut *cpus {
+            cpu.tlb.withhold_write_tags();
+        }
+        (CoreState { cpus: cpus.iter().map(|cpu| cpu.save(ram)).collect(), ram: ram.save() }, memory)
+    }
+
+    /// Puts everything back into a machine of the same configuration, and drops its decoded blocks. An error leaves it
+    /// as it was.
+    pub fn restore(
+        &self,
+        memory: &MemoryImage,
+        cpus: &mut [Cpu],
+        ram: &mut Ram,
+        cache: &mut CodeCache,
+    ) -> Result<(), DamagedState> {
+        ram.check(&self.ram, memory)?;
+        if self.cpus.len() != cpus.len() {
+            return Err(DamagedState("there is another number of processors"));
+        }
+        for (cpu, saved) in cpus.iter().zip(&self.cpus) {
+            cpu.check(&saved.state)?;
+            Tlb::check(&saved.tlb, ram)?;
+        }
+        ram.restore(&self.ram, memory);
+        for (cpu, saved) in cpus.iter_mut().zip(&self.cpus) {
+            cpu.restore(saved, ram);
+        }
+        cache.clear();
+        Ok(())
+    }
+}
+
+impl Cpu {
+    fn save(&self, ram: &Ram) -> SavedCpu {
+        SavedCpu {
+            state: self.whole_state(),
+            tlb: self.tlb.save(),
+            tlb_is_of_this_map: self.seen_map_epoch == ram.map_epoch(),
+        }
+    }
+
+    /// The state without what is derived anew wherever it is looked at: equal for machines that cannot be told apart.
+    pub fn guest_state(&self) -> CpuState {
+        let state = self.whole_state();
+        let kept = Attention::INTR | Attention::INIT | Attention::SIPI | Attention::SMI;
+        CpuState { attention: state.attention & kept, ..state }
+    }
+
+    fn whole_state(&self) -> CpuState {
+        let Self {
+            gpr,
+            flags,
+            cycles,
+            instructions,
+            // Of the present block.
+            block_limit: _,
+            undone: _,
+            branched: _,
+            // Of the present instruction.
+            fault: _,
+            rmw: _,
+            // Derived from the rest.
+            context: _,
+            seg_access: _,
+            mode: _,
+            cs_bound: _,
+            // Saved beside this.
+            tlb: _,
+            seen_map_epoch: _,
+            // Of decoded code, which is dropped.
+            seen_code_epoch: _,
+            attention,
+            sys,
+            fpu,
+            lapic,
+            vmx,
+            // Configuration.
+            model: _,
+            takes_turns: _,
+            ignore_bad_msrs: _,
+            single_step,
+            mwait,
+            gives_way,
+            trap_after,
+            shadow_is_new,
+            repeating,
+            // The host's.
+            logged: _,
+        } = self;
+        let mut registers = [0; 17];
+        registers[..16].copy_from_slice(&gpr[..16]);
+        registers[16] = self.rip();
+        CpuState {
+            registers,
+            flags: flags.get(),
+            cycles: *cycles,
+            instructions: *instructions,
+            attention: *attention,
+            mwait: *mwait,
+            gives_way: *gives_way,
+            single_step: *single_step,
+            trap_after: *trap_after,
+            shadow_is_new: *shadow_is_new,
+            repeating: *repeating,
+            sys: sys.clone(),
+            fpu: fpu.clone(),
+            lapic: lapic.clone(),
+            vmx: vmx.clone(),
+        }
+    }
+
+    fn check(&self, state: &CpuState) -> Result<(), DamagedState> {
+        if (state.sys.index, state.sys.apic_id) != (self.sys.index, self.sys.apic_id) {
+            return Err(DamagedState("a processor has another number"));
+        }
+        if state.cycles > LAST_CYCLE || state.lapic.timer_start > state.cycles {
+            return Err(DamagedState("a processor's time is out of range"));
+        }
+        if state.sys.cpl > 3 {
+            return Err(DamagedState("a processor's privilege level is above 3"));
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, saved: &SavedCpu, ram: &Ram) {
+        let SavedCpu { state, tlb, tlb_is_of_this_map } = saved;
+        let CpuState {
+            registers,
+            flags,
+            cycles,
+            instructions,
+            attention,
+            mwait,
+            gives_way,
+            single_step,
+            trap_after,
+            shadow_is_new,
+            repeating,
+            sys,
+            fpu,
+            lapic,
+            vmx,
+        } = state.clone();
+        self.gpr[..16].copy_from_slice(&registers[..16]);
+        self.set_rip(registers[16]);
+        self.flags.set(flags);
+        self.cycles = cycles;
+        self.instructions = instructions;
+        self.mwait = mwait;
+        self.gives_way = gives_way;
+        self.single_step = single_step;
+        self.trap_after = trap_after;
+        self.shadow_is_new = shadow_is_new;
+        self.repeating = repeating;
+        self.sys = sys;
+        self.fpu = fpu;
+        self.lapic = lapic;
+        let counts = std::mem::take(&mut self.vmx.counts);
+        self.vmx = VmxState { counts, ..vmx };
+
+        self.tlb.restore(tlb);
+        // No map has had the number 0.
+        self.seen_map_epoch = if *tlb_is_of_this_map { ram.map_epoch() } else { 0 };
+        self.seen_code_epoch = ram.code_epoch();
+        (self.undone, self.branched) = (0, false);
+        self.fault = Fault::exception(0);
+        self.rmw = RmwTarget::default();
+        self.refresh();
+        self.attention = attention;
+    }
+}
