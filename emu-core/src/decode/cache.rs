@@ -1,19 +1,13 @@
 //! Decoded blocks, found by where their bytes lie in guest memory and by mode.
 
-use super::lower::{self, End, Lowerer};
 use crate::fault::Stop;
 use crate::ir::op::Op;
-use crate::ir::uop::Uop;
+use crate::ir::uop::{MAX_INSTRUCTION, Uop};
 use crate::mem::ram::{PAGE, Place};
 use crate::state::cpu::{Cpu, Env};
-use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Instructions in a block at most.
-pub const MAX_UOPS: usize = 32;
-/// Longest instruction, bytes (SDM Vol. 2A 2.3.11).
-pub const MAX_INSTRUCTION: usize = 15;
 const NO_BLOCK: u32 = u32::MAX;
 const JUMP_ENTRIES: usize = 4096;
 const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, block: NO_BLOCK, generation: 0 };
@@ -370,36 +364,10 @@ impl Block {
 }
 
 /// Decodes the instructions at the start of `bytes`: none if the first is cut off. `uops` is where they are collected.
-fn decode<'a>(cpu: &'a Cpu, bytes: &'a [u8], key: u64, uops: &mut Vec<Uop>) -> Block {
-    let bits = cpu.mode.code.bits();
-    let mut decoder = Decoder::with_ip(bits, bytes, 0, DecoderOptions::NONE);
-    let mut lowerer = Lowerer::new(cpu.mode, &cpu.model);
-    uops.clear();
-    let mut len = 0;
-    let mut instruction = Instruction::default();
-    while uops.len() < MAX_UOPS && decoder.can_decode() {
-        decoder.decode_out(&mut instruction);
-        if instruction.code() == Code::INVALID {
-            if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - len < MAX_INSTRUCTION {
-                break;
-            }
-            uops.push(lower::invalid(bits, &bytes[len..], len as u16));
-            len += 1;
-            break;
-        }
-        lowerer.bytes = &bytes[len..len + instruction.len()];
-        let (mut uop, end) = lowerer.lower(&instruction);
-        uop.off = len as u16;
-        uop.len = instruction.len() as u8;
-        uop.op |= lowerer.path(&uop);
-        len += instruction.len();
-        uops.push(uop);
-        if end == End::Ends {
-            break;
-        }
-    }
+fn decode(cpu: &Cpu, bytes: &[u8], key: u64, uops: &mut Vec<Uop>) -> Block {
+    let len = crate::lower::lower(cpu.mode, &cpu.model, bytes, uops);
     let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
-    super::flags::specialize(uops);
+    crate::lower::flags::specialize(uops);
     Block {
         len: len as u32,
         alone,

@@ -1,5 +1,3 @@
 //! Decode once, run many: machine code to micro-ops in basic blocks keyed by physical address and mode.
 
 pub mod cache;
-pub mod flags;
-pub mod lower;

@@ -1,13 +1,10 @@
 //! Exchanges that compare or add. With one processor running at a time each instruction is atomic as it is.
 
-use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
 use crate::fault::Exec;
 use crate::flags::{FlagSource, ZF, bit};
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use iced_x86::{Instruction, Mnemonic};
 
 const RAX: u8 = 0;
 const RCX: u8 = 1;
@@ -111,26 +108,4 @@ pub fn cmpxchg16b(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     }
     cpu.flags.set_status_masked(ZF, bit(equal, ZF));
     Ok(())
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let (rr, mr) = match i.mnemonic() {
-        Mnemonic::Xadd => (Op::XaddRr, Op::XaddMr),
-        Mnemonic::Cmpxchg => (Op::CmpxchgRr, Op::CmpxchgMr),
-        Mnemonic::Cmpxchg8b => return Some((l.mem(Op::Cmpxchg8b, 8, i), End::Continues)),
-        Mnemonic::Cmpxchg16b => return Some((l.mem(Op::Cmpxchg16b, 8, i), End::Continues)),
-        _ => return None,
-    };
-    let bytes = operand_bytes(i, 0);
-    let u = if is_mem(i, 0) {
-        let mut u = l.mem(mr, bytes, i);
-        u.r1 = reg(i.op1_register());
-        u
-    } else {
-        let mut u = l.uop(rr, bytes);
-        (u.r1, u.r2) = (reg(i.op0_register()), reg(i.op1_register()));
-        u
-    };
-    Some((u, End::Continues))
 }

@@ -1,14 +1,11 @@
 //! Decimal adjustment (SDM Vol. 2A, AAA, AAD, AAM, AAS, DAA, DAS); not in 64-bit mode.
 
-use crate::decode::lower::{End, Lowered, Lowerer};
 use crate::fault::{Exec, Fault};
 use crate::flags::{AF, CF, bit};
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::vector;
-use iced_x86::{Instruction, Mnemonic};
 
 const AL: u8 = 0;
 const AX: u8 = 0;
@@ -82,22 +79,4 @@ pub fn aad(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     u16::set(&mut cpu.gpr, AX, al);
     cpu.flags.record_result(BYTE_TOP, al, 0);
     Ok(())
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let op = match i.mnemonic() {
-        Mnemonic::Daa => Op::Daa,
-        Mnemonic::Das => Op::Das,
-        Mnemonic::Aaa => Op::Aaa,
-        Mnemonic::Aas => Op::Aas,
-        Mnemonic::Aam => Op::Aam,
-        Mnemonic::Aad => Op::Aad,
-        _ => return None,
-    };
-    let mut u = l.uop(op, 1);
-    if i.op_count() > 0 {
-        u.imm = u64::from(i.immediate8());
-    }
-    Some((u, End::Continues))
 }

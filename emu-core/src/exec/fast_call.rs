@@ -1,9 +1,7 @@
 //! SYSENTER, SYSEXIT, SYSCALL, SYSRET, SWAPGS and the FS and GS base instructions (SDM Vol. 3A 5.8.7, 5.8.8).
 
-use crate::decode::lower::{End, Lowered, Lowerer, reg};
 use crate::fault::Exec;
 use crate::flags::{IF, RF, TF, VM};
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::protect::selector::Selector;
@@ -11,7 +9,6 @@ use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
-use iced_x86::{Instruction, Mnemonic};
 
 const RCX: usize = 1;
 const RDX: usize = 2;
@@ -159,28 +156,4 @@ pub fn write_base<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.sys.segments[register as usize].base = base;
     cpu.refresh_segment(register);
     Ok(())
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let base = |op: Op, imm: u64| {
-        let mut u = l.uop(op, i.op0_register().size());
-        u.r1 = reg(i.op0_register());
-        u.imm = imm;
-        (u, End::Continues)
-    };
-    Some(match i.mnemonic() {
-        Mnemonic::Sysenter => (l.uop(Op::Sysenter, 4), End::Ends),
-        Mnemonic::Sysexit => (l.uop(Op::Sysexit, 4), End::Ends),
-        Mnemonic::Sysexitq => (l.uop(Op::Sysexit, 8), End::Ends),
-        Mnemonic::Syscall => (l.uop(Op::Syscall, 4), End::Ends),
-        Mnemonic::Sysret => (l.uop(Op::Sysret, 4), End::Ends),
-        Mnemonic::Sysretq => (l.uop(Op::Sysret, 8), End::Ends),
-        Mnemonic::Swapgs => (l.uop(Op::Swapgs, 4), End::Continues),
-        Mnemonic::Rdfsbase => base(Op::ReadBase, 0),
-        Mnemonic::Rdgsbase => base(Op::ReadBase, 1),
-        Mnemonic::Wrfsbase => base(Op::WriteBase, 0),
-        Mnemonic::Wrgsbase => base(Op::WriteBase, 1),
-        _ => return None,
-    })
 }

@@ -1,14 +1,11 @@
 //! PUSHF and POPF (SDM Vol. 2B).
 
-use crate::decode::lower::{End, Lowered, Lowerer};
 use crate::fault::Exec;
 use crate::flags::*;
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr4;
-use iced_x86::{Instruction, Mnemonic};
 
 impl Cpu {
     /// In virtual-8086 mode with IOPL below 3: the instruction works on VIF if CR4.VME is set and its operand has 16
@@ -53,18 +50,4 @@ pub fn popf<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
     cpu.adjust_stack(W::BYTES);
     cpu.replace_flags(image & !RF, mask);
     Ok(())
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let uop = match i.mnemonic() {
-        Mnemonic::Pushf => l.uop(Op::Pushf, 2),
-        Mnemonic::Pushfd => l.uop(Op::Pushf, 4),
-        Mnemonic::Pushfq => l.uop(Op::Pushf, 8),
-        Mnemonic::Popf => l.uop(Op::Popf, 2),
-        Mnemonic::Popfd => l.uop(Op::Popf, 4),
-        Mnemonic::Popfq => l.uop(Op::Popf, 8),
-        _ => return None,
-    };
-    Some((uop, End::Continues))
 }

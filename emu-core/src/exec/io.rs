@@ -1,16 +1,13 @@
 //! IN, OUT, INS, OUTS (SDM Vol. 1 chapter 19).
 
 use super::string::{ES, RDI, RSI};
-use crate::decode::lower::{End, Lowered, Lowerer, operand_bytes};
 use crate::fault::Exec;
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
 use crate::vmx::non_root::{PortAccess, StringIo};
 use emu_vmx::arch::cr::{BreakpointKind, Cr4};
 use emu_vmx::arch::segment::{SegmentRegister, system_type};
-use iced_x86::{Instruction, Mnemonic, OpKind};
 
 const RAX: u8 = 0;
 const RDX: usize = 2;
@@ -158,26 +155,4 @@ fn outs_once<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, rep: bool) -> Exec
 pub fn rep_outs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.check_io_permission(env, cpu.gpr[RDX] as u16, W::BYTES)?;
     cpu.repeat(env, u, |cpu, env, _| outs_once::<W>(cpu, env, u, true).map(|()| (1, true)))
-}
-
-/// Lowers IN and OUT; INS and OUTS are lowered with the strings.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let (accumulator, port) = match i.mnemonic() {
-        Mnemonic::In => (0, 1),
-        Mnemonic::Out => (1, 0),
-        _ => return None,
-    };
-    let bytes = operand_bytes(i, accumulator);
-    let immediate = i.op_kind(port) == OpKind::Immediate8;
-    let op = match (accumulator == 0, immediate) {
-        (true, true) => Op::InImm,
-        (true, false) => Op::InDx,
-        (false, true) => Op::OutImm,
-        (false, false) => Op::OutDx,
-    };
-    let mut u = l.uop(op, bytes);
-    if immediate {
-        u.imm = i.immediate(port) & 0xFF;
-    }
-    Some((u, End::Ends))
 }

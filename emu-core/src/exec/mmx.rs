@@ -3,18 +3,16 @@
 //! The operations are those of the SSE tables, applied to the low half of a lane.
 
 use super::sse::element::{from_fn, get};
-use super::sse::lanes::{find2, has_immediate, kernel2};
+use super::sse::lanes::kernel2;
 use super::sse::moves::sign_mask;
-use super::string::address_cut;
-use crate::decode::lower::{End, Lowered, Lowerer, is_mem, is_reg, reg};
 use crate::fault::{Exec, Stop};
 use crate::fpu::VectorRegister;
 use crate::fpu::soft::{self, Double, Rounding, Single};
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
+use crate::ir::vector::Shape;
+use crate::ir::vector::scalar::{DOUBLE, TRUNCATED};
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr0;
-use iced_x86::{Instruction, Mnemonic, Register};
 
 /// FSW.ES: an unmasked x87 exception is pending.
 const ES: u16 = 1 << 7;
@@ -66,42 +64,10 @@ impl Cpu {
     }
 }
 
-/// How a 64-bit operation follows from the one on 128-bit lanes; in the micro-op's `r4`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Shape {
-    /// The low half of the result depends on the low halves of the sources alone.
-    Low,
-    /// The sources side by side are the first source of the operation: packing and horizontal operations.
-    Concatenated,
-    /// The high half of the result of the low halves: unpacking.
-    High,
-    /// PSHUFB: indexes have three bits.
-    Indexed,
-    /// PALIGNR.
-    Aligned,
-    /// PSHUFW.
-    Words,
-}
-
-const SHAPES: [Shape; 6] = [Shape::Low, Shape::Concatenated, Shape::High, Shape::Indexed, Shape::Aligned, Shape::Words];
-
-fn shape(mnemonic: Mnemonic) -> Shape {
-    use Mnemonic::*;
-    match mnemonic {
-        Packsswb | Packssdw | Packuswb | Phaddw | Phaddd | Phaddsw | Phsubw | Phsubd | Phsubsw => Shape::Concatenated,
-        Punpckhbw | Punpckhwd | Punpckhdq => Shape::High,
-        Pshufb => Shape::Indexed,
-        Palignr => Shape::Aligned,
-        Pshufw => Shape::Words,
-        _ => Shape::Low,
-    }
-}
-
 fn apply(u: &Uop, a: u64, b: u64) -> u64 {
     let (a, b) = (u128::from(a), u128::from(b));
     let kernel = |a: u128, b: u128| kernel2(u)(a, b, u.imm8());
-    match SHAPES[usize::from(u.r4()) % SHAPES.len()] {
+    match Shape::ALL[usize::from(u.r4()) % Shape::ALL.len()] {
         Shape::Low => kernel(a, b) as u64,
         Shape::Concatenated => kernel(a | b << 64, 0) as u64,
         // The operation interleaves the high halves of lanes.
@@ -266,10 +232,6 @@ pub fn mmx_mask_move(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
-/// `imm8` of conversions: doubles rather than singles, truncated.
-const DOUBLE: u32 = 1;
-const TRUNCATED: u32 = 2;
-
 fn put_integers(cpu: &mut Cpu, u: &Uop, lane: u128) -> Exec {
     let mut fp = cpu.begin_float(u);
     if u.imm8() & TRUNCATED != 0 {
@@ -355,28 +317,6 @@ pub fn mmx_to_float_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
-fn lower_conversion(l: &Lowerer, i: &Instruction) -> Option<Uop> {
-    use Mnemonic::*;
-    let (rr, rm, imm) = match i.mnemonic() {
-        Cvtps2pi => (Op::MmxFromFloatR, Op::MmxFromFloatM, 0),
-        Cvttps2pi => (Op::MmxFromFloatR, Op::MmxFromFloatM, TRUNCATED),
-        Cvtpd2pi => (Op::MmxFromFloatR, Op::MmxFromFloatM, DOUBLE),
-        Cvttpd2pi => (Op::MmxFromFloatR, Op::MmxFromFloatM, DOUBLE | TRUNCATED),
-        Cvtpi2ps => (Op::MmxToFloatR, Op::MmxToFloatM, 0),
-        Cvtpi2pd => (Op::MmxToFloatR, Op::MmxToFloatM, DOUBLE),
-        _ => return None,
-    };
-    let mut u = if is_mem(i, 1) { l.mem(rm, 1, i) } else { l.uop(rr, 1) };
-    if is_mem(i, 1) {
-        u.set_memory_bytes(i.memory_size().size());
-    } else {
-        u.base = i.op1_register().number() as u8;
-    }
-    u.r1 = i.op0_register().number() as u8;
-    u.set_imm8(imm as u8);
-    Some(u)
-}
-
 /// EMMS: all x87 registers are empty.
 pub fn emms(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if !cpu.mmx_ready(env, u)? {
@@ -385,107 +325,4 @@ pub fn emms(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.fpu.tags = 0;
     cpu.fpu.status &= !0x3800;
     Ok(())
-}
-
-fn lower_move(l: &Lowerer, i: &Instruction) -> Option<Uop> {
-    let number = |n: u32| i.op_register(n).number() as u8;
-    let memory = |op: Op| {
-        let mut u = l.mem(op, 8, i);
-        u.set_memory_bytes(i.memory_size().size());
-        u
-    };
-    if is_mem(i, 0) {
-        let mut u = memory(Op::MmxMovMr);
-        u.r1 = number(1);
-        return Some(u);
-    }
-    let to = i.op0_register();
-    if is_mem(i, 1) {
-        let mut u = memory(Op::MmxMovRm);
-        u.r1 = number(0);
-        return Some(u);
-    }
-    let from = i.op1_register();
-    let kind = |register: Register| (register.is_gpr(), register.is_mm());
-    let op = match (kind(to), kind(from)) {
-        ((true, _), _) => Op::MmxToGpr,
-        (_, (true, _)) => Op::MmxFromGpr,
-        ((_, true), (_, true)) => Op::MmxRr,
-        ((_, true), _) => Op::MmxFromXmm,
-        _ => Op::MmxToXmm,
-    };
-    let mut u = l.uop(op, 8);
-    (u.r1, u.base) = (if to.is_gpr() { reg(to) } else { number(0) }, if from.is_gpr() { reg(from) } else { number(1) });
-    u.set_imm8(if to.is_gpr() { to.size() } else { from.size() } as u8);
-    if op == Op::MmxRr {
-        u.set_kernel(find2(Mnemonic::Movq, false)?.0);
-    }
-    Some(u)
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    use Mnemonic::*;
-    if i.mnemonic() == Emms {
-        return Some((l.uop(Op::Emms, 1), End::Continues));
-    }
-    if let Some(u) = lower_conversion(l, i) {
-        return Some((u, End::Continues));
-    }
-    if !(0..i.op_count()).any(|n| is_reg(i, n) && i.op_register(n).is_mm()) {
-        return None;
-    }
-    let number = |n: u32| i.op_register(n).number() as u8;
-    let u = match i.mnemonic() {
-        Movd | Movq | Movntq | Movq2dq | Movdq2q => lower_move(l, i)?,
-        Pextrw => {
-            let mut u = l.uop(Op::MmxExtract, 4);
-            (u.r1, u.base) = (reg(i.op0_register()), number(1));
-            u.set_imm8(i.immediate8());
-            u
-        }
-        Pinsrw => {
-            let mut u = if is_mem(i, 1) { l.mem(Op::MmxInsertM, 2, i) } else { l.uop(Op::MmxInsertR, 4) };
-            if is_reg(i, 1) {
-                u.base = reg(i.op1_register());
-            }
-            u.r1 = number(0);
-            u.set_imm8(i.immediate8());
-            u
-        }
-        Pmovmskb => {
-            let mut u = l.uop(Op::MmxMoveMask, 4);
-            (u.r1, u.base) = (reg(i.op0_register()), number(1));
-            u
-        }
-        Maskmovq => {
-            let mut u = l.uop(Op::MmxMaskMove, 8);
-            (u.r1, u.r2) = (number(1), number(2));
-            u.seg = (i.memory_segment() as u32).wrapping_sub(Register::ES as u32) as u8;
-            u.scale = address_cut(i.op0_kind())?;
-            u
-        }
-        mnemonic => {
-            let immediate = has_immediate(i);
-            let kernel = if mnemonic == Pshufw { 0 } else { find2(mnemonic, immediate)?.0 };
-            let source = if immediate && i.op_count() == 2 { 0 } else { 1 };
-            let mut u = if is_mem(i, source) {
-                let mut u = l.mem(Op::MmxRm, 8, i);
-                u.set_memory_bytes(i.memory_size().size());
-                u
-            } else {
-                let mut u = l.uop(Op::MmxRr, 8);
-                u.base = number(source);
-                u
-            };
-            (u.r1, u.r2) = (number(0), number(0));
-            u.set_kernel(kernel);
-            u.set_r4(shape(mnemonic) as u8);
-            if immediate {
-                u.set_imm8(i.immediate8());
-            }
-            u
-        }
-    };
-    Some((u, End::Continues))
 }

@@ -1,4 +1,4 @@
-//! The instructions, by family: each file lowers its instructions and holds their handlers.
+//! The handlers of the instructions, by family. A family has the same file name in [`crate::lower`].
 
 pub mod atomic;
 pub mod bcd;
@@ -29,43 +29,3 @@ pub mod task;
 pub mod vmx;
 pub mod x87;
 pub mod xsave;
-
-use crate::decode::lower::{Lowered, Lowerer};
-use iced_x86::Instruction;
-
-/// The families, the most frequent first. They are called through pointers: inlined into one function, their results
-/// would be copied from place to place more often than the work itself costs.
-const FAMILIES: [fn(&Lowerer, &Instruction) -> Lowered; 27] = [
-    int::lower,
-    branch::lower,
-    stack::lower,
-    shift::lower,
-    muldiv::lower,
-    bits::lower,
-    atomic::lower,
-    bmi::lower,
-    string::lower,
-    bcd::lower,
-    io::lower,
-    misc::lower,
-    system::lower,
-    segment::lower,
-    far::lower,
-    interrupt::lower,
-    flags_io::lower,
-    control::lower,
-    cpuid::lower,
-    msr::lower,
-    vmx::lower,
-    tables::lower,
-    fast_call::lower,
-    sse::lower,
-    mmx::lower,
-    xsave::lower,
-    x87::lower,
-];
-
-/// Lowers an instruction by the family that knows it.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    FAMILIES.iter().find_map(|family| family(l, i))
-}

@@ -1,13 +1,10 @@
 //! RDMSR, WRMSR and RDPMC; what each model-specific register does is in [`crate::msr`].
 
-use crate::decode::lower::{End, Lowered, Lowerer};
 use crate::fault::Exec;
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::msr::*;
-use iced_x86::{Instruction, Mnemonic};
 
 /// RDMSR.
 pub fn rdmsr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
@@ -66,15 +63,4 @@ pub fn rdpmc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.gpr[0] = value & 0xFFFF_FFFF;
     cpu.gpr[2] = value >> 32;
     Ok(())
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let op = match i.mnemonic() {
-        Mnemonic::Rdmsr => Op::Rdmsr,
-        Mnemonic::Wrmsr => Op::Wrmsr,
-        Mnemonic::Rdpmc => Op::Rdpmc,
-        _ => return None,
-    };
-    Some((l.uop(op, 4), End::Ends))
 }

@@ -1,14 +1,11 @@
 //! Multiplication and division.
 
-use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
 use crate::fault::{Exec, Fault};
 use crate::flags::{CF, OF, bit};
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::vector;
-use iced_x86::{Instruction, Mnemonic};
 
 const RAX: u8 = 0;
 const RDX: u8 = 2;
@@ -190,41 +187,4 @@ pub fn imul_rri<W: Width>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 pub fn imul_rmi<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let a = cpu.load::<W>(env, u)?;
     cpu.multiply_into::<W>(u.r1, a, u.imm)
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let bytes = if i.op_count() > 0 { operand_bytes(i, 0) } else { 0 };
-    let one = |r: Op, m: Op| {
-        if is_mem(i, 0) {
-            l.mem(m, bytes, i)
-        } else {
-            let mut u = l.uop(r, bytes);
-            u.r1 = reg(i.op0_register());
-            u
-        }
-    };
-    let u = match (i.mnemonic(), i.op_count()) {
-        (Mnemonic::Mul, _) => one(Op::MulR, Op::MulM),
-        (Mnemonic::Div, _) => one(Op::DivR, Op::DivM),
-        (Mnemonic::Idiv, _) => one(Op::IdivR, Op::IdivM),
-        (Mnemonic::Imul, 1) => one(Op::Imul1R, Op::Imul1M),
-        (Mnemonic::Imul, count) => {
-            let (r, m) = if count == 2 { (Op::ImulRr, Op::ImulRm) } else { (Op::ImulRri, Op::ImulRmi) };
-            let mut u = if is_mem(i, 1) {
-                l.mem(m, bytes, i)
-            } else {
-                let mut u = l.uop(r, bytes);
-                u.r2 = reg(i.op1_register());
-                u
-            };
-            u.r1 = reg(i.op0_register());
-            if count == 3 {
-                u.imm = i.immediate(2) & (u64::MAX >> (64 - 8 * bytes));
-            }
-            u
-        }
-        _ => return None,
-    };
-    Some((u, End::Continues))
 }

@@ -1,14 +1,11 @@
 //! Shifts and rotates (SDM Vol. 2B, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD).
 
 use super::int::Keep;
-use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes, reg};
 use crate::fault::Exec;
 use crate::flags::{CF, Flags, OF, bit};
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
-use iced_x86::{Instruction, Mnemonic, OpKind};
 
 /// A shift or rotate; OF follows the formula of a count of one at every count.
 pub trait Shift: 'static {
@@ -250,44 +247,4 @@ pub fn double_mi<O: Double, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> 
 pub fn double_mc<O: Double, W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let count = cpu.gpr[1] & count_mask::<W>();
     double_memory::<O, W>(cpu, env, u, count)
-}
-
-/// Rows of an operation: register/immediate, register/CL, memory/immediate, memory/CL.
-fn rows(mnemonic: Mnemonic) -> Option<[Op; 4]> {
-    Some(match mnemonic {
-        Mnemonic::Shl | Mnemonic::Sal => [Op::ShlRi, Op::ShlRc, Op::ShlMi, Op::ShlMc],
-        Mnemonic::Shr => [Op::ShrRi, Op::ShrRc, Op::ShrMi, Op::ShrMc],
-        Mnemonic::Sar => [Op::SarRi, Op::SarRc, Op::SarMi, Op::SarMc],
-        Mnemonic::Rol => [Op::RolRi, Op::RolRc, Op::RolMi, Op::RolMc],
-        Mnemonic::Ror => [Op::RorRi, Op::RorRc, Op::RorMi, Op::RorMc],
-        Mnemonic::Rcl => [Op::RclRi, Op::RclRc, Op::RclMi, Op::RclMc],
-        Mnemonic::Rcr => [Op::RcrRi, Op::RcrRc, Op::RcrMi, Op::RcrMc],
-        Mnemonic::Shld => [Op::ShldRi, Op::ShldRc, Op::ShldMi, Op::ShldMc],
-        Mnemonic::Shrd => [Op::ShrdRi, Op::ShrdRc, Op::ShrdMi, Op::ShrdMc],
-        _ => return None,
-    })
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let [ri, rc, mi, mc] = rows(i.mnemonic())?;
-    let bytes = operand_bytes(i, 0);
-    let last = i.op_count() - 1;
-    let by_cl = i.op_kind(last) == OpKind::Register;
-    let mut u = match (is_mem(i, 0), by_cl) {
-        (false, false) => l.uop(ri, bytes),
-        (false, true) => l.uop(rc, bytes),
-        (true, false) => l.mem(mi, bytes, i),
-        (true, true) => l.mem(mc, bytes, i),
-    };
-    if !is_mem(i, 0) {
-        u.r1 = reg(i.op0_register());
-    }
-    if last == 2 {
-        u.r2 = reg(i.op1_register());
-    }
-    if !by_cl {
-        u.imm = i.immediate(last) & if bytes == 8 { 63 } else { 31 };
-    }
-    Some((u, End::Continues))
 }

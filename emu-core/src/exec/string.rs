@@ -4,15 +4,12 @@
 //! address, so that interrupts come between iterations as on a processor. MOVS and STOS do a page's part of a run at
 //! once where both pages are plain memory.
 
-use crate::decode::lower::{End, Lowered, Lowerer};
 use crate::fault::{Exec, Stop};
 use crate::flags::{DF, FlagSource};
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::mem::ram::PAGE;
 use crate::state::cpu::{Cpu, Env};
-use iced_x86::{Instruction, Mnemonic, OpKind};
 
 const RAX: u8 = 0;
 const RCX: usize = 1;
@@ -289,37 +286,4 @@ pub fn cmps<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn rep_cmps<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let wanted_zf = u.r1 == WHILE_EQUAL;
     cpu.repeat(env, u, |cpu, env, _| cmps::<W>(cpu, env, u).map(|()| (1, cpu.flags.zf() == wanted_zf)))
-}
-
-/// Bits that the address size of a string operand cuts, as [`Uop::scale`] holds them.
-pub(crate) fn address_cut(kind: OpKind) -> Option<u8> {
-    use OpKind::*;
-    Some(match kind {
-        MemorySegSI | MemorySegDI | MemoryESDI => 48 << 2,
-        MemorySegESI | MemorySegEDI | MemoryESEDI => 32 << 2,
-        MemorySegRSI | MemorySegRDI | MemoryESRDI => 0,
-        _ => return None,
-    })
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let (once, repeated, ends) = match i.mnemonic() {
-        Mnemonic::Movsb | Mnemonic::Movsw | Mnemonic::Movsd | Mnemonic::Movsq => (Op::Movs, Op::RepMovs, false),
-        Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq => (Op::Stos, Op::RepStos, false),
-        Mnemonic::Lodsb | Mnemonic::Lodsw | Mnemonic::Lodsd | Mnemonic::Lodsq => (Op::Lods, Op::RepLods, false),
-        Mnemonic::Scasb | Mnemonic::Scasw | Mnemonic::Scasd | Mnemonic::Scasq => (Op::Scas, Op::RepScas, false),
-        Mnemonic::Cmpsb | Mnemonic::Cmpsw | Mnemonic::Cmpsd | Mnemonic::Cmpsq => (Op::Cmps, Op::RepCmps, false),
-        Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => (Op::Ins, Op::RepIns, true),
-        Mnemonic::Outsb | Mnemonic::Outsw | Mnemonic::Outsd => (Op::Outs, Op::RepOuts, true),
-        _ => return None,
-    };
-    // MOVSD and CMPSD are also mnemonics of SSE2; only the string operands have these kinds.
-    let cut = (0..i.op_count()).find_map(|n| address_cut(i.op_kind(n)))?;
-    let repeats = i.has_rep_prefix() || i.has_repne_prefix();
-    let mut u = l.uop(if repeats { repeated } else { once }, i.memory_size().size());
-    u.scale = cut;
-    u.seg = (i.memory_segment() as u32).wrapping_sub(iced_x86::Register::ES as u32) as u8;
-    u.r1 = u8::from(i.has_rep_prefix());
-    Some((u, if ends { End::Ends } else { End::Continues }))
 }

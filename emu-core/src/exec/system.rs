@@ -1,15 +1,12 @@
 //! Instructions that control the processor.
 
-use crate::decode::lower::{End, Lowered, Lowerer};
 use crate::fault::Exec;
-use crate::flags::{AF, CF, DF, IF, PF, SF, VIF, VIP, ZF};
-use crate::ir::op::Op;
+use crate::flags::{AF, CF, IF, PF, SF, VIF, VIP, ZF};
 use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow};
 use emu_vmx::arch::cr::Cr4;
-use iced_x86::{Instruction, Mnemonic};
 
 /// An instruction that the model does not have, or that is not an instruction: #UD.
 pub fn undefined(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
@@ -25,8 +22,8 @@ pub fn too_long(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 pub fn unimplemented(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let rip = cpu.rip().wrapping_add(u.off as u64);
     if cpu.log_once("unimplemented instruction", u.imm << 48 ^ rip) {
-        let code = iced_x86::Code::try_from(u.imm as usize).unwrap_or_default();
-        log::error!(target: "cpu", "unimplemented instruction {:?} (SDM Vol. 2: {:?}) at {:#x}: #UD", code, code.mnemonic(), rip);
+        let name = crate::lower::unimplemented_name(u);
+        log::error!(target: "cpu", "unimplemented instruction {name} at {rip:#x}: #UD");
     }
     cpu.ud()
 }
@@ -112,27 +109,4 @@ pub fn lahf(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     let flags = cpu.flags.status() & (SF | ZF | AF | PF | CF) | 2;
     cpu.gpr[0] = cpu.gpr[0] & !0xFF00 | flags << 8;
     Ok(())
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let flag = |mask: u64, action: u8| {
-        let mut u = l.uop(Op::FlagBit, 4);
-        u.imm = mask;
-        u.r1 = action;
-        Some((u, End::Continues))
-    };
-    match i.mnemonic() {
-        Mnemonic::Clc => flag(CF, 0),
-        Mnemonic::Stc => flag(CF, 1),
-        Mnemonic::Cmc => flag(CF, 2),
-        Mnemonic::Cld => flag(DF, 0),
-        Mnemonic::Std => flag(DF, 1),
-        Mnemonic::Sahf => Some((l.uop(Op::Sahf, 1), End::Continues)),
-        Mnemonic::Lahf => Some((l.uop(Op::Lahf, 1), End::Continues)),
-        Mnemonic::Cli => Some((l.uop(Op::Cli, 1), End::Continues)),
-        Mnemonic::Sti => Some((l.uop(Op::Sti, 1), End::Ends)),
-        Mnemonic::Hlt => Some((l.uop(Op::Hlt, 1), End::Ends)),
-        _ => None,
-    }
 }

@@ -2,6 +2,10 @@
 
 use super::op::{FORMS, Op};
 
+/// Instructions in a block at most.
+pub const MAX_UOPS: usize = 32;
+/// Longest instruction, bytes (SDM Vol. 2A 2.3.11).
+pub const MAX_INSTRUCTION: usize = 15;
 /// Register-file index that reads as zero: an absent base or index register.
 pub const REG_ZERO: u8 = 16;
 /// Register-file index of the RIP of the block's first instruction.

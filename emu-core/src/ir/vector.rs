@@ -2,6 +2,65 @@
 
 use super::uop::Uop;
 
+/// Encodings: the columns of vector operations.
+pub mod column {
+    /// Without a VEX or EVEX prefix.
+    pub const LEGACY: usize = 0;
+    /// VEX.128 and scalars.
+    pub const VEX128: usize = 1;
+    /// VEX.256.
+    pub const VEX256: usize = 2;
+    /// EVEX of any length.
+    pub const EVEX: usize = 3;
+}
+
+/// In the immediate byte of conversions between scalars and general or MMX registers, and of COMISS and its kind.
+pub mod scalar {
+    /// Doubles, not singles.
+    pub const DOUBLE: u32 = 1 << 0;
+    /// 64-bit integers.
+    pub const WIDE: u32 = 1 << 1;
+    /// Unsigned integers.
+    pub const UNSIGNED: u32 = 1 << 2;
+    /// To integers: truncated.
+    pub const TRUNCATED: u32 = 1 << 3;
+    /// Comparisons: a quiet NaN is an invalid operand.
+    pub const SIGNALING: u32 = 1 << 4;
+}
+
+/// In the fourth operand of PCMPESTRI and its kind.
+pub mod strings {
+    /// The lengths are in registers.
+    pub const EXPLICIT: u8 = 1;
+    /// The result is a mask, not an index.
+    pub const MASK: u8 = 2;
+    /// The length registers have 64 bits.
+    pub const WIDE: u8 = 4;
+}
+
+/// How a 64-bit MMX operation follows from the one on 128-bit lanes; a number of this is its fourth operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Shape {
+    /// The low half of the result depends on the low halves of the sources alone.
+    Low,
+    /// The sources side by side are the first source of the operation: packing and horizontal operations.
+    Concatenated,
+    /// The high half of the result of the low halves: unpacking.
+    High,
+    /// PSHUFB: indexes have three bits.
+    Indexed,
+    /// PALIGNR.
+    Aligned,
+    /// PSHUFW.
+    Words,
+}
+
+impl Shape {
+    /// All of them, by number.
+    pub const ALL: [Self; 6] = [Self::Low, Self::Concatenated, Self::High, Self::Indexed, Self::Aligned, Self::Words];
+}
+
 /// How the exceptions of a float operation are rounded and reported, apart from MXCSR.
 pub const ROUNDING_MXCSR: u64 = 0;
 /// Static rounding to nearest, down, up, toward zero is 1 to 4; 5 suppresses exceptions only.

@@ -9,7 +9,6 @@ use emu_vmx::caps::{AllowedSettings, EptVpidCap, ProcessorFacts, VmxBasic, VmxCa
 use emu_vmx::controls::{SecondaryVmExitControls, TertiaryProcessorControls, VmFunctions};
 use emu_vmx::field::FieldSet;
 use features::{Feature, Register};
-use iced_x86::CpuidFeature;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -337,14 +336,6 @@ impl CpuModel {
     /// The VMX capability MSRs, by index.
     pub fn vmx_capabilities(&self) -> &BTreeMap<u32, u64> {
         &self.vmx
-    }
-
-    /// Whether instructions that need `feature` exist.
-    pub fn offers(&self, feature: CpuidFeature) -> bool {
-        if crate::decode::lower::is_base_feature(feature) {
-            return true;
-        }
-        Feature::of_instructions(feature).is_some_and(|features| features.iter().any(|&f| self.has(f)))
     }
 }
 

@@ -1,8 +1,8 @@
 //! AES, SHA, carry-less multiplication and GF(2^8): rows of the tables of operations.
 
 use super::element::{from_fn, get, map};
-use super::lanes::{ThreeSources, TwoSources as Row};
-use iced_x86::Mnemonic::*;
+use super::lanes::{Row2 as Row, Row3};
+use crate::ir::kernels::{ThreeSources, TwoSources::*};
 
 /// Product in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1 (FIPS 197 4.2).
 const fn gf_multiply(a: u8, b: u8) -> u8 {
@@ -182,33 +182,29 @@ fn sha256_message2(a: u128, b: u128) -> u128 {
 
 /// AES, PCLMULQDQ, GFNI and SHA.
 pub const TABLE: &[Row] = &[
-    Row(&[Aesenc, Vaesenc], 4, |a, b, _| mix_columns(substitute(shift_rows(a), &SUBSTITUTION)) ^ b),
-    Row(&[Aesenclast, Vaesenclast], 4, |a, b, _| substitute(shift_rows(a), &SUBSTITUTION) ^ b),
-    Row(&[Aesdec, Vaesdec], 4, |a, b, _| {
-        inverse_mix_columns(substitute(inverse_shift_rows(a), &INVERSE_SUBSTITUTION)) ^ b
-    }),
-    Row(&[Aesdeclast, Vaesdeclast], 4, |a, b, _| substitute(inverse_shift_rows(a), &INVERSE_SUBSTITUTION) ^ b),
-    Row(&[Aesimc, Vaesimc], 4, |_, b, _| inverse_mix_columns(b)),
-    Row(&[Aeskeygenassist, Vaeskeygenassist], 4, |_, b, imm| key_assist(b, imm)),
-    Row(&[Pclmulqdq, Vpclmulqdq], 4, carryless),
-    Row(&[Gf2p8mulb, Vgf2p8mulb], 0, |a, b, _| super::element::zip(a, b, gf_multiply)),
+    Row(Aesenc, |a, b, _| mix_columns(substitute(shift_rows(a), &SUBSTITUTION)) ^ b),
+    Row(Aesenclast, |a, b, _| substitute(shift_rows(a), &SUBSTITUTION) ^ b),
+    Row(Aesdec, |a, b, _| inverse_mix_columns(substitute(inverse_shift_rows(a), &INVERSE_SUBSTITUTION)) ^ b),
+    Row(Aesdeclast, |a, b, _| substitute(inverse_shift_rows(a), &INVERSE_SUBSTITUTION) ^ b),
+    Row(Aesimc, |_, b, _| inverse_mix_columns(b)),
+    Row(Aeskeygenassist, |_, b, imm| key_assist(b, imm)),
+    Row(Pclmulqdq, carryless),
+    Row(Gf2p8mulb, |a, b, _| super::element::zip(a, b, gf_multiply)),
     // Operation masks select bytes, though the matrices are quadwords.
-    Row(&[Gf2p8affineqb, Vgf2p8affineqb], 0, |a, b, imm| {
-        from_fn::<u8>(|n| affine(get(b, n / 8), get(a, n), imm as u8))
-    }),
-    Row(&[Gf2p8affineinvqb, Vgf2p8affineinvqb], 0, |a, b, imm| {
+    Row(Gf2p8affineqb, |a, b, imm| from_fn::<u8>(|n| affine(get(b, n / 8), get(a, n), imm as u8))),
+    Row(Gf2p8affineinvqb, |a, b, imm| {
         from_fn::<u8>(|n| affine(get(b, n / 8), INVERSES[usize::from(get::<u8>(a, n))], imm as u8))
     }),
-    Row(&[Sha1rnds4], 2, sha1_rounds),
-    Row(&[Sha1nexte], 2, |a, b, _| {
+    Row(Sha1rnds4, sha1_rounds),
+    Row(Sha1nexte, |a, b, _| {
         let top = get::<u32>(b, 3).wrapping_add(get::<u32>(a, 3).rotate_left(30));
         b & u128::MAX >> 32 | u128::from(top) << 96
     }),
-    Row(&[Sha1msg1], 2, |a, b, _| a ^ (a << 64 | b >> 64)),
-    Row(&[Sha1msg2], 2, |a, b, _| sha1_message2(a, b)),
-    Row(&[Sha256msg1], 2, |a, b, _| sha256_message1(a, b)),
-    Row(&[Sha256msg2], 2, |a, b, _| sha256_message2(a, b)),
+    Row(Sha1msg1, |a, b, _| a ^ (a << 64 | b >> 64)),
+    Row(Sha1msg2, |a, b, _| sha1_message2(a, b)),
+    Row(Sha256msg1, |a, b, _| sha256_message1(a, b)),
+    Row(Sha256msg2, |a, b, _| sha256_message2(a, b)),
 ];
 
 /// Those with a third source.
-pub const TABLE3: &[ThreeSources] = &[ThreeSources(&[Sha256rnds2], 2, |a, b, c, _| sha256_rounds(a, b, c))];
+pub const TABLE3: &[Row3] = &[Row3(ThreeSources::Sha256rnds2, |a, b, c, _| sha256_rounds(a, b, c))];

@@ -1,29 +1,24 @@
 //! Packed and scalar floating-point operations: their tables and handlers.
 
+use super::by_number;
 use super::element::{from_fn, get};
-use super::lanes::sources;
-use super::native;
 use super::operands::Encoding;
-use crate::decode::lower::{End, Lowered, Lowerer};
 use crate::fault::{Exec, Fault};
 use crate::fpu::VectorRegister;
 use crate::fpu::native::Native;
 use crate::fpu::soft::{self, Double, Format, Fp, Relation, Rounding, Signs, Single, flag};
-use crate::ir::op::Op;
+use crate::ir::kernels::FloatOperation::{self, *};
 use crate::ir::uop::Uop;
 use crate::ir::vector::{ROUNDING_MXCSR, ROUNDING_SAE};
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::vector;
-use iced_x86::Mnemonic::*;
-use iced_x86::{EncodingKind, Instruction, Mnemonic};
 
 /// An operation on one lane: first, second and third source, and the immediate.
 pub type KernelF = fn(&mut Fp, u128, u128, u128, u32) -> u128;
 
-/// A row: mnemonics, log2 of the bytes of an element, whether only element 0 is computed, the operation.
-pub struct FloatOperation(pub &'static [Mnemonic], pub u32, pub bool, pub KernelF);
-use FloatOperation as Row;
+/// A row of a table: which operation, and what it does.
+pub struct Row(pub FloatOperation, pub KernelF);
 
 impl Cpu {
     /// The state of an operation, from MXCSR and the micro-op.
@@ -92,24 +87,24 @@ pub fn scalar<F: Format>(fp: &mut Fp, a: u128, b: u128, c: u128, f: impl Fn(&mut
 
 /// The rows of an operation on two operands: packed single and double, scalar single and double.
 macro_rules! four {
-    ($ps:expr, $pd:expr, $ss:expr, $sd:expr, $f:ident $(, $lane:ident)?) => {
+    ($ps:ident, $pd:ident, $ss:ident, $sd:ident, $f:ident $(, $lane:ident)?) => {
         &[
-            Row($ps, 2, false, |fp, a, b, _, _| {
+            Row($ps, |fp, a, b, _, _| {
                 $(if fp.fast && let Some(result) = Single::$lane(a, b) {
                     return result;
                 })?
                 packed::<Single>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Single>(fp, a, b))
             }),
-            Row($pd, 3, false, |fp, a, b, _, _| {
+            Row($pd, |fp, a, b, _, _| {
                 $(if fp.fast && let Some(result) = Double::$lane(a, b) {
                     return result;
                 })?
                 packed::<Double>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Double>(fp, a, b))
             }),
-            Row($ss, 2, true, |fp, a, b, _, _| {
+            Row($ss, |fp, a, b, _, _| {
                 scalar::<Single>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Single>(fp, a, b))
             }),
-            Row($sd, 3, true, |fp, a, b, _, _| {
+            Row($sd, |fp, a, b, _, _| {
                 scalar::<Double>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Double>(fp, a, b))
             }),
         ]
@@ -118,21 +113,21 @@ macro_rules! four {
 
 /// The same for an operation on the second operand alone, with the immediate.
 macro_rules! four_unary {
-    ($ps:expr, $pd:expr, $ss:expr, $sd:expr, |$fp:ident, $b:ident, $imm:ident, $format:ident| $body:expr) => {
+    ($ps:ident, $pd:ident, $ss:ident, $sd:ident, |$fp:ident, $b:ident, $imm:ident, $format:ident| $body:expr) => {
         &[
-            Row($ps, 2, false, |fp, _, b, _, $imm| {
+            Row($ps, |fp, _, b, _, $imm| {
                 type $format = Single;
                 packed::<Single>(fp, 0, b, 0, |$fp, _, $b, _| $body)
             }),
-            Row($pd, 3, false, |fp, _, b, _, $imm| {
+            Row($pd, |fp, _, b, _, $imm| {
                 type $format = Double;
                 packed::<Double>(fp, 0, b, 0, |$fp, _, $b, _| $body)
             }),
-            Row($ss, 2, true, |fp, a, b, _, $imm| {
+            Row($ss, |fp, a, b, _, $imm| {
                 type $format = Single;
                 scalar::<Single>(fp, a, b, 0, |$fp, _, $b, _| $body)
             }),
-            Row($sd, 3, true, |fp, a, b, _, $imm| {
+            Row($sd, |fp, a, b, _, $imm| {
                 type $format = Double;
                 scalar::<Double>(fp, a, b, 0, |$fp, _, $b, _| $body)
             }),
@@ -165,18 +160,10 @@ fn compared<F: Format>(fp: &mut Fp, a: u64, b: u64, imm: u32) -> u64 {
 }
 
 const COMPARE: &[Row] = &[
-    Row(&[Cmpps, Vcmpps], 2, false, |fp, a, b, _, i| {
-        packed::<Single>(fp, a, b, 0, |fp, a, b, _| compared::<Single>(fp, a, b, i))
-    }),
-    Row(&[Cmppd, Vcmppd], 3, false, |fp, a, b, _, i| {
-        packed::<Double>(fp, a, b, 0, |fp, a, b, _| compared::<Double>(fp, a, b, i))
-    }),
-    Row(&[Cmpss, Vcmpss], 2, true, |fp, a, b, _, i| {
-        scalar::<Single>(fp, a, b, 0, |fp, a, b, _| compared::<Single>(fp, a, b, i))
-    }),
-    Row(&[Cmpsd, Vcmpsd], 3, true, |fp, a, b, _, i| {
-        scalar::<Double>(fp, a, b, 0, |fp, a, b, _| compared::<Double>(fp, a, b, i))
-    }),
+    Row(Cmpps, |fp, a, b, _, i| packed::<Single>(fp, a, b, 0, |fp, a, b, _| compared::<Single>(fp, a, b, i))),
+    Row(Cmppd, |fp, a, b, _, i| packed::<Double>(fp, a, b, 0, |fp, a, b, _| compared::<Double>(fp, a, b, i))),
+    Row(Cmpss, |fp, a, b, _, i| scalar::<Single>(fp, a, b, 0, |fp, a, b, _| compared::<Single>(fp, a, b, i))),
+    Row(Cmpsd, |fp, a, b, _, i| scalar::<Double>(fp, a, b, 0, |fp, a, b, _| compared::<Double>(fp, a, b, i))),
 ];
 
 /// ROUNDPS and its kind: rounding in bits 1:0 of the immediate, or MXCSR's if bit 2 is set; bit 3 hides precision.
@@ -319,31 +306,29 @@ fn fused_scalar<F: Format>(fp: &mut Fp, a: u128, b: u128, c: u128, imm: u32) -> 
 }
 
 const FUSED: &[Row] = &[
-    Row(&[], 2, false, fused_packed::<Single>),
-    Row(&[], 3, false, fused_packed::<Double>),
-    Row(&[], 2, true, fused_scalar::<Single>),
-    Row(&[], 3, true, fused_scalar::<Double>),
+    Row(FusedPs, fused_packed::<Single>),
+    Row(FusedPd, fused_packed::<Double>),
+    Row(FusedSs, fused_scalar::<Single>),
+    Row(FusedSd, fused_scalar::<Double>),
 ];
 
 const OTHERS: &[Row] = &[
-    Row(&[Haddps, Vhaddps], 2, false, |fp, a, b, _, _| horizontal::<Single>(fp, a, b, soft::add::<Single>)),
-    Row(&[Haddpd, Vhaddpd], 3, false, |fp, a, b, _, _| horizontal::<Double>(fp, a, b, soft::add::<Double>)),
-    Row(&[Hsubps, Vhsubps], 2, false, |fp, a, b, _, _| horizontal::<Single>(fp, a, b, soft::sub::<Single>)),
-    Row(&[Hsubpd, Vhsubpd], 3, false, |fp, a, b, _, _| horizontal::<Double>(fp, a, b, soft::sub::<Double>)),
-    Row(&[Addsubps, Vaddsubps], 2, false, |fp, a, b, _, _| alternate::<Single>(fp, a, b)),
-    Row(&[Addsubpd, Vaddsubpd], 3, false, |fp, a, b, _, _| alternate::<Double>(fp, a, b)),
-    Row(&[Dpps, Vdpps], 2, false, |fp, a, b, _, imm| dot_singles(fp, a, b, imm)),
-    Row(&[Dppd, Vdppd], 3, false, |fp, a, b, _, imm| dot_doubles(fp, a, b, imm)),
-    Row(&[Rcpps, Vrcpps], 2, false, |fp, _, b, _, _| packed::<Single>(fp, 0, b, 0, |_, _, b, _| reciprocal(b))),
-    Row(&[Rcpss, Vrcpss], 2, true, |fp, a, b, _, _| scalar::<Single>(fp, a, b, 0, |_, _, b, _| reciprocal(b))),
-    Row(&[Rsqrtps, Vrsqrtps], 2, false, |fp, _, b, _, _| {
-        packed::<Single>(fp, 0, b, 0, |_, _, b, _| reciprocal_root(b))
-    }),
-    Row(&[Rsqrtss, Vrsqrtss], 2, true, |fp, a, b, _, _| scalar::<Single>(fp, a, b, 0, |_, _, b, _| reciprocal_root(b))),
-    Row(&[Cvtss2sd, Vcvtss2sd], 3, true, |fp, a, b, _, _| {
+    Row(Haddps, |fp, a, b, _, _| horizontal::<Single>(fp, a, b, soft::add::<Single>)),
+    Row(Haddpd, |fp, a, b, _, _| horizontal::<Double>(fp, a, b, soft::add::<Double>)),
+    Row(Hsubps, |fp, a, b, _, _| horizontal::<Single>(fp, a, b, soft::sub::<Single>)),
+    Row(Hsubpd, |fp, a, b, _, _| horizontal::<Double>(fp, a, b, soft::sub::<Double>)),
+    Row(Addsubps, |fp, a, b, _, _| alternate::<Single>(fp, a, b)),
+    Row(Addsubpd, |fp, a, b, _, _| alternate::<Double>(fp, a, b)),
+    Row(Dpps, |fp, a, b, _, imm| dot_singles(fp, a, b, imm)),
+    Row(Dppd, |fp, a, b, _, imm| dot_doubles(fp, a, b, imm)),
+    Row(Rcpps, |fp, _, b, _, _| packed::<Single>(fp, 0, b, 0, |_, _, b, _| reciprocal(b))),
+    Row(Rcpss, |fp, a, b, _, _| scalar::<Single>(fp, a, b, 0, |_, _, b, _| reciprocal(b))),
+    Row(Rsqrtps, |fp, _, b, _, _| packed::<Single>(fp, 0, b, 0, |_, _, b, _| reciprocal_root(b))),
+    Row(Rsqrtss, |fp, a, b, _, _| scalar::<Single>(fp, a, b, 0, |_, _, b, _| reciprocal_root(b))),
+    Row(Cvtss2sd, |fp, a, b, _, _| {
         scalar::<Double>(fp, a, b, 0, |fp, _, b, _| soft::convert::<Single, Double>(fp, b & 0xFFFF_FFFF, true, true))
     }),
-    Row(&[Cvtsd2ss, Vcvtsd2ss], 2, true, |fp, a, b, _, _| {
+    Row(Cvtsd2ss, |fp, a, b, _, _| {
         if fp.active & 1 == 0 {
             return a;
         }
@@ -351,66 +336,28 @@ const OTHERS: &[Row] = &[
     }),
 ];
 
-/// The table of FMA in [`TABLES`]: its rows go by the format, not by mnemonics.
-const FUSED_TABLE: usize = 0;
-
-const TABLES: &[&[Row]] = &[
-    FUSED,
-    four!(&[Addps, Vaddps], &[Addpd, Vaddpd], &[Addss, Vaddss], &[Addsd, Vaddsd], add, native_lane_add),
-    four!(&[Subps, Vsubps], &[Subpd, Vsubpd], &[Subss, Vsubss], &[Subsd, Vsubsd], sub, native_lane_sub),
-    four!(&[Mulps, Vmulps], &[Mulpd, Vmulpd], &[Mulss, Vmulss], &[Mulsd, Vmulsd], mul, native_lane_mul),
-    four!(&[Divps, Vdivps], &[Divpd, Vdivpd], &[Divss, Vdivss], &[Divsd, Vdivsd], div, native_lane_div),
-    four!(&[Minps, Vminps], &[Minpd, Vminpd], &[Minss, Vminss], &[Minsd, Vminsd], min),
-    four!(&[Maxps, Vmaxps], &[Maxpd, Vmaxpd], &[Maxss, Vmaxss], &[Maxsd, Vmaxsd], max),
-    four_unary!(&[Sqrtps, Vsqrtps], &[Sqrtpd, Vsqrtpd], &[Sqrtss, Vsqrtss], &[Sqrtsd, Vsqrtsd], |fp, b, _imm, F| {
-        soft::sqrt::<F>(fp, b)
-    }),
-    four_unary!(
-        &[Roundps, Vroundps],
-        &[Roundpd, Vroundpd],
-        &[Roundss, Vroundss],
-        &[Roundsd, Vroundsd],
-        |fp, b, imm, F| rounded::<F>(fp, b, imm)
-    ),
-    COMPARE,
-    OTHERS,
-    super::scaled::TABLE,
-];
-
-/// The row of an FMA mnemonic, and the immediate that [`fused`] wants.
-fn find_fused(mnemonic: Mnemonic) -> Option<(usize, u8)> {
-    const KINDS: [&str; 6] = ["add", "sub", "nadd", "nsub", "addsub", "subadd"];
-    const ORDERS: [&str; 3] = ["132", "213", "231"];
-    const FORMATS: [&str; 4] = ["ps", "pd", "ss", "sd"];
-    // Vfmadd132ps, Vfnmsub231sd, Vfmaddsub213pd …
-    let name = format!("{mnemonic:?}").to_lowercase();
-    let rest = name.strip_prefix("vf")?;
-    let (negated, rest) = match rest.strip_prefix('n') {
-        Some(rest) => ("n", rest),
-        None => ("", rest),
-    };
-    let rest = rest.strip_prefix('m')?;
-    let (kind, rest) = rest.split_at(rest.find(|c: char| c.is_ascii_digit())?);
-    let (order, format) = rest.split_at_checked(3)?;
-    let kind = format!("{negated}{kind}");
-    let kind = KINDS.iter().position(|&known| known == kind)?;
-    let order = ORDERS.iter().position(|&known| known == order)?;
-    let format = FORMATS.iter().position(|&known| known == format)?;
-    Some((format, (order | kind << 2) as u8))
-}
-
-/// The operation of a mnemonic: its number.
-fn find(mnemonic: Mnemonic) -> Option<usize> {
-    TABLES.iter().enumerate().find_map(|(table, rows)| {
-        let row = rows.iter().position(|row| row.0.contains(&mnemonic))?;
-        Some(table << 8 | row)
-    })
-}
+static KERNELS: [KernelF; FloatOperation::ALL.len()] = by_number!(
+    FloatOperation,
+    [
+        FUSED,
+        four!(Addps, Addpd, Addss, Addsd, add, native_lane_add),
+        four!(Subps, Subpd, Subss, Subsd, sub, native_lane_sub),
+        four!(Mulps, Mulpd, Mulss, Mulsd, mul, native_lane_mul),
+        four!(Divps, Divpd, Divss, Divsd, div, native_lane_div),
+        four!(Minps, Minpd, Minss, Minsd, min),
+        four!(Maxps, Maxpd, Maxss, Maxsd, max),
+        four_unary!(Sqrtps, Sqrtpd, Sqrtss, Sqrtsd, |fp, b, _imm, F| { soft::sqrt::<F>(fp, b) }),
+        four_unary!(Roundps, Roundpd, Roundss, Roundsd, |fp, b, imm, F| rounded::<F>(fp, b, imm)),
+        COMPARE,
+        OTHERS,
+        super::scaled::TABLE,
+    ]
+);
 
 /// Computes and commits; the second source is in a register unless it has been read from memory.
 #[inline(never)]
 pub fn apply<E: Encoding>(cpu: &mut Cpu, u: &Uop, memory: Option<VectorRegister>) -> Exec {
-    let kernel = TABLES[u.kernel() >> 8][u.kernel() & 0xFF].3;
+    let kernel = KERNELS[u.kernel()];
     let mut fp = cpu.begin_float(u);
     let (a, c) = (cpu.vector(u.r2), cpu.vector(u.r4()));
     let b = memory.as_ref().unwrap_or_else(|| cpu.vector(u.base));
@@ -454,34 +401,4 @@ pub fn float_rm<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     E::require(cpu)?;
     let b = cpu.vector_operand::<E>(env, u)?;
     apply::<E>(cpu, u, Some(b))
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    if i.op0_register().is_k() {
-        return None;
-    }
-    let (kernel, fused) = match find_fused(i.mnemonic()) {
-        Some((row, imm)) => (FUSED_TABLE << 8 | row, Some(imm)),
-        None => (find(i.mnemonic())?, None),
-    };
-    let row = &TABLES[kernel >> 8][kernel & 0xFF];
-    let mut u = sources(l, i, Op::FloatRr, Op::FloatRm);
-    u.set_kernel(kernel);
-    u.set_element_log2(row.1);
-    u.set_scalar(row.2);
-    if row.2 {
-        u.set_lanes(1);
-    }
-    if let Some(imm) = fused {
-        u.set_imm8(imm);
-    } else if i.encoding() == EncodingKind::Legacy && matches!(i.mnemonic(), Cmpps | Cmppd | Cmpss | Cmpsd) {
-        u.set_imm8(i.immediate8() & 7);
-    }
-    if i.encoding() != EncodingKind::EVEX
-        && let Some((rr, rm)) = native::operations(i.mnemonic())
-    {
-        u.set_operation(if u.operation() == Op::FloatRr { rr } else { rm });
-    }
-    Some((u, End::Continues))
 }

@@ -1,25 +1,25 @@
 //! Bitwise operations and merges: rows of the table of two-source operations.
 
-use super::lanes::TwoSources;
-use iced_x86::Mnemonic::*;
+use super::lanes::Row2 as Row;
+use crate::ir::kernels::TwoSources::*;
 
 const LOW: u128 = u64::MAX as u128;
 
 /// Bitwise operations, and moves that keep a part of the first source.
-pub const TABLE: &[TwoSources] = &[
-    TwoSources(&[Pand, Vpand, Vpandd, Andps, Vandps], 2, |a, b, _| a & b),
-    TwoSources(&[Vpandq, Andpd, Vandpd], 3, |a, b, _| a & b),
-    TwoSources(&[Pandn, Vpandn, Vpandnd, Andnps, Vandnps], 2, |a, b, _| !a & b),
-    TwoSources(&[Vpandnq, Andnpd, Vandnpd], 3, |a, b, _| !a & b),
-    TwoSources(&[Por, Vpor, Vpord, Orps, Vorps], 2, |a, b, _| a | b),
-    TwoSources(&[Vporq, Orpd, Vorpd], 3, |a, b, _| a | b),
-    TwoSources(&[Pxor, Vpxor, Vpxord, Xorps, Vxorps], 2, |a, b, _| a ^ b),
-    TwoSources(&[Vpxorq, Xorpd, Vxorpd], 3, |a, b, _| a ^ b),
+pub const TABLE: &[Row] = &[
+    Row(Pand, |a, b, _| a & b),
+    Row(Vpandq, |a, b, _| a & b),
+    Row(Pandn, |a, b, _| !a & b),
+    Row(Vpandnq, |a, b, _| !a & b),
+    Row(Por, |a, b, _| a | b),
+    Row(Vporq, |a, b, _| a | b),
+    Row(Pxor, |a, b, _| a ^ b),
+    Row(Vpxorq, |a, b, _| a ^ b),
     // Register forms of the scalar moves, and half moves.
-    TwoSources(&[Movss, Vmovss], 2, |a, b, _| a & !0xFFFF_FFFF | b & 0xFFFF_FFFF),
-    TwoSources(&[Movsd, Vmovsd], 3, |a, b, _| a & !LOW | b & LOW),
-    TwoSources(&[Movlps, Vmovlps, Movlpd, Vmovlpd], 3, |a, b, _| a & !LOW | b & LOW),
-    TwoSources(&[Movhps, Vmovhps, Movhpd, Vmovhpd, Movlhps, Vmovlhps], 3, |a, b, _| a & LOW | b << 64),
-    TwoSources(&[Movhlps, Vmovhlps], 3, |a, b, _| a & !LOW | b >> 64),
-    TwoSources(&[Movq, Vmovq], 3, |_, b, _| b & LOW),
+    Row(Movss, |a, b, _| a & !0xFFFF_FFFF | b & 0xFFFF_FFFF),
+    Row(Movsd, |a, b, _| a & !LOW | b & LOW),
+    Row(Movlps, |a, b, _| a & !LOW | b & LOW),
+    Row(Movhps, |a, b, _| a & LOW | b << 64),
+    Row(Movhlps, |a, b, _| a & !LOW | b >> 64),
+    Row(Movq, |_, b, _| b & LOW),
 ];

@@ -21,23 +21,35 @@ pub mod scaled;
 pub mod select;
 pub mod status;
 pub mod strings;
-pub mod suppression;
 pub mod ternary;
 pub mod wide;
 
-use crate::decode::lower::{Lowered, Lowerer};
-use iced_x86::Instruction;
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    moves::lower(l, i)
-        .or_else(|| lanes::lower(l, i))
-        .or_else(|| float::lower(l, i))
-        .or_else(|| convert::lower(l, i))
-        .or_else(|| wide::lower(l, i))
-        .or_else(|| strings::lower(l, i))
-        .or_else(|| gather::lower(l, i))
-        .or_else(|| mask::lower(l, i))
-        .or_else(|| select::lower(l, i))
-        .or_else(|| status::lower(l, i))
+/// The functions of operations in the order of their numbers, from tables of rows; not to have a row for each, or to have
+/// two, does not compile.
+macro_rules! by_number {
+    ($operation:ident, $tables:expr) => {
+        const {
+            let tables: &[&[_]] = &$tables;
+            let mut functions = [tables[0][0].1; $operation::ALL.len()];
+            let mut rows = [0; $operation::ALL.len()];
+            let mut table = 0;
+            while table < tables.len() {
+                let mut row = 0;
+                while row < tables[table].len() {
+                    let number = tables[table][row].0 as usize;
+                    functions[number] = tables[table][row].1;
+                    rows[number] += 1;
+                    row += 1;
+                }
+                table += 1;
+            }
+            let mut number = 0;
+            while number < rows.len() {
+                assert!(rows[number] == 1, "an operation has no row, or more than one");
+                number += 1;
+            }
+            functions
+        }
+    };
 }
+use by_number;

@@ -7,10 +7,8 @@ use crate::fault::Exec;
 use crate::fpu::VectorRegister;
 use crate::fpu::native::Native;
 use crate::fpu::soft::{Double, Format, Fp, Single};
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
-use iced_x86::Mnemonic::{self, *};
 use std::marker::PhantomData;
 
 /// What is done with two numbers.
@@ -73,41 +71,31 @@ impl<F: Native + Format, A: ElementOperation> LaneOperation for Scalar<F, A> {
 }
 
 macro_rules! operations {
-    ($($kind:ident $rr:ident $rm:ident [$legacy:ident $vex:ident] = $shape:ident $format:ident $arithmetic:ident;)*) => {
-        $(
-            #[doc = concat!(stringify!($legacy), ".")]
-            pub type $kind = $shape<$format, $arithmetic>;
-        )*
-        /// Mnemonics, and the operations with the second source in a register and in memory.
-        const OPERATIONS: &[([Mnemonic; 2], Op, Op)] = &[$(([$legacy, $vex], Op::$rr, Op::$rm),)*];
-    };
+    ($($kind:ident = $shape:ident $format:ident $arithmetic:ident;)*) => {$(
+        #[doc = stringify!($kind)]
+        pub type $kind = $shape<$format, $arithmetic>;
+    )*};
 }
 
 operations! {
-    AddPs AddPsRr AddPsRm [Addps Vaddps] = Packed Single Sum;
-    AddPd AddPdRr AddPdRm [Addpd Vaddpd] = Packed Double Sum;
-    AddSs AddSsRr AddSsRm [Addss Vaddss] = Scalar Single Sum;
-    AddSd AddSdRr AddSdRm [Addsd Vaddsd] = Scalar Double Sum;
-    SubPs SubPsRr SubPsRm [Subps Vsubps] = Packed Single Difference;
-    SubPd SubPdRr SubPdRm [Subpd Vsubpd] = Packed Double Difference;
-    SubSs SubSsRr SubSsRm [Subss Vsubss] = Scalar Single Difference;
-    SubSd SubSdRr SubSdRm [Subsd Vsubsd] = Scalar Double Difference;
-    MulPs MulPsRr MulPsRm [Mulps Vmulps] = Packed Single Product;
-    MulPd MulPdRr MulPdRm [Mulpd Vmulpd] = Packed Double Product;
-    MulSs MulSsRr MulSsRm [Mulss Vmulss] = Scalar Single Product;
-    MulSd MulSdRr MulSdRm [Mulsd Vmulsd] = Scalar Double Product;
-    DivPs DivPsRr DivPsRm [Divps Vdivps] = Packed Single Quotient;
-    DivPd DivPdRr DivPdRm [Divpd Vdivpd] = Packed Double Quotient;
-    DivSs DivSsRr DivSsRm [Divss Vdivss] = Scalar Single Quotient;
-    DivSd DivSdRr DivSdRm [Divsd Vdivsd] = Scalar Double Quotient;
+    AddPs = Packed Single Sum;
+    AddPd = Packed Double Sum;
+    AddSs = Scalar Single Sum;
+    AddSd = Scalar Double Sum;
+    SubPs = Packed Single Difference;
+    SubPd = Packed Double Difference;
+    SubSs = Scalar Single Difference;
+    SubSd = Scalar Double Difference;
+    MulPs = Packed Single Product;
+    MulPd = Packed Double Product;
+    MulSs = Scalar Single Product;
+    MulSd = Scalar Double Product;
+    DivPs = Packed Single Quotient;
+    DivPd = Packed Double Quotient;
+    DivSs = Scalar Single Quotient;
+    DivSd = Scalar Double Quotient;
 }
 
-/// The operations of a mnemonic that have handlers here.
-pub fn operations(mnemonic: Mnemonic) -> Option<(Op, Op)> {
-    OPERATIONS.iter().find(|row| row.0.contains(&mnemonic)).map(|row| (row.1, row.2))
-}
-
-/// The result, if the host's arithmetic serves for all lanes.
 #[inline(always)]
 fn compute<O: LaneOperation, E: Encoding>(cpu: &Cpu, u: &Uop, b: &VectorRegister) -> Option<VectorRegister> {
     if E::EVEX || !Fp::new(cpu.fpu.mxcsr).fast {

@@ -1,17 +1,11 @@
 //! Encodings, and how a vector micro-op holds its operands.
 
-use super::lanes::has_immediate;
-use super::suppression::reads_all;
-use crate::decode::lower::{Lowerer, is_mem};
 use crate::fault::{Exec, Fault};
 use crate::fpu::VectorRegister;
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
-use crate::ir::vector::{ROUNDING_MXCSR, ROUNDING_SAE};
 use crate::state::cpu::Cpu;
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::vector;
-use iced_x86::{EncodingKind, Instruction, Register, RoundingControl};
 
 /// XCR0: x87, SSE, AVX and the three components of AVX-512 (SDM Vol. 1 13.1).
 pub mod xcr0 {
@@ -23,10 +17,8 @@ pub mod xcr0 {
     pub const AVX512: u64 = 7 << 5;
 }
 
-/// An encoding of vector instructions: a column of the handler table.
+/// An encoding of vector instructions: a column of the handler table (see [`crate::ir::vector::column`]).
 pub trait Encoding: 'static {
-    /// Column.
-    const COLUMN: usize;
     /// Writes leave the register's bits from 128 up alone, and memory operands of 16 bytes must be aligned.
     const LEGACY: bool = false;
     /// Operation masks, and the length in the micro-op.
@@ -48,7 +40,6 @@ pub struct Vex256;
 pub struct Evex;
 
 impl Encoding for Legacy {
-    const COLUMN: usize = 0;
     const LEGACY: bool = true;
     const LANES: usize = 1;
     #[inline(always)]
@@ -58,7 +49,6 @@ impl Encoding for Legacy {
 }
 
 impl Encoding for Vex128 {
-    const COLUMN: usize = 1;
     const LANES: usize = 1;
     #[inline(always)]
     fn require(cpu: &mut Cpu) -> Exec {
@@ -67,7 +57,6 @@ impl Encoding for Vex128 {
 }
 
 impl Encoding for Vex256 {
-    const COLUMN: usize = 2;
     const LANES: usize = 2;
     #[inline(always)]
     fn require(cpu: &mut Cpu) -> Exec {
@@ -76,7 +65,6 @@ impl Encoding for Vex256 {
 }
 
 impl Encoding for Evex {
-    const COLUMN: usize = 3;
     const EVEX: bool = true;
     const LANES: usize = 4;
     #[inline(always)]
@@ -128,60 +116,6 @@ impl Cpu {
     pub fn nm<T>(&mut self) -> Result<T, crate::fault::Stop> {
         self.throw(Fault::exception(vector::NM))
     }
-}
-
-/// Whether an instruction has operands in vector or mask registers, or a VEX or EVEX prefix.
-pub fn is_vector(i: &Instruction) -> bool {
-    (0..i.op_count()).any(|n| i.op_register(n).is_vector_register())
-}
-
-/// Number of a vector, mask or general register.
-pub fn number(register: Register) -> u8 {
-    register.number() as u8
-}
-
-/// The longest vector register among the operands, bytes; 16 when there is none.
-pub fn vector_bytes(i: &Instruction) -> usize {
-    (0..i.op_count())
-        .map(|n| i.op_register(n))
-        .filter(|register| register.is_vector_register())
-        .map(|register| register.size())
-        .max()
-        .unwrap_or(16)
-}
-
-/// The table column of an instruction whose vectors have `bytes`.
-pub fn column(i: &Instruction, bytes: usize) -> usize {
-    match i.encoding() {
-        EncodingKind::Legacy => Legacy::COLUMN,
-        EncodingKind::EVEX => Evex::COLUMN,
-        _ if bytes == 32 => Vex256::COLUMN,
-        _ => Vex128::COLUMN,
-    }
-}
-
-/// A micro-op whose memory operand (if any) and EVEX fields are filled in; `bytes` is the vector length, 16 to 64.
-pub fn vector_uop(l: &Lowerer, op: Op, i: &Instruction, bytes: usize) -> Uop {
-    let mut u = Uop::new(op, column(i, bytes), 0, 0);
-    if (0..i.op_count()).any(|n| is_mem(i, n)) {
-        l.set_mem(&mut u, i);
-        u.set_memory_bytes(i.memory_size().size());
-    }
-    let rounding = match i.rounding_control() {
-        RoundingControl::None if i.suppress_all_exceptions() => ROUNDING_SAE,
-        RoundingControl::None => ROUNDING_MXCSR,
-        RoundingControl::RoundToNearest => 1,
-        RoundingControl::RoundDown => 2,
-        RoundingControl::RoundUp => 3,
-        RoundingControl::RoundTowardZero => 4,
-    };
-    let mask = if i.has_op_mask() { number(i.op_mask()) } else { 0 };
-    u.set_masking(mask, i.zeroing_masking());
-    u.set_broadcast(i.is_broadcast());
-    u.set_rounding(rounding);
-    u.set_reads_all(mask != 0 && reads_all(i.mnemonic(), has_immediate(i)));
-    u.set_lanes(bytes / 16);
-    u
 }
 
 impl Cpu {

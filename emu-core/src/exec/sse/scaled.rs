@@ -1,28 +1,28 @@
 //! Floating-point operations that AVX-512 adds: rows of the table of [`super::float`].
 
-use super::float::{FloatOperation as Row, packed, scalar};
+use super::float::{Row, packed, scalar};
 use crate::fpu::soft::{self, Double, Format, Fp, Rounding, Single};
 use crate::fpu::special;
-use iced_x86::Mnemonic::*;
+use crate::ir::kernels::FloatOperation::*;
 
 /// Four rows – packed single and double, scalar single and double – of an operation on elements of the three sources,
 /// with the immediate.
 macro_rules! rows {
     ($([$ps:ident $pd:ident $ss:ident $sd:ident] |$fp:ident, $a:ident, $b:ident, $c:ident, $imm:ident, $format:ident| $body:expr;)*) => {
         &[$(
-            Row(&[$ps], 2, false, |fp, a, b, c, $imm| {
+            Row($ps, |fp, a, b, c, $imm| {
                 type $format = Single;
                 packed::<Single>(fp, a, b, c, |$fp, $a, $b, $c| $body)
             }),
-            Row(&[$pd], 3, false, |fp, a, b, c, $imm| {
+            Row($pd, |fp, a, b, c, $imm| {
                 type $format = Double;
                 packed::<Double>(fp, a, b, c, |$fp, $a, $b, $c| $body)
             }),
-            Row(&[$ss], 2, true, |fp, a, b, c, $imm| {
+            Row($ss, |fp, a, b, c, $imm| {
                 type $format = Single;
                 scalar::<Single>(fp, a, b, c, |$fp, $a, $b, $c| $body)
             }),
-            Row(&[$sd], 3, true, |fp, a, b, c, $imm| {
+            Row($sd, |fp, a, b, c, $imm| {
                 type $format = Double;
                 scalar::<Double>(fp, a, b, c, |$fp, $a, $b, $c| $body)
             }),

@@ -1,17 +1,13 @@
 //! PTEST, VTESTPS, and the string comparisons of SSE4.2 (SDM Vol. 2B 4.1).
 
 use super::element::get;
-use super::lanes::sources;
-use super::operands::{Encoding, vector_bytes};
-use crate::decode::lower::{End, Lowered, Lowerer};
+use super::operands::Encoding;
 use crate::fault::Exec;
 use crate::flags::{CF, OF, SF, ZF, bit};
 use crate::fpu::VectorRegister;
-use crate::ir::op::Op;
 use crate::ir::uop::Uop;
+use crate::ir::vector::strings::{EXPLICIT, MASK, WIDE};
 use crate::state::cpu::{Cpu, Env};
-use iced_x86::Instruction;
-use iced_x86::Mnemonic::*;
 
 /// Bits that PTEST (0), VTESTPS (2) and VTESTPD (3) look at, by log2 of the bytes of an element.
 fn tested_bits(log2: u32) -> u64 {
@@ -114,11 +110,6 @@ impl Control {
     }
 }
 
-/// `r4`: explicit lengths, a mask rather than an index, 64-bit length registers.
-const EXPLICIT: u8 = 1;
-const MASK: u8 = 2;
-const WIDE: u8 = 4;
-
 fn compare_strings<E: Encoding>(cpu: &mut Cpu, u: &Uop, b: u128) -> Exec {
     const RAX: usize = 0;
     const RCX: usize = 1;
@@ -174,30 +165,4 @@ pub fn strings_rm<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let ea = cpu.ea(u);
     let b = cpu.read_vector(env, u.seg, ea, 16)?.lane(0);
     compare_strings::<E>(cpu, u, b)
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    let kind = match i.mnemonic() {
-        Ptest | Vptest | Vtestps | Vtestpd => {
-            let mut u = sources(l, i, Op::VtestRr, Op::VtestRm);
-            debug_assert!(vector_bytes(i) <= 32);
-            u.set_element_log2(match i.mnemonic() {
-                Vtestps => 2,
-                Vtestpd => 3,
-                _ => 0,
-            });
-            return Some((u, End::Continues));
-        }
-        Pcmpestri | Vpcmpestri => EXPLICIT,
-        Pcmpestri64 | Vpcmpestri64 => EXPLICIT | WIDE,
-        Pcmpestrm | Vpcmpestrm => EXPLICIT | MASK,
-        Pcmpestrm64 | Vpcmpestrm64 => EXPLICIT | MASK | WIDE,
-        Pcmpistri | Vpcmpistri => 0,
-        Pcmpistrm | Vpcmpistrm => MASK,
-        _ => return None,
-    };
-    let mut u = sources(l, i, Op::StringsRr, Op::StringsRm);
-    u.set_r4(kind);
-    Some((u, End::Continues))
 }

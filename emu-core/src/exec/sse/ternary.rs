@@ -3,8 +3,8 @@
 
 use super::element::{from_fn, get, zip};
 use super::integer::{funnel, funnel_right};
-use super::lanes::ThreeSources as Row;
-use iced_x86::Mnemonic::*;
+use super::lanes::Row3 as Row;
+use crate::ir::kernels::ThreeSources::*;
 
 /// Elements of `b` where the sign bit of `c` is set.
 macro_rules! blend {
@@ -54,29 +54,29 @@ macro_rules! funnel_by {
 
 /// Three sources, lane by lane.
 pub const TABLE: &[Row] = &[
-    Row(&[Pblendvb, Vpblendvb], 0, blend!(u8)),
-    Row(&[Blendvps, Vblendvps], 2, blend!(u32)),
-    Row(&[Blendvpd, Vblendvpd], 3, blend!(u64)),
-    Row(&[Vpdpbusd], 2, |a, b, c, _| from_fn::<i32>(|n| get::<i32>(c, n).wrapping_add(dot_bytes(a, b, n)))),
-    Row(&[Vpdpbusds], 2, |a, b, c, _| {
+    Row(Pblendvb, blend!(u8)),
+    Row(Blendvps, blend!(u32)),
+    Row(Blendvpd, blend!(u64)),
+    Row(Vpdpbusd, |a, b, c, _| from_fn::<i32>(|n| get::<i32>(c, n).wrapping_add(dot_bytes(a, b, n)))),
+    Row(Vpdpbusds, |a, b, c, _| {
         from_fn::<i32>(|n| saturate(i64::from(get::<i32>(c, n)) + i64::from(dot_bytes(a, b, n))))
     }),
-    Row(&[Vpdpwssd], 2, |a, b, c, _| from_fn::<i32>(|n| get::<i32>(c, n).wrapping_add(dot_words(a, b, n) as i32))),
-    Row(&[Vpdpwssds], 2, |a, b, c, _| from_fn::<i32>(|n| saturate(i64::from(get::<i32>(c, n)) + dot_words(a, b, n)))),
-    Row(&[Vpmadd52luq], 3, |a, b, c, _| {
+    Row(Vpdpwssd, |a, b, c, _| from_fn::<i32>(|n| get::<i32>(c, n).wrapping_add(dot_words(a, b, n) as i32))),
+    Row(Vpdpwssds, |a, b, c, _| from_fn::<i32>(|n| saturate(i64::from(get::<i32>(c, n)) + dot_words(a, b, n)))),
+    Row(Vpmadd52luq, |a, b, c, _| {
         let low = zip::<u64>(a, b, |a, b| product52(a, b) as u64 & ((1 << 52) - 1));
         zip(low, c, u64::wrapping_add)
     }),
-    Row(&[Vpmadd52huq], 3, |a, b, c, _| {
+    Row(Vpmadd52huq, |a, b, c, _| {
         let high = zip::<u64>(a, b, |a, b| (product52(a, b) >> 52) as u64);
         zip(high, c, u64::wrapping_add)
     }),
-    Row(&[Vpternlogd], 2, ternary_logic),
-    Row(&[Vpternlogq], 3, ternary_logic),
-    Row(&[Vpshldvw], 1, funnel_by!(u16, funnel)),
-    Row(&[Vpshldvd], 2, funnel_by!(u32, funnel)),
-    Row(&[Vpshldvq], 3, funnel_by!(u64, funnel)),
-    Row(&[Vpshrdvw], 1, funnel_by!(u16, funnel_right)),
-    Row(&[Vpshrdvd], 2, funnel_by!(u32, funnel_right)),
-    Row(&[Vpshrdvq], 3, funnel_by!(u64, funnel_right)),
+    Row(Vpternlogd, ternary_logic),
+    Row(Vpternlogq, ternary_logic),
+    Row(Vpshldvw, funnel_by!(u16, funnel)),
+    Row(Vpshldvd, funnel_by!(u32, funnel)),
+    Row(Vpshldvq, funnel_by!(u64, funnel)),
+    Row(Vpshrdvw, funnel_by!(u16, funnel_right)),
+    Row(Vpshrdvd, funnel_by!(u32, funnel_right)),
+    Row(Vpshrdvq, funnel_by!(u64, funnel_right)),
 ];

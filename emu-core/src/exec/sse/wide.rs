@@ -1,15 +1,12 @@
 //! Operations across the lanes of a vector: permutations, broadcasts, insertion and extraction of lanes.
 
-use super::lanes::{has_immediate, sources};
-use super::operands::{Encoding, number, vector_bytes, vector_uop};
-use crate::decode::lower::{End, Lowered, Lowerer, is_mem, is_reg, reg};
+use super::by_number;
+use super::operands::Encoding;
 use crate::fault::Exec;
 use crate::fpu::VectorRegister;
-use crate::ir::op::Op;
+use crate::ir::kernels::AcrossLanes::{self, *};
 use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
-use iced_x86::Mnemonic::*;
-use iced_x86::{Instruction, Mnemonic};
 
 /// Sources of an operation: first, second, destination, immediate, length in bytes.
 pub struct Sources<'a> {
@@ -22,8 +19,8 @@ pub struct Sources<'a> {
 
 type Kernel = fn(&Sources) -> VectorRegister;
 
-/// A row: mnemonics, log2 of the bytes of the elements that masks select, the operation.
-struct Row(&'static [Mnemonic], u32, Kernel);
+/// A row of the table: which operation, and what it does.
+struct Row(AcrossLanes, Kernel);
 
 /// A vector of `bytes` bytes by element number.
 fn build(log2: u32, bytes: usize, element: impl Fn(usize) -> u64) -> VectorRegister {
@@ -143,54 +140,48 @@ macro_rules! conflict {
 }
 
 const TABLE: &[Row] = &[
-    Row(&[Vperm2f128, Vperm2i128], 3, permute_halves),
-    Row(&[Vpermd, Vpermps], 2, permute!(2)),
-    Row(&[Vpermb], 0, permute!(0)),
-    Row(&[Vpermw], 1, permute!(1)),
-    Row(&[Vpermt2b], 0, permute_tables!(0)),
-    Row(&[Vpermt2w], 1, permute_tables!(1)),
-    Row(&[Vpermt2d, Vpermt2ps], 2, permute_tables!(2)),
-    Row(&[Vpermt2q, Vpermt2pd], 3, permute_tables!(3)),
-    Row(&[Vpermi2b], 0, permute_index!(0)),
-    Row(&[Vpermi2w], 1, permute_index!(1)),
-    Row(&[Vpermi2d, Vpermi2ps], 2, permute_index!(2)),
-    Row(&[Vpermi2q, Vpermi2pd], 3, permute_index!(3)),
-    Row(&[Vpbroadcastb], 0, broadcast!(0)),
-    Row(&[Vpbroadcastw], 1, broadcast!(1)),
-    Row(&[Vpbroadcastd, Vbroadcastss], 2, broadcast!(2)),
-    Row(&[Vpbroadcastq, Vbroadcastsd], 3, broadcast!(3)),
-    Row(&[Vbroadcastf32x2, Vbroadcasti32x2], 2, broadcast_part!(8)),
-    Row(&[Vbroadcastf128, Vbroadcasti128, Vbroadcastf32x4, Vbroadcasti32x4], 2, broadcast_part!(16)),
-    Row(&[Vbroadcastf64x2, Vbroadcasti64x2], 3, broadcast_part!(16)),
-    Row(&[Vbroadcastf32x8, Vbroadcasti32x8], 2, broadcast_part!(32)),
-    Row(&[Vbroadcastf64x4, Vbroadcasti64x4], 3, broadcast_part!(32)),
-    Row(&[Vinsertf128, Vinserti128, Vinsertf32x4, Vinserti32x4], 2, insert!(16)),
-    Row(&[Vinsertf64x2, Vinserti64x2], 3, insert!(16)),
-    Row(&[Vinsertf32x8, Vinserti32x8], 2, insert!(32)),
-    Row(&[Vinsertf64x4, Vinserti64x4], 3, insert!(32)),
-    Row(&[Vshuff32x4, Vshufi32x4], 2, shuffle_lanes),
-    Row(&[Vshuff64x2, Vshufi64x2], 3, shuffle_lanes),
-    Row(&[Valignd], 2, align!(2)),
-    Row(&[Valignq], 3, align!(3)),
-    Row(&[Vpconflictd], 2, conflict!(2)),
-    Row(&[Vpconflictq], 3, conflict!(3)),
-    // VPERMQ and VPERMPD: by an immediate, then by indexes; `find` knows that they come last.
-    Row(&[Vpermq, Vpermpd], 3, permute_quadwords),
-    Row(&[Vpermq, Vpermpd], 3, permute!(3)),
+    Row(Vperm2f128, permute_halves),
+    Row(Vpermd, permute!(2)),
+    Row(Vpermb, permute!(0)),
+    Row(Vpermw, permute!(1)),
+    Row(Vpermt2b, permute_tables!(0)),
+    Row(Vpermt2w, permute_tables!(1)),
+    Row(Vpermt2d, permute_tables!(2)),
+    Row(Vpermt2q, permute_tables!(3)),
+    Row(Vpermi2b, permute_index!(0)),
+    Row(Vpermi2w, permute_index!(1)),
+    Row(Vpermi2d, permute_index!(2)),
+    Row(Vpermi2q, permute_index!(3)),
+    Row(Vpbroadcastb, broadcast!(0)),
+    Row(Vpbroadcastw, broadcast!(1)),
+    Row(Vpbroadcastd, broadcast!(2)),
+    Row(Vpbroadcastq, broadcast!(3)),
+    Row(Vbroadcastf32x2, broadcast_part!(8)),
+    Row(Vbroadcastf128, broadcast_part!(16)),
+    Row(Vbroadcastf64x2, broadcast_part!(16)),
+    Row(Vbroadcastf32x8, broadcast_part!(32)),
+    Row(Vbroadcastf64x4, broadcast_part!(32)),
+    Row(Vinsertf128, insert!(16)),
+    Row(Vinsertf64x2, insert!(16)),
+    Row(Vinsertf32x8, insert!(32)),
+    Row(Vinsertf64x4, insert!(32)),
+    Row(Vshuff32x4, shuffle_lanes),
+    Row(Vshuff64x2, shuffle_lanes),
+    Row(Valignd, align!(2)),
+    Row(Valignq, align!(3)),
+    Row(Vpconflictd, conflict!(2)),
+    Row(Vpconflictq, conflict!(3)),
+    Row(VpermqImmediate, permute_quadwords),
+    Row(Vpermq, permute!(3)),
 ];
 
-fn find(i: &Instruction) -> Option<usize> {
-    if matches!(i.mnemonic(), Vpermq | Vpermpd) {
-        return Some(if has_immediate(i) { TABLE.len() - 2 } else { TABLE.len() - 1 });
-    }
-    TABLE.iter().position(|row| row.0.contains(&i.mnemonic()))
-}
+static KERNELS: [Kernel; AcrossLanes::ALL.len()] = by_number!(AcrossLanes, [TABLE]);
 
 #[inline(always)]
 fn apply<E: Encoding>(cpu: &mut Cpu, u: &Uop, b: &VectorRegister) -> Exec {
     let (a, c) = (*cpu.vector(u.r2), *cpu.vector(u.r1));
     let bytes = 16 * if E::EVEX { u.lanes() } else { E::LANES };
-    let out = (TABLE[u.kernel()].2)(&Sources { a: &a, b, c: &c, imm: u.imm8() as usize, bytes });
+    let out = KERNELS[u.kernel()](&Sources { a: &a, b, c: &c, imm: u.imm8() as usize, bytes });
     cpu.commit::<E>(u, out);
     Ok(())
 }
@@ -268,44 +259,4 @@ pub fn extract_lane_m<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exe
     E::require(cpu)?;
     let out = extracted(cpu, u);
     cpu.store_vector::<E>(env, u, &out)
-}
-
-fn lower_extract(l: &Lowerer, i: &Instruction) -> Lowered {
-    let (size, log2) = match i.mnemonic() {
-        Vextractf128 | Vextracti128 | Vextractf32x4 | Vextracti32x4 => (16, 2),
-        Vextractf64x2 | Vextracti64x2 => (16, 3),
-        Vextractf32x8 | Vextracti32x8 => (32, 2),
-        Vextractf64x4 | Vextracti64x4 => (32, 3),
-        _ => return None,
-    };
-    let op = if is_mem(i, 0) { Op::ExtractLaneM } else { Op::ExtractLaneR };
-    let mut u = vector_uop(l, op, i, vector_bytes(i));
-    if is_reg(i, 0) {
-        u.r1 = number(i.op0_register());
-    }
-    u.r2 = number(i.op1_register());
-    u.set_r4(size);
-    u.set_element_log2(log2);
-    u.set_imm8(i.immediate8());
-    Some((u, End::Continues))
-}
-
-/// Lowers the instructions of this family.
-pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
-    if let Some(extract) = lower_extract(l, i) {
-        return Some(extract);
-    }
-    let row = find(i)?;
-    let log2 = TABLE[row].1;
-    let from_gpr = i.op_count() > 1 && is_reg(i, 1) && i.op1_register().is_gpr();
-    let mut u = if from_gpr {
-        let mut u = vector_uop(l, Op::BroadcastGpr, i, vector_bytes(i));
-        (u.r1, u.base) = (number(i.op0_register()), reg(i.op1_register()));
-        u
-    } else {
-        sources(l, i, Op::WideRr, Op::WideRm)
-    };
-    u.set_kernel(row);
-    u.set_element_log2(log2);
-    Some((u, End::Continues))
 }

@@ -8,10 +8,7 @@ pub mod compare;
 pub mod compute;
 pub mod control;
 pub mod environment;
-pub mod lower;
 pub mod transfer;
-
-pub use lower::lower;
 
 use crate::fault::{Exec, Fault, Stop};
 use crate::fpu::x87::status::{B, C1, ES, EXCEPTIONS, SF};

@@ -1,15 +1,14 @@
 //! Lowering: one decoded instruction to one micro-op.
 //!
-//! Each family of instructions in [`crate::exec`] lowers its own; this is what they share.
+//! Each family of instructions lowers its own; this is what they share.
 
-use super::cache::MAX_INSTRUCTION;
-use crate::exec;
+use super::features;
 use crate::ir::op::{FLAT, FLAT_BASE, Op};
-use crate::ir::uop::{REG_HIGH_BYTE, REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
+use crate::ir::uop::{MAX_INSTRUCTION, REG_HIGH_BYTE, REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::model::CpuModel;
 use crate::state::derived::{Mode, Size};
 use emu_vmx::arch::segment::SegmentRegister;
-use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, OpKind, Register};
+use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind, Register};
 
 /// Whether a block may go on after an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +40,10 @@ impl<'a> Lowerer<'a> {
 
     /// Lowers one instruction; the caller sets `off` and `len`.
     pub fn lower(&mut self, i: &Instruction) -> (Uop, End) {
-        if !i.cpuid_features().iter().all(|&feature| self.model.offers(feature)) {
-            return exec::misc::lower_without_feature(self, i);
+        if !i.cpuid_features().iter().all(|&feature| features::is_offered(self.model, feature)) {
+            return super::misc::lower_without_feature(self, i);
         }
-        exec::lower(self, i).unwrap_or_else(|| {
+        super::by_family(self, i).unwrap_or_else(|| {
             let mut uop = Uop::new(Op::Unimplemented, 0, 0, 0);
             uop.imm = i.code() as u64;
             (uop, End::Ends)
@@ -175,25 +174,4 @@ pub fn operand_bytes(i: &Instruction, n: u32) -> usize {
         OpKind::Memory => i.memory_size().size(),
         _ => 0,
     }
-}
-
-/// Whether `feature` is one that every processor since the 80386 has.
-pub fn is_base_feature(feature: CpuidFeature) -> bool {
-    use CpuidFeature::*;
-    matches!(
-        feature,
-        INTEL8086
-            | INTEL186
-            | INTEL286
-            | INTEL386
-            | INTEL486
-            | X64
-            | FPU
-            | FPU287
-            | FPU387
-            | CPUID
-            | RDPMC
-            | PAUSE
-            | MULTIBYTENOP
-    )
 }

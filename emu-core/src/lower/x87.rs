@@ -1,6 +1,6 @@
-//! Lowering of the x87 instructions.
+//! Lowering: x87.
 
-use crate::decode::lower::{End, Lowered, Lowerer, is_mem, operand_bytes};
+use super::lowerer::{End, Lowered, Lowerer, is_mem, operand_bytes};
 use crate::ir::op::Op;
 use crate::ir::operands::x87::{HAS_MEMORY, NO_CHECK, POP, QUIET, TRUNCATE};
 use crate::ir::uop::Uop;

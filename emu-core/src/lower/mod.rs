@@ -1,0 +1,120 @@
+//! Lowering: bytes of machine code to micro-ops. The decoder is known here alone.
+//!
+//! Each family of instructions has a file; its handlers are in the file of that name in [`crate::exec`].
+
+pub mod atomic;
+pub mod bcd;
+pub mod bits;
+pub mod bmi;
+pub mod branch;
+pub mod control;
+pub mod cpuid;
+pub mod far;
+pub mod fast_call;
+pub mod features;
+pub mod flags;
+pub mod flags_io;
+pub mod int;
+pub mod interrupt;
+pub mod io;
+pub mod lowerer;
+pub mod misc;
+pub mod mmx;
+pub mod msr;
+pub mod muldiv;
+pub mod segment;
+pub mod shift;
+pub mod sse;
+pub mod stack;
+pub mod string;
+pub mod system;
+pub mod tables;
+pub mod vmx;
+pub mod x87;
+pub mod xsave;
+
+use crate::ir::op::Op;
+use crate::ir::uop::{MAX_INSTRUCTION, MAX_UOPS, Uop};
+use crate::model::CpuModel;
+use crate::state::derived::Mode;
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
+use lowerer::{End, Lowered, Lowerer};
+
+/// Lowers the instructions at the start of `bytes` into `uops`, as far as one block goes, and returns their length in
+/// bytes: none, and 0, if the first is cut off.
+pub fn lower(mode: Mode, model: &CpuModel, bytes: &[u8], uops: &mut Vec<Uop>) -> usize {
+    let bits = mode.code.bits();
+    let mut decoder = Decoder::with_ip(bits, bytes, 0, DecoderOptions::NONE);
+    let mut lowerer = Lowerer::new(mode, model);
+    uops.clear();
+    let mut len = 0;
+    let mut instruction = Instruction::default();
+    while uops.len() < MAX_UOPS && decoder.can_decode() {
+        decoder.decode_out(&mut instruction);
+        if instruction.code() == Code::INVALID {
+            if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - len < MAX_INSTRUCTION {
+                break;
+            }
+            uops.push(lowerer::invalid(bits, &bytes[len..], len as u16));
+            len += 1;
+            break;
+        }
+        lowerer.bytes = &bytes[len..len + instruction.len()];
+        let (mut uop, end) = lowerer.lower(&instruction);
+        uop.off = len as u16;
+        uop.len = instruction.len() as u8;
+        uop.op |= lowerer.path(&uop);
+        len += instruction.len();
+        uops.push(uop);
+        if end == End::Ends {
+            break;
+        }
+    }
+    len
+}
+
+/// The name of the instruction that a micro-op of [`Op::Unimplemented`] stands for, with its mnemonic in the SDM.
+pub fn unimplemented_name(uop: &Uop) -> String {
+    debug_assert_eq!(uop.operation(), Op::Unimplemented);
+    match usize::try_from(uop.imm).map(Code::try_from) {
+        Ok(Ok(code)) => format!("{code:?} (SDM Vol. 2: {:?})", code.mnemonic()),
+        _ => format!("number {}", uop.imm),
+    }
+}
+
+/// The families, the most frequent first. They are called through pointers: inlined into one function, their results
+/// would be copied from place to place more often than the work itself costs.
+const FAMILIES: [fn(&Lowerer, &Instruction) -> Lowered; 27] = [
+    int::lower,
+    branch::lower,
+    stack::lower,
+    shift::lower,
+    muldiv::lower,
+    bits::lower,
+    atomic::lower,
+    bmi::lower,
+    string::lower,
+    bcd::lower,
+    io::lower,
+    misc::lower,
+    system::lower,
+    segment::lower,
+    far::lower,
+    interrupt::lower,
+    flags_io::lower,
+    control::lower,
+    cpuid::lower,
+    msr::lower,
+    vmx::lower,
+    tables::lower,
+    fast_call::lower,
+    sse::lower,
+    mmx::lower,
+    xsave::lower,
+    x87::lower,
+];
+
+/// Lowers an instruction by the family that knows it.
+fn by_family(l: &Lowerer, i: &Instruction) -> Lowered {
+    FAMILIES.iter().find_map(|family| family(l, i))
+}
