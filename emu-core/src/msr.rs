@@ -258,7 +258,7 @@ impl Cpu {
                 None => format!("RDMSR {number:#x}"),
             };
             let name = name(number).map_or(String::new(), |name| format!(" ({name})"));
-            log::warn!(target: "cpu", "{access}{name} near {rip:#x}: model {model} has no such MSR (SDM Vol. 4): {outcome}");
+            log::info!(target: "cpu", "{access}{name} near {rip:#x}: model {model} has no such MSR (SDM Vol. 4): {outcome}");
         }
         if self.ignore_bad_msrs { Ok(0) } else { self.gp(0) }
     }

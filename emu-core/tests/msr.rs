@@ -144,3 +144,29 @@ fn msr_that_the_model_lacks_is_gp_read_and_written() {
         }
     }
 }
+
+#[test]
+fn msrs_that_systems_read_unguarded_are_there() {
+    let arrandale = [0x34, 0xE2, 0xE4, 0x13C, 0x1A2, 0x1A4, 0x1A6, 0x1A7, 0x1AA, 0x1AC, 0x1AD, 0x1B0, 0x1C8, 0x1C9]
+        .into_iter()
+        .chain([0x1DD, 0x1DE, 0x1FC, 0x391, 0x3F8, 0x3FC, 0x680, 0x68F, 0x6C0, 0x6CF])
+        .collect();
+    let lists: [(&str, Vec<u32>); 2] =
+        [("corei5_arrandale_m520", arrandale), ("max", vec![0xE2, 0x1FC, IA32_ARCH_CAPABILITIES])];
+    for (model, numbers) in lists {
+        let mut bench = Bench::new(CpuModel::named(model).unwrap());
+        for number in numbers {
+            let value = read(&mut bench, number).unwrap_or_else(|| panic!("{model}: {number:#x}"));
+            assert!(write(&mut bench, number, value), "{model}: {number:#x} takes what it read");
+        }
+    }
+}
+
+#[test]
+fn msr_arch_capabilities_of_max_says_that_loads_do_not_leak() {
+    let mut bench = Bench::new(CpuModel::named("max").unwrap());
+    // RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO; no TSX_CTRL, no RSBA.
+    let value = read(&mut bench, IA32_ARCH_CAPABILITIES).unwrap();
+    assert_eq!((value & 0x16B, value & 0x84), (0x16B, 0));
+    assert!(!write(&mut bench, IA32_ARCH_CAPABILITIES, value ^ 1));
+}

@@ -62,7 +62,7 @@ pub enum Command {
         #[arg(value_name = "DUMP")]
         dump: PathBuf,
     },
-    /// List the CPU models, or one model's CPUID leaves and VMX capabilities
+    /// List the CPU models, or one model's CPUID leaves and MSRs
     CpuModels {
         /// The model to show
         #[arg(value_name = "NAME")]
@@ -146,6 +146,9 @@ pub struct RunArgs {
     /// Reset the machine on a triple fault [default: end the run with status 3]
     #[arg(long, help_heading = "Machine")]
     pub reset_on_triple_fault: bool,
+    /// MSRs that the CPU model lacks read 0 and swallow writes [default: #GP]
+    #[arg(long, help_heading = "Machine")]
+    pub ignore_bad_msrs: bool,
 
     /// How to show the screen [default: a window where there is a display, else the terminal]
     #[arg(long, value_name = "KIND", value_enum, help_heading = "Input and output")]
@@ -423,6 +426,7 @@ fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {
     machine.debug_exit = args.debug_exit.or(machine.debug_exit);
     machine.test_devices |= args.test_devices;
     machine.reset_on_triple_fault |= args.reset_on_triple_fault;
+    machine.ignore_bad_msrs |= args.ignore_bad_msrs;
     machine.realtime |= args.realtime;
     if args.headless {
         machine.display = Some(DisplayKind::None);

@@ -14,6 +14,8 @@ pub const IA32_TSC: u32 = IA32_TIME_STAMP_COUNTER;
 pub const IA32_PLATFORM_ID: u32 = 0x17;
 /// Local APIC base and mode.
 pub const IA32_APIC_BASE: u32 = 0x1B;
+/// System-management interrupts since reset.
+pub const MSR_SMI_COUNT: u32 = 0x34;
 /// Lock, VMX and SMX enables.
 pub const IA32_FEATURE_CONTROL: u32 = 0x3A;
 /// Per-processor TSC adjustment.
@@ -52,6 +54,8 @@ pub const MSR_PLATFORM_INFO: u32 = 0xCE;
 pub const IA32_UMWAIT_CONTROL: u32 = 0xE1;
 /// C-state configuration.
 pub const MSR_PKG_CST_CONFIG_CONTROL: u32 = 0xE2;
+/// Ports whose reads stand for C-states.
+pub const MSR_PMG_IO_CAPTURE_BASE: u32 = 0xE4;
 /// Maximum-frequency clock count.
 pub const IA32_MPERF: u32 = 0xE7;
 /// Actual-frequency clock count.
@@ -66,6 +70,8 @@ pub const IA32_FLUSH_CMD: u32 = 0x10B;
 pub const IA32_TSX_CTRL: u32 = 0x122;
 /// Microcode mitigation control.
 pub const MSR_MCU_OPT_CTRL: u32 = 0x123;
+/// AES enable and lock.
+pub const MSR_FEATURE_CONFIG: u32 = 0x13C;
 /// CPUID faulting and ring-3 MONITOR.
 pub const MISC_FEATURES_ENABLES: u32 = 0x140;
 /// SYSENTER code segment.
@@ -102,10 +108,18 @@ pub const IA32_THERM_STATUS: u32 = 0x19C;
 pub const IA32_MISC_ENABLE: u32 = 0x1A0;
 /// Temperature target.
 pub const MSR_TEMPERATURE_TARGET: u32 = 0x1A2;
+/// Prefetcher disables.
+pub const MSR_MISC_FEATURE_CONTROL: u32 = 0x1A4;
 /// Off-core response event 0.
 pub const MSR_OFFCORE_RSP_0: u32 = 0x1A6;
+/// Off-core response event 1.
+pub const MSR_OFFCORE_RSP_1: u32 = 0x1A7;
 /// Power management.
 pub const MSR_MISC_PWR_MGMT: u32 = 0x1AA;
+/// Turbo mode's limits of power and current.
+pub const MSR_TURBO_POWER_CURRENT_LIMIT: u32 = 0x1AC;
+/// Turbo mode's highest ratios by active cores.
+pub const MSR_TURBO_RATIO_LIMIT: u32 = 0x1AD;
 /// Energy and performance bias.
 pub const IA32_ENERGY_PERF_BIAS: u32 = 0x1B0;
 /// Package thermal status.
@@ -166,6 +180,8 @@ pub const IA32_PAT: u32 = 0x277;
 pub const IA32_MC0_CTL2: u32 = 0x280;
 /// Default memory type, MTRR enables.
 pub const IA32_MTRR_DEF_TYPE: u32 = 0x2FF;
+/// Snoop responses of the global queue that are counted.
+pub const MSR_GQ_SNOOP_MESF: u32 = 0x301;
 /// Fixed counter 0: instructions retired.
 pub const IA32_FIXED_CTR0: u32 = 0x309;
 /// Fixed counter 1: core cycles.
@@ -184,14 +200,36 @@ pub const IA32_PERF_GLOBAL_STATUS: u32 = 0x38E;
 pub const IA32_PERF_GLOBAL_CTRL: u32 = 0x38F;
 /// Global overflow reset.
 pub const IA32_PERF_GLOBAL_OVF_CTRL: u32 = 0x390;
-/// Global status set.
-pub const IA32_PERF_GLOBAL_STATUS_SET: u32 = 0x391;
-/// Counters in use.
-pub const IA32_PERF_GLOBAL_INUSE: u32 = 0x392;
+/// Uncore counter enables (Nehalem, Westmere; later processors have IA32_PERF_GLOBAL_STATUS_SET here).
+pub const MSR_UNCORE_PERF_GLOBAL_CTRL: u32 = 0x391;
+/// Uncore counter status (Nehalem, Westmere; later processors have IA32_PERF_GLOBAL_INUSE here).
+pub const MSR_UNCORE_PERF_GLOBAL_STATUS: u32 = 0x392;
+/// Uncore counter overflow reset.
+pub const MSR_UNCORE_PERF_GLOBAL_OVF_CTRL: u32 = 0x393;
+/// Uncore fixed counter.
+pub const MSR_UNCORE_FIXED_CTR0: u32 = 0x394;
+/// Uncore fixed counter control.
+pub const MSR_UNCORE_FIXED_CTR_CTRL: u32 = 0x395;
+/// Uncore address and opcode match.
+pub const MSR_UNCORE_ADDR_OPCODE_MATCH: u32 = 0x396;
+/// Uncore counter 0.
+pub const MSR_UNCORE_PMC0: u32 = 0x3B0;
+/// Uncore event select 0.
+pub const MSR_UNCORE_PERFEVTSEL0: u32 = 0x3C0;
 /// Precise event-based sampling enables.
 pub const IA32_PEBS_ENABLE: u32 = 0x3F1;
 /// Load-latency threshold.
 pub const MSR_PEBS_LD_LAT_THRESHOLD: u32 = 0x3F6;
+/// Time of the package in C3.
+pub const MSR_PKG_C3_RESIDENCY: u32 = 0x3F8;
+/// Time of the package in C6.
+pub const MSR_PKG_C6_RESIDENCY: u32 = 0x3F9;
+/// Time of the package in C7.
+pub const MSR_PKG_C7_RESIDENCY: u32 = 0x3FA;
+/// Time of the core in C3.
+pub const MSR_CORE_C3_RESIDENCY: u32 = 0x3FC;
+/// Time of the core in C6.
+pub const MSR_CORE_C6_RESIDENCY: u32 = 0x3FD;
 /// Machine-check bank 0 control; STATUS, ADDR, MISC follow, four numbers a bank.
 pub const IA32_MC0_CTL: u32 = 0x400;
 /// Machine-check bank 0 status.
