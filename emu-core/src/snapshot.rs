@@ -9,15 +9,15 @@ use crate::decode::cache::CodeCache;
 use crate::fault::Fault;
 use crate::fpu::FpuState;
 use crate::lapic::Lapic;
-use crate::mem::access::RmwTarget;
 use crate::mem::image::MemoryImage;
 use crate::mem::ram::{Ram, RamState};
 use crate::mem::tlb::{Tlb, TlbState};
 use crate::state::DamagedState;
 use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;
+use crate::state::scratch::RmwTarget;
 use crate::state::system::SystemState;
-use crate::vmx::state::VmxState;
+use crate::state::vmx::VmxState;
 use serde::{Deserialize, Serialize};
 
 /// The last cycle that a state may speak of: far beyond any run, and far from where arithmetic on times would wrap.

@@ -11,7 +11,7 @@ use crate::protect::rules;
 use crate::protect::selector::Selector;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::{Attention, Size};
-use crate::vmx::non_root::{ExitDetails, Length};
+use crate::state::vmx::{ExitDetails, Length};
 use emu_vmx::arch::cr::{Cr0, Dr6, Dr7};
 use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister, system_type};
 use emu_vmx::arch::vector;

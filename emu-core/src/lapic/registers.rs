@@ -1,30 +1,10 @@
 //! The register file of the local APIC (SDM Vol. 3A Table 11-1 and Table 11-6), common to xAPIC and x2APIC mode.
 
-use super::{Lapic, error};
+use super::{LVT_MASKED, Lapic, Lvt, error};
 use crate::bus::{ApicMessage, DeliveryMode, Shorthand};
 use crate::lapic::timer::TimerMode;
 
-/// Mask bit of a LVT entry.
-pub const LVT_MASKED: u32 = 1 << 16;
 const DELIVERY_STATUS: u32 = 1 << 12;
-
-/// Entries of the local vector table, in register order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Lvt {
-    /// 320h.
-    Timer,
-    /// 330h.
-    Thermal,
-    /// 340h.
-    PerformanceCounter,
-    /// 350h.
-    Lint0,
-    /// 360h.
-    Lint1,
-    /// 370h.
-    Error,
-}
 
 /// Bits of each LVT entry that can be written.
 const LVT_WRITABLE: [u32; 6] = [0x7_00FF, 0x1_07FF, 0x1_07FF, 0x1_A7FF, 0x1_A7FF, 0x1_00FF];

@@ -1,6 +1,6 @@
 //! The interrupt bus: which local APICs take a message (SDM Vol. 3A 11.6.2).
 
-use super::{Lapic, registers::Lvt};
+use super::{Lapic, Lvt};
 use crate::bus::{ApicMessage, DeliveryMode, Shorthand};
 use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;

@@ -1,7 +1,7 @@
 //! The local APIC timer (SDM Vol. 3A 11.5.4). Its clock is the processor's cycle clock.
 
 use super::Lapic;
-use super::registers::{LVT_MASKED, Lvt};
+use super::{LVT_MASKED, Lvt};
 use crate::state::cpu::Cpu;
 
 /// How the timer runs: bits 18:17 of its LVT entry.

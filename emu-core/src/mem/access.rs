@@ -7,19 +7,10 @@ use crate::fault::{Exec, Stop};
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::scratch::RmwTarget;
 use emu_vmx::arch::cr::{BreakpointKind, Cr3, Cr4};
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
-
-/// Where the write half of a read-modify-write goes.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RmwTarget {
-    /// Physical address of the first byte.
-    physical: u64,
-    /// Physical address of the part in the next page, and how many bytes lie before it; 0 when there is none.
-    second: u64,
-    first_len: u8,
-}
 
 /// How a handler reaches memory: handlers that are worth it are generated once for each.
 ///

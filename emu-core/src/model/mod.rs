@@ -1,8 +1,8 @@
 //! Processor models: CPUID, MSRs and VMX capabilities as RON data.
 
 pub mod features;
+pub mod vmx;
 
-use crate::vmx::state::VmxModel;
 use emu_vmx::arch::Efer;
 use emu_vmx::arch::msr::*;
 use emu_vmx::caps::{AllowedSettings, EptVpidCap, ProcessorFacts, VmxBasic, VmxCapabilities, VmxMisc};
@@ -12,6 +12,7 @@ use features::{Feature, Register};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use vmx::VmxModel;
 
 /// A model cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

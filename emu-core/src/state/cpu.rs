@@ -1,19 +1,19 @@
 //! One logical processor.
 
 use super::derived::{Attention, Mode, SegmentAccess};
+use super::fault::{Exec, Fault, Stop};
+use super::flags::Flags;
+use super::fpu::FpuState;
+use super::lapic::Lapic;
+use super::scratch::RmwTarget;
 use super::system::SystemState;
+use super::vmx::VmxState;
 use crate::bus::ApicMessage;
 use crate::bus::Bus;
-use crate::fault::{Exec, Fault, Stop};
-use crate::flags::Flags;
-use crate::fpu::FpuState;
 use crate::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP};
-use crate::lapic::Lapic;
-use crate::mem::access::RmwTarget;
 use crate::mem::ram::Ram;
 use crate::mem::tlb::Tlb;
 use crate::model::CpuModel;
-use crate::vmx::state::VmxState;
 use emu_vmx::arch::vector;
 use std::sync::Arc;
 

@@ -1,8 +1,15 @@
-//! The state of one logical processor, and what is derived from it for the interpreter.
+//! The state of one logical processor: plain data, and what follows from the data alone.
 
+pub mod attention;
 pub mod cpu;
 pub mod derived;
+pub mod fault;
+pub mod flags;
+pub mod fpu;
+pub mod lapic;
+pub mod scratch;
 pub mod system;
+pub mod vmx;
 
 /// A saved state that no processor and no memory can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,9 +1,9 @@
 //! Control registers in VMX operation: fixed bits, masks and shadows, VM exits (SDM Vol. 3C 24.8, 26.1.3, 26.3).
 
-use super::non_root::{ExitDetails, Length};
 use crate::fault::Stop;
 use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::vmx::{ExitDetails, Length};
 use emu_vmx::arch::cr::Cr0;
 use emu_vmx::controls::PrimaryProcessorControls;
 use emu_vmx::exit::ExitReason;

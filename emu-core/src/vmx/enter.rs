@@ -1,9 +1,9 @@
 //! VMLAUNCH and VMRESUME: checks, the guest's state, injection (SDM Vol. 3C chapter 27).
 
-use super::non_root::NonRoot;
 use crate::fault::{EventKind, Exec, Fault};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::system::{Activity, DescriptorTable, Shadow};
+use crate::state::vmx::NonRoot;
 use emu_vmx::arch::cr::{Cr0, Dr7};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::SegmentRegister;

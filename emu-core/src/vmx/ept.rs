@@ -1,8 +1,8 @@
 //! Guest-physical to host-physical addresses (SDM Vol. 3C 29.3).
 
-use super::non_root::ExitDetails;
 use crate::fault::{Fault, Stop};
 use crate::state::cpu::{Cpu, Env};
+use crate::state::vmx::ExitDetails;
 use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::vector;
 use emu_vmx::caps::EptVpidCap;

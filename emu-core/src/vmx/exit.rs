@@ -1,6 +1,5 @@
 //! VM exits: what is recorded and saved, and the host's state (SDM Vol. 3C chapter 28).
 
-use super::non_root::{Delivering, ExitDetails, Length};
 use crate::event::boundary::Boundary;
 use crate::event::debug::DEBUGCTL_BTF;
 use crate::fault::{EventKind, Fault};
@@ -8,6 +7,7 @@ use crate::flags::{RF, TF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, DescriptorTable, Shadow};
+use crate::state::vmx::{Delivering, ExitDetails, Length};
 use emu_vmx::arch::cr::{Cr0, Dr7};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::SegmentRegister;

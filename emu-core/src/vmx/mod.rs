@@ -8,5 +8,4 @@ pub mod ept;
 pub mod exit;
 pub mod non_root;
 pub mod operation;
-pub mod state;
 pub mod virtual_apic;

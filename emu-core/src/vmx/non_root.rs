@@ -1,130 +1,17 @@
-//! VMX non-root operation: what the processor keeps while a guest runs, and how handlers ask for a VM exit
-//! (SDM Vol. 3C chapter 26).
+//! VMX non-root operation: how handlers ask for a VM exit (SDM Vol. 3C chapter 26).
 
-use crate::fault::{Exec, Fault, Stop};
+use crate::fault::{Exec, Stop};
 use crate::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::mem::ram::{Place, Ram};
 use crate::state::cpu::{Cpu, Env};
+use crate::state::vmx::{ExitDetails, Length};
 use emu_vmx::arch::msr::IA32_SPEC_CTRL;
 use emu_vmx::arch::segment::SegmentRegister;
-use emu_vmx::boundary::Pending;
-use emu_vmx::controls::{PinBasedControls, PrimaryProcessorControls, TertiaryProcessorControls};
+use emu_vmx::controls::TertiaryProcessorControls;
+use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::instruction_information::{AddressSize, Memory};
-use emu_vmx::exit::{ExitReason, InterruptionInformation};
 use emu_vmx::field::Field;
-use emu_vmx::intercept::{Decision, ExecutionControls, Instruction, PauseLoop};
-use serde::{Deserialize, Serialize};
-
-/// State of a processor in VMX non-root operation.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct NonRoot {
-    /// Execution controls of the current VMCS, decoded at VM entry.
-    pub controls: ExecutionControls,
-    /// Times of the last PAUSEs.
-    pub pause_loop: PauseLoop,
-    /// Trap-like VM exits that the next instruction boundary takes.
-    pub pending: Pending,
-    /// Exit qualification of the APIC-write or virtualized-EOI exit among them.
-    pub pending_qualification: u64,
-    /// Virtual NMIs are blocked (with "virtual NMIs").
-    pub virtual_nmi_blocked: bool,
-    /// Cycle at which the VMX-preemption timer reaches 0; `u64::MAX` without one.
-    pub timer_deadline: u64,
-    /// Offset of a write that has reached the virtual-APIC page and waits for its emulation.
-    pub apic_write: Option<u16>,
-    /// A virtual interrupt is recognized.
-    pub virtual_interrupt: bool,
-}
-
-impl NonRoot {
-    /// "Monitor trap flag" is set.
-    pub fn mtf(&self) -> bool {
-        self.controls.primary.contains(PrimaryProcessorControls::MONITOR_TRAP_FLAG)
-    }
-
-    /// Whether every instruction boundary must look.
-    pub fn needs_boundary(&self) -> bool {
-        use PrimaryProcessorControls as P1;
-        !self.pending.is_empty()
-            || self.apic_write.is_some()
-            || self.virtual_interrupt
-            || self.controls.primary.intersects(P1::INTERRUPT_WINDOW_EXITING | P1::NMI_WINDOW_EXITING)
-    }
-
-    /// NMI blocking is that of virtual NMIs.
-    pub fn virtual_nmis(&self) -> bool {
-        self.controls.pin.contains(PinBasedControls::VIRTUAL_NMIS)
-    }
-}
-
-/// An event on its way through the IDT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivering {
-    /// The event.
-    pub event: Fault,
-    /// RIP that it returns to: for software events, that of the next instruction.
-    pub return_rip: u64,
-}
-
-/// What the VM-exit instruction-length field gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Length {
-    /// Nothing.
-    #[default]
-    None,
-    /// This many bytes.
-    Bytes(u8),
-    /// From RIP to here.
-    Until(u64),
-}
-
-/// What a VM exit reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExitDetails {
-    /// Basic exit reason.
-    pub reason: ExitReason,
-    /// Exit qualification.
-    pub qualification: u64,
-    /// Guest-linear address.
-    pub linear: Option<u64>,
-    /// Guest-physical address.
-    pub physical: Option<u64>,
-    /// Instruction information.
-    pub information: Option<u32>,
-    /// Instruction length.
-    pub length: Length,
-    /// VM-exit interruption information and error code.
-    pub event: Option<(InterruptionInformation, Option<u32>)>,
-    /// RF is set in the saved RFLAGS: what the delivery of a fault would have pushed.
-    pub resume: bool,
-}
-
-impl ExitDetails {
-    /// An exit with nothing but its reason.
-    pub fn new(reason: ExitReason) -> Self {
-        Self {
-            reason,
-            qualification: 0,
-            linear: None,
-            physical: None,
-            information: None,
-            length: Length::None,
-            event: None,
-            resume: false,
-        }
-    }
-
-    /// The exit comes of an access to memory, which any instruction may make.
-    pub(crate) fn by_access(&self) -> bool {
-        use ExitReason as R;
-        matches!(self.reason, R::EptViolation | R::EptMisconfiguration | R::ApicAccess | R::PageModificationLogFull)
-    }
-
-    /// With an exit qualification.
-    pub fn qualified(self, qualification: u64) -> Self {
-        Self { qualification, ..self }
-    }
-}
+use emu_vmx::intercept::{Decision, ExecutionControls, Instruction};
 
 /// A byte of a bitmap in guest memory.
 pub(crate) fn bitmap_byte(ram: &Ram, address: u64) -> u8 {

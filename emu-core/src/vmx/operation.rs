@@ -1,8 +1,8 @@
 //! VMXON, VMXOFF, VMCLEAR, VMPTRLD, VMPTRST, VMREAD, VMWRITE, INVEPT, INVVPID in VMX root operation (SDM Vol. 3C 31.3).
 
-use super::state::VmxModel;
 use crate::fault::{Exec, Stop};
 use crate::flags::{CF, ZF};
+use crate::model::vmx::VmxModel;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::Rflags;
 use emu_vmx::arch::msr::{FeatureControl, IA32_FEATURE_CONTROL};

@@ -1,10 +1,10 @@
 //! The virtual-APIC page in guest memory and the APIC-access page (SDM Vol. 3C chapter 30).
 
-use super::non_root::ExitDetails;
 use crate::bus::{ApicMessage, DeliveryMode, Shorthand};
 use crate::fault::{Exec, Stop};
 use crate::mem::walk::{Access, Kind};
 use crate::state::cpu::{Cpu, Env};
+use crate::state::vmx::ExitDetails;
 use emu_vmx::apicv::{self, After, GuestInterruptStatus, PageAccess, VirtualApicPage};
 use emu_vmx::boundary::Pending;
 use emu_vmx::controls::{PinBasedControls, SecondaryProcessorControls};

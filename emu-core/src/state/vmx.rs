@@ -1,0 +1,214 @@
+//! What VMX operation adds to a processor's state.
+
+use super::fault::Fault;
+use emu_vmx::boundary::Pending;
+use emu_vmx::controls::{PinBasedControls, PrimaryProcessorControls};
+use emu_vmx::exit::{ExitReason, InterruptionInformation};
+use emu_vmx::intercept::{ExecutionControls, PauseLoop};
+use emu_vmx::vmcs::{NO_VMCS, Vmcs};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// VM entries and VM exits since power-on, for `--stats`.
+#[derive(Debug, Clone, Default)]
+pub struct TransitionCounts {
+    /// VM entries that succeeded.
+    pub entries: u64,
+    /// VM exits by basic exit reason; failed VM entries are not among them.
+    pub exits: Vec<u64>,
+}
+
+impl TransitionCounts {
+    /// Counts a VM exit.
+    pub(crate) fn count_exit(&mut self, reason: ExitReason) {
+        let place = reason as usize;
+        if self.exits.len() <= place {
+            self.exits.resize(place + 1, 0);
+        }
+        if let Some(count) = self.exits.get_mut(place) {
+            *count += 1;
+        }
+    }
+}
+
+/// VMX state of one processor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VmxState {
+    /// The VMXON pointer; [`NO_VMCS`] outside VMX operation.
+    pub vmxon: u64,
+    /// The current-VMCS pointer; [`NO_VMCS`] without one.
+    pub current: u64,
+    /// Decoded copies of the active VMCSs, by address. VMCLEAR writes one back and drops it.
+    pub active: BTreeMap<u64, Vmcs>,
+    /// VMX non-root operation, while a guest runs.
+    pub non_root: Option<Box<NonRoot>>,
+    // What follows is of the present instruction or delivery, and no part of the state between instructions.
+    /// The event that is being delivered through the IDT: IDT-vectoring information, if a VM exit comes of it.
+    #[serde(skip)]
+    pub delivering: Option<Delivering>,
+    /// The event was injected by VM entry.
+    #[serde(skip)]
+    pub injecting: bool,
+    /// The VM exit of the last [`crate::fault::Stop::VmExit`].
+    #[serde(skip)]
+    pub exit: Option<ExitDetails>,
+    /// Length of the instruction whose handler has just stopped; 0 when a fetch or the delivery of an event did.
+    #[serde(skip)]
+    pub stopped_len: u8,
+    /// CR2 before the last page fault: a VM exit by #PF does not change it.
+    #[serde(skip)]
+    pub saved_cr2: u64,
+    /// The present instruction is an IRET that has ended blocking by NMI.
+    #[serde(skip)]
+    pub iret_unblocked: bool,
+    /// What has happened so far; no part of the state.
+    #[serde(skip)]
+    pub counts: TransitionCounts,
+}
+
+impl Default for VmxState {
+    fn default() -> Self {
+        Self {
+            vmxon: NO_VMCS,
+            current: NO_VMCS,
+            active: BTreeMap::new(),
+            non_root: None,
+            delivering: None,
+            injecting: false,
+            exit: None,
+            stopped_len: 0,
+            saved_cr2: 0,
+            iret_unblocked: false,
+            counts: TransitionCounts::default(),
+        }
+    }
+}
+
+impl VmxState {
+    /// In VMX operation, root or non-root.
+    #[inline]
+    pub fn on(&self) -> bool {
+        self.vmxon != NO_VMCS
+    }
+
+    /// The current VMCS.
+    pub fn current(&self) -> Option<&Vmcs> {
+        self.active.get(&self.current)
+    }
+
+    /// The current VMCS, to be changed.
+    pub fn current_mut(&mut self) -> Option<&mut Vmcs> {
+        self.active.get_mut(&self.current)
+    }
+}
+
+/// State of a processor in VMX non-root operation.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct NonRoot {
+    /// Execution controls of the current VMCS, decoded at VM entry.
+    pub controls: ExecutionControls,
+    /// Times of the last PAUSEs.
+    pub pause_loop: PauseLoop,
+    /// Trap-like VM exits that the next instruction boundary takes.
+    pub pending: Pending,
+    /// Exit qualification of the APIC-write or virtualized-EOI exit among them.
+    pub pending_qualification: u64,
+    /// Virtual NMIs are blocked (with "virtual NMIs").
+    pub virtual_nmi_blocked: bool,
+    /// Cycle at which the VMX-preemption timer reaches 0; `u64::MAX` without one.
+    pub timer_deadline: u64,
+    /// Offset of a write that has reached the virtual-APIC page and waits for its emulation.
+    pub apic_write: Option<u16>,
+    /// A virtual interrupt is recognized.
+    pub virtual_interrupt: bool,
+}
+
+impl NonRoot {
+    /// "Monitor trap flag" is set.
+    pub fn mtf(&self) -> bool {
+        self.controls.primary.contains(PrimaryProcessorControls::MONITOR_TRAP_FLAG)
+    }
+
+    /// Whether every instruction boundary must look.
+    pub fn needs_boundary(&self) -> bool {
+        use PrimaryProcessorControls as P1;
+        !self.pending.is_empty()
+            || self.apic_write.is_some()
+            || self.virtual_interrupt
+            || self.controls.primary.intersects(P1::INTERRUPT_WINDOW_EXITING | P1::NMI_WINDOW_EXITING)
+    }
+
+    /// NMI blocking is that of virtual NMIs.
+    pub fn virtual_nmis(&self) -> bool {
+        self.controls.pin.contains(PinBasedControls::VIRTUAL_NMIS)
+    }
+}
+
+/// An event on its way through the IDT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivering {
+    /// The event.
+    pub event: Fault,
+    /// RIP that it returns to: for software events, that of the next instruction.
+    pub return_rip: u64,
+}
+
+/// What the VM-exit instruction-length field gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Length {
+    /// Nothing.
+    #[default]
+    None,
+    /// This many bytes.
+    Bytes(u8),
+    /// From RIP to here.
+    Until(u64),
+}
+
+/// What a VM exit reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitDetails {
+    /// Basic exit reason.
+    pub reason: ExitReason,
+    /// Exit qualification.
+    pub qualification: u64,
+    /// Guest-linear address.
+    pub linear: Option<u64>,
+    /// Guest-physical address.
+    pub physical: Option<u64>,
+    /// Instruction information.
+    pub information: Option<u32>,
+    /// Instruction length.
+    pub length: Length,
+    /// VM-exit interruption information and error code.
+    pub event: Option<(InterruptionInformation, Option<u32>)>,
+    /// RF is set in the saved RFLAGS: what the delivery of a fault would have pushed.
+    pub resume: bool,
+}
+
+impl ExitDetails {
+    /// An exit with nothing but its reason.
+    pub fn new(reason: ExitReason) -> Self {
+        Self {
+            reason,
+            qualification: 0,
+            linear: None,
+            physical: None,
+            information: None,
+            length: Length::None,
+            event: None,
+            resume: false,
+        }
+    }
+
+    /// The exit comes of an access to memory, which any instruction may make.
+    pub(crate) fn by_access(&self) -> bool {
+        use ExitReason as R;
+        matches!(self.reason, R::EptViolation | R::EptMisconfiguration | R::ApicAccess | R::PageModificationLogFull)
+    }
+
+    /// With an exit qualification.
+    pub fn qualified(self, qualification: u64) -> Self {
+        Self { qualification, ..self }
+    }
+}
