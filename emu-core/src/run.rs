@@ -1,9 +1,10 @@
 //! The loop of one processor: boundary, block, next block.
 
-use crate::decode::cache::{Block, CodeCache};
+use crate::decode::cache::CodeCache;
 use crate::event::boundary::Boundary;
 use crate::exec::table::execute;
 use crate::fault::{Exec, Stop};
+use crate::ir::uop::Uop;
 use crate::mem::ram::Ram;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
@@ -20,33 +21,68 @@ pub enum RunExit {
     Stopped,
 }
 
+/// How far a processor may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Cycle: it comes back at the first instruction boundary at or after this. Where that falls changes nothing.
+    pub stop: u64,
+    /// Cycle at which its turn ends, at least `stop`: what gives its time away (PAUSE, UMWAIT) waits until then.
+    pub turn_end: u64,
+    /// It comes back after one instruction, one iteration of a repeated one, or one event that was delivered.
+    pub step: bool,
+}
+
+impl Slice {
+    /// A turn in one piece.
+    pub fn turn(end: u64) -> Self {
+        Self { stop: end, turn_end: end, step: false }
+    }
+}
+
 impl Cpu {
-    /// Runs until `limit` cycles, or until something must be done outside. Its clock may pass `limit` by one block.
+    /// Runs a whole turn until `limit` cycles: to the first instruction boundary at or after that.
     pub fn run(&mut self, env: &mut Env, cache: &mut CodeCache, limit: u64) -> RunExit {
-        // VMX operation blocks A20M (SDM Vol. 3C 24.8).
-        env.ram.block_a20m(self.vmx.on());
-        self.notice_memory_map(env);
-        self.see_new_code(env.ram);
+        self.begin_turn();
+        self.run_slice(env, cache, Slice::turn(limit))
+    }
+
+    /// The processor's turn begins: MWAIT has waited for it.
+    pub fn begin_turn(&mut self) {
         if std::mem::take(&mut self.mwait) && self.sys.activity == Activity::Hlt {
             self.sys.activity = Activity::Active;
             self.refresh_attention();
         }
+    }
+
+    /// Runs a part of a turn. However a turn is sliced, the same instructions run at the same cycles.
+    pub fn run_slice(&mut self, env: &mut Env, cache: &mut CodeCache, slice: Slice) -> RunExit {
+        self.turn_end = slice.turn_end;
+        self.progressed = false;
+        self.asleep = false;
+        self.see_new_code(env.ram);
         loop {
+            self.exact = true;
+            // VMX operation blocks A20M (SDM Vol. 3C 24.8).
+            env.ram.block_a20m(self.vmx.on());
+            self.notice_memory_map(env);
             if env.ram.has_stale_pages() {
                 cache.drop_stale(env);
             }
-            if std::mem::take(&mut self.gives_way) && self.attention.is_empty() {
-                self.cycles = self.cycles.max(limit.min(self.lapic.deadline));
-            }
-            if self.cycles >= limit {
-                return RunExit::Budget;
-            }
-            self.check_apic_timer();
             if env.bus.attention() || !env.outbox.is_empty() {
                 return RunExit::Signals;
             }
+            if std::mem::take(&mut self.gives_way) && self.attention.is_empty() {
+                self.cycles = self.cycles.max(slice.turn_end.min(self.lapic.deadline));
+            }
+            if self.cycles >= slice.stop || slice.step && self.progressed {
+                return RunExit::Budget;
+            }
+            self.check_apic_timer();
             let deadline = self.next_deadline();
-            let block_limit = limit.min(deadline);
+            let mut block_limit = slice.stop.min(deadline);
+            if slice.step {
+                block_limit = block_limit.min(self.cycles + 1);
+            }
             self.block_limit = block_limit;
             if let Some(non_root) = &self.vmx.non_root
                 && self.cycles >= non_root.timer_deadline
@@ -57,39 +93,72 @@ impl Cpu {
                 match self.boundary(env) {
                     Boundary::Run => {}
                     // Delivery of an event may itself have written memory or reached a device.
-                    Boundary::Again => continue,
-                    Boundary::Stopped if self.sys.activity == Activity::Hlt && deadline < limit => {
+                    Boundary::Again => {
+                        self.progressed = true;
+                        continue;
+                    }
+                    Boundary::Stopped if self.sys.activity == Activity::Hlt && deadline < slice.stop => {
                         // Nothing happens before a timer's end.
                         self.cycles = self.cycles.max(deadline);
                         continue;
                     }
-                    Boundary::Stopped => return RunExit::Stopped,
+                    Boundary::Stopped => {
+                        self.asleep = true;
+                        return RunExit::Stopped;
+                    }
                 }
                 self.block_limit = block_limit;
                 if self.attention.contains(Attention::STEP) {
                     self.begin_step();
                 }
             }
-            match cache.find(self, env) {
+            self.progressed = true;
+            match self.fetch(env, cache, block_limit) {
                 Ok(id) => self.run_chain(env, cache, id),
                 Err(stop) => self.stopped(env, stop),
             }
         }
     }
 
-    /// Runs blocks from `id` on for as long as nothing asks for the boundary.
+    /// The block at RIP. What its translation has written may have been code itself.
+    fn fetch(&mut self, env: &mut Env, cache: &mut CodeCache, block_limit: u64) -> Result<u32, Stop> {
+        let id = cache.find(self, env)?;
+        if !env.ram.has_stale_pages() {
+            return Ok(id);
+        }
+        cache.drop_stale(env);
+        self.block_limit = block_limit;
+        cache.find(self, env)
+    }
+
+    /// Runs blocks from `id` on – at least one instruction – for as long as nothing asks for the boundary.
     fn run_chain(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
         // What changes these leaves the chain.
         let plain = !self.single_step && self.cs_bound == u64::MAX;
+        let mut first_block = true;
         loop {
             let start = self.rip();
             let block = cache.block(id);
             let [first, rest @ ..] = &block.uops[..] else { return };
-            if !plain && (self.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound) {
-                return self.run_one(env, block, start);
-            }
             let count = block.uops.len() as u64;
+            let alone = count == 1;
             let delta = loop {
+                // A block runs whole if it ends in time, so that the limit falls on the same instruction wherever
+                // blocks begin.
+                if self.cycles + block.cost > self.block_limit || !plain {
+                    if !first_block && self.cycles >= self.block_limit {
+                        return;
+                    }
+                    let last = start.wrapping_add(u64::from(block.len) - 1);
+                    if self.single_step || last > self.cs_bound {
+                        return self.run_one(env, cache, id, start);
+                    }
+                    if self.cycles + block.cost > self.block_limit {
+                        return self.run_part(env, cache, id, start);
+                    }
+                }
+                first_block = false;
+                self.exact = alone;
                 self.branched = false;
                 self.cycles += block.cost;
                 // A repeated instruction that goes on later takes its count back.
@@ -100,13 +169,10 @@ impl Cpu {
                     self.instructions = self.instructions.wrapping_sub(undone as u64);
                     self.cycles -= block.cost_of_last(undone);
                     if result.is_err() || !self.branched {
-                        return self.cut_short(env, block, start, undone, result);
+                        return self.cut_short(env, cache, id, start, undone, result);
                     }
                 } else if !self.branched {
                     self.set_rip(start.wrapping_add(u64::from(block.len)));
-                }
-                if self.cycles >= self.block_limit {
-                    return;
                 }
                 let delta = self.rip().wrapping_sub(start);
                 if delta != 0 {
@@ -116,6 +182,10 @@ impl Cpu {
             match cache.linked(block, delta) {
                 Some(next) => id = next,
                 None => {
+                    if self.cycles >= self.block_limit {
+                        return;
+                    }
+                    self.exact = true;
                     match cache.find(self, env) {
                         Ok(next) => {
                             cache.link(id, delta, next);
@@ -131,21 +201,15 @@ impl Cpu {
     /// Runs the first instruction of a block alone.
     #[cold]
     #[inline(never)]
-    fn run_one(&mut self, env: &mut Env, block: &Block, start: u64) {
-        let first = &block.alone;
+    fn run_one(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) {
+        let first = &cache.block(id).alone;
         if start.wrapping_add(u64::from(first.len) - 1) > self.cs_bound {
             let Err(stop) = self.gp::<()>(0) else { return };
             return self.stopped(env, stop);
         }
-        self.branched = false;
-        self.cycles += u64::from(first.cost);
-        if let Err(stop) = execute(self, env, first, &[]) {
-            self.cycles -= u64::from(first.cost);
-            self.undone = 0;
-            self.vmx.stopped_len = first.len;
-            return self.stopped(env, stop);
+        if self.run_alone(env, first, start).is_err() {
+            return;
         }
-        self.instructions = self.instructions.wrapping_add(1);
         if !self.branched {
             self.set_rip(start.wrapping_add(u64::from(first.len)));
         }
@@ -154,19 +218,61 @@ impl Cpu {
         }
     }
 
+    /// Runs the instructions of a block one by one until the limit: the block does not end in time.
+    #[cold]
+    #[inline(never)]
+    fn run_part(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) {
+        for uop in &cache.block(id).uops {
+            if self.run_alone(env, &uop.showing_flags(), start).is_err() || self.branched {
+                return;
+            }
+            if self.cycles >= self.block_limit {
+                return self.set_rip(start.wrapping_add(uop.next()));
+            }
+        }
+        self.set_rip(start.wrapping_add(u64::from(cache.block(id).len)));
+    }
+
+    /// Executes one micro-op of the block at `start` and counts it. If it does not complete, RIP is its address and what
+    /// it raised is delivered.
+    fn run_alone(&mut self, env: &mut Env, uop: &Uop, start: u64) -> Exec {
+        self.exact = true;
+        self.branched = false;
+        self.cycles += u64::from(uop.cost);
+        let result = execute(self, env, uop, &[]);
+        self.undone = 0;
+        if let Err(stop) = result {
+            self.cycles -= u64::from(uop.cost);
+            if !self.branched {
+                self.set_rip(start.wrapping_add(uop.off.into()));
+            }
+            self.vmx.stopped_len = uop.len;
+            self.stopped(env, stop);
+            return result;
+        }
+        self.instructions = self.instructions.wrapping_add(1);
+        Ok(())
+    }
+
     /// A block ended before its last instruction, and not by a branch: RIP is that of the first instruction that did not
     /// run.
     #[cold]
     #[inline(never)]
-    fn cut_short(&mut self, env: &mut Env, block: &Block, start: u64, undone: usize, result: Exec) {
-        let next = block.uops.get(block.uops.len().saturating_sub(undone));
+    fn cut_short(&mut self, env: &mut Env, cache: &mut CodeCache, id: u32, start: u64, undone: usize, result: Exec) {
+        let block = cache.block(id);
+        let done = block.uops.len().saturating_sub(undone);
+        let next = block.uops.get(done);
         if !self.branched {
             let offset = next.map_or(block.len, |uop| uop.off.into());
             self.set_rip(start.wrapping_add(offset.into()));
         }
-        if let Err(stop) = result {
-            self.vmx.stopped_len = next.map_or(0, |uop| uop.len);
-            self.stopped(env, stop);
+        match result {
+            Ok(()) => {}
+            Err(Stop::Alone) => cache.isolate(id, done),
+            Err(stop) => {
+                self.vmx.stopped_len = next.map_or(0, |uop| uop.len);
+                self.stopped(env, stop);
+            }
         }
     }
 
@@ -181,6 +287,8 @@ impl Cpu {
                 self.deliver_fault(env, fault);
             }
             Stop::Shutdown => self.shut_down(env),
+            // It has been raised where time was not exact, and comes again where it is.
+            Stop::Alone => {}
             Stop::VmExit => {
                 self.cycles += 1;
                 self.take_parked_exit(env);

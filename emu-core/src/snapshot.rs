@@ -37,6 +37,7 @@ pub struct CpuState {
     trap_after: bool,
     shadow_is_new: bool,
     repeating: bool,
+    asleep: bool,
     sys: SystemState,
     fpu: Box<FpuState>,
     lapic: Lapic,
@@ -109,7 +110,7 @@ impl Cpu {
     pub fn guest_state(&self) -> CpuState {
         let state = self.whole_state();
         let kept = Attention::INTR | Attention::INIT | Attention::SIPI | Attention::SMI;
-        CpuState { attention: state.attention & kept, ..state }
+        CpuState { attention: state.attention & kept, asleep: false, ..state }
     }
 
     fn whole_state(&self) -> CpuState {
@@ -122,6 +123,11 @@ impl Cpu {
             block_limit: _,
             undone: _,
             branched: _,
+            exact: _,
+            // Of the present slice.
+            turn_end: _,
+            progressed: _,
+            asleep,
             // Of the present instruction.
             fault: _,
             rmw: _,
@@ -168,6 +174,7 @@ impl Cpu {
             trap_after: *trap_after,
             shadow_is_new: *shadow_is_new,
             repeating: *repeating,
+            asleep: *asleep,
             sys: sys.clone(),
             fpu: fpu.clone(),
             lapic: lapic.clone(),
@@ -202,6 +209,7 @@ impl Cpu {
             trap_after,
             shadow_is_new,
             repeating,
+            asleep,
             sys,
             fpu,
             lapic,
@@ -218,6 +226,7 @@ impl Cpu {
         self.trap_after = trap_after;
         self.shadow_is_new = shadow_is_new;
         self.repeating = repeating;
+        self.exact = true;
         self.sys = sys;
         self.fpu = fpu;
         self.lapic = lapic;
@@ -233,5 +242,6 @@ impl Cpu {
         self.rmw = RmwTarget::default();
         self.refresh();
         self.attention = attention;
+        self.asleep = asleep;
     }
 }

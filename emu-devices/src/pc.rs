@@ -1,17 +1,21 @@
 //! A whole PC that a library user can own: processors, memory and board, with the turns they take.
 
+mod builder;
+mod turns;
+
+pub use builder::{DEFAULT_HZ, DEFAULT_MEMORY, DEFAULT_TIME, PcBuilder, VIDEO_MEMORY};
+pub use turns::Turn;
+
 use crate::board::{Board, BoardConfig};
+use crate::disk::ImageError;
 use emu_core::bus::ApicMessage;
 use emu_core::decode::cache::{CacheCounts, CodeCache};
-use emu_core::flags::IF;
 use emu_core::hash::StableHash;
 use emu_core::lapic::route;
 use emu_core::mem::ram::{Legacy, MemoryError, Ram, RomError};
 use emu_core::model::CpuModel;
-use emu_core::run::RunExit;
-use emu_core::state::cpu::{Cpu, Env};
+use emu_core::state::cpu::Cpu;
 use emu_core::state::derived::Attention;
-use emu_core::state::system::Activity;
 use std::sync::Arc;
 
 /// A machine to be built.
@@ -44,6 +48,9 @@ pub enum PcError {
     /// The host has not enough memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// A floppy image is none.
+    #[error(transparent)]
+    Floppy(#[from] ImageError),
 }
 
 /// Why [`Pc::run_until`] came back.
@@ -80,13 +87,23 @@ pub struct Pc {
     cache: CodeCache,
     outbox: Vec<ApicMessage>,
     quantum: u64,
+    /// Cycle at which the present turn began, or the next one begins.
     now: u64,
+    /// The cycle that the last run came to.
+    reached: u64,
+    /// The turn that a run left unfinished.
+    turn: Option<Turn>,
     intr: bool,
     /// Legacy pages as power-on leaves them.
     rom_pages: Vec<(u64, u64)>,
 }
 
 impl Pc {
+    /// A PC to be built, with the defaults of the command line.
+    pub fn builder() -> PcBuilder {
+        PcBuilder::default()
+    }
+
     /// A PC after power-on.
     pub fn new(config: PcConfig) -> Result<Self, PcError> {
         let mut ram = Ram::new(config.memory)?;
@@ -112,14 +129,16 @@ impl Pc {
             outbox: Vec::new(),
             quantum: config.quantum.max(1),
             now: 0,
+            reached: 0,
+            turn: None,
             intr: false,
             rom_pages,
         })
     }
 
-    /// The clock, in cycles since power-on.
+    /// The clock, in cycles since power-on: what the last run came to.
     pub fn now(&self) -> u64 {
-        self.now
+        self.now.max(self.reached)
     }
 
     /// Instructions executed by all processors.
@@ -139,84 +158,10 @@ impl Pc {
         }
         self.board.reset(&mut self.ram);
         for cpu in &mut self.cpus {
-            cpu.cycles = self.now.max(cpu.cycles);
             cpu.reset();
         }
         self.outbox.clear();
         self.intr = false;
-    }
-
-    /// Runs until the clock reaches `cycle`, or until the machine ends.
-    pub fn run_until(&mut self, cycle: u64) -> PcExit {
-        loop {
-            self.board.advance(&mut self.ram, self.now);
-            if let Some(exit) = self.signals(None) {
-                return exit;
-            }
-            if self.now >= cycle {
-                return PcExit::Limit;
-            }
-            let mut turn_end = (self.now + self.quantum).min(cycle).min(self.board.next_deadline()).max(self.now + 1);
-            if self.cpus.len() == 1 {
-                turn_end = cycle.min(self.board.next_deadline()).max(self.now + 1);
-            }
-            let mut idle = true;
-            for n in 0..self.cpus.len() {
-                loop {
-                    let cpu = &mut self.cpus[n];
-                    let mut env = Env { ram: &mut self.ram, bus: &mut self.board, outbox: &mut self.outbox };
-                    match cpu.run(&mut env, &mut self.cache, turn_end) {
-                        RunExit::Budget => {
-                            idle = false;
-                            break;
-                        }
-                        RunExit::Stopped => {
-                            if cpu.sys.activity == Activity::Shutdown && !cpu.in_non_root() {
-                                return PcExit::Shutdown { processor: n as u32, rip: cpu.rip() };
-                            }
-                            idle &= !cpu.mwait;
-                            cpu.cycles = cpu.cycles.max(turn_end);
-                            break;
-                        }
-                        RunExit::Signals => {
-                            idle = false;
-                            let reached = self.cpus[n].cycles;
-                            if let Some(exit) = self.signals(Some(n)) {
-                                self.now = self.now.max(reached);
-                                return exit;
-                            }
-                            turn_end = turn_end.min(self.board.next_deadline().max(reached));
-                        }
-                    }
-                }
-            }
-            self.now = turn_end;
-            if idle && let Some(exit) = self.skip_idle(cycle) {
-                return exit;
-            }
-        }
-    }
-
-    /// No processor executes: the clock jumps to whatever comes next.
-    fn skip_idle(&mut self, cycle: u64) -> Option<PcExit> {
-        let deaf = |cpu: &Cpu| {
-            cpu.sys.activity == Activity::WaitForSipi
-                || (!cpu.in_non_root()
-                    && !cpu.flags.has(IF)
-                    && !cpu.attention.intersects(Attention::NMI | Attention::INIT))
-        };
-        if self.cpus.iter().all(deaf) {
-            return Some(PcExit::Halted);
-        }
-        let timers = self.cpus.iter().filter(|cpu| cpu.sys.activity == Activity::Hlt).map(Cpu::next_deadline);
-        let next = timers.fold(self.board.next_deadline(), u64::min).min(cycle);
-        if next > self.now {
-            self.now = next;
-            for cpu in &mut self.cpus {
-                cpu.cycles = cpu.cycles.max(next);
-            }
-        }
-        None
     }
 
     /// Carries messages, INTR and requests to where they belong. `sender` is the processor that has just run.

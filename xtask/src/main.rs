@@ -4,6 +4,7 @@
 
 mod book;
 mod kut;
+mod slicing;
 
 use clap::{Parser, Subcommand};
 
@@ -23,12 +24,15 @@ enum Command {
     /// Run the tests of a built kvm-unit-tests tree and compare their failures with the list of exceptions
     #[command(name = "kvm-unit-tests")]
     KvmUnitTests(kut::Args),
+    /// Run test images in one piece and in random pieces, and compare instruction counts and states
+    Slicing(slicing::Args),
 }
 
 fn main() {
     let status = match Cli::parse().command {
         Command::Book(args) => book::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
+        Command::Slicing(args) => slicing::main(&args),
     };
     std::process::exit(status);
 }

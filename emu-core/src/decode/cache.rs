@@ -175,12 +175,14 @@ impl CodeCache {
             | u64::from(cpu.sys.index) << 8
             | u64::from(cpu.mode.key());
         // Processors that run the same code must not evict each other.
+        // A remembered block is found by way of the fetch TLB too: what a fetch translates does not depend on where blocks
+        // begin.
         let slot = (linear ^ linear >> 12 ^ u64::from(cpu.sys.index) << 9) as usize & (JUMP_ENTRIES - 1);
+        let physical = cpu.translate_fetch(env, linear)?;
         let jump = self.jumps[slot];
         if jump.rip == linear && jump.stamp == stamp && self.is_current(jump.block, jump.generation) {
             return Ok(jump.block);
         }
-        let physical = cpu.translate_fetch(env, linear)?;
         let Place::Memory(offset) = env.ram.place(physical, false) else {
             return self.build_from_device(cpu, env, linear, physical);
         };
@@ -220,6 +222,14 @@ impl CodeCache {
             }
             env.ram.clear_code(page);
         }
+    }
+
+    /// Takes the instruction `index` out of a block, because it needs the exact time: the block ends before it, or if it
+    /// is the first, behind it.
+    pub fn isolate(&mut self, id: u32, index: usize) {
+        let block = &mut self.blocks[id as usize];
+        block.keep(index.max(1));
+        block.links = [NO_LINK; LINKS];
     }
 
     /// Drops every block.
@@ -300,7 +310,7 @@ impl CodeCache {
         bytes[..split].copy_from_slice(&env.ram.bytes()[offset..offset + split]);
         bytes[split..].copy_from_slice(&env.ram.bytes()[second..second + MAX_INSTRUCTION - split]);
         let mut block = decode(cpu, &bytes, key, &mut self.scratch);
-        block.keep_first();
+        block.keep(1);
         block.second_page = Some(physical & !0xFFF);
         env.ram.mark_code(offset, first);
         env.ram.mark_code(second, (block.len as usize).saturating_sub(first).max(1));
@@ -323,7 +333,7 @@ impl CodeCache {
             *byte = cpu.read_physical(env, physical, 1) as u8;
         }
         let mut block = decode(cpu, &bytes, u64::MAX, &mut self.scratch);
-        block.keep_first();
+        block.keep(1);
         block.second_page = Some(u64::MAX);
         if let Some(old) = self.map.remove(&u64::MAX) {
             self.free.push(old);
@@ -353,12 +363,14 @@ impl Block {
         self.uops.iter().rev().take(count).map(|uop| u64::from(uop.cost)).sum()
     }
 
-    fn keep_first(&mut self) {
-        if self.uops.len() > 1 {
-            let first = self.alone;
-            self.uops = Box::new([first]);
-            self.len = u32::from(first.len);
-            self.cost = u64::from(first.cost);
+    /// Drops all instructions but the first `count`.
+    fn keep(&mut self, count: usize) {
+        if self.uops.len() > count {
+            let mut uops: Vec<Uop> = self.uops[..count].iter().map(|uop| uop.showing_flags()).collect();
+            crate::lower::flags::specialize(&mut uops);
+            self.len = uops.last().map_or(0, |uop| uop.next() as u32);
+            self.cost = uops.iter().map(|uop| u64::from(uop.cost)).sum();
+            self.uops = uops.into();
         }
     }
 }

@@ -64,6 +64,8 @@ impl Cpu {
 
     fn deliver(&mut self, env: &mut Env, event: Fault, mut resume: bool, mut injected: Option<u8>) {
         let mut event = event;
+        // An event comes between instructions, or by one that ends its block.
+        self.exact = true;
         // A software interrupt whose delivery gave rise to the event.
         let mut original = self.vmx.delivering.take();
         loop {
@@ -79,6 +81,8 @@ impl Cpu {
             match result {
                 Ok(()) => return,
                 Err(Stop::Fault) => {}
+                // Not where time is exact.
+                Err(Stop::Alone) => continue,
                 Err(Stop::VmExit) => return self.take_parked_exit(env),
                 Err(Stop::Shutdown) => return self.shut_down(env),
             }

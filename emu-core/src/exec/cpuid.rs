@@ -178,8 +178,9 @@ pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
         time => time,
     };
     let end = cpu.cycles.saturating_add(wanted.min(granted));
-    let time_up = granted < wanted && end <= cpu.block_limit;
-    cpu.cycles = cpu.cycles.max(end.min(cpu.block_limit));
+    let limit = cpu.turn_end.min(cpu.next_deadline());
+    let time_up = granted < wanted && end <= limit;
+    cpu.cycles = cpu.cycles.max(end.min(limit));
     cpu.flags.set_status(if time_up { CF } else { 0 });
     Ok(())
 }

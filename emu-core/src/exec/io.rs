@@ -46,9 +46,7 @@ impl Cpu {
             let hits = self.breakpoint_hits(u64::from(port), size, |kind| kind == BreakpointKind::Io);
             self.note_debug_hits(hits);
         }
-        if env.bus.attention() {
-            self.leave_block();
-        }
+        self.after_device(env);
     }
 
     fn port_read<W: Width>(&mut self, env: &mut Env, port: u16) -> u64 {

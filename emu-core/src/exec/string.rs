@@ -76,6 +76,8 @@ impl Cpu {
             match iteration(self, env, wanted - done) {
                 Ok((n, go_on)) => {
                     done += n;
+                    // The next iteration's device sees its own time.
+                    self.cycles += n;
                     self.advance(RCX, u, 0u64.wrapping_sub(n));
                     // A device, a breakpoint or a store into code asks for the boundary.
                     if !go_on || done >= wanted || self.leaves_block() {
@@ -87,17 +89,14 @@ impl Cpu {
         };
         match result {
             Ok(go_on) => {
-                self.cycles += done - 1;
+                self.cycles -= 1;
                 self.repeating = go_on && done < count;
                 if self.repeating {
                     self.again(u);
                 }
                 Ok(())
             }
-            Err(stop) => {
-                self.cycles += done;
-                Err(stop)
-            }
+            Err(stop) => Err(stop),
         }
     }
 

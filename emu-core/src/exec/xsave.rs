@@ -318,6 +318,7 @@ pub fn fxsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// FXRSTOR, FXRSTOR64.
 pub fn fxrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_fxsr()?;
+    cpu.x87_before_summary()?;
     let ea = cpu.ea(u);
     cpu.require_aligned(u.seg, ea, 16, false)?;
     let mut area = [0; LEGACY];
@@ -396,6 +397,7 @@ pub fn xrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if supervisor {
         cpu.require_supervisor_state(u, true)?;
     }
+    cpu.x87_before_summary()?;
     let ea = cpu.ea(u);
     cpu.require_aligned(u.seg, ea, 64, false)?;
     let rfbm = cpu.requested(supervisor);

@@ -1,6 +1,6 @@
 //! The micro-op: plain data, one guest instruction each, operand kinds and sizes resolved.
 
-use super::op::{FORMS, Op};
+use super::op::{FORMS, NO_FLAGS, Op};
 
 /// Instructions in a block at most.
 pub const MAX_UOPS: usize = 32;
@@ -75,6 +75,15 @@ impl Uop {
     /// The operation.
     pub fn operation(&self) -> Op {
         Op::ALL[usize::from((self.op & !FORMS) >> 2)]
+    }
+
+    /// The same operation in the form that leaves the status flags whoever sees them.
+    #[inline]
+    pub fn showing_flags(mut self) -> Self {
+        if self.op & FORMS == NO_FLAGS {
+            self.op &= !FORMS;
+        }
+        self
     }
 
     /// Replaces the operation; width and form stay.

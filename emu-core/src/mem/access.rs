@@ -273,7 +273,7 @@ impl Cpu {
     fn read_slow(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Result<u64, Stop> {
         let linear = self.linear(seg, ea, len as u64, false)?;
         self.check_alignment(linear, len)?;
-        self.read_linear(env, linear, len, Access::data(Kind::Read, self.sys.cpl == 3))
+        self.read_at(env, linear, len, Access::data(Kind::Read, self.sys.cpl == 3), Self::operand_target)
     }
 
     #[cold]
@@ -281,7 +281,7 @@ impl Cpu {
     fn write_slow(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize, value: u64) -> Exec {
         let linear = self.linear(seg, ea, len as u64, true)?;
         self.check_alignment(linear, len)?;
-        self.write_linear(env, linear, len, value, Access::data(Kind::Write, self.sys.cpl == 3))
+        self.write_at(env, linear, len, value, Access::data(Kind::Write, self.sys.cpl == 3), Self::operand_target)
     }
 
     #[cold]
@@ -293,7 +293,7 @@ impl Cpu {
         }
         self.check_alignment(linear, len)?;
         let access = Access::data(Kind::Write, self.sys.cpl == 3);
-        self.rmw = self.target(env, linear, len, access)?;
+        self.rmw = self.operand_target(env, linear, len, access)?;
         self.watch(linear, len, true);
         Ok(self.read_target(env, self.rmw, len))
     }
@@ -322,25 +322,50 @@ impl Cpu {
 
     /// Reads up to 8 bytes at a linear address.
     pub fn read_linear(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
+        self.read_at(env, linear, len, access, Self::target)
+    }
+
+    /// Writes up to 8 bytes at a linear address.
+    pub fn write_linear(&mut self, env: &mut Env, linear: u64, len: usize, value: u64, access: Access) -> Exec {
+        self.write_at(env, linear, len, value, access, Self::target)
+    }
+
+    #[inline(always)]
+    fn read_at(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        len: usize,
+        access: Access,
+        target: impl FnOnce(&mut Self, &mut Env, u64, usize, Access) -> Result<RmwTarget, Stop>,
+    ) -> Result<u64, Stop> {
         if let Some(offset) = self.known_place(linear, len, access) {
             return Ok(env.ram.load(offset, len));
         }
-        let target = self.target(env, linear, len, access)?;
+        let target = target(self, env, linear, len, access)?;
         if !access.implicit {
             self.watch(linear, len, false);
         }
         Ok(self.read_target(env, target, len))
     }
 
-    /// Writes up to 8 bytes at a linear address.
-    pub fn write_linear(&mut self, env: &mut Env, linear: u64, len: usize, value: u64, access: Access) -> Exec {
+    #[inline(always)]
+    fn write_at(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        len: usize,
+        value: u64,
+        access: Access,
+        target: impl FnOnce(&mut Self, &mut Env, u64, usize, Access) -> Result<RmwTarget, Stop>,
+    ) -> Exec {
         if let Some(offset) = self.known_place(linear, len, access) {
             if env.ram.store(offset, len, value) {
                 self.leave_block();
             }
             return Ok(());
         }
-        let target = self.target(env, linear, len, access)?;
+        let target = target(self, env, linear, len, access)?;
         if !access.implicit {
             self.watch(linear, len, true);
         }
@@ -374,7 +399,7 @@ impl Cpu {
     pub fn read_bytes(&mut self, env: &mut Env, seg: u8, ea: u64, buffer: &mut [u8]) -> Exec {
         let linear = self.linear(seg, ea, buffer.len() as u64, false)?;
         let access = Access::data(Kind::Read, self.sys.cpl == 3);
-        let target = self.target(env, linear, buffer.len(), access)?;
+        let target = self.operand_target(env, linear, buffer.len(), access)?;
         self.watch(linear, buffer.len(), false);
         let mut done = 0;
         while done < buffer.len() {
@@ -390,7 +415,7 @@ impl Cpu {
     pub fn write_bytes(&mut self, env: &mut Env, seg: u8, ea: u64, data: &[u8]) -> Exec {
         let linear = self.linear(seg, ea, data.len() as u64, true)?;
         let access = Access::data(Kind::Write, self.sys.cpl == 3);
-        let target = self.target(env, linear, data.len(), access)?;
+        let target = self.operand_target(env, linear, data.len(), access)?;
         self.watch(linear, data.len(), true);
         let mut done = 0;
         while done < data.len() {
@@ -406,7 +431,7 @@ impl Cpu {
     /// Checks that `len` bytes at `seg:ea` could be written, without writing.
     pub fn probe_write(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Exec {
         let linear = self.linear(seg, ea, len as u64, true)?;
-        self.target(env, linear, len, Access::data(Kind::Write, self.sys.cpl == 3)).map(|_| ())
+        self.operand_target(env, linear, len, Access::data(Kind::Write, self.sys.cpl == 3)).map(|_| ())
     }
 
     /// Offset into guest memory of the `len` bytes at `seg:ea`, if accesses to all of their page are plain; `None` if
@@ -428,7 +453,7 @@ impl Cpu {
         if let known @ Some(_) = self.known_place(linear, len, access) {
             return Ok(known);
         }
-        self.target(env, linear, len, access)?;
+        self.operand_target(env, linear, len, access)?;
         Ok(self.known_place(linear, len, access))
     }
 
@@ -459,6 +484,31 @@ impl Cpu {
         };
         let last = linear.wrapping_add(len as u64 - 1);
         (tag == last & !0xFFF | self.plain_context(access)?).then(|| linear.wrapping_add(entry.addend) as usize)
+    }
+
+    /// [`Cpu::target`] of an instruction's operand. A device is to see the instruction's own time.
+    fn operand_target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
+        let target = self.target(env, linear, len, access)?;
+        if !self.exact {
+            let write = access.kind == Kind::Write;
+            let split = usize::from(target.first_len) < len;
+            if self.is_device(env, target.physical, write) || split && self.is_device(env, target.second, write) {
+                return Err(Stop::Alone);
+            }
+        }
+        Ok(target)
+    }
+
+    /// Whether the local APIC or the board answers at a physical address.
+    fn is_device(&self, env: &Env, physical: u64, write: bool) -> bool {
+        physical & !0xFFF == self.lapic_page() || env.ram.place(physical, write) == Place::Bus
+    }
+
+    /// Of an instruction that may reach a device otherwise than by an operand: stops it where time is not exact, before
+    /// it has committed anything.
+    #[inline]
+    pub(crate) fn require_exact(&self) -> Exec {
+        if self.exact { Ok(()) } else { Err(Stop::Alone) }
     }
 
     /// Translates both pages of an access before any of it is done.
@@ -580,9 +630,7 @@ impl Cpu {
                 (env.bus.mmio_read(env.ram, self.cycles, at, size as u8) & (u64::MAX >> (64 - 8 * size))) << (8 * done);
             done += size;
         }
-        if env.bus.attention() {
-            self.leave_block();
-        }
+        self.after_device(env);
         value
     }
 
@@ -595,7 +643,12 @@ impl Cpu {
             env.bus.mmio_write(env.ram, self.cycles, at, size as u8, part);
             done += size;
         }
-        if env.bus.attention() {
+        self.after_device(env);
+    }
+
+    /// What a device was told may concern the boundary; what it was late with may have overwritten code.
+    pub(crate) fn after_device(&mut self, env: &mut Env) {
+        if env.bus.attention() || env.ram.has_stale_pages() {
             self.leave_block();
         }
     }

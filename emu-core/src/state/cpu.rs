@@ -88,6 +88,14 @@ pub struct Cpu {
     pub repeating: bool,
     /// Set by a handler that wrote RIP itself.
     pub branched: bool,
+    /// `cycles` is the present instruction's own time, and not the end of a block around it.
+    pub exact: bool,
+    /// Cycle at which the present turn ends.
+    pub turn_end: u64,
+    /// The present slice has executed something.
+    pub progressed: bool,
+    /// The processor was found stopped, and nothing was raised since.
+    pub asleep: bool,
     /// MSRs that the model does not have read 0 and swallow writes instead of raising #GP.
     pub ignore_bad_msrs: bool,
     /// Guest-triggered log lines that were given already.
@@ -128,6 +136,10 @@ impl Cpu {
             shadow_is_new: false,
             repeating: false,
             branched: false,
+            exact: true,
+            turn_end: 0,
+            progressed: false,
+            asleep: false,
             logged: Default::default(),
         };
         cpu.reset();
@@ -197,6 +209,7 @@ impl Cpu {
     #[inline]
     pub fn raise(&mut self, attention: Attention) {
         self.attention |= attention;
+        self.asleep = false;
         self.leave_block();
     }
 

@@ -16,6 +16,9 @@ pub enum Stop {
     Shutdown = 2,
     /// A VM exit is parked in the processor.
     VmExit = 3,
+    /// The instruction reaches a device from inside a block, whose clock is that of the block's end: nothing of it has been
+    /// committed, and it is to run alone.
+    Alone = 4,
 }
 
 /// What a handler returns: `Ok` when the instruction (or one iteration of it) completed.

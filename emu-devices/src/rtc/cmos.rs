@@ -2,6 +2,7 @@
 //! are those of the PC/AT, with the additions of Bochs's BIOS and SeaBIOS.
 
 use super::calendar::to_bcd;
+use crate::floppy::FloppyDriveType;
 use serde::{Deserialize, Serialize};
 
 /// Floppy drive types as CMOS byte 10h codes them.
@@ -21,6 +22,20 @@ pub enum FloppyType {
     Mb1_44 = 4,
     /// 3.5", 2.88 MB.
     Mb2_88 = 5,
+}
+
+impl FloppyType {
+    /// The code of a drive, if there is one.
+    pub fn of(drive: Option<FloppyDriveType>) -> Self {
+        match drive {
+            None => Self::None,
+            Some(FloppyDriveType::D360K) => Self::Kb360,
+            Some(FloppyDriveType::D1200K) => Self::Mb1_2,
+            Some(FloppyDriveType::D720K) => Self::Kb720,
+            Some(FloppyDriveType::D1440K) => Self::Mb1_44,
+            Some(FloppyDriveType::D2880K) => Self::Mb2_88,
+        }
+    }
 }
 
 /// A hard disk as the BIOS's parameter table wants it.

@@ -9,14 +9,10 @@ use emu_devices::board::BoardConfig;
 use emu_devices::debug_ports::{DebugExit, DebugPortsConfig};
 use emu_devices::disk::{DiskImage, Geometry, OpenMode};
 use emu_devices::floppy::{FloppyDrive, FloppyDriveType};
-use emu_devices::pc::{DEFAULT_QUANTUM, Pc, PcConfig, PcError};
+use emu_devices::pc::{DEFAULT_QUANTUM, DEFAULT_TIME, Pc, PcConfig, PcError, VIDEO_MEMORY};
 use emu_devices::rtc::{self, CmosConfig, DiskGeometry, FloppyType, RtcConfig};
 use std::path::Path;
 use std::sync::Arc;
-
-/// 2026-01-01T00:00:00Z: runs repeat unless told otherwise.
-const DEFAULT_TIME: i64 = 1_767_225_600;
-const VIDEO_MEMORY: usize = 16 << 20;
 
 /// The PC of `config`. With `kernel` a ROM is added that takes over when the firmware boots.
 pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
@@ -75,7 +71,7 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
             cmos: CmosConfig {
                 memory_below_4g: memory.min(LOW_RAM_LIMIT),
                 memory_above_4g: memory.saturating_sub(LOW_RAM_LIMIT),
-                floppies: [floppy_type(&floppies[0]), floppy_type(&floppies[1])],
+                floppies: floppies.each_ref().map(|drive| FloppyType::of(drive.as_ref().map(FloppyDrive::kind))),
                 disks,
                 boot: boot.collect(),
                 skip_floppy_signature: true,
@@ -153,16 +149,4 @@ fn floppy_drive(floppy: Option<&Floppy>, mode: OpenMode) -> Result<Option<Floppy
     let mut image = open(path, mode)?;
     image.set_write_protected(floppy.write_protected || image.write_protected());
     FloppyDrive::with_disk(kind, image).map(Some).map_err(|error| InputError::file(path, error.to_string()))
-}
-
-/// The drive type as CMOS names it.
-fn floppy_type(drive: &Option<FloppyDrive>) -> FloppyType {
-    match drive.as_ref().map(FloppyDrive::kind) {
-        None => FloppyType::None,
-        Some(FloppyDriveType::D360K) => FloppyType::Kb360,
-        Some(FloppyDriveType::D1200K) => FloppyType::Mb1_2,
-        Some(FloppyDriveType::D720K) => FloppyType::Kb720,
-        Some(FloppyDriveType::D1440K) => FloppyType::Mb1_44,
-        Some(FloppyDriveType::D2880K) => FloppyType::Mb2_88,
-    }
 }

@@ -35,6 +35,7 @@ pub fn fnoop(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 /// FNINIT.
 pub fn fninit(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
     cpu.x87_present()?;
+    cpu.x87_before_summary()?;
     cpu.fpu.fninit();
     cpu.x87_summary_changed(env);
     Ok(())
@@ -43,6 +44,7 @@ pub fn fninit(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
 /// FNCLEX.
 pub fn fnclex(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
     cpu.x87_present()?;
+    cpu.x87_before_summary()?;
     cpu.fpu.status &= !(EXCEPTIONS | SF | ES | B);
     cpu.x87_summary_changed(env);
     Ok(())
@@ -73,6 +75,7 @@ pub fn fnstcw(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// FLDCW m16: may unmask an exception that has happened before.
 pub fn fldcw(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     waiting!(cpu, env, u);
+    cpu.x87_before_summary()?;
     let control = cpu.load::<u16>(env, u)?;
     cpu.fpu.set_control(control as u16);
     cpu.x87_summary_changed(env);

@@ -92,6 +92,7 @@ fn words_of(size: usize, image: &[u8; LARGEST]) -> [u32; WORDS] {
 /// FNSTENV: masks all exceptions afterwards.
 pub fn fnstenv(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.x87_present()?;
+    cpu.x87_before_summary()?;
     let size = word_size(u);
     let mut image = [0; LARGEST];
     cpu.put_environment(size, &mut image);
@@ -106,6 +107,7 @@ pub fn fnstenv(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// FLDENV.
 pub fn fldenv(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     waiting!(cpu, env, u);
+    cpu.x87_before_summary()?;
     let size = word_size(u);
     let mut image = [0; LARGEST];
     let ea = cpu.ea(u);
@@ -119,6 +121,7 @@ pub fn fldenv(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// FNSAVE: environment and registers in stack order, then FNINIT.
 pub fn fnsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.x87_present()?;
+    cpu.x87_before_summary()?;
     let size = word_size(u);
     let mut image = [0; LARGEST];
     cpu.put_environment(size, &mut image);
@@ -138,6 +141,7 @@ pub fn fnsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// FRSTOR.
 pub fn frstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     waiting!(cpu, env, u);
+    cpu.x87_before_summary()?;
     let size = word_size(u);
     let mut image = [0; LARGEST];
     let registers = WORDS * size;

@@ -44,6 +44,7 @@ impl Cpu {
         if self.sys.cr0.contains(Cr0::NE) {
             return self.throw(Fault::exception(vector::MF));
         }
+        self.require_exact()?;
         self.fpu.ferr = true;
         if env.bus.numeric_error(env.ram, self.cycles, true) {
             return Ok(true);
@@ -52,6 +53,12 @@ impl Cpu {
         self.branch_to(self.rip().wrapping_add(u64::from(u.off)));
         self.leave_block();
         Ok(false)
+    }
+
+    /// Of an instruction that may change the summary of exceptions: whether FERR# falls is for a device to see.
+    #[inline]
+    pub fn x87_before_summary(&mut self) -> Exec {
+        if self.fpu.ferr { self.require_exact() } else { Ok(()) }
     }
 
     /// After a change of the status or control word: FERR# falls when no exception is pending any more.

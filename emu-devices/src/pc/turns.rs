@@ -1,0 +1,187 @@
+//! Time: the processors' turns, and how a run may be cut anywhere without changing it.
+//!
+//! Several processors take turns that begin at multiples of the quantum and end at the next one, or at a device's
+//! deadline. Within a turn each runs from the turn's start to its end, one after the other; so everything that happens
+//! has one place in one order. A run to some cycle stops at the first place in that order where the processor whose
+//! turn it is has come so far, and the unfinished turn goes on from there. A single processor has no one to share time
+//! with: its turns last from deadline to deadline.
+
+use super::{Pc, PcExit};
+use emu_core::flags::IF;
+use emu_core::run::{RunExit, Slice};
+use emu_core::state::cpu::{Cpu, Env};
+use emu_core::state::derived::Attention;
+use emu_core::state::system::Activity;
+use serde::{Deserialize, Serialize};
+
+/// A turn that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Cycle at which it ends.
+    pub end: u64,
+    /// The processor that runs; those before it have finished the turn.
+    pub processor: u32,
+}
+
+impl Pc {
+    /// Runs until the clock reaches `cycle`, or until the machine ends. Where a run is cut changes nothing in it.
+    pub fn run_until(&mut self, cycle: u64) -> PcExit {
+        let exit = self.run(cycle, None);
+        if exit == PcExit::Limit {
+            self.reached = self.reached.max(cycle);
+        }
+        exit
+    }
+
+    /// Runs until processor `n` has executed one instruction or one iteration of a repeated one, or an event was
+    /// delivered to it; the others take their turns meanwhile. Comes back at `cycle` at the latest, for a processor that
+    /// does not execute. There is no step, and [`PcExit::Limit`], for a processor that does not exist.
+    pub fn step(&mut self, n: usize, cycle: u64) -> PcExit {
+        if n >= self.cpus.len() {
+            return PcExit::Limit;
+        }
+        self.run(cycle, Some(n))
+    }
+
+    fn run(&mut self, cycle: u64, stepped: Option<usize>) -> PcExit {
+        // Input may have brought a deadline into an unfinished turn.
+        let nearest = self.board.next_deadline();
+        if let Some(turn) = &mut self.turn {
+            turn.end = turn.end.min(nearest.max(self.now));
+        }
+        loop {
+            let turn = match self.turn {
+                Some(turn) => turn,
+                None => {
+                    self.board.advance(&mut self.ram, self.now);
+                    if let Some(exit) = self.signals(None) {
+                        return exit;
+                    }
+                    if self.now >= cycle {
+                        return PcExit::Limit;
+                    }
+                    if self.cpus.iter().all(|cpu| cpu.asleep) {
+                        let before = self.now;
+                        if let Some(exit) = self.skip_idle(cycle) {
+                            return exit;
+                        }
+                        if self.now > before {
+                            continue;
+                        }
+                    }
+                    self.begin_turn()
+                }
+            };
+            if let Some(exit) = self.go_on(turn, cycle, stepped) {
+                return exit;
+            }
+            self.turn = None;
+        }
+    }
+
+    fn begin_turn(&mut self) -> Turn {
+        let limit = if self.cpus.len() == 1 { u64::MAX } else { self.next_multiple(self.now) };
+        let turn = Turn { end: limit.min(self.board.next_deadline()).max(self.now + 1), processor: 0 };
+        self.turn = Some(turn);
+        self.cpus.iter_mut().for_each(Cpu::begin_turn);
+        turn
+    }
+
+    /// The first multiple of the quantum after `cycle`.
+    fn next_multiple(&self, cycle: u64) -> u64 {
+        (cycle / self.quantum + 1).saturating_mul(self.quantum)
+    }
+
+    /// Goes on with a turn to its end; `None` when that is reached.
+    fn go_on(&mut self, mut turn: Turn, cycle: u64, stepped: Option<usize>) -> Option<PcExit> {
+        while let Some(cpu) = self.cpus.get_mut(turn.processor as usize) {
+            let n = turn.processor as usize;
+            if cpu.cycles >= turn.end {
+                turn.processor += 1;
+                self.turn = Some(turn);
+                continue;
+            }
+            if cpu.cycles >= cycle {
+                return Some(PcExit::Limit);
+            }
+            let step = stepped == Some(n);
+            let slice = Slice { stop: turn.end.min(cycle), turn_end: turn.end, step };
+            let mut env = Env { ram: &mut self.ram, bus: &mut self.board, outbox: &mut self.outbox };
+            let run = cpu.run_slice(&mut env, &mut self.cache, slice);
+            let (reached, progressed) = (cpu.cycles, cpu.progressed);
+            match run {
+                RunExit::Budget => {}
+                RunExit::Signals => {
+                    let exit = self.signals(Some(n));
+                    turn.end = turn.end.min(self.board.next_deadline().max(reached));
+                    self.turn = Some(turn);
+                    if exit.is_some() {
+                        self.reached = self.reached.max(reached);
+                        return exit;
+                    }
+                }
+                RunExit::Stopped => {
+                    if let Some(exit) = self.stay(&mut turn, n, cycle) {
+                        return Some(exit);
+                    }
+                }
+            }
+            if step && progressed {
+                self.reached = self.reached.max(reached);
+                return Some(PcExit::Limit);
+            }
+        }
+        self.now = turn.end;
+        None
+    }
+
+    /// Processor `n` does not execute: its clock goes on to the end of the turn, or to `cycle`.
+    fn stay(&mut self, turn: &mut Turn, n: usize, cycle: u64) -> Option<PcExit> {
+        let single = self.cpus.len() == 1;
+        let reached = self.cpus[n].cycles;
+        let multiple = self.next_multiple(reached);
+        let cpu = &mut self.cpus[n];
+        if cpu.sys.activity == Activity::Shutdown && !cpu.in_non_root() {
+            self.reached = self.reached.max(reached);
+            return Some(PcExit::Shutdown { processor: n as u32, rip: cpu.rip() });
+        }
+        if single && !cpu.mwait {
+            // The turn is over: what comes next is up to the clock.
+            turn.end = reached.max(self.now + 1);
+            self.turn = Some(*turn);
+            cpu.cycles = turn.end;
+            return None;
+        }
+        cpu.asleep &= !cpu.mwait;
+        if single {
+            turn.end = turn.end.min(multiple);
+            self.turn = Some(*turn);
+        }
+        let wake = if cpu.sys.activity == Activity::Hlt { cpu.next_deadline() } else { u64::MAX };
+        let target = turn.end.min(wake);
+        cpu.cycles = cpu.cycles.max(target.min(cycle));
+        (target > cycle).then_some(PcExit::Limit)
+    }
+
+    /// No processor executes, and no turn begins: the clock jumps to whatever comes next, if that is later.
+    fn skip_idle(&mut self, cycle: u64) -> Option<PcExit> {
+        let deaf = |cpu: &Cpu| {
+            cpu.sys.activity == Activity::WaitForSipi
+                || (!cpu.in_non_root()
+                    && !cpu.flags.has(IF)
+                    && !cpu.attention.intersects(Attention::NMI | Attention::INIT))
+        };
+        if self.cpus.iter().all(deaf) {
+            return Some(PcExit::Halted);
+        }
+        let timers = self.cpus.iter().filter(|cpu| cpu.sys.activity == Activity::Hlt).map(Cpu::next_deadline);
+        let next = timers.fold(self.board.next_deadline(), u64::min).min(cycle);
+        if next > self.now {
+            self.now = next;
+            for cpu in &mut self.cpus {
+                cpu.cycles = cpu.cycles.max(next);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,109 @@
+//! A device sees the cycle of the instruction that reaches it, wherever that stands in a block.
+
+use emu_core::state::cpu::Cpu;
+use emu_devices::pc::{Pc, PcExit};
+use emu_vmx::arch::cr::Cr0;
+use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
+
+/// One tick of the HPET a cycle.
+const HZ: u64 = emu_devices::hpet::FREQUENCY;
+const CODE: u64 = 0x1_0000;
+const ROUNDS: u64 = 3;
+
+/// Flat 32-bit protected mode, at `CODE`.
+fn protected_mode(cpu: &mut Cpu) {
+    let flat = |rights: u32| Segment {
+        selector: 8,
+        base: 0,
+        limit: u32::MAX,
+        access_rights: AccessRights::from_bits_retain(rights),
+    };
+    cpu.sys.cr0 |= Cr0::PE;
+    for register in SegmentRegister::USER {
+        cpu.sys.segments[register as usize] = flat(if register == SegmentRegister::Cs { 0xC09B } else { 0xC093 });
+    }
+    cpu.set_rip(CODE);
+    cpu.refresh();
+}
+
+/// Where the loop leaves ESI of each round.
+const RESULTS: u64 = 0x3000;
+
+/// A machine that runs `body` in a loop that keeps each round's ESI; the code before it runs once.
+fn machine(once: &[u8], body: &[u8]) -> Pc {
+    let mut pc = Pc::builder().hz(HZ).memory(2 << 20).build().expect("the host has memory");
+    // mov [ebp * 4 + 3000h], esi; inc ebp; jmp
+    let mut code = [once, body, &[0x89, 0x34, 0xAD, 0x00, 0x30, 0x00, 0x00, 0x45, 0xE9]].concat();
+    let back = -((body.len() + 13) as i32);
+    code.extend(back.to_le_bytes());
+    pc.ram.dma_write(CODE, &code);
+    protected_mode(&mut pc.cpus[0]);
+    pc
+}
+
+/// The first results, in which blocks are split, in one piece and by single steps.
+fn differences(once: &[u8], body: &[u8]) -> Vec<u32> {
+    let mut whole = machine(once, body);
+    assert_eq!(whole.run_until(200), PcExit::Limit);
+    let mut stepped = machine(once, body);
+    while stepped.now() < 200 {
+        assert_eq!(stepped.step(0, 200), PcExit::Limit);
+    }
+    let mut results = Vec::new();
+    for pc in [whole, stepped] {
+        assert!(pc.cpus[0].gpr[5] >= ROUNDS, "the code runs: RIP {:#x}", pc.cpus[0].rip());
+        for round in 0..ROUNDS {
+            let mut word = [0; 4];
+            pc.ram.dma_read(RESULTS + 4 * round, &mut word);
+            results.push(u32::from_le_bytes(word));
+        }
+    }
+    results
+}
+
+#[test]
+fn hpet_read_twice_in_one_block_differs_by_the_cycles_between() {
+    let once = [
+        0xC7, 0x05, 0x10, 0x00, 0xD0, 0xFE, 0x01, 0x00, 0x00, 0x00, // mov dword [FED00010h], 1: enable
+    ];
+    let body = [
+        0xA1, 0xF0, 0x00, 0xD0, 0xFE, // mov eax, [FED000F0h]: the counter
+        0x90, 0x90, 0x90, // three instructions
+        0x8B, 0x35, 0xF0, 0x00, 0xD0, 0xFE, // mov esi, [FED000F0h]
+        0x29, 0xC6, // sub esi, eax
+        0x90, 0x90, // the block does not end there
+    ];
+    assert_eq!(differences(&once, &body), [4; 2 * ROUNDS as usize]);
+}
+
+#[test]
+fn apic_timer_read_twice_in_one_block_differs_by_the_cycles_between() {
+    let once = [
+        0xC7, 0x05, 0xE0, 0x03, 0xE0, 0xFE, 0x0B, 0x00, 0x00, 0x00, // mov dword [FEE003E0h], 0Bh: divide by 1
+        0xC7, 0x05, 0x80, 0x03, 0xE0, 0xFE, 0xFF, 0xFF, 0xFF, 0x7F, // mov dword [FEE00380h], 7FFFFFFFh: the count
+    ];
+    let body = [
+        0x8B, 0x35, 0x90, 0x03, 0xE0, 0xFE, // mov esi, [FEE00390h]: the current count
+        0x90, 0x90, // two instructions
+        0xA1, 0x90, 0x03, 0xE0, 0xFE, // mov eax, [FEE00390h]
+        0x29, 0xC6, // sub esi, eax
+        0x90, // the block does not end there
+    ];
+    assert_eq!(differences(&once, &body), [3; 2 * ROUNDS as usize]);
+}
+
+#[test]
+fn repeated_instruction_on_a_device_takes_a_cycle_for_each_read() {
+    let once = [
+        0xC7, 0x05, 0x10, 0x00, 0xD0, 0xFE, 0x01, 0x00, 0x00, 0x00, // mov dword [FED00010h], 1
+    ];
+    let body = [
+        0xBE, 0xF0, 0x00, 0xD0, 0xFE, // mov esi, FED000F0h
+        0xBF, 0x00, 0x20, 0x00, 0x00, // mov edi, 2000h
+        0xB9, 0x02, 0x00, 0x00, 0x00, // mov ecx, 2: the low and the high half
+        0xF3, 0xA5, // rep movsd
+        0x8B, 0x35, 0xF0, 0x00, 0xD0, 0xFE, // mov esi, [FED000F0h]
+        0x2B, 0x35, 0x00, 0x20, 0x00, 0x00, // sub esi, [2000h]
+    ];
+    assert_eq!(differences(&once, &body), [2; 2 * ROUNDS as usize]);
+}

@@ -1,0 +1,256 @@
+//! `cargo xtask slicing`: where a run is cut changes nothing in it. The same image runs in one piece, in random pieces
+//! and instruction by instruction; at every cycle that two runs have in common, instruction count and state are equal.
+
+use emu_devices::disk::{DiskImage, ImageError};
+use emu_devices::pc::{DEFAULT_HZ, Pc, PcError, PcExit};
+use test_images::TestImage;
+
+/// The options of `cargo xtask slicing`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Images of test-images
+    #[arg(value_name = "IMAGE", default_values = ["demo", "smp", "vmxexits", "timers", "interrupts"])]
+    images: Vec<String>,
+    /// Logical processors
+    #[arg(long, value_name = "N", default_values_t = [1, 4])]
+    cpus: Vec<u32>,
+    /// Random slicings of each
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    slicings: u64,
+    /// Guest seconds of each run
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    seconds: f64,
+    /// Single instruction steps of each image
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    steps: u64,
+    /// The first seed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+/// What was compared and found different, or could not be run.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("there is no test image {0:?}; see test-images/images")]
+    Unknown(String),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Machine(#[from] PcError),
+    #[error(
+        "{image}, {cpus} processors, {how}: at cycle {cycle} {instructions} instructions and state {state:016x}; in one \
+         piece {expected_instructions} and {expected_state:016x}"
+    )]
+    Differs {
+        image: String,
+        cpus: u32,
+        how: String,
+        cycle: u64,
+        instructions: u64,
+        state: u64,
+        expected_instructions: u64,
+        expected_state: u64,
+    },
+}
+
+/// Numbers without a pattern; the same seed gives the same.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ z >> 31
+    }
+
+    /// 1 to `most`, every magnitude as likely as another.
+    fn length(&mut self, most: u64) -> u64 {
+        let magnitude = self.next() % (64 - u64::from(most.leading_zeros()));
+        (1 + self.next() % (2 << magnitude)).min(most)
+    }
+}
+
+/// Cycles at which all runs are compared: distances of every magnitude, none a multiple of anything.
+fn common_cycles(end: u64) -> Vec<u64> {
+    let mut random = Random(0);
+    let mut cycles = vec![];
+    let mut at = 0;
+    while at < end {
+        at = (at + 1 + random.next() % (end / 20)).min(end);
+        cycles.push(at);
+    }
+    cycles
+}
+
+fn machine(image: &TestImage, cpus: u32) -> Result<Pc, Error> {
+    let medium = DiskImage::from_bytes(image.name, image.bytes.to_vec())?;
+    let builder = Pc::builder().processors(cpus).memory(64 << 20);
+    let builder = match image.kind {
+        test_images::Kind::Disk => builder.hard_disk(medium),
+        test_images::Kind::Floppy => builder.floppy(medium),
+    };
+    Ok(builder.build()?)
+}
+
+/// Runs to `cycle`; false when the machine has ended.
+fn run(pc: &mut Pc, cycle: u64) -> bool {
+    pc.run_until(cycle) == PcExit::Limit
+}
+
+/// Count and hash at each of `cycles`.
+type States = Vec<(u64, u64)>;
+
+fn state(pc: &Pc) -> (u64, u64) {
+    (pc.instructions(), pc.state_hash())
+}
+
+fn in_one_piece(image: &TestImage, cpus: u32, cycles: &[u64]) -> Result<States, Error> {
+    let mut pc = machine(image, cpus)?;
+    Ok(cycles
+        .iter()
+        .map(|&cycle| {
+            run(&mut pc, cycle);
+            state(&pc)
+        })
+        .collect())
+}
+
+/// Comes to each of `cycles` by `advance`, which is given the goal and comes no further, and compares.
+fn compare(
+    image: &TestImage,
+    cpus: u32,
+    how: &str,
+    (cycles, expected): (&[u64], &States),
+    mut advance: impl FnMut(&mut Pc, u64) -> bool,
+) -> Result<(), Error> {
+    let mut pc = machine(image, cpus)?;
+    for (&cycle, &(expected_instructions, expected_state)) in cycles.iter().zip(expected) {
+        while pc.now() < cycle && advance(&mut pc, cycle) {}
+        run(&mut pc, cycle);
+        let (instructions, state) = state(&pc);
+        if (instructions, state) != (expected_instructions, expected_state) {
+            return Err(Error::Differs {
+                image: image.name.to_owned(),
+                cpus,
+                how: how.to_owned(),
+                cycle,
+                instructions,
+                state,
+                expected_instructions,
+                expected_state,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Random pieces, none longer than `most` cycles.
+fn pieces(image: &TestImage, cpus: u32, seed: u64, most: u64, expected: (&[u64], &States)) -> Result<(), Error> {
+    let mut random = Random(seed);
+    let how = format!("slicing {seed} with pieces of at most {most} cycles");
+    compare(image, cpus, &how, expected, |pc, goal| {
+        let cycle = pc.now() + random.length(most);
+        run(pc, cycle.min(goal))
+    })
+}
+
+/// `steps` single instructions of random processors, in between pieces of at most `most` cycles.
+fn steps(
+    image: &TestImage,
+    cpus: u32,
+    seed: u64,
+    mut steps: u64,
+    most: u64,
+    expected: (&[u64], &States),
+) -> Result<(), Error> {
+    let mut random = Random(seed);
+    compare(image, cpus, &format!("single steps, seed {seed}"), expected, |pc, goal| {
+        let n = random.next() as usize % pc.cpus.len();
+        for _ in 0..random.length(steps.clamp(1, 20_000)) {
+            if pc.step(n, goal) != PcExit::Limit {
+                return false;
+            }
+            steps = steps.saturating_sub(1);
+        }
+        run(pc, (pc.now() + random.length(most)).min(goal))
+    })
+}
+
+fn check(args: &Args) -> Result<(), Error> {
+    let end = (args.seconds * DEFAULT_HZ as f64) as u64;
+    for name in &args.images {
+        let image = TestImage::find(name).ok_or_else(|| Error::Unknown(name.clone()))?;
+        for &cpus in &args.cpus {
+            let cycles = common_cycles(end);
+            let expected = in_one_piece(image, cpus, &cycles)?;
+            let last = expected.last().copied().unwrap_or_default();
+            for n in 0..args.slicings {
+                // From a cycle to a second.
+                let most = [10, 1000, 100_000, DEFAULT_HZ][n as usize % 4];
+                pieces(image, cpus, args.seed + n, most, (&cycles, &expected))?;
+            }
+            steps(image, cpus, args.seed, args.steps, end / 50, (&cycles, &expected))?;
+            println!(
+                "{name}, {cpus} processors: {} slicings and {} steps end with {} instructions and state {:016x}",
+                args.slicings, args.steps, last.0, last.1
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Runs the comparison; the exit status.
+pub fn main(args: &Args) -> i32 {
+    match check(args) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The beginning of an image: the firmware, and for most of them all that they do.
+    fn check_image(name: &str, cpus: u32) {
+        let image = TestImage::find(name).expect("the image exists");
+        let cycles = common_cycles(6_000_000);
+        let expected = in_one_piece(image, cpus, &cycles).expect("the image runs");
+        let expected = (&cycles[..], &expected);
+        for (seed, most) in [(1, 100_000), (2, 5_000), (3, 300)] {
+            pieces(image, cpus, seed, most, expected).unwrap_or_else(|error| panic!("{error}"));
+        }
+        steps(image, cpus, 4, 30_000, 300_000, expected).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    #[test]
+    fn demo_in_pieces_on_one_processor_is_the_same_run() {
+        check_image("demo", 1);
+    }
+
+    #[test]
+    fn smp_in_pieces_on_four_processors_is_the_same_run() {
+        check_image("smp", 4);
+    }
+
+    #[test]
+    fn vmxexits_in_pieces_on_one_processor_is_the_same_run() {
+        check_image("vmxexits", 1);
+    }
+
+    #[test]
+    fn timers_in_pieces_on_one_processor_is_the_same_run() {
+        check_image("timers", 1);
+    }
+
+    #[test]
+    fn interrupts_in_pieces_on_four_processors_is_the_same_run() {
+        check_image("interrupts", 4);
+    }
+}
