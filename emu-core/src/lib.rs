@@ -5,6 +5,7 @@
 
 pub mod bus;
 pub mod decode;
+pub mod disasm;
 pub mod event;
 pub mod exec;
 pub mod fpu;
@@ -17,6 +18,7 @@ pub mod model;
 pub mod msr;
 pub mod protect;
 pub mod refresh;
+pub mod report;
 pub mod run;
 pub mod snapshot;
 pub mod state;

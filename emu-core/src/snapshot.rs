@@ -15,6 +15,7 @@ use crate::mem::tlb::{Tlb, TlbState};
 use crate::state::DamagedState;
 use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;
+use crate::state::history::History;
 use crate::state::scratch::RmwTarget;
 use crate::state::system::SystemState;
 use crate::state::vmx::VmxState;
@@ -51,6 +52,8 @@ pub struct SavedCpu {
     tlb: TlbState,
     /// The TLB was filled under the present memory map; otherwise the next turn flushes it.
     tlb_is_of_this_map: bool,
+    /// For reports, which must not tell of what a restored machine has yet to do.
+    history: History,
 }
 
 /// Processors and the map of memory.
@@ -103,6 +106,7 @@ impl Cpu {
             state: self.whole_state(),
             tlb: self.tlb.save(),
             tlb_is_of_this_map: self.seen_map_epoch == ram.map_epoch(),
+            history: self.history.clone(),
         }
     }
 
@@ -158,6 +162,7 @@ impl Cpu {
             repeating,
             // The host's.
             logged: _,
+            history: _,
         } = self;
         let mut registers = [0; 17];
         registers[..16].copy_from_slice(&gpr[..16]);
@@ -196,7 +201,8 @@ impl Cpu {
     }
 
     fn restore(&mut self, saved: &SavedCpu, ram: &Ram) {
-        let SavedCpu { state, tlb, tlb_is_of_this_map } = saved;
+        let SavedCpu { state, tlb, tlb_is_of_this_map, history } = saved;
+        self.history = history.clone();
         let CpuState {
             registers,
             flags,

@@ -23,6 +23,7 @@ pub mod pci;
 pub mod pic;
 pub mod pit;
 pub mod power;
+pub mod report;
 pub mod rtc;
 pub mod sched;
 pub mod serial;

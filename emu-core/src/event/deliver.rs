@@ -71,6 +71,7 @@ impl Cpu {
         loop {
             let injection = injected.take();
             if injection.is_none() && self.exits_on(&event) {
+                self.note_exit_for(event);
                 return self.exit_for_exception(env, event, original, resume);
             }
             let length = injection.filter(|_| event.kind.is_software()).unwrap_or(0);
@@ -103,6 +104,7 @@ impl Cpu {
 
     /// A triple fault: shutdown, or in VMX non-root operation a VM exit.
     pub(crate) fn shut_down(&mut self, env: &mut Env) {
+        self.history.end_in_triple_fault();
         if self.in_non_root() {
             return self.vm_exit(env, ExitDetails::new(ExitReason::TripleFault));
         }
@@ -113,6 +115,7 @@ impl Cpu {
     /// INT n, INT3, INTO or INT1 from an instruction that `return_rip` follows. An exception is the instruction's.
     pub fn software_interrupt(&mut self, env: &mut Env, event: Fault, return_rip: u64) -> Exec {
         if self.exits_on(&event) {
+            self.note_exit_for(event);
             let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi);
             details.event = Some((interruption(&event), None));
             details.length = Length::Until(return_rip);
@@ -125,6 +128,23 @@ impl Cpu {
 
     /// One attempt at delivery; an exception of its own is parked, and nothing has changed then.
     fn try_deliver(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
+        let exception = delivery.event.is_exception().then(|| self.event_record(delivery));
+        let result = self.enter_handler(env, delivery);
+        match (result, exception) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(record)) => self.note_delivered(record),
+            (Err(Stop::VmExit), _) => self.note_exit_for(delivery.event),
+            // Nothing has happened; it is tried again.
+            (Err(Stop::Alone | Stop::Shutdown), _) => {}
+            (Err(Stop::Fault), record) => {
+                let record = record.unwrap_or_else(|| self.event_record(delivery));
+                self.note_undelivered(record);
+            }
+        }
+        result
+    }
+
+    fn enter_handler(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
         log::trace!(
             target: "cpu",
             "cpu{} {}, return to {:04x}:{:#x}",

@@ -4,3 +4,4 @@ pub mod boundary;
 pub mod debug;
 pub mod deliver;
 pub mod gate;
+pub mod history;

@@ -10,7 +10,7 @@ use emu_vmx::arch::vector::{self, PageFaultError};
 use emu_vmx::ept::{self, EptAccess};
 use emu_vmx::exit::qualification::EptViolation;
 
-const P: u64 = 1 << 0;
+pub(super) const P: u64 = 1 << 0;
 const RW: u64 = 1 << 1;
 const US: u64 = 1 << 2;
 const A: u64 = 1 << 5;
@@ -72,11 +72,47 @@ pub struct Page {
 
 /// How the present mode walks.
 #[derive(Debug, Clone, Copy)]
-struct Shape {
-    levels: u32,
+pub(super) struct Shape {
+    pub levels: u32,
     /// Entry size is 4 bytes (32-bit paging).
-    narrow: bool,
-    pae: bool,
+    pub narrow: bool,
+    pub pae: bool,
+}
+
+impl Shape {
+    /// Bytes of an entry.
+    #[inline]
+    pub fn entry_size(self) -> usize {
+        if self.narrow { 4 } else { 8 }
+    }
+
+    /// The table that CR3 or an entry names; `max` is the mask of physical addresses.
+    #[inline]
+    pub fn table(self, entry: u64, max: u64) -> u64 {
+        if self.narrow { entry & 0xFFFF_F000 } else { entry & max & !0xFFF }
+    }
+
+    /// Address of the entry for `linear` in a table, and log2 of what the entry maps.
+    #[inline]
+    pub fn entry(self, table: u64, level: u32, linear: u64) -> (u64, u32) {
+        let index_bits = if self.narrow { 10 } else { 9 };
+        let shift = 12 + index_bits * (level - 1);
+        let index = linear >> shift & ((1 << index_bits) - 1);
+        (table + index * self.entry_size() as u64, shift)
+    }
+
+    /// Physical address of the page that an entry maps.
+    #[inline]
+    pub fn page(self, entry: u64, level: u32, shift: u32, max: u64) -> u64 {
+        if self.narrow && level > 1 {
+            // PSE-36: bits 20:13 are physical-address bits 39:32 (SDM Vol. 3A Table 4-4).
+            entry & 0xFFC0_0000 | (entry >> 13 & 0xFF) << 32
+        } else if self.narrow {
+            entry & 0xFFFF_F000
+        } else {
+            entry & max & !((1u64 << shift) - 1)
+        }
+    }
 }
 
 impl Cpu {
@@ -95,7 +131,7 @@ impl Cpu {
             let page = Page { physical, readable: true, writable: true, extent: Extent::PAGE };
             return self.final_page(env, linear, access, UNPAGED, page);
         }
-        match self.walk(env, linear, access, true)? {
+        match self.walk(env, linear, access)? {
             Ok(page) => Ok(page),
             Err(code) => {
                 self.vmx.saved_cr2 = self.sys.cr2;
@@ -105,15 +141,7 @@ impl Cpu {
         }
     }
 
-    /// Translates `linear` for a debugger: no flags are set, nothing faults.
-    pub fn peek_translate(&mut self, env: &mut Env, linear: u64) -> Option<u64> {
-        if !self.sys.cr0.contains(Cr0::PG) {
-            return Some(linear & physical_mask(self.model.physical_bits()));
-        }
-        self.walk(env, linear, Access::implicit(Kind::Read), false).ok()?.ok().map(|page| page.physical)
-    }
-
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape {
         if self.sys.efer.contains(Efer::LMA) {
             Shape { levels: if self.sys.cr4.contains(Cr4::LA57) { 5 } else { 4 }, narrow: false, pae: false }
         } else if self.sys.cr4.contains(Cr4::PAE) {
@@ -123,14 +151,19 @@ impl Cpu {
         }
     }
 
+    /// Whether an entry of this level maps a page of 2 MiB (4 MiB), or 1 GiB.
+    #[inline]
+    pub(super) fn maps_large_page(&self, shape: Shape, level: u32, entry: u64) -> bool {
+        entry & PS != 0
+            && match level {
+                2 => !shape.narrow || self.sys.cr4.contains(Cr4::PSE),
+                3 => !shape.narrow && self.model.has_1g_pages(),
+                _ => false,
+            }
+    }
+
     /// The inner result is the page-fault error code.
-    fn walk(
-        &mut self,
-        env: &mut Env,
-        linear: u64,
-        access: Access,
-        set_flags: bool,
-    ) -> Result<Result<Page, PageFaultError>, Stop> {
+    fn walk(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<Result<Page, PageFaultError>, Stop> {
         let shape = self.shape();
         let nxe = self.sys.efer.contains(Efer::NXE);
         let max = physical_mask(self.model.physical_bits());
@@ -143,40 +176,30 @@ impl Cpu {
         );
         let reserved_fault = base | PageFaultError::P | PageFaultError::RSVD;
 
-        let mut table = if shape.narrow { self.sys.cr3 & 0xFFFF_F000 } else { self.sys.cr3 & max & !0xFFF };
+        let mut table = shape.table(self.sys.cr3, max);
         let mut level = shape.levels;
         let mut rights = RW | US;
         let mut execute_disable = false;
-        let index_bits = if shape.narrow { 10 } else { 9 };
         // PAE's PDPTEs were read when CR3 was loaded (SDM Vol. 3A 4.4.1); they hold no rights.
         if shape.pae {
             let pdpte = self.sys.pdptes[(linear >> 30 & 3) as usize];
             if pdpte & P == 0 {
                 return Ok(Err(base));
             }
-            table = pdpte & max & !0xFFF;
+            table = shape.table(pdpte, max);
             level = 2;
         }
         // A translation that faults has used no entry: accessed flags are set once all checks have passed.
         let mut unmarked = [None; 8];
         loop {
-            let shift = 12 + index_bits * (level - 1);
-            let index = linear >> shift & ((1 << index_bits) - 1);
-            let entry_size = if shape.narrow { 4 } else { 8 };
-            let place = table + index * entry_size as u64;
+            let (place, shift) = shape.entry(table, level, linear);
+            let entry_size = shape.entry_size();
             let entry_address = self.paging_entry_address(env, place, linear, false)?;
             let entry = self.read_paging_entry(env, entry_address, entry_size)?;
             if entry & P == 0 {
                 return Ok(Err(base));
             }
-            let pse = self.sys.cr4.contains(Cr4::PSE);
-            let large = level > 1
-                && entry & PS != 0
-                && match level {
-                    2 => !shape.narrow || pse,
-                    3 => !shape.narrow && self.model.has_1g_pages(),
-                    _ => false,
-                };
+            let large = self.maps_large_page(shape, level, entry);
             if !shape.narrow {
                 let mut reserved = !max & 0x000F_FFFF_FFFF_F000;
                 if shape.pae {
@@ -206,34 +229,25 @@ impl Cpu {
                 if entry & A == 0 {
                     unmarked[level as usize & 7] = Some((place, entry));
                 }
-                table = if shape.narrow { entry & 0xFFFF_F000 } else { entry & max & !0xFFF };
+                table = shape.table(entry, max);
                 level -= 1;
                 continue;
             }
 
-            let physical_page = if shape.narrow && large {
-                // PSE-36: bits 20:13 are physical-address bits 39:32 (SDM Vol. 3A Table 4-4).
-                entry & 0xFFC0_0000 | (entry >> 13 & 0xFF) << 32
-            } else if shape.narrow {
-                entry & 0xFFFF_F000
-            } else {
-                entry & max & !((1u64 << shift) - 1)
-            };
+            let physical_page = shape.page(entry, level, shift, max);
             let key = if shape.levels >= 4 { entry >> 59 & 0xF } else { 0 };
             if let Err(extra) = self.check_rights(rights, execute_disable, key, shape.levels >= 4, access) {
                 return Ok(Err(base | PageFaultError::P | extra));
             }
             let write = access.kind == Kind::Write;
             let wanted = entry | A | if write { D } else { 0 };
-            if set_flags {
-                for (place, entry) in unmarked.into_iter().rev().flatten() {
-                    let address = self.paging_entry_address(env, place, linear, true)?;
-                    self.write_paging_entry(env, address, entry_size, entry | A)?;
-                }
-                if wanted != entry {
-                    let address = self.paging_entry_address(env, place, linear, true)?;
-                    self.write_paging_entry(env, address, entry_size, wanted)?;
-                }
+            for (place, entry) in unmarked.into_iter().rev().flatten() {
+                let address = self.paging_entry_address(env, place, linear, true)?;
+                self.write_paging_entry(env, address, entry_size, entry | A)?;
+            }
+            if wanted != entry {
+                let address = self.paging_entry_address(env, place, linear, true)?;
+                self.write_paging_entry(env, address, entry_size, wanted)?;
             }
             let with = |kind| Access { kind, ..access };
             let readable = self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Read)).is_ok();

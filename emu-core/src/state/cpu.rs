@@ -4,6 +4,7 @@ use super::derived::{Attention, Mode, SegmentAccess};
 use super::fault::{Exec, Fault, Stop};
 use super::flags::Flags;
 use super::fpu::FpuState;
+use super::history::History;
 use super::lapic::Lapic;
 use super::scratch::RmwTarget;
 use super::system::SystemState;
@@ -100,6 +101,8 @@ pub struct Cpu {
     pub ignore_bad_msrs: bool,
     /// Guest-triggered log lines that were given already.
     pub logged: std::collections::BTreeSet<(&'static str, u64)>,
+    /// The last exceptions, for reports; no part of the state.
+    pub history: History,
 }
 
 impl Cpu {
@@ -141,6 +144,7 @@ impl Cpu {
             progressed: false,
             asleep: false,
             logged: Default::default(),
+            history: History::default(),
         };
         cpu.reset();
         cpu
@@ -156,6 +160,7 @@ impl Cpu {
         self.lapic = Lapic::new(apic_id);
         let counts = std::mem::take(&mut self.vmx.counts);
         self.vmx = VmxState { counts, ..VmxState::default() };
+        self.history.set_vmx_abort(None);
         self.reset_registers();
         if index != 0 {
             self.sys.activity = super::system::Activity::WaitForSipi;

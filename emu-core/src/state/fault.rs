@@ -73,6 +73,11 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
+    /// An exception or NMI, by hardware or by INT1, INT3 and INTO; not an interrupt.
+    pub fn is_exception(&self) -> bool {
+        !matches!(self.kind, EventKind::ExternalInterrupt | EventKind::SoftwareInterrupt)
+    }
+
     /// A hardware exception without an error code.
     pub fn exception(vector: u8) -> Self {
         Self { vector, kind: EventKind::HardwareException, error_code: None }

@@ -6,6 +6,7 @@ pub mod derived;
 pub mod fault;
 pub mod flags;
 pub mod fpu;
+pub mod history;
 pub mod lapic;
 pub mod scratch;
 pub mod system;

@@ -68,6 +68,7 @@ impl Cpu {
 
     /// VM exit because of #DB with these conditions (bits of DR6, which is not changed).
     pub(crate) fn exit_for_debug(&mut self, env: &mut Env, conditions: u64, resume: bool) {
+        self.note_exit_for(Fault::exception(vector::DB));
         let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi).qualified(conditions);
         details.event = Some((interruption(&Fault::exception(vector::DB)), None));
         details.resume = resume;
@@ -329,6 +330,7 @@ impl Cpu {
         let at = self.vmx.current.wrapping_add(ABORT_OFFSET as u64);
         env.ram.dma_write(at, &(abort as u32).to_le_bytes());
         self.vmx.non_root = None;
+        self.history.set_vmx_abort(Some(abort));
         self.sys.activity = Activity::Shutdown;
         self.raise(Attention::STOPPED);
     }

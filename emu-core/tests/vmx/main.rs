@@ -3,4 +3,5 @@
 mod features;
 mod guest;
 mod invalidation;
+mod report;
 mod reported;
