@@ -171,6 +171,9 @@ pub struct RunArgs {
     /// Write the picture at exit
     #[arg(long, value_name = "FILE.png", help_heading = "Input and output")]
     pub screenshot: Option<PathBuf>,
+    /// Write processors, last exceptions, current VMCS and screen at exit (text; JSON for .json)
+    #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
+    pub dump_state: Option<PathBuf>,
     /// Keep guest time to the host's clock even when headless
     #[arg(long, help_heading = "Input and output")]
     pub realtime: bool,
@@ -274,6 +277,8 @@ pub struct RunConfig {
     pub screen_dump: Option<PathBuf>,
     /// Where the picture goes at exit.
     pub screenshot: Option<PathBuf>,
+    /// Where the machine's state goes at exit.
+    pub dump_state: Option<PathBuf>,
     /// Whether to print counters at exit.
     pub stats: bool,
     /// Port to wait for GDB at.
@@ -336,6 +341,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         script: args.script.clone(),
         screen_dump: args.screen_dump.clone(),
         screenshot: args.screenshot.clone(),
+        dump_state: args.dump_state.clone(),
         stats: args.stats,
         gdb: args.gdb,
     };

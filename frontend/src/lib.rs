@@ -18,4 +18,5 @@ pub mod screen;
 pub mod script;
 pub mod session;
 pub mod signals;
+pub mod state_dump;
 pub mod time;

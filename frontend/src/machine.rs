@@ -1,6 +1,7 @@
 //! The machine as the front end sees it. [`crate::pc`] is the real one; tests use their own.
 
 use emu_devices::keyboard::Key;
+use emu_devices::report::PcReport;
 use emu_devices::vga::{Frame, TextScreen};
 use std::collections::BTreeMap;
 
@@ -56,6 +57,8 @@ pub trait Machine {
     fn push_serial(&mut self, data: &[u8]);
     /// A hash of everything the guest can see.
     fn state_hash(&self) -> u64;
+    /// Processors and screen, for people.
+    fn report(&self) -> PcReport;
     /// The reset button.
     fn reset(&mut self);
     /// A snapshot of the whole machine; an error says why there can be none.

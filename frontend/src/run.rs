@@ -56,16 +56,29 @@ impl End {
         }
     }
 
+    /// What happened.
+    pub fn words(&self) -> String {
+        match self {
+            Self::PoweredOff => "the guest powered off".to_owned(),
+            Self::ExitStatus(_) => "the guest ended the run through isa-debug-exit".to_owned(),
+            Self::Quit => "the user ended the run".to_owned(),
+            Self::Halted => "every processor is halted with interrupts off".to_owned(),
+            Self::Died(reason) => format!("the guest died: {reason}"),
+            Self::Signal(number) => format!("stopped by signal {number}"),
+            Self::Limit(which) => format!("stopped: {which}"),
+            Self::Failed(error) => error.to_string(),
+        }
+    }
+
     /// What to tell the user; nothing of an end that was asked for.
     pub fn message(&self) -> Option<String> {
-        match self {
-            Self::PoweredOff | Self::ExitStatus(_) | Self::Quit => None,
-            Self::Halted => Some("every processor is halted with interrupts off".to_owned()),
-            Self::Died(reason) => Some(format!("the guest died: {reason}")),
-            Self::Signal(number) => Some(format!("stopped by signal {number}")),
-            Self::Limit(which) => Some(format!("stopped: {which}")),
-            Self::Failed(error) => Some(error.to_string()),
-        }
+        let asked_for = matches!(self, Self::PoweredOff | Self::ExitStatus(_) | Self::Quit);
+        (!asked_for).then(|| self.words())
+    }
+
+    /// Whether the user wants to see where the guest was.
+    pub fn shows_state(&self) -> bool {
+        matches!(self, Self::Halted | Self::Died(_) | Self::Signal(_) | Self::Limit(_))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::output::Sink;
 use crate::run::{Driver, Limits};
 use crate::script::{self, Script, execute};
 use crate::signals::Signals;
+use crate::state_dump::StateDump;
 use crate::{lint, logging, models, pc, screen};
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
@@ -109,20 +110,15 @@ pub fn run_machine(settings: &Settings, script: Option<&Script>, machine: &mut d
     if settings.machine.serial == Stream::Stdio {
         driver.set_serial_input(read_standard_input());
     }
-    let (status, message) = match script {
-        Some(script) => {
-            let outcome = execute::execute(script, &mut driver);
-            let message = match &outcome {
-                execute::Outcome::Passed => None,
-                execute::Outcome::Failed(failure) => Some(failure.to_string()),
-                execute::Outcome::Ended(end) => end.message(),
-            };
-            (outcome.status(), message)
-        }
-        None => {
-            let end = driver.run_to_end();
-            (end.status(), end.message())
-        }
+    let outcome = match script {
+        Some(script) => execute::execute(script, &mut driver),
+        None => execute::Outcome::Ended(driver.run_to_end()),
+    };
+    let status = outcome.status();
+    let (words, message, shows_state) = match &outcome {
+        execute::Outcome::Passed => ("the script passed".to_owned(), None, false),
+        execute::Outcome::Failed(failure) => (failure.to_string(), Some(failure.to_string()), true),
+        execute::Outcome::Ended(end) => (end.words(), end.message(), end.shows_state()),
     };
     // Everything that can be written is, whatever fails; the first failure is told.
     let finished = driver.finish();
@@ -131,7 +127,14 @@ pub fn run_machine(settings: &Settings, script: Option<&Script>, machine: &mut d
     if let Some(message) = message {
         complain(&message);
     }
-    let written = write_at_exit(settings, machine);
+    let dump = (shows_state || settings.run.dump_state.is_some()).then(|| StateDump::new(machine, &words, status));
+    if let Some(dump) = dump.as_ref().filter(|_| shows_state) {
+        drop(std::io::stderr().write_all(dump.short_text().as_bytes()));
+    }
+    let mut written = write_at_exit(settings, machine);
+    if let (Some(path), Some(dump)) = (&settings.run.dump_state, &dump) {
+        written = written.and(dump.write(path));
+    }
     if settings.run.stats {
         drop(writeln!(std::io::stderr(), "{}", stats_line(machine, started.elapsed())));
     }

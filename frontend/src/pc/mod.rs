@@ -10,6 +10,7 @@ use crate::machine::{Machine, RunResult, Statistics};
 use emu_devices::device::DeviceId;
 use emu_devices::keyboard::Key;
 use emu_devices::pc::{Pc, PcExit};
+use emu_devices::report::PcReport;
 use emu_devices::vga::{Frame, TextScreen};
 use emu_vmx::exit::ExitReason;
 use std::collections::BTreeMap;
@@ -45,17 +46,16 @@ impl Machine for PcMachine {
                     Some(kernel) if kernel::firmware_is_done(&self.pc) => {
                         kernel::enter(&mut self.pc, kernel);
                     }
-                    _ => {
-                        for cpu in &self.pc.cpus {
-                            let cs = cpu.sys.segments[1].selector;
-                            log::info!("processor {} is halted at {cs:04x}:{:#x}", cpu.sys.index, cpu.rip());
-                        }
-                        return RunResult::Halted;
-                    }
+                    _ => return RunResult::Halted,
                 },
                 PcExit::Shutdown { .. } if self.reset_on_triple_fault => self.pc.reset(),
                 PcExit::Shutdown { processor, rip } => {
-                    return RunResult::Died(format!("triple fault on processor {processor} at RIP {rip:#x}"));
+                    let cpu = self.pc.cpus.get(processor as usize);
+                    let what = match cpu.and_then(|cpu| cpu.history.vmx_abort()) {
+                        Some(abort) => format!("VMX abort {}", abort as u32),
+                        None => "triple fault".to_owned(),
+                    };
+                    return RunResult::Died(format!("{what} on processor {processor} at RIP {rip:#x}"));
                 }
             }
         }
@@ -107,6 +107,10 @@ impl Machine for PcMachine {
 
     fn state_hash(&self) -> u64 {
         self.pc.state_hash()
+    }
+
+    fn report(&self) -> PcReport {
+        self.pc.report()
     }
 
     fn reset(&mut self) {

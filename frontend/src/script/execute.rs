@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 /// How a script ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// All steps are done.
     Passed,
@@ -32,22 +32,24 @@ impl Outcome {
 }
 
 /// A step that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
+    /// The script's file, with the line of the step.
+    pub place: String,
     /// Its number, from 1.
     pub number: usize,
+    /// Guest seconds since power-on.
+    pub seconds: f64,
     /// The step as in the script.
     pub step: String,
     /// Why.
     pub reason: String,
-    /// The screen then.
-    pub screen: String,
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "script: step {} {}: {}", self.number, self.step, self.reason)?;
-        write!(f, "--- the screen:\n{}---", self.screen)
+        let Self { place, number, seconds, step, reason } = self;
+        write!(f, "{place}: step {number} {step} at {seconds:.3} s: {reason}")
     }
 }
 
@@ -74,8 +76,14 @@ pub fn execute(script: &Script, driver: &mut Driver) -> Outcome {
             Ok(()) => {}
             Err(Stop::Ended(end)) => return Outcome::Ended(end),
             Err(Stop::Failed(reason)) => {
-                let screen = screen::dump(executor.driver.machine.text_screen().as_ref());
-                return Outcome::Failed(Failure { number: index + 1, step: step.to_string(), reason, screen });
+                let line = script.lines.get(index).map_or(String::new(), |line| format!(":{line}"));
+                return Outcome::Failed(Failure {
+                    place: format!("{}{line}", script.file.display()),
+                    number: index + 1,
+                    seconds: executor.seconds_now(),
+                    step: step.to_string(),
+                    reason,
+                });
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Scripts: what a guest must show, and what is typed to it. The grammar is a contract (docs/scripting.md).
 
 pub mod execute;
+pub mod lines;
 
 use crate::config::ron::{dialect, error};
 use crate::error::InputError;
@@ -18,6 +19,12 @@ pub struct Script {
     pub timeout: Seconds,
     /// What to do, in order.
     pub steps: Vec<Step>,
+    /// The file, for messages.
+    #[serde(skip)]
+    pub file: PathBuf,
+    /// The line of each step.
+    #[serde(skip)]
+    pub lines: Vec<usize>,
 }
 
 fn default_timeout() -> Seconds {
@@ -177,7 +184,9 @@ impl fmt::Display for Step {
 
 /// Parses a script.
 pub fn parse(path: &Path, text: &str) -> Result<Script, InputError> {
-    dialect().from_str(text).map_err(|e| error(path, &e, "see docs/scripting.md for the steps"))
+    let script: Script =
+        dialect().from_str(text).map_err(|e| error(path, &e, "see docs/scripting.md for the steps"))?;
+    Ok(Script { file: path.to_owned(), lines: lines::of_steps(text), ..script })
 }
 
 #[cfg(test)]

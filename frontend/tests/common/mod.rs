@@ -5,6 +5,7 @@
 pub mod images;
 
 use emu_devices::keyboard::Key;
+use emu_devices::report::PcReport;
 use emu_devices::vga::{Cell, Frame, TextScreen};
 use rvmx_emu::config::Stream;
 use rvmx_emu::display::Headless;
@@ -141,6 +142,11 @@ impl Machine for FakeMachine {
 
     fn state_hash(&self) -> u64 {
         self.now
+    }
+
+    fn report(&self) -> PcReport {
+        let screen = (!self.graphics).then(|| self.lines.clone());
+        PcReport { cycle: self.now, instructions: self.instructions(), screen, ..PcReport::default() }
     }
 
     fn reset(&mut self) {
