@@ -3,8 +3,8 @@
 //! Section numbers cite the Intel 64 and IA-32 Architectures Software Developer's Manual,
 //! order number 325462-083US (March 2024), unless a comment says otherwise.
 
+pub mod block;
 pub mod bus;
-pub mod decode;
 pub mod disasm;
 pub mod event;
 pub mod exec;

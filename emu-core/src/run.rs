@@ -1,6 +1,6 @@
 //! The loop of one processor: boundary, block, next block.
 
-use crate::decode::cache::CodeCache;
+use crate::block::cache::CodeCache;
 use crate::event::boundary::Boundary;
 use crate::exec::table::execute;
 use crate::fault::{Exec, Stop};

@@ -5,7 +5,7 @@
 //! structures and invalidated nothing sees what they hold; they are no part of a state's hash, which so does not depend
 //! on translations that nobody may ever use.
 
-use crate::decode::cache::CodeCache;
+use crate::block::cache::CodeCache;
 use crate::fault::Fault;
 use crate::fpu::FpuState;
 use crate::lapic::Lapic;

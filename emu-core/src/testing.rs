@@ -1,7 +1,7 @@
 //! A processor with RAM and no board, for tests and tools.
 
+use crate::block::cache::CodeCache;
 use crate::bus::{ApicMessage, Bus};
-use crate::decode::cache::CodeCache;
 use crate::exec::table::execute;
 use crate::fault::Exec;
 use crate::mem::ram::{PAGE, Ram};

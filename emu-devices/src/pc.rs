@@ -9,7 +9,7 @@ pub use turns::Turn;
 use crate::board::{Board, BoardConfig};
 use crate::disk::ImageError;
 use emu_core::bus::ApicMessage;
-use emu_core::decode::cache::{CacheCounts, CodeCache};
+use emu_core::block::cache::{CacheCounts, CodeCache};
 use emu_core::hash::StableHash;
 use emu_core::lapic::route;
 use emu_core::mem::ram::{Legacy, MemoryError, Ram, RomError};

@@ -4,7 +4,7 @@ use crate::instructions::code;
 use crate::tables::{Paging, at, fill, fill_paging, selector};
 use crate::{Source, board};
 use emu_core::bus::ApicMessage;
-use emu_core::decode::cache::CodeCache;
+use emu_core::block::cache::CodeCache;
 use emu_core::flags;
 use emu_core::mem::ram::Ram;
 use emu_core::model::CpuModel;

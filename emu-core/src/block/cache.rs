@@ -1,75 +1,15 @@
 //! Decoded blocks, found by where their bytes lie in guest memory and by mode.
 
+use super::key::{Key, NumberMap};
+use super::{Block, LINKS, Link, NO_BLOCK, NO_LINK, decode};
 use crate::fault::Stop;
-use crate::ir::op::Op;
 use crate::ir::uop::{MAX_INSTRUCTION, Uop};
 use crate::mem::ram::{PAGE, Place};
 use crate::state::cpu::{Cpu, Env};
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
-const NO_BLOCK: u32 = u32::MAX;
 const JUMP_ENTRIES: usize = 4096;
 const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, block: NO_BLOCK, generation: 0 };
-
-/// A hasher for keys that are numbers with little structure in their low bits.
-#[derive(Default)]
-pub struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-    fn write_u32(&mut self, n: u32) {
-        self.write_u64(u64::from(n));
-    }
-    fn write_u64(&mut self, n: u64) {
-        self.0 = (self.0 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 ^= self.0 >> 29;
-    }
-}
-
-type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
-
-/// Where a block leads to within its own page.
-#[derive(Debug, Clone, Copy)]
-struct Link {
-    /// Target RIP minus this block's RIP.
-    delta: u64,
-    block: u32,
-    /// The target's generation when the link was made.
-    generation: u32,
-}
-
-const NO_LINK: Link = Link { delta: 0, block: NO_BLOCK, generation: 0 };
-
-/// A run of instructions with one entry. Conditional branches may leave it before its end.
-#[repr(align(64))]
-pub struct Block {
-    /// The instructions, for running them all.
-    pub uops: Box<[Uop]>,
-    /// Static cost of all instructions, cycles.
-    pub cost: u64,
-    /// Length in bytes.
-    pub len: u32,
-    /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
-    pub second_page: Option<u64>,
-    key: u64,
-    /// Changes when another block takes this one's number: links made before are void. 0 while the number is free.
-    generation: u32,
-    links: [Link; LINKS],
-    next_link: u8,
-    /// The first instruction, for running it alone.
-    pub alone: Uop,
-}
-
-/// Exits of a block that lead on without a lookup.
-const LINKS: usize = 4;
 
 #[derive(Clone, Copy)]
 struct Jump {
@@ -83,7 +23,7 @@ struct Jump {
 pub struct CodeCache {
     blocks: Vec<Block>,
     free: Vec<u32>,
-    map: NumberMap<u64, u32>,
+    map: NumberMap<Key, u32>,
     pages: NumberMap<u32, Vec<u32>>,
     jumps: Box<[Jump]>,
     /// The generation of the next block.
@@ -146,8 +86,7 @@ impl CodeCache {
         let (to_key, straddles, generation) = (target.key, target.second_page.is_some(), target.generation);
         let source = &mut self.blocks[from as usize];
         // The linear page must be the same too: a delta within the page says so, given the physical page is.
-        let same_page = source.key >> 16 == to_key >> 16
-            && ((source.key >> 4) & 0xFFF).wrapping_add(delta) == (to_key >> 4) & 0xFFF;
+        let same_page = source.key.leads_to(to_key, delta);
         if straddles || !same_page || source.second_page.is_some() {
             return;
         }
@@ -186,7 +125,7 @@ impl CodeCache {
         let Place::Memory(offset) = env.ram.place(physical, false) else {
             return self.build_from_device(cpu, env, linear, physical);
         };
-        let key = (offset as u64) << 4 | u64::from(cpu.mode.key());
+        let key = Key::new(offset, cpu.mode);
         let found = match self.map.get(&key).copied() {
             Some(id) => match self.blocks[id as usize].second_page {
                 None => Some(id),
@@ -216,7 +155,7 @@ impl CodeCache {
     pub fn drop_stale(&mut self, env: &mut Env) {
         for page in env.ram.take_stale_pages() {
             for id in self.pages.remove(&page).unwrap_or_default() {
-                if self.blocks[id as usize].key != u64::MAX {
+                if self.blocks[id as usize].key != Key::NONE {
                     self.remove(id);
                 }
             }
@@ -240,7 +179,7 @@ impl CodeCache {
     fn remove(&mut self, id: u32) {
         let block = &mut self.blocks[id as usize];
         self.map.remove(&block.key);
-        block.key = u64::MAX;
+        block.key = Key::NONE;
         block.uops = Box::new([]);
         block.links = [NO_LINK; LINKS];
         block.generation = 0;
@@ -276,7 +215,7 @@ impl CodeCache {
         generation
     }
 
-    fn build(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, offset: usize, key: u64) -> Result<u32, Stop> {
+    fn build(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, offset: usize, key: Key) -> Result<u32, Stop> {
         let page_end = (offset & !0xFFF) + PAGE as usize;
         let bytes = &env.ram.bytes()[offset..page_end];
         let block = decode(cpu, bytes, key, &mut self.scratch);
@@ -297,7 +236,7 @@ impl CodeCache {
         env: &mut Env,
         linear: u64,
         offset: usize,
-        key: u64,
+        key: Key,
     ) -> Result<u32, Stop> {
         let first = PAGE as usize - (offset & 0xFFF);
         let next_linear = cpu.wrap_linear((linear & !0xFFF).wrapping_add(PAGE));
@@ -332,63 +271,21 @@ impl CodeCache {
             };
             *byte = cpu.read_physical(env, physical, 1) as u8;
         }
-        let mut block = decode(cpu, &bytes, u64::MAX, &mut self.scratch);
+        let mut block = decode(cpu, &bytes, Key::NONE, &mut self.scratch);
         block.keep(1);
         block.second_page = Some(u64::MAX);
-        if let Some(old) = self.map.remove(&u64::MAX) {
+        if let Some(old) = self.map.remove(&Key::NONE) {
             self.free.push(old);
         }
         let id = self.insert(block);
-        self.map.insert(u64::MAX, id);
+        self.map.insert(Key::NONE, id);
         Ok(id)
     }
 
-    fn register(&mut self, id: u32, key: u64, offsets: &[usize]) {
+    fn register(&mut self, id: u32, key: Key, offsets: &[usize]) {
         self.map.insert(key, id);
         for offset in offsets {
             self.pages.entry((offset / PAGE as usize) as u32).or_default().push(id);
         }
-    }
-}
-
-impl Block {
-    /// Static cost of the last `count` instructions.
-    #[inline(always)]
-    pub fn cost_of_last(&self, count: usize) -> u64 {
-        if self.cost == self.uops.len() as u64 { count as u64 } else { self.sum_of_last(count) }
-    }
-
-    #[inline(never)]
-    fn sum_of_last(&self, count: usize) -> u64 {
-        self.uops.iter().rev().take(count).map(|uop| u64::from(uop.cost)).sum()
-    }
-
-    /// Drops all instructions but the first `count`.
-    fn keep(&mut self, count: usize) {
-        if self.uops.len() > count {
-            let mut uops: Vec<Uop> = self.uops[..count].iter().map(|uop| uop.showing_flags()).collect();
-            crate::lower::flags::specialize(&mut uops);
-            self.len = uops.last().map_or(0, |uop| uop.next() as u32);
-            self.cost = uops.iter().map(|uop| u64::from(uop.cost)).sum();
-            self.uops = uops.into();
-        }
-    }
-}
-
-/// Decodes the instructions at the start of `bytes`: none if the first is cut off. `uops` is where they are collected.
-fn decode(cpu: &Cpu, bytes: &[u8], key: u64, uops: &mut Vec<Uop>) -> Block {
-    let len = crate::lower::lower(cpu.mode, &cpu.model, bytes, uops);
-    let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
-    crate::lower::flags::specialize(uops);
-    Block {
-        len: len as u32,
-        alone,
-        cost: uops.iter().map(|uop| u64::from(uop.cost)).sum(),
-        uops: uops.as_slice().into(),
-        second_page: None,
-        key,
-        generation: 0,
-        links: [NO_LINK; LINKS],
-        next_link: 0,
     }
 }

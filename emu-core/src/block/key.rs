@@ -1,0 +1,49 @@
+//! How decoded blocks are found.
+
+use crate::state::derived::Mode;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// What the meaning of decoded bytes depends on: where they lie in guest memory, and the mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(u64);
+
+impl Key {
+    /// No place in memory: a block that is not kept.
+    pub const NONE: Self = Self(u64::MAX);
+
+    /// The key of the bytes at `offset` in guest memory.
+    pub fn new(offset: usize, mode: Mode) -> Self {
+        Self((offset as u64) << 4 | u64::from(mode.key()))
+    }
+
+    /// Whether the code at `other` is in the same page and `delta` bytes further on.
+    pub fn leads_to(self, other: Self, delta: u64) -> bool {
+        self.0 >> 16 == other.0 >> 16 && ((self.0 >> 4) & 0xFFF).wrapping_add(delta) == (other.0 >> 4) & 0xFFF
+    }
+}
+
+/// A hasher for keys that are numbers with little structure in their low bits.
+#[derive(Default)]
+pub struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(u64::from(n));
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 29;
+    }
+}
+
+/// A map with such keys.
+pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;

@@ -1,0 +1,90 @@
+//! Blocks: decode once, run many. A block is found by where its bytes lie in guest memory and by mode.
+
+pub mod cache;
+pub mod key;
+
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::lower::{self, flags};
+use crate::state::cpu::Cpu;
+use key::Key;
+
+/// The number of no block.
+const NO_BLOCK: u32 = u32::MAX;
+
+/// Where a block leads to within its own page.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    /// Target RIP minus this block's RIP.
+    delta: u64,
+    block: u32,
+    /// The target's generation when the link was made.
+    generation: u32,
+}
+
+const NO_LINK: Link = Link { delta: 0, block: NO_BLOCK, generation: 0 };
+
+/// A run of instructions with one entry. Conditional branches may leave it before its end.
+#[repr(align(64))]
+pub struct Block {
+    /// The instructions, for running them all.
+    pub uops: Box<[Uop]>,
+    /// Static cost of all instructions, cycles.
+    pub cost: u64,
+    /// Length in bytes.
+    pub len: u32,
+    /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
+    pub second_page: Option<u64>,
+    key: Key,
+    /// Changes when another block takes this one's number: links made before are void. 0 while the number is free.
+    generation: u32,
+    links: [Link; LINKS],
+    next_link: u8,
+    /// The first instruction, for running it alone.
+    pub alone: Uop,
+}
+
+/// Exits of a block that lead on without a lookup.
+const LINKS: usize = 4;
+
+impl Block {
+    /// Static cost of the last `count` instructions.
+    #[inline(always)]
+    pub fn cost_of_last(&self, count: usize) -> u64 {
+        if self.cost == self.uops.len() as u64 { count as u64 } else { self.sum_of_last(count) }
+    }
+
+    #[inline(never)]
+    fn sum_of_last(&self, count: usize) -> u64 {
+        self.uops.iter().rev().take(count).map(|uop| u64::from(uop.cost)).sum()
+    }
+
+    /// Drops all instructions but the first `count`.
+    fn keep(&mut self, count: usize) {
+        if self.uops.len() > count {
+            let mut uops: Vec<Uop> = self.uops[..count].iter().map(|uop| uop.showing_flags()).collect();
+            crate::lower::flags::specialize(&mut uops);
+            self.len = uops.last().map_or(0, |uop| uop.next() as u32);
+            self.cost = uops.iter().map(|uop| u64::from(uop.cost)).sum();
+            self.uops = uops.into();
+        }
+    }
+}
+
+/// Decodes the instructions at the start of `bytes`: none if the first is cut off. `uops` is where they are collected.
+fn decode(cpu: &Cpu, bytes: &[u8], key: Key, uops: &mut Vec<Uop>) -> Block {
+    let len = lower::lower(cpu.mode, &cpu.model, bytes, uops);
+    let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
+    flags::specialize(uops);
+    Block {
+        len: len as u32,
+        alone,
+        cost: uops.iter().map(|uop| u64::from(uop.cost)).sum(),
+        uops: uops.as_slice().into(),
+        second_page: None,
+        key,
+        generation: 0,
+        links: [NO_LINK; LINKS],
+        next_link: 0,
+    }
+}
