@@ -112,9 +112,7 @@ impl Cpu {
 
     /// The state without what is derived anew wherever it is looked at: equal for machines that cannot be told apart.
     pub fn guest_state(&self) -> CpuState {
-        let state = self.whole_state();
-        let kept = Attention::INTR | Attention::INIT | Attention::SIPI | Attention::SMI;
-        CpuState { attention: state.attention & kept, asleep: false, ..state }
+        CpuState { attention: Attention::empty(), asleep: false, ..self.whole_state() }
     }
 
     fn whole_state(&self) -> CpuState {
@@ -248,6 +246,7 @@ impl Cpu {
         self.rmw = RmwTarget::default();
         self.refresh();
         self.attention = attention;
+        self.refresh_apic_attention();
         self.asleep = asleep;
     }
 }

@@ -4,7 +4,6 @@ use emu_core::bus::{ApicMessage, DeliveryMode, Shorthand};
 use emu_core::lapic::route;
 use emu_core::model::CpuModel;
 use emu_core::state::cpu::Cpu;
-use emu_core::state::derived::Attention;
 use emu_core::state::system::Activity;
 use std::sync::Arc;
 
@@ -67,10 +66,10 @@ fn a_startup_ipi_means_nothing_to_a_processor_that_does_not_wait_for_one() {
     let mut cpus = processors(2);
     cpus[1].sys.activity = Activity::Active;
     route::deliver(&mut cpus, Some(0), &message(DeliveryMode::StartUp, 0x9A, 1));
-    assert!(!cpus[1].attention.contains(Attention::SIPI));
+    assert!(!cpus[1].sys.sipi_pending);
     cpus[1].sys.activity = Activity::WaitForSipi;
     route::deliver(&mut cpus, Some(0), &message(DeliveryMode::StartUp, 0x9A, 1));
-    assert!(cpus[1].attention.contains(Attention::SIPI));
+    assert!(cpus[1].sys.sipi_pending);
     assert_eq!(cpus[1].lapic.sipi_vector, 0x9A);
 }
 

@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use emu_core::bus::{ApicMessage, DeliveryMode, Shorthand};
 use emu_core::flags::{IF, IOPL, RF, TF, VIF, VIP, VM};
 use emu_core::run::RunExit;
 use emu_core::state::derived::Attention;
@@ -137,7 +138,7 @@ fn interrupted_at(code: &[u8]) -> u64 {
     bench.ram.dma_write(0x9000, &[0xF4]);
     // The local APIC switched off: the PIC's line is the processor's.
     bench.cpu.sys.apic_base &= !0x800;
-    bench.cpu.raise(Attention::INTR);
+    bench.cpu.set_intr(true, true);
     assert_eq!(bench.run(100), RunExit::Stopped);
     assert_eq!(bench.cpu.rip(), 0x9001);
     read(&bench, bench.cpu.gpr[4], 2)
@@ -366,4 +367,51 @@ fn new_task(bench: &mut Bench, cs: u16) {
     for (offset, selector) in [(0x48, DATA0), (0x4C, cs), (0x50, DATA0), (0x54, DATA0)] {
         write(bench, TSS2_AT + offset, selector.into());
     }
+}
+
+#[test]
+fn nmi_ends_shutdown() {
+    let mut bench = protected(&[0x90], 0);
+    bench.cpu.sys.activity = Activity::Shutdown;
+    bench.cpu.refresh();
+    assert_eq!((bench.run(100), handled(&bench)), (RunExit::Stopped, None));
+    bench.cpu.accept_nmi();
+    bench.run(100);
+    assert_eq!((handled(&bench), bench.cpu.sys.activity), (Some(vector::NMI.into()), Activity::Hlt));
+}
+
+#[test]
+fn init_and_a_startup_ipi_that_wait_together_start_the_processor() {
+    // 9A00:0000: hlt
+    let mut bench = Bench::real_mode(&[0x90]);
+    bench.ram.dma_write(0x9_A000, &[0xF4]);
+    bench.cpu.sys.apic_base &= !0x100;
+    for activity in [Activity::Hlt, Activity::WaitForSipi] {
+        bench.cpu.sys.activity = activity;
+        bench.cpu.accept_init();
+        bench.cpu.accept(&ApicMessage {
+            destination: 0,
+            logical: false,
+            delivery: DeliveryMode::StartUp,
+            vector: 0x9A,
+            level_triggered: false,
+            assert: true,
+            shorthand: Shorthand::None,
+        });
+        assert!(bench.cpu.sys.init_pending && bench.cpu.sys.sipi_pending);
+        assert_eq!(bench.run(100), RunExit::Stopped);
+        assert_eq!((bench.cpu.sys.activity, bench.cpu.rip()), (Activity::Hlt, 1), "from {activity:?}");
+        assert_eq!(bench.cpu.sys.segments[1].base, 0x9_A000);
+        assert!(!bench.cpu.sys.init_pending && !bench.cpu.sys.sipi_pending);
+    }
+}
+
+#[test]
+fn sti_holds_an_nmi_back_for_one_instruction() {
+    // sti; nop; nop
+    let mut bench = protected(&[0xFB, 0x90, 0x90], 0);
+    bench.run(1);
+    bench.cpu.accept_nmi();
+    bench.run(100);
+    assert_eq!((handled(&bench), stacked(&bench, 0)), (Some(vector::NMI.into()), START + 2));
 }

@@ -15,7 +15,6 @@ use emu_core::lapic::route;
 use emu_core::mem::ram::{Legacy, MemoryError, Ram, RomError};
 use emu_core::model::CpuModel;
 use emu_core::state::cpu::Cpu;
-use emu_core::state::derived::Attention;
 use std::sync::Arc;
 
 /// A machine to be built.
@@ -185,7 +184,7 @@ impl Pc {
             self.cpus.iter_mut().for_each(Cpu::pulse_lint1);
         }
         if requests.init {
-            self.cpus.iter_mut().for_each(|cpu| cpu.raise(Attention::INIT));
+            self.cpus.iter_mut().for_each(|cpu| cpu.accept_init());
         }
         if let Some(status) = requests.exit_status {
             return Some(PcExit::ExitStatus(status));

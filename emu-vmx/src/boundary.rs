@@ -95,6 +95,7 @@ pub struct State<'a> {
 }
 
 /// The highest-priority event that is pending and not blocked.
+#[inline]
 pub fn next(state: &State, pending: Pending) -> Next {
     use PrimaryProcessorControls as P1;
     let controls = match state.mode {
@@ -105,12 +106,15 @@ pub fn next(state: &State, pending: Pending) -> Next {
     let pin = |bit| controls.is_some_and(|c| c.pin.contains(bit));
     let primary = |bit| controls.is_some_and(|c| c.primary.contains(bit));
 
-    // Wait-for-SIPI: everything but SIPI (and machine checks outside our scope) is blocked.
+    // Wait-for-SIPI: everything but SIPI, and INIT outside VMX operation (and machine checks outside our scope), is
+    // blocked.
     if state.activity == ActivityState::WaitForSipi {
-        return match (has(Pending::SIPI), controls.is_some()) {
-            (false, _) => Next::Nothing,
-            (true, true) => Next::Exit(ExitReason::Sipi),
-            (true, false) => Next::Sipi,
+        return match state.mode {
+            // It stays in this state, and a SIPI that has come since then starts it.
+            Mode::NoVmx if has(Pending::INIT) => Next::Init,
+            Mode::NonRoot(_) if has(Pending::SIPI) => Next::Exit(ExitReason::Sipi),
+            _ if has(Pending::SIPI) => Next::Sipi,
+            _ => Next::Nothing,
         };
     }
     let shutdown = state.activity == ActivityState::Shutdown;
@@ -294,7 +298,9 @@ mod tests {
         let s = State { activity: ActivityState::WaitForSipi, ..state(&none) };
         assert_eq!(next(&s, Pending::INIT | Pending::NMI | Pending::SMI), Next::Nothing);
         assert_eq!(next(&s, Pending::SIPI), Next::Exit(ExitReason::Sipi));
-        assert_eq!(next(&State { mode: Mode::NoVmx, ..s }, Pending::SIPI), Next::Sipi);
+        let no_vmx = State { mode: Mode::NoVmx, ..s };
+        assert_eq!(next(&no_vmx, Pending::SIPI), Next::Sipi);
+        assert_eq!(next(&no_vmx, Pending::INIT | Pending::SIPI), Next::Init);
     }
 
     #[test]

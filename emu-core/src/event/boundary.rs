@@ -1,5 +1,5 @@
-//! The instruction boundary: which waiting event comes next (SDM Vol. 3A Table 6-2, "Priority Among Concurrent
-//! Events").
+//! The instruction boundary: gathers what waits, asks the ladder of [`emu_vmx::boundary`] what comes next, and carries
+//! it out.
 
 use crate::fault::{EventKind, Fault};
 use crate::flags::{IF, RF, TF};
@@ -7,6 +7,8 @@ use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow};
 use emu_vmx::arch::vector;
+use emu_vmx::boundary::{self, Mode, Next, Pending, State};
+use emu_vmx::vmcs::{ActivityState, Interruptibility};
 
 /// What the processor does after a look at the boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub enum Boundary {
     Stopped,
 }
 
+/// What VMX non-root operation itself leaves for the boundary.
+const TRAP_LIKE: Pending =
+    Pending::TPR_BELOW_THRESHOLD.union(Pending::VIRTUALIZED_EOI).union(Pending::APIC_WRITE).union(Pending::MTF);
+
 impl Cpu {
     /// Derives what the boundary has to look at from the state.
     pub fn refresh_attention(&mut self) {
@@ -29,51 +35,99 @@ impl Cpu {
             || self.vmx.non_root.as_ref().is_some_and(|non_root| non_root.mtf());
         self.attention.set(Attention::STEP, step);
         self.attention.set(Attention::STOPPED, self.sys.activity != Activity::Active);
+        self.attention.set(Attention::INTR, self.sys.intr);
         self.attention.set(Attention::NMI, self.sys.nmi_pending);
+        self.attention.set(Attention::INIT, self.sys.init_pending);
+        self.attention.set(Attention::SIPI, self.sys.sipi_pending);
         self.attention.set(Attention::VMX, self.vmx.non_root.as_ref().is_some_and(|n| n.needs_boundary()));
     }
 
-    /// Whether a maskable interrupt would be taken now.
-    pub fn accepts_interrupts(&self) -> bool {
-        self.flags.has(IF) && self.sys.shadow == Shadow::None
-    }
+    const MASKABLE: Attention = Attention::INTR.union(Attention::APIC);
 
     /// Looks at what waits, highest priority first.
     pub fn boundary(&mut self, env: &mut Env) -> Boundary {
         if self.in_non_root() {
-            return self.boundary_non_root(env);
+            self.emulate_apic_write(env);
+        } else if Self::MASKABLE.contains(self.attention) && !self.flags.has(IF) {
+            // Interrupts wait while IF is clear, often for long: the ladder has nothing to say of them.
+            return Boundary::Run;
         }
-        if self.attention.contains(Attention::INIT) && !self.vmx.on() {
-            self.take_init();
+        match self.next_event() {
+            Next::Nothing => return self.run_or_stay(env),
+            Next::Exit(reason) => return self.exit_for_event(env, reason),
+            Next::Init => self.take_init(),
+            Next::Sipi => self.take_sipi(),
+            Next::DebugTrap => {
+                let conditions = std::mem::take(&mut self.sys.pending_debug);
+                self.wake();
+                self.deliver_debug(env, conditions);
+            }
+            Next::Nmi => {
+                self.sys.nmi_pending = false;
+                self.sys.nmi_blocked = true;
+                self.wake();
+                self.deliver_event(env, Fault { vector: vector::NMI, kind: EventKind::Nmi, error_code: None });
+            }
+            next @ (Next::VirtualInterrupt | Next::ExternalInterrupt) => {
+                let vector = match next {
+                    Next::VirtualInterrupt => self.take_virtual_interrupt(env),
+                    _ => self.take_interrupt(env),
+                };
+                if let Some(vector) = vector {
+                    self.wake();
+                    self.deliver_event(env, Fault { vector, kind: EventKind::ExternalInterrupt, error_code: None });
+                }
+            }
+            next @ (Next::MachineCheck | Next::Smi) => {
+                unreachable!("{next:?} is never pending here")
+            }
         }
-        if self.attention.contains(Attention::SIPI) && self.sys.activity == Activity::WaitForSipi {
-            self.take_sipi();
-        }
-        if matches!(self.sys.activity, Activity::Shutdown | Activity::WaitForSipi) {
-            return Boundary::Stopped;
-        }
-        // Traps on the previous instruction (BT, BS, data and I/O breakpoints), unless MOV SS holds them back.
-        if self.sys.pending_debug != 0 && self.sys.shadow != Shadow::MovSs {
-            let conditions = std::mem::take(&mut self.sys.pending_debug);
-            self.wake();
-            self.deliver_debug(env, conditions);
-            return Boundary::Again;
-        }
-        if self.sys.nmi_pending && !self.sys.nmi_blocked && self.sys.shadow == Shadow::None {
-            self.sys.nmi_pending = false;
-            self.sys.nmi_blocked = true;
-            self.wake();
-            self.deliver_event(env, Fault { vector: vector::NMI, kind: EventKind::Nmi, error_code: None });
-            return Boundary::Again;
-        }
-        if self.accepts_interrupts()
-            && let Some(vector) = self.take_interrupt(env)
-        {
-            self.wake();
-            self.deliver_event(env, Fault { vector, kind: EventKind::ExternalInterrupt, error_code: None });
-            return Boundary::Again;
-        }
-        self.run_or_stay(env)
+        Boundary::Again
+    }
+
+    /// What the ladder says of the present state.
+    fn next_event(&self) -> Next {
+        let sys = &self.sys;
+        let interrupt_flag = self.flags.has(IF);
+        let mut pending = Pending::empty();
+        let mut blocking = Interruptibility::empty();
+        let mode = match &self.vmx.non_root {
+            Some(non_root) => {
+                pending = non_root.pending & TRAP_LIKE;
+                pending.set(Pending::PREEMPTION_TIMER, self.cycles >= non_root.timer_deadline);
+                pending.set(Pending::VIRTUAL_INTERRUPT, non_root.virtual_interrupt);
+                blocking.set(Interruptibility::NMI, non_root.virtual_nmis() && non_root.virtual_nmi_blocked);
+                Mode::NonRoot(&non_root.controls)
+            }
+            None if self.vmx.on() => Mode::Root,
+            None => Mode::NoVmx,
+        };
+        let non_root = matches!(mode, Mode::NonRoot(_));
+        pending.set(Pending::INIT, sys.init_pending);
+        pending.set(Pending::SIPI, sys.sipi_pending);
+        pending.set(Pending::DEBUG_TRAP, sys.pending_debug != 0);
+        pending.set(Pending::NMI, sys.nmi_pending);
+        let apic = self.attention.contains(Attention::APIC);
+        debug_assert_eq!(apic, self.lapic.deliverable().is_some());
+        let external = apic || (sys.intr && self.accepts_pic());
+        pending.set(Pending::EXTERNAL_INTERRUPT, external);
+        blocking.set(Interruptibility::STI, sys.shadow == Shadow::Sti);
+        blocking.set(Interruptibility::MOV_SS, sys.shadow == Shadow::MovSs);
+        let state = State {
+            mode,
+            activity: match sys.activity {
+                Activity::Active => ActivityState::Active,
+                Activity::Hlt => ActivityState::Hlt,
+                Activity::Shutdown => ActivityState::Shutdown,
+                Activity::WaitForSipi => ActivityState::WaitForSipi,
+            },
+            interrupt_flag,
+            blocking,
+            // STI holds NMIs back too, as the SDM lets it (Vol. 2B, STI): an NMI does not come between STI and HLT.
+            nmi_blocked: sys.nmi_blocked || (!non_root && sys.shadow == Shadow::Sti),
+            smi_blocked: true,
+        };
+        boundary::next(&state, pending)
     }
 
     /// No event comes before the next instruction.
@@ -98,7 +152,7 @@ impl Cpu {
     }
 
     /// An event ends HLT, and its delivery takes time.
-    pub(crate) fn wake(&mut self) {
+    fn wake(&mut self) {
         self.sys.activity = Activity::Active;
         self.cycles += 1;
     }
@@ -108,7 +162,7 @@ impl Cpu {
         if let Some(vector) = self.lapic_take_interrupt(env) {
             return Some(vector);
         }
-        if self.attention.contains(Attention::INTR) && self.accepts_pic() {
+        if self.sys.intr && self.accepts_pic() {
             return Some(env.bus.interrupt_acknowledge(self.cycles));
         }
         None

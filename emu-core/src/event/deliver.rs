@@ -250,9 +250,10 @@ impl Cpu {
     /// INIT (SDM Vol. 3A Table 10-1): registers as after reset, but the local APIC id, the TSC, floating point and
     /// most MSRs stay.
     pub(crate) fn take_init(&mut self) {
-        self.attention.remove(Attention::INIT);
         let old = self.sys.clone();
         self.sys = SystemState {
+            intr: old.intr,
+            sipi_pending: old.sipi_pending,
             apic_base: old.apic_base,
             sysenter: old.sysenter,
             syscall: old.syscall,
@@ -279,7 +280,7 @@ impl Cpu {
 
     /// A start-up IPI: real-address mode at page `vector`.
     pub(crate) fn take_sipi(&mut self) {
-        self.attention.remove(Attention::SIPI);
+        self.sys.sipi_pending = false;
         let vector = self.lapic.sipi_vector;
         let cs = &mut self.sys.segments[SegmentRegister::Cs as usize];
         cs.selector = u16::from(vector) << 8;

@@ -79,17 +79,18 @@ impl Cpu {
             DeliveryMode::Nmi => self.accept_nmi(),
             DeliveryMode::Init => {
                 if message.assert {
-                    self.raise(Attention::INIT);
+                    self.accept_init();
                 }
             }
             DeliveryMode::StartUp => {
                 // A start-up IPI means something only to a processor that waits for it.
-                if self.sys.activity == Activity::WaitForSipi || self.attention.contains(Attention::INIT) {
+                if self.sys.activity == Activity::WaitForSipi || self.sys.init_pending {
                     self.lapic.sipi_vector = message.vector;
+                    self.sys.sipi_pending = true;
                     self.raise(Attention::SIPI);
                 }
             }
-            DeliveryMode::ExtInt => self.raise(Attention::INTR),
+            DeliveryMode::ExtInt => self.set_intr_level(true),
             DeliveryMode::Smi => {
                 if self.log_once("SMI", 0) {
                     log::error!(target: "apic", "SMI to processor {} dropped: system-management mode is not implemented (SDM Vol. 3C 32)", self.sys.index);
@@ -104,6 +105,12 @@ impl Cpu {
         self.raise(Attention::NMI);
     }
 
+    /// An INIT from any source.
+    pub fn accept_init(&mut self) {
+        self.sys.init_pending = true;
+        self.raise(Attention::INIT);
+    }
+
     /// A pulse on LINT1.
     pub fn pulse_lint1(&mut self) {
         let entry = self.lapic.lvt[Lvt::Lint1 as usize];
@@ -115,13 +122,18 @@ impl Cpu {
         }
     }
 
-    /// The level of the PIC's INTR output, which drives LINT0 of every processor.
-    pub fn set_intr(&mut self, high: bool, rising: bool) {
+    fn set_intr_level(&mut self, high: bool) {
+        self.sys.intr = high;
         if high {
             self.raise(Attention::INTR);
         } else {
             self.attention.remove(Attention::INTR);
         }
+    }
+
+    /// The level of the PIC's INTR output, which drives LINT0 of every processor.
+    pub fn set_intr(&mut self, high: bool, rising: bool) {
+        self.set_intr_level(high);
         let entry = self.lapic.lvt[Lvt::Lint0 as usize];
         if rising && self.lapic.software_enabled() && entry & 0x1_0700 == 0 {
             self.lapic.request(entry as u8, entry & 1 << 15 != 0);

@@ -1,12 +1,12 @@
-//! What the next instruction boundary has to look at.
+//! What the next instruction boundary has to look at: derived from the state.
 
 bitflags::bitflags! {
-    /// What the next instruction boundary has to look at.
+    /// What the next instruction boundary has to look at: derived from the state.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
     pub struct Attention: u32 {
         /// The PIC's INTR line is high.
         const INTR = 1 << 0;
-        /// The local APIC may have an interrupt to deliver.
+        /// The local APIC has an interrupt to deliver.
         const APIC = 1 << 1;
         /// An NMI waits.
         const NMI = 1 << 2;
@@ -18,9 +18,7 @@ bitflags::bitflags! {
         const STEP = 1 << 5;
         /// The processor does not execute (HLT, shutdown, wait-for-SIPI).
         const STOPPED = 1 << 6;
-        /// An SMI was received.
-        const SMI = 1 << 7;
         /// VMX non-root operation: something waits that every boundary must look at.
-        const VMX = 1 << 8;
+        const VMX = 1 << 7;
     }
 }

@@ -152,10 +152,9 @@ impl Cpu {
 
     /// Power-on or hard reset (SDM Vol. 3A 10.1.1). Time goes on.
     pub fn reset(&mut self) {
-        let (index, apic_id) = (self.sys.index, self.sys.apic_id);
+        let (index, apic_id, intr) = (self.sys.index, self.sys.apic_id, self.sys.intr);
         let tsc_offset = 0u64.wrapping_sub(self.cycles);
-        self.sys = SystemState::new(index, apic_id);
-        self.sys.tsc_offset = tsc_offset;
+        self.sys = SystemState { tsc_offset, intr, ..SystemState::new(index, apic_id) };
         *self.fpu = FpuState::default();
         self.lapic = Lapic::new(apic_id);
         let counts = std::mem::take(&mut self.vmx.counts);

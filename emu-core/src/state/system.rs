@@ -83,6 +83,12 @@ pub struct SystemState {
     pub nmi_blocked: bool,
     /// An NMI waits.
     pub nmi_pending: bool,
+    /// The PIC's INTR line is high, or an ExtINT message was received.
+    pub intr: bool,
+    /// An INIT signal waits.
+    pub init_pending: bool,
+    /// A start-up IPI waits, with the vector that the local APIC keeps.
+    pub sipi_pending: bool,
     /// Debug conditions that the next instruction boundary reports as #DB (DR6 bits).
     pub pending_debug: u64,
     /// IA32_APIC_BASE.
@@ -146,6 +152,9 @@ impl SystemState {
             shadow: Shadow::None,
             nmi_blocked: false,
             nmi_pending: false,
+            intr: false,
+            init_pending: false,
+            sipi_pending: false,
             pending_debug: 0,
             apic_base: 0xFEE0_0800 | if index == 0 { 0x100 } else { 0 },
             sysenter: [0; 3],

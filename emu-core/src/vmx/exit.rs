@@ -336,7 +336,7 @@ impl Cpu {
     }
 
     /// VM exit for an event at an instruction boundary.
-    pub(super) fn exit_for_event(&mut self, env: &mut Env, reason: ExitReason) -> Boundary {
+    pub(crate) fn exit_for_event(&mut self, env: &mut Env, reason: ExitReason) -> Boundary {
         let mut details = ExitDetails::new(reason);
         self.cycles += 1;
         match reason {
@@ -360,8 +360,12 @@ impl Cpu {
                 let event = Fault { vector: vector::NMI, kind: EventKind::Nmi, error_code: None };
                 details.event = Some((interruption(&event), None));
             }
-            ExitReason::Init => self.attention.remove(Attention::INIT),
+            ExitReason::Init => {
+                self.sys.init_pending = false;
+                self.attention.remove(Attention::INIT);
+            }
             ExitReason::Sipi => {
+                self.sys.sipi_pending = false;
                 self.attention.remove(Attention::SIPI);
                 details.qualification = self.lapic.sipi_vector.into();
             }

@@ -1,7 +1,6 @@
 //! VMX operation of a processor: its state, the instructions of VMX root operation, VM entries, VMX non-root operation
 //! and VM exits. The rules are `emu-vmx`'s.
 
-pub mod boundary;
 pub mod control;
 pub mod enter;
 pub mod ept;

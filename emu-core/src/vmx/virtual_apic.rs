@@ -124,7 +124,7 @@ impl Cpu {
         }
     }
 
-    pub(super) fn take_virtual_interrupt(&mut self, env: &mut Env) -> Option<u8> {
+    pub(crate) fn take_virtual_interrupt(&mut self, env: &mut Env) -> Option<u8> {
         let vector = self.with_virtual_apic(env, |page, status, _| apicv::deliver(page, status));
         if let Some(non_root) = &mut self.vmx.non_root {
             non_root.virtual_interrupt = false;
@@ -133,7 +133,7 @@ impl Cpu {
     }
 
     /// APIC-write emulation of the instruction that has just ended.
-    pub(super) fn emulate_apic_write(&mut self, env: &mut Env) {
+    pub(crate) fn emulate_apic_write(&mut self, env: &mut Env) {
         let Some(offset) = self.vmx.non_root.as_mut().and_then(|non_root| non_root.apic_write.take()) else { return };
         let after =
             self.with_virtual_apic(env, |page, status, controls| apicv::apic_write(page, status, controls, offset));

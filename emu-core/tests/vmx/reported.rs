@@ -84,7 +84,8 @@ fn sipi_exit_saves_wait_for_sipi_and_no_blocking_by_nmi() {
     guest.bench.cpu.lapic.sipi_vector = 0x9A;
     guest.enter();
     assert_eq!(guest.bench.cpu.sys.activity, Activity::WaitForSipi);
-    guest.bench.cpu.raise(emu_core::state::derived::Attention::SIPI);
+    guest.bench.cpu.sys.sipi_pending = true;
+    guest.bench.cpu.refresh_attention();
     guest.bench.run(1000);
     assert_eq!(guest.get(Field::ExitReason), u64::from(ExitReason::Sipi.field()));
     assert_eq!((guest.get(Field::ExitQualification), guest.get(Field::GuestActivityState)), (0x9A, 3));
