@@ -1,24 +1,27 @@
 //! The board: every device, the wires between them and the interrupt controllers, and the address decoders.
 
-use crate::ata::{Ata, AtaDrive};
-use crate::coprocessor::Coprocessor;
-use crate::debug_ports::{DebugPorts, DebugPortsConfig};
-use crate::device::{Claims, Ctx, Device, DeviceId, DmaMemory, IsaDma, Requests, all_ones};
-use crate::dma::{Dma, NoDma};
-use crate::floppy::{Floppy, FloppyDrive};
-use crate::hpet::{Hpet, HpetWiring};
-use crate::ioapic::{self, IoApic, IoApicConfig};
-use crate::keyboard::KeyboardController;
+pub(crate) mod lines;
+mod media;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use crate::devices::{Board, DevicesState};
+pub use state::BoardState;
+
+use crate::ata::AtaDrive;
+use crate::debug_ports::DebugPortsConfig;
+use crate::device::{Ctx, Device, DeviceId, DmaMemory, IsaDma, Requests, all_ones};
+use crate::disk::DiskImage;
+use crate::dma::NoDma;
+use crate::floppy::FloppyDrive;
+use crate::input::{InjectError, InputEvent, Inputs, Stamped};
+use crate::ioapic;
 use crate::line::{Line, Lines};
-use crate::pci::{PAM_SEGMENTS, Pci, PciChanges, PciConfig};
-use crate::pic::Pic;
-use crate::pit::Pit;
-use crate::power::{Power, PowerConfig};
-use crate::rtc::{Rtc, RtcConfig};
+use crate::pci::{PAM_SEGMENTS, PciChanges};
+use crate::rtc::RtcConfig;
 use crate::sched::Deadlines;
-use crate::serial::{COM1, Serial};
-use crate::testdev::{PcTestdev, PciTestdev};
-use crate::vga::{Vga, VgaConfig};
+use crate::state::LAST_CYCLE;
 use emu_core::bus::Bus;
 use emu_core::mem::ram::{Legacy, Ram};
 use std::ops::Range;
@@ -44,94 +47,54 @@ pub struct BoardConfig {
     pub vga_rom: Vec<u8>,
 }
 
-/// The lines: 0 to 23 are the global system interrupts (0 to 15 the ISA IRQs), then those that share an input.
-mod lines {
-    use crate::line::Line;
-
-    pub const PIT: Line = Line(0);
-    pub const KEYBOARD: Line = Line(1);
-    pub const SERIAL: Line = Line(4);
-    pub const FLOPPY: Line = Line(6);
-    pub const RTC: Line = Line(8);
-    pub const SCI: Line = Line(9);
-    pub const MOUSE: Line = Line(12);
-    pub const COPROCESSOR: Line = Line(13);
-    pub const ATA: [Line; 2] = [Line(14), Line(15)];
-    pub const HPET_LEGACY: [Line; 2] = [Line(24), Line(25)];
-    pub const HPET_ROUTES: Line = Line(26);
-    pub const HPET_PINS: [u8; 9] = [2, 8, 16, 17, 18, 19, 20, 21, 22];
-    /// pc-testdev's lines for inputs 0 to 23.
-    pub const TESTDEV: u8 = 40;
-
-    /// The global system interrupt that a line drives.
-    pub fn input(line: Line) -> u8 {
-        match line.0 {
-            n @ 0..24 => n,
-            24 => 0,
-            25 => 8,
-            n @ 26..35 => HPET_PINS[usize::from(n - 26)],
-            n => n - TESTDEV,
-        }
-    }
-}
-
 const NOBODY: u8 = u8::MAX;
 
-/// Everything around the processors.
-pub struct Board {
+/// What the board has besides its devices.
+pub(crate) struct Wires {
     hz: u64,
     /// The latest time that any processor has shown the board.
     time: u64,
     lines: Lines,
     /// Which lines hold each of the 24 inputs up.
-    inputs: [u64; 24],
+    held: [u64; 24],
     deadlines: Deadlines,
     requests: Requests,
-    ports: Box<[u8]>,
-    mmio: Vec<(Range<u64>, DeviceId)>,
     signal: bool,
     intr: bool,
-    /// 8259A pair.
-    pub pic: Pic,
-    /// 8254.
-    pub pit: Pit,
-    /// 8042, keyboard and mouse.
-    pub keyboard: KeyboardController,
-    /// Clock.
-    pub rtc: Rtc,
-    /// I/O APIC.
-    pub ioapic: IoApic,
-    /// High-precision event timer.
-    pub hpet: Hpet,
-    /// Power management.
-    pub power: Power,
-    /// PCI bus.
-    pub pci: Pci,
-    /// COM1.
-    pub serial: Serial,
-    /// Debug ports.
-    pub debug: DebugPorts,
-    /// ATA channels.
-    pub ata: Ata,
-    /// Floppy controller.
-    pub floppy: Floppy,
-    /// ISA DMA.
-    pub dma: Dma,
-    /// FERR# and IRQ 13.
-    pub coprocessor: Coprocessor,
-    /// VGA.
-    pub vga: Vga,
-    /// QEMU's test devices.
-    pub testdev: Option<(PcTestdev, PciTestdev)>,
+    inputs: Inputs,
+    /// Follow from the devices' claims.
+    ports: Box<[u8]>,
+    mmio: Vec<(Range<u64>, DeviceId)>,
+    /// The host's: media that are in no drive, and the events since somebody took them, if somebody does.
+    shelf: Vec<DiskImage>,
+    recorded: Option<Vec<Stamped>>,
+}
+
+impl Wires {
+    pub(crate) fn new(hz: u64) -> Self {
+        Self {
+            hz,
+            time: 0,
+            lines: Lines::default(),
+            held: [0; 24],
+            deadlines: Deadlines::default(),
+            requests: Requests::default(),
+            signal: false,
+            intr: false,
+            inputs: Inputs::default(),
+            ports: vec![NOBODY; 0x1_0000].into(),
+            mmio: Vec::new(),
+            shelf: Vec::new(),
+            recorded: None,
+        }
+    }
 }
 
 /// A device, and what it is lent for a call.
-struct Lent<'a> {
-    device: &'a mut dyn Device,
-    dma: &'a mut dyn IsaDma,
-    lines: &'a mut Lines,
-    deadlines: &'a mut Deadlines,
-    requests: &'a mut Requests,
+pub(crate) struct Lent<'a> {
+    pub device: &'a mut dyn Device,
+    pub dma: &'a mut dyn IsaDma,
+    pub wires: &'a mut Wires,
 }
 
 /// Guest memory for bus masters.
@@ -149,94 +112,24 @@ impl DmaMemory for Memory<'_> {
 impl Board {
     /// The board after power-on.
     pub fn new(config: BoardConfig, memory: &mut Ram) -> Self {
-        let vga_rom_size = u32::try_from(config.vga_rom.len()).unwrap_or(0);
-        let vga = Vga::new(VgaConfig { memory: config.video_memory, lfb: None }).with_rom(config.vga_rom);
-        let routes = (lines::HPET_ROUTES.0..).map(Line);
-        let mut board = Self {
-            hz: config.hz,
-            time: 0,
-            lines: Lines::default(),
-            inputs: [0; 24],
-            deadlines: Deadlines::default(),
-            requests: Requests::default(),
-            ports: vec![NOBODY; 0x1_0000].into(),
-            mmio: Vec::new(),
-            signal: false,
-            intr: false,
-            pic: Pic::new(),
-            pit: Pit::new(lines::PIT),
-            keyboard: KeyboardController::new(lines::KEYBOARD, lines::MOUSE),
-            rtc: Rtc::new(&config.rtc, lines::RTC),
-            ioapic: IoApic::new(IoApicConfig { version: 0x11 }),
-            hpet: Hpet::new(HpetWiring {
-                legacy_timer0: lines::HPET_LEGACY[0],
-                legacy_timer1: lines::HPET_LEGACY[1],
-                routes: lines::HPET_PINS.into_iter().zip(routes).collect(),
-            }),
-            power: Power::new(PowerConfig { timer_bits: 24, smi: false }, lines::SCI),
-            pci: Pci::new(PciConfig {
-                vga_lfb_size: u32::try_from(vga.memory_size()).ok(),
-                vga_rom_size,
-                testdev: config.test_devices,
-                smm_ready: true,
-            }),
-            serial: Serial::new(COM1, lines::SERIAL),
-            debug: DebugPorts::new(config.debug),
-            ata: Ata::new(config.ata, lines::ATA),
-            floppy: Floppy::new(config.floppies, lines::FLOPPY),
-            dma: Dma::new(),
-            coprocessor: Coprocessor::new(lines::COPROCESSOR),
-            vga,
-            testdev: config.test_devices.then(|| {
-                let lines = (0..24).map(|n| Line(lines::TESTDEV + n)).collect();
-                (PcTestdev::new(lines), PciTestdev::new())
-            }),
-        };
-        // Test programs print much and poll: the line takes no time beside the test devices.
-        board.serial.set_immediate(config.test_devices);
+        let mut board = Self::assemble(config);
         board.reset(memory);
         board
     }
 
     /// Hard reset of every device.
     pub fn reset(&mut self, memory: &mut Ram) {
-        self.lines = Lines::default();
-        self.inputs = [0; 24];
-        self.deadlines = Deadlines::default();
-        self.requests = Requests::default();
+        self.wires.lines = Lines::default();
+        self.wires.held = [0; 24];
+        self.wires.deadlines = Deadlines::default();
+        self.wires.requests = Requests::default();
         for id in DeviceId::ALL {
             self.call(memory, id, |device, ctx| device.reset(ctx));
         }
         memory.set_a20(true);
         self.decode();
         self.settle(memory, DeviceId::Pic);
-        self.signal = true;
-    }
-
-    /// A device, if it is there, with what a call of it is lent. `none` takes the place of the DMA controller for itself.
-    fn device<'a>(&'a mut self, id: DeviceId, none: &'a mut NoDma) -> Option<Lent<'a>> {
-        let dma: &mut Dma = &mut self.dma;
-        let (device, dma): (&mut dyn Device, &mut dyn IsaDma) = match id {
-            DeviceId::Pic => (&mut self.pic, dma),
-            DeviceId::Pit => (&mut self.pit, dma),
-            DeviceId::Keyboard => (&mut self.keyboard, dma),
-            DeviceId::Rtc => (&mut self.rtc, dma),
-            DeviceId::IoApic => (&mut self.ioapic, dma),
-            DeviceId::Hpet => (&mut self.hpet, dma),
-            DeviceId::PowerManagement => (&mut self.power, dma),
-            DeviceId::Pci => (&mut self.pci, dma),
-            DeviceId::Serial => (&mut self.serial, dma),
-            DeviceId::Debug => (&mut self.debug, dma),
-            DeviceId::Ata => (&mut self.ata, dma),
-            DeviceId::Floppy => (&mut self.floppy, dma),
-            DeviceId::Dma => (dma, none),
-            DeviceId::Coprocessor => (&mut self.coprocessor, dma),
-            DeviceId::Vga => (&mut self.vga, dma),
-            DeviceId::PcTestdev => (&mut self.testdev.as_mut()?.0, dma),
-            DeviceId::PciTestdev => (&mut self.testdev.as_mut()?.1, dma),
-        };
-        let (lines, deadlines, requests) = (&mut self.lines, &mut self.deadlines, &mut self.requests);
-        Some(Lent { device, dma, lines, deadlines, requests })
+        self.wires.signal = true;
     }
 
     /// Calls a device, if it is there, with what the board lends.
@@ -246,10 +139,18 @@ impl Board {
         id: DeviceId,
         call: impl FnOnce(&mut dyn Device, &mut Ctx) -> R,
     ) -> Option<R> {
-        let (now, hz) = (self.time, self.hz);
         let mut none = NoDma;
-        let Lent { device, dma, lines, deadlines, requests } = self.device(id, &mut none)?;
-        let mut ctx = Ctx { now, hz, device: id, lines, deadlines, requests, memory: &mut Memory(memory), dma };
+        let Lent { device, dma, wires } = self.lend(id, &mut none)?;
+        let mut ctx = Ctx {
+            now: wires.time,
+            hz: wires.hz,
+            device: id,
+            lines: &mut wires.lines,
+            deadlines: &mut wires.deadlines,
+            requests: &mut wires.requests,
+            memory: &mut Memory(memory),
+            dma,
+        };
         Some(call(device, &mut ctx))
     }
 
@@ -260,54 +161,130 @@ impl Board {
         id: DeviceId,
         call: impl FnOnce(&mut dyn Device, &mut Ctx) -> R,
     ) -> Option<R> {
-        let nearest = self.deadlines.next();
+        let nearest = self.wires.deadlines.next();
         let result = self.call(memory, id, call);
         self.settle(memory, id);
-        self.signal |= self.deadlines.next() < nearest;
+        self.wires.signal |= self.wires.deadlines.next() < nearest;
         result
     }
 
-    /// Brings the board to `now`: every deadline up to it is met.
+    /// Brings the board to `now`: every deadline and every input event up to it is met, in order of cycles. A deadline
+    /// comes before an event of the same cycle, whenever that was injected.
     pub fn advance(&mut self, memory: &mut Ram, now: u64) {
-        while let Some(deadline) = self.deadlines.pop_due(now) {
-            self.time = self.time.max(deadline.at);
-            self.call(memory, deadline.device, |device, ctx| device.deadline(ctx, deadline.tag));
-            self.settle(memory, deadline.device);
+        loop {
+            let event = self.wires.inputs.next();
+            if let Some(deadline) = self.wires.deadlines.pop_due(now.min(event)) {
+                self.wires.time = self.wires.time.max(deadline.at);
+                self.call(memory, deadline.device, |device, ctx| device.deadline(ctx, deadline.tag));
+                self.settle(memory, deadline.device);
+            } else if event <= now
+                && let Some(input) = self.wires.inputs.pop()
+            {
+                self.wires.time = self.wires.time.max(event);
+                self.happen(memory, input);
+            } else {
+                break;
+            }
         }
-        self.time = self.time.max(now);
+        self.wires.time = self.wires.time.max(now);
     }
 
-    /// The nearest deadline, in cycles.
+    /// The nearest deadline or input event, in cycles; `u64::MAX` without any.
     pub fn next_deadline(&self) -> u64 {
-        self.deadlines.next()
+        self.wires.deadlines.next().min(self.wires.inputs.next())
+    }
+
+    /// Lets `event` happen at cycle `at`, or now if that is past; the cycle.
+    pub fn inject(&mut self, at: u64, event: InputEvent) -> Result<u64, InjectError> {
+        let at = at.max(self.wires.time);
+        if at > LAST_CYCLE {
+            return Err(InjectError::TooLate(at));
+        }
+        if let InputEvent::Insert { drive, .. } | InputEvent::Eject { drive } = &event
+            && !self.takes_media(*drive)
+        {
+            return Err(InjectError::NoDrive(*drive));
+        }
+        let stamped = Stamped { at, event };
+        self.wires.inputs.push(stamped.clone())?;
+        if let Some(recorded) = &mut self.wires.recorded {
+            recorded.push(stamped);
+        }
+        Ok(at)
+    }
+
+    /// How many more events there is room for.
+    pub fn input_room(&self) -> usize {
+        self.wires.inputs.room()
+    }
+
+    /// The events injected since the last call, with their cycles. They are kept from the first call on.
+    pub fn take_recorded(&mut self) -> Vec<Stamped> {
+        self.wires.recorded.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// An input event's cycle has come.
+    fn happen(&mut self, memory: &mut Ram, event: InputEvent) {
+        match event {
+            InputEvent::Key { key, pressed } => {
+                self.outside(memory, DeviceId::Keyboard, |board, ctx| board.keyboard.key_event(ctx, key, pressed));
+            }
+            InputEvent::Mouse { dx, dy, dz, buttons } => self.outside(memory, DeviceId::Keyboard, |board, ctx| {
+                board.keyboard.mouse_event(ctx, dx, dy, dz, buttons);
+            }),
+            InputEvent::Serial(bytes) => {
+                self.outside(memory, DeviceId::Serial, |board, ctx| board.serial.push_input(ctx, &bytes));
+            }
+            InputEvent::PowerButton => {
+                self.outside(memory, DeviceId::PowerManagement, |board, ctx| board.power.press_power_button(ctx));
+            }
+            InputEvent::Insert { drive, medium } => self.change_medium(drive, Some(medium)),
+            InputEvent::Eject { drive } => self.change_medium(drive, None),
+            InputEvent::Reset => self.wires.requests.reset = true,
+            InputEvent::Nmi => self.wires.requests.nmi = true,
+            InputEvent::WriteMemory { address, bytes } => memory.dma_write(address, &bytes),
+            InputEvent::WriteRegister(write) => self.wires.requests.registers.push(write),
+        }
+        self.wires.signal = true;
     }
 
     /// Carries lines to the interrupt controllers, and what a device asked for when it was called to where it belongs.
     fn settle(&mut self, memory: &mut Ram, called: DeviceId) {
-        let changed = self.lines.changed();
+        let changed = self.wires.lines.changed();
         if changed {
-            for (line, high) in self.lines.take_changes() {
+            for (line, high) in self.wires.lines.take_changes() {
                 self.drive(line, high);
             }
         }
         if changed || called == DeviceId::Pic {
-            let intr = self.pic.intr();
-            self.signal |= intr != self.intr;
-            self.intr = intr;
+            self.update_intr();
         }
-        self.signal |= !self.requests.apic.is_empty();
-        if self.requests.remap {
-            self.requests.remap = false;
+        self.wires.signal |= !self.wires.requests.apic.is_empty();
+        if self.wires.requests.remap {
+            self.wires.requests.remap = false;
             self.redecode(memory);
         }
-        if let Some(open) = self.requests.a20.take() {
+        if let Some(open) = self.wires.requests.a20.take() {
             memory.set_a20(open);
-            self.debug.set_a20(open);
-            self.keyboard.set_a20(open);
-            self.signal = true;
+            self.each_device(|_, device| device.a20_moved(open));
+            self.wires.signal = true;
         }
-        let r = &self.requests;
-        self.signal |= r.reset || r.init || r.power_off || r.exit_status.is_some() || r.nmi;
+        let r = &self.wires.requests;
+        self.wires.signal |= r.reset || r.init || r.power_off || r.exit_status.is_some() || r.nmi;
+    }
+
+    fn update_intr(&mut self) {
+        let intr = self.pic.intr();
+        self.wires.signal |= intr != self.wires.intr;
+        self.wires.intr = intr;
+    }
+
+    fn each_device(&mut self, mut call: impl FnMut(DeviceId, &mut dyn Device)) {
+        for id in DeviceId::ALL {
+            if let Some(Lent { device, .. }) = self.lend(id, &mut NoDma) {
+                call(id, device);
+            }
+        }
     }
 
     fn drive(&mut self, line: Line, high: bool) {
@@ -316,7 +293,7 @@ impl Board {
             return;
         }
         let input = lines::input(line);
-        let Some(held) = self.inputs.get_mut(usize::from(input)) else { return };
+        let Some(held) = self.wires.held.get_mut(usize::from(input)) else { return };
         let before = *held != 0;
         *held = if high { *held | 1 << line.0 } else { *held & !(1 << line.0) };
         let after = *held != 0;
@@ -329,7 +306,7 @@ impl Board {
         // ISA IRQ 0 is wired to I/O APIC input 2.
         let pin = if input == 0 { 2 } else { input };
         if input != 2 || line.0 >= 24 {
-            self.ioapic.set_input(&mut self.requests, pin, after);
+            self.ioapic.set_input(&mut self.wires.requests, pin, after);
         }
     }
 
@@ -343,68 +320,59 @@ impl Board {
                 let write = if pam.write { Legacy::Ram } else { Legacy::Rom };
                 memory.set_legacy(range.start, range.end, read, write);
             }
-            self.signal = true;
+            self.wires.signal = true;
         }
         if changes.contains(PciChanges::DECODE) {
-            self.power.set_decode(self.pci.power_management_base(), self.pci.smi_on_apm_control());
-            self.ata.set_bus_master_base(self.pci.bus_master_ide_base());
-            self.vga.set_lfb(self.pci.vga_frame_buffer().map(|range| range.start));
-            self.vga.set_rom(self.pci.vga_rom());
-            let (bar, ports) = self.pci.testdev_bars();
-            if let Some((_, testdev)) = &mut self.testdev {
-                testdev.set_bars(bar, ports);
-            }
+            let map = self.pci.map();
+            self.each_device(|_, device| device.pci_moved(&map));
         }
         self.decode();
     }
 
     /// Builds the decoders from the devices' claims; where two claim an address, the first in order has it.
     fn decode(&mut self) {
-        self.ports.fill(NOBODY);
-        self.mmio.clear();
-        for id in DeviceId::ALL {
-            let mut none = NoDma;
-            let Some(Lent { device, .. }) = self.device(id, &mut none) else { continue };
-            let Claims { ports, mmio } = device.claims();
-            for range in ports {
-                for port in range.start..range.end.min(0x1_0000) {
-                    let place = &mut self.ports[port as usize];
-                    if *place == NOBODY {
-                        *place = id as u8;
-                    }
+        let (mut ports, mut mmio) = (std::mem::take(&mut self.wires.ports), Vec::new());
+        ports.fill(NOBODY);
+        self.each_device(|id, device| {
+            let claims = device.claims();
+            for port in claims.ports.into_iter().flat_map(|range| range.start..range.end.min(0x1_0000)) {
+                let place = &mut ports[port as usize];
+                if *place == NOBODY {
+                    *place = id as u8;
                 }
             }
-            self.mmio.extend(mmio.into_iter().map(|range| (range, id)));
-        }
+            mmio.extend(claims.mmio.into_iter().map(|range| (range, id)));
+        });
+        (self.wires.ports, self.wires.mmio) = (ports, mmio);
     }
 
     fn port_device(&self, port: u16) -> Option<DeviceId> {
-        DeviceId::ALL.get(usize::from(self.ports[usize::from(port)])).copied()
+        DeviceId::ALL.get(usize::from(self.wires.ports[usize::from(port)])).copied()
     }
 
     fn mmio_device(&self, address: u64) -> Option<DeviceId> {
-        self.mmio.iter().find(|(range, _)| range.contains(&address)).map(|(_, id)| *id)
+        self.wires.mmio.iter().find(|(range, _)| range.contains(&address)).map(|(_, id)| *id)
     }
 
     /// The level of the PIC pair's INTR output.
     pub fn intr(&self) -> bool {
-        self.intr
+        self.wires.intr
     }
 
     /// Everything the devices have asked for since the last call.
     pub fn take_requests(&mut self) -> Requests {
-        self.signal = false;
-        std::mem::take(&mut self.requests)
+        self.wires.signal = false;
+        std::mem::take(&mut self.wires.requests)
     }
 
-    /// Calls a device from outside the guest (a key, a byte on the serial line).
-    pub fn input<R>(&mut self, memory: &mut Ram, id: DeviceId, call: impl FnOnce(&mut Self, &mut Ctx) -> R) -> R {
-        let mut lines = std::mem::take(&mut self.lines);
-        let mut deadlines = std::mem::take(&mut self.deadlines);
-        let mut requests = std::mem::take(&mut self.requests);
+    /// Calls a device from outside the guest's accesses, and carries out what follows from it.
+    fn outside(&mut self, memory: &mut Ram, id: DeviceId, call: impl FnOnce(&mut Self, &mut Ctx)) {
+        let mut lines = std::mem::take(&mut self.wires.lines);
+        let mut deadlines = std::mem::take(&mut self.wires.deadlines);
+        let mut requests = std::mem::take(&mut self.wires.requests);
         let mut ctx = Ctx {
-            now: self.time,
-            hz: self.hz,
+            now: self.wires.time,
+            hz: self.wires.hz,
             device: id,
             lines: &mut lines,
             deadlines: &mut deadlines,
@@ -412,26 +380,12 @@ impl Board {
             memory: &mut Memory(memory),
             dma: &mut NoDma,
         };
-        let result = call(self, &mut ctx);
-        self.lines = lines;
-        self.deadlines = deadlines;
-        self.requests = requests;
+        call(self, &mut ctx);
+        self.wires.lines = lines;
+        self.wires.deadlines = deadlines;
+        self.wires.requests = requests;
         self.settle(memory, id);
-        self.signal = true;
-        result
-    }
-
-    /// The guest-visible state of all devices, encoded: equal states give equal bytes.
-    pub fn encode_state(&self) -> Vec<u8> {
-        let states = (
-            (&self.inputs, &self.lines, &self.deadlines, self.intr),
-            (self.pic.state(), self.pit.state(), self.keyboard.state(), self.rtc.state(), self.ioapic.state()),
-            (self.hpet.state(), self.power.state(), self.pci.state(), self.serial.state()),
-            (self.debug.state(), self.ata.state(), self.floppy.state(), self.dma.state(), self.vga.state()),
-            self.coprocessor.state(),
-            self.testdev.as_ref().map(|(pc, pci)| (pc.state(), pci.state())),
-        );
-        postcard::to_allocvec(&states).unwrap_or_default()
+        self.wires.signal = true;
     }
 }
 
@@ -468,26 +422,24 @@ impl Bus for Board {
         if self.coprocessor.ferr() != asserted {
             self.advance(memory, now);
             let id = DeviceId::Coprocessor;
-            self.input(memory, id, |board, ctx| board.coprocessor.set_ferr(ctx, asserted));
+            self.outside(memory, id, |board, ctx| board.coprocessor.set_ferr(ctx, asserted));
         }
         self.coprocessor.ignne()
     }
 
     fn interrupt_acknowledge(&mut self, _now: u64) -> u8 {
         let vector = self.pic.acknowledge();
-        let intr = self.pic.intr();
-        self.signal |= intr != self.intr;
-        self.intr = intr;
+        self.update_intr();
         vector
     }
 
     fn end_of_interrupt(&mut self, _now: u64, vector: u8) {
-        self.ioapic.end_of_interrupt(&mut self.requests, vector);
-        self.signal |= !self.requests.apic.is_empty();
+        self.ioapic.end_of_interrupt(&mut self.wires.requests, vector);
+        self.wires.signal |= !self.wires.requests.apic.is_empty();
     }
 
     fn attention(&self) -> bool {
-        self.signal
+        self.wires.signal
     }
 }
 

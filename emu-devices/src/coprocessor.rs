@@ -3,6 +3,7 @@
 
 use crate::device::{Claims, Ctx, Device};
 use crate::line::Line;
+use crate::state::{StateError, Stateful};
 use serde::{Deserialize, Serialize};
 
 /// Clears the coprocessor-busy latch.
@@ -30,16 +31,6 @@ impl Coprocessor {
         Self { irq, state: CoprocessorState::default() }
     }
 
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &CoprocessorState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: CoprocessorState) {
-        self.state = state;
-    }
-
     /// Whether FERR# is asserted.
     pub fn ferr(&self) -> bool {
         self.state.ferr
@@ -57,6 +48,20 @@ impl Coprocessor {
         }
         self.state.ferr = asserted;
         self.state.ignne &= asserted;
+    }
+}
+
+impl Stateful for Coprocessor {
+    type Saved = CoprocessorState;
+
+    fn save(&self) -> CoprocessorState {
+        let Self { irq: _, state } = self;
+        *state
+    }
+
+    fn restore(&mut self, state: CoprocessorState) -> Result<(), StateError> {
+        self.state = state;
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Small ports of the PC and of emulators: POST codes (80h), port E9h, 402h, 8900h, 92h, isa-debug-exit.
 
 use crate::device::{Claims, Ctx, Device, all_ones, split_read, split_write};
+use crate::state::{StateError, Stateful, check};
 use serde::{Deserialize, Serialize};
 
 /// The word that Bochs's BIOS writes to port 8900h, letter by letter, to power off.
@@ -26,15 +27,28 @@ pub struct DebugPortsConfig {
     pub debug_exit: Option<DebugExit>,
 }
 
-/// Guest-visible state, and output that nobody has taken yet.
+/// Guest-visible state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DebugPortsState {
     post_code: u8,
-    post_codes: Vec<u8>,
-    output: Vec<u8>,
     /// Letters of [`SHUTDOWN`] seen so far.
     shutdown_seen: usize,
     port_92: u8,
+}
+
+/// What the ports have written for the host, until it takes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Output {
+    post_codes: Vec<u8>,
+    /// Ports E9h and 402h.
+    text: Vec<u8>,
+}
+
+/// All that the ports have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DebugPortsSaved {
+    state: DebugPortsState,
+    output: Output,
 }
 
 /// The ports.
@@ -42,22 +56,13 @@ pub struct DebugPortsState {
 pub struct DebugPorts {
     config: DebugPortsConfig,
     state: DebugPortsState,
+    output: Output,
 }
 
 impl DebugPorts {
     /// The ports that `config` asks for, with 80h, E9h, 8900h and 92h always.
     pub fn new(config: DebugPortsConfig) -> Self {
-        Self { config, state: DebugPortsState::default() }
-    }
-
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &DebugPortsState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: DebugPortsState) {
-        self.state = state;
+        Self { config, state: DebugPortsState::default(), output: Output::default() }
     }
 
     /// The last POST code.
@@ -67,17 +72,12 @@ impl DebugPorts {
 
     /// The POST codes since the last call, oldest first (the last 4096).
     pub fn take_post_codes(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.state.post_codes)
+        std::mem::take(&mut self.output.post_codes)
     }
 
     /// What was written to ports E9h and 402h since the last call.
     pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.state.output)
-    }
-
-    /// Shows in port 92h where another device (the 8042) has moved the A20 gate.
-    pub fn set_a20(&mut self, enabled: bool) {
-        self.state.port_92 = self.state.port_92 & !2 | u8::from(enabled) << 1;
+        std::mem::take(&mut self.output.text)
     }
 
     fn read(&self, port: u16) -> u8 {
@@ -95,10 +95,11 @@ impl DebugPorts {
         match port {
             0x80 => {
                 self.state.post_code = value;
-                if self.state.post_codes.len() >= POST_CODES_KEPT {
-                    self.state.post_codes.drain(..POST_CODES_KEPT / 2);
+                let codes = &mut self.output.post_codes;
+                if codes.len() >= POST_CODES_KEPT {
+                    codes.drain(..POST_CODES_KEPT / 2);
                 }
-                self.state.post_codes.push(value);
+                codes.push(value);
             }
             0x92 => {
                 let before = std::mem::replace(&mut self.state.port_92, value & 0x03);
@@ -110,8 +111,8 @@ impl DebugPorts {
                     ctx.requests.init = true;
                 }
             }
-            0xE9 => self.state.output.push(value),
-            0x402 if self.config.port_402 => self.state.output.push(value),
+            0xE9 => self.output.text.push(value),
+            0x402 if self.config.port_402 => self.output.text.push(value),
             0x8900 => {
                 let expected = SHUTDOWN.get(self.state.shutdown_seen).copied();
                 self.state.shutdown_seen = if expected == Some(value) {
@@ -133,6 +134,25 @@ impl DebugPorts {
     }
 }
 
+impl Stateful for DebugPorts {
+    type Saved = DebugPortsSaved;
+
+    fn save(&self) -> DebugPortsSaved {
+        let Self { config: _, state, output } = self;
+        DebugPortsSaved { state: state.clone(), output: output.clone() }
+    }
+
+    fn restore(&mut self, saved: DebugPortsSaved) -> Result<(), StateError> {
+        check(saved.state.shutdown_seen < SHUTDOWN.len(), "debug ports", "more of \"Shutdown\" is seen than it has")?;
+        DebugPortsSaved { state: self.state, output: self.output } = saved;
+        Ok(())
+    }
+
+    fn guest(&self) -> impl Serialize {
+        &self.state
+    }
+}
+
 impl Device for DebugPorts {
     fn claims(&self) -> Claims {
         let mut ports = vec![0x80..0x81, 0x92..0x93, 0xE9..0xEA, 0x8900..0x8901];
@@ -149,6 +169,11 @@ impl Device for DebugPorts {
         self.state.shutdown_seen = 0;
         self.state.port_92 = 0x02;
         ctx.requests.a20 = Some(true);
+    }
+
+    /// Port 92h shows where another device (the 8042) has moved the gate.
+    fn a20_moved(&mut self, open: bool) {
+        self.state.port_92 = self.state.port_92 & !2 | u8::from(open) << 1;
     }
 
     fn port_read(&mut self, _ctx: &mut Ctx, port: u16, size: u8) -> u32 {

@@ -1,73 +1,13 @@
 //! The device model: one thin trait, and what a device is lent while it is called.
 
+pub use crate::devices::DeviceId;
+use crate::input::RegisterWrite;
 use crate::line::Lines;
+use crate::pci::PciMap;
 use crate::sched::Deadlines;
 use emu_core::bus::ApicMessage;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-
-/// The devices of the board, in the order in which ties between deadlines are named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum DeviceId {
-    /// 8259A pair.
-    Pic,
-    /// 8254 and port 61h.
-    Pit,
-    /// 8042, keyboard and mouse.
-    Keyboard,
-    /// MC146818 and its RAM.
-    Rtc,
-    /// I/O APIC.
-    IoApic,
-    /// High-precision event timer.
-    Hpet,
-    /// PIIX4 power management (PM timer, PM1 registers, SMI command port).
-    PowerManagement,
-    /// i440FX host bridge, PIIX3 ISA bridge, configuration ports CF8h/CFCh, reset port CF9h.
-    Pci,
-    /// COM1.
-    Serial,
-    /// Ports 80h, E9h, 8900h, 92h, isa-debug-exit.
-    Debug,
-    /// Primary and secondary ATA channels.
-    Ata,
-    /// Floppy controller.
-    Floppy,
-    /// 8237 pair.
-    Dma,
-    /// FERR#, IRQ 13 and port F0h.
-    Coprocessor,
-    /// VGA.
-    Vga,
-    /// QEMU's pc-testdev.
-    PcTestdev,
-    /// QEMU's pci-testdev.
-    PciTestdev,
-}
-
-impl DeviceId {
-    /// All of them, in order.
-    pub const ALL: [DeviceId; 17] = [
-        Self::Pic,
-        Self::Pit,
-        Self::Keyboard,
-        Self::Rtc,
-        Self::IoApic,
-        Self::Hpet,
-        Self::PowerManagement,
-        Self::Pci,
-        Self::Serial,
-        Self::Debug,
-        Self::Ata,
-        Self::Floppy,
-        Self::Dma,
-        Self::Coprocessor,
-        Self::Vga,
-        Self::PcTestdev,
-        Self::PciTestdev,
-    ];
-}
 
 /// What a device wants of the machine beyond its lines; the board collects it after each call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +26,8 @@ pub struct Requests {
     pub exit_status: Option<i32>,
     /// An NMI to all processors through LINT1 (port 61h channel check, test devices).
     pub nmi: bool,
+    /// Debuggers' writes to processors' registers, oldest first.
+    pub registers: Vec<RegisterWrite>,
     /// The device's claims changed (a PCI BAR or an enable bit): the board asks [`Device::claims`] again.
     pub remap: bool,
 }
@@ -199,6 +141,10 @@ pub trait Device {
     }
     /// A write at a claimed physical address.
     fn mmio_write(&mut self, _ctx: &mut Ctx, _address: u64, _size: u8, _value: u64) {}
+    /// PCI configuration has moved something; the board asks [`Device::claims`] again afterwards.
+    fn pci_moved(&mut self, _map: &PciMap) {}
+    /// Some device has opened or closed the A20 gate.
+    fn a20_moved(&mut self, _open: bool) {}
     /// A deadline of this device has come.
     fn deadline(&mut self, _ctx: &mut Ctx, _tag: u32) {}
 }

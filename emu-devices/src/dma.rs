@@ -4,6 +4,7 @@
 //! cascades the first, so nothing moves on channels 0 to 3 while channel 4 is masked.
 
 use crate::device::{Claims, Ctx, Device, DmaMemory, DmaProgress, IsaDma, all_ones, split_read, split_write};
+use crate::state::{StateError, Stateful};
 use serde::{Deserialize, Serialize};
 
 /// One channel.
@@ -110,11 +111,6 @@ impl Dma {
     /// The guest-visible state.
     pub fn state(&self) -> &DmaState {
         &self.state
-    }
-
-    /// Puts a state back.
-    pub fn restore(&mut self, state: DmaState) {
-        self.state = state;
     }
 
     fn read(&mut self, port: u16) -> u8 {
@@ -318,6 +314,20 @@ impl IsaDma for Dma {
             return DmaProgress { bytes: 0, terminal_count: false };
         }
         self.transfer(memory, channel, Peer::Sink(buffer))
+    }
+}
+
+impl Stateful for Dma {
+    type Saved = DmaState;
+
+    fn save(&self) -> DmaState {
+        let Self { state, cascade_logged: _, memory_to_memory_logged: _ } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: DmaState) -> Result<(), StateError> {
+        self.state = state;
+        Ok(())
     }
 }
 

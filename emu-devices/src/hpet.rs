@@ -3,6 +3,7 @@
 
 use crate::device::{Claims, Ctx, Device, error_once};
 use crate::line::Line;
+use crate::state::{StateError, Stateful};
 use emu_core::bus::{ApicMessage, DeliveryMode, Shorthand};
 use serde::{Deserialize, Serialize};
 
@@ -84,16 +85,6 @@ impl Hpet {
     fn power_on() -> HpetState {
         let timer = Timer { comparator: u64::MAX, ..Timer::default() };
         HpetState { timers: std::array::from_fn(|_| timer.clone()), ..HpetState::default() }
-    }
-
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &HpetState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: HpetState) {
-        self.state = state;
     }
 
     /// Whether timers 0 and 1 replace the 8254's and the RTC's interrupts: those lines then reach no controller.
@@ -304,6 +295,20 @@ impl Hpet {
         for index in 0..TIMERS {
             self.schedule(ctx, index);
         }
+    }
+}
+
+impl Stateful for Hpet {
+    type Saved = HpetState;
+
+    fn save(&self) -> HpetState {
+        let Self { wiring: _, state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: HpetState) -> Result<(), StateError> {
+        self.state = state;
+        Ok(())
     }
 }
 

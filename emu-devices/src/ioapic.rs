@@ -1,6 +1,7 @@
 //! The I/O APIC at FEC00000h with 24 inputs (Intel 82093AA data sheet; EOI register of later chips).
 
 use crate::device::{Claims, Ctx, Device, Requests, error_once};
+use crate::state::{StateError, Stateful};
 use emu_core::bus::{ApicMessage, DeliveryMode, Shorthand};
 use serde::{Deserialize, Serialize};
 
@@ -53,16 +54,6 @@ impl IoApic {
 
     fn power_on() -> IoApicState {
         IoApicState { select: 0, id: 0, redirection: [MASKED; INPUTS], inputs: 0 }
-    }
-
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &IoApicState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: IoApicState) {
-        self.state = state;
     }
 
     /// The redirection entry of `pin`, for a debugger.
@@ -173,6 +164,20 @@ impl IoApic {
                 self.evaluate_level(requests, index);
             }
         }
+    }
+}
+
+impl Stateful for IoApic {
+    type Saved = IoApicState;
+
+    fn save(&self) -> IoApicState {
+        let Self { config: _, state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: IoApicState) -> Result<(), StateError> {
+        self.state = state;
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ pub use keys::Key;
 
 use crate::device::{Claims, Ctx, Device, error_once, split_read, split_write};
 use crate::line::Line;
+use crate::state::{StateError, Stateful};
 use ps2_keyboard::{Keyboard, Timer};
 use ps2_mouse::Mouse;
 use serde::{Deserialize, Serialize};
@@ -122,16 +123,6 @@ impl KeyboardController {
         }
     }
 
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &KeyboardState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: KeyboardState) {
-        self.state = state;
-    }
-
     /// A key goes down or comes up. Repeats are the keyboard's own: report each change once.
     pub fn key_event(&mut self, ctx: &mut Ctx, key: Key, pressed: bool) {
         let timer = self.state.keyboard.key(key, pressed);
@@ -154,11 +145,6 @@ impl KeyboardController {
     /// The lights, bits: 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
     pub fn leds(&self) -> u8 {
         self.state.keyboard.leds()
-    }
-
-    /// Shows in the output port where another device (port 92h) has moved the A20 gate.
-    pub fn set_a20(&mut self, enabled: bool) {
-        self.state.output_port = self.state.output_port & !A20 | if enabled { A20 } else { 0 };
     }
 
     fn mode(&self) -> u8 {
@@ -355,6 +341,21 @@ impl KeyboardController {
     }
 }
 
+impl Stateful for KeyboardController {
+    type Saved = KeyboardState;
+
+    fn save(&self) -> KeyboardState {
+        let Self { keyboard_line: _, mouse_line: _, state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: KeyboardState) -> Result<(), StateError> {
+        state.keyboard.check()?;
+        self.state = state;
+        Ok(())
+    }
+}
+
 impl Device for KeyboardController {
     fn claims(&self) -> Claims {
         Claims { ports: vec![0x60..0x61, 0x64..0x65], mmio: vec![] }
@@ -388,6 +389,11 @@ impl Device for KeyboardController {
         });
         self.update_lines(ctx);
         self.pump(ctx);
+    }
+
+    /// The output port shows where another device (port 92h) has moved the gate.
+    fn a20_moved(&mut self, open: bool) {
+        self.state.output_port = self.state.output_port & !A20 | if open { A20 } else { 0 };
     }
 
     fn deadline(&mut self, ctx: &mut Ctx, deadline: u32) {

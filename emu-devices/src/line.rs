@@ -40,6 +40,11 @@ impl Lines {
         !self.changes.is_empty()
     }
 
+    /// Whether every change is of a line that there is.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.changes.iter().all(|(line, _)| line.0 < 64)
+    }
+
     /// The changes since the last call, oldest first.
     pub fn take_changes(&mut self) -> Vec<(Line, bool)> {
         std::mem::take(&mut self.changes)

@@ -180,6 +180,7 @@ impl Pc {
             }
             self.intr = intr;
         }
+        self.write_registers(&requests.registers);
         if requests.nmi {
             self.cpus.iter_mut().for_each(Cpu::pulse_lint1);
         }
@@ -211,7 +212,7 @@ impl Pc {
         }
         let cpus: Vec<_> = self.cpus.iter().map(Cpu::guest_state).collect();
         hash.value(&(self.ram.guest_state(), cpus, &self.outbox)).expect("states have an encoding");
-        hash.bytes(&self.board.encode_state());
+        hash.bytes(&self.board.encode_state().expect("states have an encoding"));
         hash.get()
     }
 }

@@ -8,6 +8,7 @@ pub mod config_space;
 mod functions;
 
 use crate::device::{Claims, Ctx, Device, all_ones};
+use crate::state::{StateError, Stateful, check};
 use bitflags::bitflags;
 use config_space::{BarRange, ConfigSpace, command};
 use functions::{APMC_EN, DEVACTB_HIGH, PMBA, PMREGMISC, SMRAM};
@@ -71,6 +72,23 @@ bitflags! {
     }
 }
 
+/// Where configuration has put what devices have behind their functions' base address registers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PciMap {
+    /// First of the PIIX4's 64 power-management ports.
+    pub power_management: Option<u16>,
+    /// A write to port B2h causes an SMI.
+    pub smi_on_apm_control: bool,
+    /// First of the 16 ports of the IDE bus masters.
+    pub bus_master_ide: Option<u16>,
+    /// The VGA's linear frame buffer.
+    pub vga_frame_buffer: Option<u64>,
+    /// The VGA's expansion ROM.
+    pub vga_rom: Option<u64>,
+    /// Memory and ports of pci-testdev.
+    pub testdev: (Option<u64>, Option<u16>),
+}
+
 /// Which functions exist besides the bridges, IDE and power management.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PciConfig {
@@ -119,17 +137,6 @@ impl Pci {
     pub fn add_function(&mut self, slot: Slot, space: ConfigSpace) {
         self.state.functions.retain(|(other, _)| *other != slot);
         self.state.functions.push((slot, space));
-        self.state.changes = PciChanges::all();
-    }
-
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &PciState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: PciState) {
-        self.state = state;
         self.state.changes = PciChanges::all();
     }
 
@@ -229,6 +236,18 @@ impl Pci {
         (memory, ports)
     }
 
+    /// Where everything is now.
+    pub fn map(&self) -> PciMap {
+        PciMap {
+            power_management: self.power_management_base(),
+            smi_on_apm_control: self.smi_on_apm_control(),
+            bus_master_ide: self.bus_master_ide_base(),
+            vga_frame_buffer: self.vga_frame_buffer().map(|range| range.start),
+            vga_rom: self.vga_rom(),
+            testdev: self.testdev_bars(),
+        }
+    }
+
     /// The function and register that CONFADD and the data port name. Bits 1:0 of CONFADD are reserved; like other
     /// emulators we let them count, since programs exist that put a byte's whole number there.
     fn addressed(&self, port: u16) -> Option<(Slot, u8)> {
@@ -284,6 +303,24 @@ fn guard_smram(before: u8, written: u8) -> u8 {
         written & !OPEN
     } else {
         written
+    }
+}
+
+impl Stateful for Pci {
+    type Saved = PciState;
+
+    fn save(&self) -> PciState {
+        let Self { state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: PciState) -> Result<(), StateError> {
+        let layout = |state: &PciState| {
+            state.functions.iter().map(|(slot, space)| (*slot, space.is_whole())).collect::<Vec<_>>()
+        };
+        check(layout(&state) == layout(&self.state), "PCI bus", "it has other functions")?;
+        self.state = state;
+        Ok(())
     }
 }
 

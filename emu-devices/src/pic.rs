@@ -2,6 +2,7 @@
 //! control registers 4D0h/4D1h (Intel 8259A data sheet; 82371SB PIIX3 data sheet 2.5.4, 2.5.7).
 
 use crate::device::{Claims, Ctx, Device, error_once, split_read, split_write};
+use crate::state::{StateError, Stateful};
 use serde::{Deserialize, Serialize};
 
 /// The master's input that carries the slave's INT output.
@@ -228,16 +229,6 @@ impl Pic {
         Self::default()
     }
 
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &PicState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: PicState) {
-        self.state = state;
-    }
-
     /// Drives IRQ 0 to 15; IRQ 2 is the slave's and ignored.
     pub fn set_input(&mut self, irq: u8, high: bool) {
         if irq == CASCADE || irq > 15 {
@@ -294,6 +285,20 @@ impl Pic {
             _ => {}
         }
         self.update_cascade();
+    }
+}
+
+impl Stateful for Pic {
+    type Saved = PicState;
+
+    fn save(&self) -> PicState {
+        let Self { state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: PicState) -> Result<(), StateError> {
+        self.state = state;
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ mod counter;
 
 use crate::device::{Claims, Ctx, Device, split_read, split_write};
 use crate::line::Line;
+use crate::state::{StateError, Stateful};
 use counter::Counter;
 use serde::{Deserialize, Serialize};
 
@@ -50,16 +51,6 @@ impl Pit {
             nmi_disable: 0,
             nmi_status: 0,
         }
-    }
-
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &PitState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: PitState) {
-        self.state = state;
     }
 
     /// The speaker's frequency in Hz, when counter 2 drives it with a square wave now.
@@ -134,6 +125,23 @@ impl Pit {
             }
             _ => {}
         }
+    }
+}
+
+impl Stateful for Pit {
+    type Saved = PitState;
+
+    fn save(&self) -> PitState {
+        let Self { output: _, state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: PitState) -> Result<(), StateError> {
+        for counter in &state.counters {
+            counter.check()?;
+        }
+        self.state = state;
+        Ok(())
     }
 }
 

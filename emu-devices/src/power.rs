@@ -3,6 +3,8 @@
 
 use crate::device::{Claims, Ctx, Device, error_once, split_read, split_write};
 use crate::line::Line;
+use crate::pci::PciMap;
+use crate::state::{StateError, Stateful};
 use emu_core::bus::{ApicMessage, DeliveryMode, Shorthand};
 use serde::{Deserialize, Serialize};
 
@@ -74,23 +76,6 @@ impl Power {
     /// Power management that raises `sci` (IRQ 9, level-triggered).
     pub fn new(config: PowerConfig, sci: Line) -> Self {
         Self { config, sci, state: PowerState::default() }
-    }
-
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &PowerState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: PowerState) {
-        self.state = state;
-    }
-
-    /// Tells where the PM registers are ([`crate::pci::Pci::power_management_base`]), and whether port B2h sends SMIs
-    /// ([`crate::pci::Pci::smi_on_apm_control`]). The claims change with it.
-    pub fn set_decode(&mut self, base: Option<u16>, smi_enabled: bool) {
-        self.state.base = base;
-        self.state.smi_enabled = smi_enabled;
     }
 
     /// The power button was pressed.
@@ -210,6 +195,20 @@ impl Power {
     }
 }
 
+impl Stateful for Power {
+    type Saved = PowerState;
+
+    fn save(&self) -> PowerState {
+        let Self { config: _, sci: _, state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: PowerState) -> Result<(), StateError> {
+        self.state = state;
+        Ok(())
+    }
+}
+
 impl Device for Power {
     fn claims(&self) -> Claims {
         let mut ports = vec![0xB2..0xB4];
@@ -244,6 +243,11 @@ impl Device for Power {
         self.update(ctx);
     }
 
+    fn pci_moved(&mut self, map: &PciMap) {
+        self.state.base = map.power_management;
+        self.state.smi_enabled = map.smi_on_apm_control;
+    }
+
     fn deadline(&mut self, ctx: &mut Ctx, _tag: u32) {
         self.update(ctx);
     }
@@ -261,7 +265,7 @@ mod tests {
     /// One cycle is one tick of the PM timer.
     fn power() -> (Bench, Power) {
         let mut power = Power::new(PowerConfig { timer_bits: 24, smi: false }, SCI);
-        power.set_decode(Some(BASE), false);
+        power.pci_moved(&PciMap { power_management: Some(BASE), ..PciMap::default() });
         (Bench::new(DeviceId::PowerManagement, TIMER_FREQUENCY), power)
     }
 

@@ -8,6 +8,7 @@ pub use cmos::{BootDevice, CmosConfig, DiskGeometry, FloppyType};
 
 use crate::device::{Claims, Ctx, Device, error_once, split_read, split_write};
 use crate::line::Line;
+use crate::state::{LAST_CYCLE, StateError, Stateful, check};
 use calendar::{Format, Moment, from_bcd, to_bcd};
 use serde::{Deserialize, Serialize};
 
@@ -104,16 +105,6 @@ impl Rtc {
             seen: 0,
         };
         Self { interrupt, state }
-    }
-
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &RtcState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: RtcState) {
-        self.state = state;
     }
 
     /// Port 70h bit 7: NMI does not reach the processors.
@@ -361,6 +352,23 @@ impl Rtc {
             0x72 => self.state.extended_index = value | 0x80,
             _ => self.state.ram[usize::from(self.state.extended_index)] = value,
         }
+    }
+}
+
+impl Stateful for Rtc {
+    type Saved = RtcState;
+
+    fn save(&self) -> RtcState {
+        let Self { interrupt: _, state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: RtcState) -> Result<(), StateError> {
+        check(state.ram.len() == 256, "clock", "its RAM has not 256 bytes")?;
+        let times = [state.anchor, state.base, state.seen].map(i64::unsigned_abs);
+        check(times.iter().all(|time| *time < LAST_CYCLE), "clock", "a time is out of range")?;
+        self.state = state;
+        Ok(())
     }
 }
 

@@ -44,6 +44,16 @@ impl Deadlines {
         self.queue.last().map_or(u64::MAX, |deadline| deadline.at)
     }
 
+    /// Whether the deadlines are few enough, and scheduled by what has counted them.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.queue.len() <= 256 && self.queue.iter().all(|deadline| deadline.sequence <= self.sequence)
+    }
+
+    /// Brings the deadlines into their order.
+    pub(crate) fn sort(&mut self) {
+        self.queue.sort_unstable_by(|a, b| b.cmp(a));
+    }
+
     /// Takes the nearest deadline that is due at `now`.
     pub fn pop_due(&mut self, now: u64) -> Option<Deadline> {
         if self.next() <= now { self.queue.pop() } else { None }

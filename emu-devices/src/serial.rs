@@ -2,6 +2,7 @@
 
 use crate::device::{Claims, Ctx, Device, split_read, split_write};
 use crate::line::Line;
+use crate::state::{StateError, Stateful};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -36,7 +37,7 @@ mod mcr {
     pub const LOOPBACK: u8 = 0x10;
 }
 
-/// Guest-visible state, and bytes on their way from and to the host.
+/// Guest-visible state, with the bytes that the host has sent and the guest will get.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SerialState {
     divisor: u16,
@@ -57,8 +58,15 @@ pub struct SerialState {
     timeout: bool,
     /// A RECEIVE deadline is scheduled.
     receiving: bool,
-    output: Vec<u8>,
     input: VecDeque<u8>,
+}
+
+/// All that a UART has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SerialSaved {
+    state: SerialState,
+    /// Sent by the guest, not yet taken by the host.
+    output: Vec<u8>,
 }
 
 /// A 16550A.
@@ -69,17 +77,19 @@ pub struct Serial {
     /// Characters take no time on the line.
     immediate: bool,
     state: SerialState,
+    output: Vec<u8>,
 }
 
 impl Serial {
     /// A UART at ports `base` to `base + 7` whose INTR drives `interrupt`.
     pub fn new(base: u16, interrupt: Line) -> Self {
-        Self { base, interrupt, immediate: false, state: Self::power_on() }
+        Self { base, interrupt, immediate: false, state: Self::power_on(), output: Vec::new() }
     }
 
-    /// Lets characters take no time on the line, whatever the divisor: for test runs that print much and poll.
-    pub fn set_immediate(&mut self, immediate: bool) {
-        self.immediate = immediate;
+    /// The same with characters that take no time on the line, whatever the divisor: for test runs that print much and
+    /// poll.
+    pub fn immediate(self, immediate: bool) -> Self {
+        Self { immediate, ..self }
     }
 
     fn power_on() -> SerialState {
@@ -87,19 +97,9 @@ impl Serial {
         SerialState { divisor: 12, modem_status: 0xB0, ..SerialState::default() }
     }
 
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &SerialState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: SerialState) {
-        self.state = state;
-    }
-
     /// The characters sent since the last call.
     pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.state.output)
+        std::mem::take(&mut self.output)
     }
 
     /// Characters for the guest. They wait here until the receiver has room, at the line's speed: nothing is lost.
@@ -331,6 +331,24 @@ impl Serial {
     }
 }
 
+impl Stateful for Serial {
+    type Saved = SerialSaved;
+
+    fn save(&self) -> SerialSaved {
+        let Self { base: _, interrupt: _, immediate: _, state, output } = self;
+        SerialSaved { state: state.clone(), output: output.clone() }
+    }
+
+    fn restore(&mut self, saved: SerialSaved) -> Result<(), StateError> {
+        SerialSaved { state: self.state, output: self.output } = saved;
+        Ok(())
+    }
+
+    fn guest(&self) -> impl Serialize {
+        &self.state
+    }
+}
+
 impl Device for Serial {
     fn claims(&self) -> Claims {
         Claims { ports: vec![u32::from(self.base)..u32::from(self.base) + 8], mmio: vec![] }
@@ -338,7 +356,7 @@ impl Device for Serial {
 
     fn reset(&mut self, ctx: &mut Ctx) {
         let kept = std::mem::take(&mut self.state);
-        self.state = SerialState { output: kept.output, input: kept.input, ..Self::power_on() };
+        self.state = SerialState { input: kept.input, ..Self::power_on() };
         self.schedule_receive(ctx);
         self.update_line(ctx);
     }
@@ -361,7 +379,7 @@ impl Device for Serial {
                     if self.loopback() {
                         self.receive(ctx, byte);
                     } else {
-                        self.state.output.push(byte);
+                        self.output.push(byte);
                     }
                 }
                 self.start_transmission(ctx);

@@ -3,6 +3,8 @@
 
 use crate::device::{Claims, Ctx, Device, all_ones};
 use crate::line::Line;
+use crate::pci::PciMap;
+use crate::state::{SparseBytes, StateError, Stateful};
 use serde::{Deserialize, Serialize};
 
 /// The four bytes read back as written; they show twice.
@@ -19,31 +21,22 @@ const MEMORY_SIZE: usize = 0x1_0000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PcTestdevState {
     echo: [u8; 4],
-    memory: Vec<u8>,
+    memory: SparseBytes,
 }
 
 /// pc-testdev.
 #[derive(Debug)]
 pub struct PcTestdev {
     lines: Vec<Line>,
-    state: PcTestdevState,
+    echo: [u8; 4],
+    memory: Vec<u8>,
 }
 
 impl PcTestdev {
     /// The device; port `2000h + n` drives `lines[n]` (I/O APIC input n), at most 24.
     pub fn new(mut lines: Vec<Line>) -> Self {
         lines.truncate(24);
-        Self { lines, state: PcTestdevState { echo: [0; 4], memory: vec![0; MEMORY_SIZE] } }
-    }
-
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &PcTestdevState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: PcTestdevState) {
-        self.state = state;
+        Self { lines, echo: [0; 4], memory: vec![0; MEMORY_SIZE] }
     }
 
     fn echo_range(port: u16, size: u8) -> Option<std::ops::Range<usize>> {
@@ -53,6 +46,22 @@ impl PcTestdev {
             _ => return None,
         };
         Some(usize::from(start)..usize::from(start + u16::from(size)).min(4))
+    }
+}
+
+impl Stateful for PcTestdev {
+    type Saved = PcTestdevState;
+
+    fn save(&self) -> PcTestdevState {
+        let Self { lines: _, echo, memory } = self;
+        PcTestdevState { echo: *echo, memory: SparseBytes::of(memory) }
+    }
+
+    fn restore(&mut self, saved: PcTestdevState) -> Result<(), StateError> {
+        let damaged = StateError::Damaged { device: "pc-testdev", what: "its memory has another size" };
+        self.memory = saved.memory.bytes(MEMORY_SIZE).ok_or(damaged)?;
+        self.echo = saved.echo;
+        Ok(())
     }
 }
 
@@ -69,13 +78,13 @@ impl Device for PcTestdev {
         for line in &self.lines {
             ctx.lines.set(*line, false);
         }
-        self.state.echo = [0; 4];
-        self.state.memory.fill(0);
+        self.echo = [0; 4];
+        self.memory.fill(0);
     }
 
     fn port_read(&mut self, _ctx: &mut Ctx, port: u16, size: u8) -> u32 {
         match Self::echo_range(port, size) {
-            Some(range) => self.state.echo[range].iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte)),
+            Some(range) => self.echo[range].iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte)),
             None => 0,
         }
     }
@@ -83,7 +92,7 @@ impl Device for PcTestdev {
     fn port_write(&mut self, ctx: &mut Ctx, port: u16, size: u8, value: u32) {
         if let Some(range) = Self::echo_range(port, size) {
             let length = range.len();
-            self.state.echo[range].copy_from_slice(&value.to_le_bytes()[..length]);
+            self.echo[range].copy_from_slice(&value.to_le_bytes()[..length]);
         } else if let Some(line) = port.checked_sub(IRQ).and_then(|index| self.lines.get(usize::from(index))) {
             ctx.lines.set(*line, value & all_ones(size) != 0);
         }
@@ -92,14 +101,14 @@ impl Device for PcTestdev {
     fn mmio_read(&mut self, _ctx: &mut Ctx, address: u64, size: u8) -> u64 {
         let start = address.wrapping_sub(MEMORY) as usize;
         (0..usize::from(size)).rev().fold(0, |value, i| {
-            value << 8 | self.state.memory.get(start.wrapping_add(i)).map_or(0xFF, |byte| u64::from(*byte))
+            value << 8 | self.memory.get(start.wrapping_add(i)).map_or(0xFF, |byte| u64::from(*byte))
         })
     }
 
     fn mmio_write(&mut self, _ctx: &mut Ctx, address: u64, size: u8, value: u64) {
         let start = address.wrapping_sub(MEMORY) as usize;
         for (i, byte) in value.to_le_bytes().into_iter().enumerate().take(usize::from(size)) {
-            if let Some(place) = self.state.memory.get_mut(start.wrapping_add(i)) {
+            if let Some(place) = self.memory.get_mut(start.wrapping_add(i)) {
                 *place = byte;
             }
         }
@@ -165,22 +174,6 @@ impl PciTestdev {
         Self::default()
     }
 
-    /// The state, for a snapshot.
-    pub fn state(&self) -> &PciTestdevState {
-        &self.state
-    }
-
-    /// Puts back a snapshot's state.
-    pub fn set_state(&mut self, state: PciTestdevState) {
-        self.state = state;
-    }
-
-    /// Tells where the BARs are ([`crate::pci::Pci::testdev_bars`]); the claims change with it.
-    pub fn set_bars(&mut self, memory: Option<u64>, ports: Option<u16>) {
-        self.state.memory = memory;
-        self.state.ports = ports;
-    }
-
     fn test(&self) -> Option<(usize, &'static Test)> {
         let index = usize::from(self.state.selected?);
         Some((index, TESTS.get(index)?))
@@ -232,17 +225,35 @@ impl PciTestdev {
     }
 }
 
+impl Stateful for PciTestdev {
+    type Saved = PciTestdevState;
+
+    fn save(&self) -> PciTestdevState {
+        let Self { state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: PciTestdevState) -> Result<(), StateError> {
+        self.state = state;
+        Ok(())
+    }
+}
+
 impl Device for PciTestdev {
     fn claims(&self) -> Claims {
         Claims {
             ports: self.state.ports.iter().map(|start| u32::from(*start)..u32::from(*start) + 0x100).collect(),
-            mmio: self.state.memory.iter().map(|start| *start..*start + 0x1000).collect(),
+            mmio: self.state.memory.iter().map(|start| *start..start.saturating_add(0x1000)).collect(),
         }
     }
 
     fn reset(&mut self, _ctx: &mut Ctx) {
         self.state.selected = None;
         self.state.count = 0;
+    }
+
+    fn pci_moved(&mut self, map: &PciMap) {
+        (self.state.memory, self.state.ports) = map.testdev;
     }
 
     fn port_read(&mut self, _ctx: &mut Ctx, port: u16, size: u8) -> u32 {
@@ -308,7 +319,7 @@ mod tests {
     fn pci_testdev_counts_writes_of_the_chosen_test() {
         let mut bench = Bench::new(DeviceId::PciTestdev, 1);
         let mut device = PciTestdev::new();
-        device.set_bars(Some(0xFEBF_0000), Some(0xC100));
+        device.pci_moved(&PciMap { testdev: (Some(0xFEBF_0000), Some(0xC100)), ..PciMap::default() });
         bench.outb(&mut device, 0xC100, 0);
         assert_eq!(device.port_read(&mut bench.ctx(), 0xC100, 4), 0x0103);
         assert_eq!(device.port_read(&mut bench.ctx(), 0xC104, 4), 0x83);
@@ -327,7 +338,7 @@ mod tests {
     fn pci_testdev_test_beyond_the_last_shows_an_empty_header() {
         let mut bench = Bench::new(DeviceId::PciTestdev, 1);
         let mut device = PciTestdev::new();
-        device.set_bars(None, Some(0xC100));
+        device.pci_moved(&PciMap { testdev: (None, Some(0xC100)), ..PciMap::default() });
         bench.outb(&mut device, 0xC100, 3);
         assert_eq!(device.port_read(&mut bench.ctx(), 0xC100, 4), 0);
     }

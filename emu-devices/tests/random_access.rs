@@ -6,7 +6,7 @@ use emu_devices::hpet::{Hpet, HpetWiring};
 use emu_devices::ioapic::{IoApic, IoApicConfig};
 use emu_devices::keyboard::{Key, KeyboardController};
 use emu_devices::line::{Line, Lines};
-use emu_devices::pci::{Pci, PciConfig};
+use emu_devices::pci::{Pci, PciConfig, PciMap};
 use emu_devices::pic::Pic;
 use emu_devices::pit::Pit;
 use emu_devices::power::{Power, PowerConfig};
@@ -180,7 +180,7 @@ fn hpet_random_accesses_do_not_panic() {
 fn power_random_accesses_do_not_panic() {
     let make = || {
         let mut power = Power::new(PowerConfig { timer_bits: 32, smi: true }, Line(9));
-        power.set_decode(Some(0xFFC0), true);
+        power.pci_moved(&PciMap { power_management: Some(0xFFC0), smi_on_apm_control: true, ..PciMap::default() });
         power
     };
     exercise(DeviceId::PowerManagement, make, |power, ctx, _| power.press_power_button(ctx));
@@ -232,7 +232,7 @@ fn test_devices_random_accesses_do_not_panic() {
     exercise(DeviceId::PcTestdev, || PcTestdev::new((0..40).map(Line).collect()), |_, _, _| {});
     let make = || {
         let mut device = PciTestdev::new();
-        device.set_bars(Some(0xFEBF_0000), Some(0xC100));
+        device.pci_moved(&PciMap { testdev: (Some(0xFEBF_0000), Some(0xC100)), ..PciMap::default() });
         device
     };
     exercise(DeviceId::PciTestdev, make, |_, _, _| {});

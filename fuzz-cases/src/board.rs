@@ -6,7 +6,7 @@ use emu_core::bus::Bus;
 use emu_core::mem::ram::Ram;
 use emu_devices::board::{Board, BoardConfig};
 use emu_devices::debug_ports::{DebugExit, DebugPortsConfig};
-use emu_devices::device::DeviceId;
+use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
 use emu_devices::rtc::{CmosConfig, RtcConfig};
 use emu_devices::vga::Frame;
@@ -70,6 +70,12 @@ pub fn config(source: &mut Source) -> BoardConfig {
     }
 }
 
+/// Lets an event happen now.
+fn inject(board: &mut Board, ram: &mut Ram, event: InputEvent) {
+    let at = board.inject(0, event).expect("nothing else waits");
+    board.advance(ram, at);
+}
+
 /// Somebody outside: keys, the mouse, bytes on the serial line.
 pub fn press(source: &mut Source, board: &mut Board, ram: &mut Ram) {
     match source.below(6) {
@@ -77,16 +83,16 @@ pub fn press(source: &mut Source, board: &mut Board, ram: &mut Ram) {
             let number = usize::from(source.byte());
             let Some(key) = Key::all().nth(number % 100) else { return };
             let pressed = source.chance(60);
-            board.input(ram, DeviceId::Keyboard, |board, ctx| board.keyboard.key_event(ctx, key, pressed));
+            inject(board, ram, InputEvent::Key { key, pressed });
         }
         1 => {
             let [x, y, z] = [(); 3].map(|()| source.value() as i32);
             let buttons = source.byte();
-            board.input(ram, DeviceId::Keyboard, |board, ctx| board.keyboard.mouse_event(ctx, x, y, z, buttons));
+            inject(board, ram, InputEvent::Mouse { dx: x, dy: y, dz: z, buttons });
         }
         2 => {
             let bytes = source.bytes(5);
-            board.input(ram, DeviceId::Serial, |board, ctx| board.serial.push_input(ctx, &bytes));
+            inject(board, ram, InputEvent::Serial(bytes));
         }
         3 => drop(board.serial.take_output()),
         _ => {}
@@ -183,5 +189,5 @@ pub fn ports_mmio(source: &mut Source) {
             }
         }
     }
-    assert!(!board.encode_state().is_empty());
+    assert!(board.encode_state().is_ok());
 }

@@ -16,6 +16,8 @@ pub use drive::{DriveState, Phase, Register, Work};
 use crate::device::{Claims, Ctx, Device, all_ones, split_read, split_write};
 use crate::disk::{DiskImage, Geometry};
 use crate::line::Line;
+use crate::pci::PciMap;
+use crate::state::{LAST_CYCLE, StateError, Stateful, check};
 use bus_master::Engine;
 use drive::{Drive, control, status};
 use serde::{Deserialize, Serialize};
@@ -89,11 +91,6 @@ impl Ata {
         &self.state
     }
 
-    /// Puts a state back. The drives and images must be those it was taken with.
-    pub fn restore(&mut self, state: AtaState) {
-        self.state = state;
-    }
-
     /// Whether there is a drive in that place.
     pub fn present(&self, channel: usize, drive: usize) -> bool {
         self.drives.get(channel).and_then(|drives| drives.get(drive)).is_some_and(Option::is_some)
@@ -119,28 +116,13 @@ impl Ata {
         }
     }
 
-    /// Changes the disc of a CD-ROM drive; returns the old one. The guest sees a unit attention. `Err` gives the image
-    /// back when there is no CD-ROM drive in that place.
-    pub fn change_disc(
-        &mut self,
-        channel: usize,
-        drive: usize,
-        disc: Option<DiskImage>,
-    ) -> Result<Option<DiskImage>, Option<DiskImage>> {
-        match self.drive_mut(channel, drive) {
-            Some(AtaDrive::Cdrom { image }) => {
-                let old = std::mem::replace(image, disc);
-                self.state.channels[channel].drives[drive].packet.media_changed();
-                Ok(old)
-            }
-            _ => Err(disc),
-        }
-    }
-
-    /// Places the 16 bus-master ports (BMIBA of the PIIX3 IDE function), or takes them away. The caller asks
-    /// [`Device::claims`] again.
-    pub fn set_bus_master_base(&mut self, base: Option<u16>) {
-        self.state.bus_master_base = base.map(|base| base & 0xFFF0);
+    /// Changes the disc of a CD-ROM drive; returns the old one. The guest sees a unit attention. Without a CD-ROM drive in
+    /// that place `disc` comes back.
+    pub fn change_disc(&mut self, channel: usize, drive: usize, disc: Option<DiskImage>) -> Option<DiskImage> {
+        let Some(AtaDrive::Cdrom { image }) = self.drive_mut(channel, drive) else { return disc };
+        let old = std::mem::replace(image, disc);
+        self.state.channels[channel].drives[drive].packet.media_changed();
+        old
     }
 
     fn power_on(&mut self) {
@@ -347,6 +329,26 @@ impl Ata {
     }
 }
 
+/// Without the media, which are the board's to put away.
+impl Stateful for Ata {
+    type Saved = AtaState;
+
+    fn save(&self) -> AtaState {
+        let Self { drives: _, lines: _, state } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: AtaState) -> Result<(), StateError> {
+        for drive in state.channels.iter().flat_map(|channel| &channel.drives) {
+            // A data port access may reach behind the buffer's end.
+            let inside = drive.position < drive.buffer.len() + 4 && drive.lba < LAST_CYCLE && drive.block <= 256;
+            check(inside, "ATA drive", "its transfer is out of range")?;
+        }
+        self.state = state;
+        Ok(())
+    }
+}
+
 impl Device for Ata {
     fn claims(&self) -> Claims {
         let mut ports: Vec<_> = COMMAND_BLOCKS.iter().map(|base| u32::from(*base)..u32::from(*base) + 8).collect();
@@ -378,6 +380,10 @@ impl Device for Ata {
             Some(channel) => self.data_write(ctx, channel, size, value),
             None => split_write(port, size, value, |port, byte| self.byte_write(ctx, port, byte)),
         }
+    }
+
+    fn pci_moved(&mut self, map: &PciMap) {
+        self.state.bus_master_base = map.bus_master_ide.map(|base| base & 0xFFF0);
     }
 
     fn deadline(&mut self, ctx: &mut Ctx, tag: u32) {

@@ -1,6 +1,9 @@
 //! Raw images by sectors: a file or bytes in memory, with writes passed through, refused, or kept apart.
 
-use std::collections::BTreeMap;
+use super::medium::{MediumId, Overlay};
+use crate::state::StateError;
+use emu_core::hash::StableHash;
+use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -109,7 +112,10 @@ pub struct DiskImage {
     length: u64,
     sectors: u64,
     write_protected: bool,
-    overlay: Option<BTreeMap<u64, Vec<u8>>>,
+    /// What was written, apart from the backing.
+    overlay: Option<Overlay>,
+    /// Of the backing, once somebody has asked and until it is written.
+    id: OnceCell<MediumId>,
     host_error_logged: bool,
 }
 
@@ -139,13 +145,13 @@ impl DiskImage {
         Ok(Self::with(name, Backing::File(file), length, !writable, mode == OpenMode::Snapshot))
     }
 
-    /// An image in memory; writes stay in memory.
+    /// An image in memory; writes are kept apart, as in [`OpenMode::Snapshot`].
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, ImageError> {
         if bytes.is_empty() {
             return Err(ImageError::Empty { path: name.to_owned() });
         }
         let length = bytes.len() as u64;
-        Ok(Self::with(name.to_owned(), Backing::Memory(bytes), length, false, false))
+        Ok(Self::with(name.to_owned(), Backing::Memory(bytes), length, false, true))
     }
 
     fn with(name: String, backing: Backing, length: u64, write_protected: bool, overlay: bool) -> Self {
@@ -155,7 +161,8 @@ impl DiskImage {
             length,
             sectors: length.div_ceil(SECTOR_SIZE as u64),
             write_protected,
-            overlay: overlay.then(BTreeMap::new),
+            overlay: overlay.then(Overlay::new),
+            id: OnceCell::new(),
             host_error_logged: false,
         }
     }
@@ -190,15 +197,26 @@ impl DiskImage {
         self.sectors = self.sectors.max(sectors);
     }
 
-    /// The sectors written in [`OpenMode::Snapshot`], by number: part of a machine snapshot.
-    pub fn overlay(&self) -> Option<&BTreeMap<u64, Vec<u8>>> {
+    /// The sectors written, by number, where they are kept apart ([`OpenMode::Snapshot`]).
+    pub fn written(&self) -> Option<&Overlay> {
         self.overlay.as_ref()
     }
 
-    /// Puts back sectors from [`DiskImage::overlay`]; the image is in snapshot mode from then on.
-    pub fn restore_overlay(&mut self, mut overlay: BTreeMap<u64, Vec<u8>>) {
-        overlay.retain(|sector, data| *sector < self.sectors && data.len() == SECTOR_SIZE);
+    pub(super) fn set_written(&mut self, overlay: Overlay) {
         self.overlay = Some(overlay);
+    }
+
+    /// What the medium is known by. The first call, and the first after a write to the file, reads it through.
+    pub fn id(&self) -> Result<MediumId, StateError> {
+        if let Some(id) = self.id.get() {
+            return Ok(*id);
+        }
+        let fingerprint = match &self.backing {
+            Backing::Memory(bytes) => fingerprint(bytes.as_slice(), self.length),
+            Backing::File(file) => (&*file).seek(SeekFrom::Start(0)).and_then(|_| fingerprint(file, self.length)),
+        };
+        let fingerprint = fingerprint.map_err(|source| StateError::Unreadable { image: self.name.clone(), source })?;
+        Ok(*self.id.get_or_init(|| MediumId { length: self.length, fingerprint }))
     }
 
     /// Fills `buffer`, whole sectors, from `sector` on.
@@ -235,21 +253,15 @@ impl DiskImage {
         }
         if let Some(overlay) = &mut self.overlay {
             for (number, data) in (sector..).zip(data.chunks_exact(SECTOR_SIZE)) {
-                overlay.insert(number, data.to_vec());
+                overlay.insert(number, data.into());
             }
             return Ok(());
         }
         let offset = sector * SECTOR_SIZE as u64;
         let end = offset + data.len() as u64;
+        self.id.take();
         let result = match &mut self.backing {
-            Backing::Memory(bytes) => {
-                let needed = end as usize;
-                if bytes.len() < needed {
-                    bytes.resize(needed, 0);
-                }
-                bytes[offset as usize..needed].copy_from_slice(data);
-                Ok(())
-            }
+            Backing::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
             Backing::File(file) => file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(data)),
         };
         result.map_err(|source| self.host_error(sector, source))?;
@@ -271,6 +283,18 @@ impl DiskImage {
         }
         AccessError::Host { name: self.name.clone(), sector, source }
     }
+}
+
+/// The hash of `length` bytes.
+fn fingerprint(mut image: impl Read, length: u64) -> io::Result<u64> {
+    let (mut hash, mut left, mut buffer) = (StableHash::new(), length, vec![0; 1 << 16]);
+    while left > 0 {
+        let piece = &mut buffer[..left.min(1 << 16) as usize];
+        image.read_exact(piece)?;
+        hash.bytes(piece);
+        left -= piece.len() as u64;
+    }
+    Ok(hash.get())
 }
 
 /// Fills `data` from `file`; a file that became shorter under us reads as zeros there.

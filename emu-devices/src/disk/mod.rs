@@ -2,6 +2,8 @@
 
 mod format;
 mod image;
+mod medium;
 
 pub use format::{FloppyFormat, Geometry, ImageKind};
 pub use image::{AccessError, DiskImage, ImageError, OpenMode, SECTOR_SIZE};
+pub use medium::{DiskState, DrivePlace, MediumId};

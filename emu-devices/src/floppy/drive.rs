@@ -108,11 +108,17 @@ impl FloppyDrive {
         self.disk.as_mut().map(|disk| &mut disk.image)
     }
 
+    /// The disk's image, to look at.
+    pub fn image_ref(&self) -> Option<&DiskImage> {
+        self.disk.as_ref().map(|disk| &disk.image)
+    }
+
     pub(super) fn disk(&self) -> Option<&Disk> {
         self.disk.as_ref()
     }
 
-    pub(super) fn change(&mut self, image: Option<DiskImage>) -> Result<Option<DiskImage>, ImageError> {
+    /// Takes the disk out, unnoticed by the controller, and puts another in or none; the old one.
+    pub(crate) fn change(&mut self, image: Option<DiskImage>) -> Result<Option<DiskImage>, ImageError> {
         let disk = image.map(Disk::new).transpose()?;
         Ok(std::mem::replace(&mut self.disk, disk).map(|old| old.image))
     }

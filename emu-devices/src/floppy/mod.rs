@@ -14,6 +14,7 @@ pub use transfer::{Operation, Transfer};
 use crate::device::{Claims, Ctx, Device, split_read, split_write};
 use crate::disk::{DiskImage, ImageError};
 use crate::line::Line;
+use crate::state::{StateError, Stateful, check};
 use serde::{Deserialize, Serialize};
 
 /// Digital output register.
@@ -137,11 +138,6 @@ impl Floppy {
     /// The guest-visible state.
     pub fn state(&self) -> &FloppyState {
         &self.state
-    }
-
-    /// Puts a state back. The drives must be those it was taken with.
-    pub fn restore(&mut self, state: FloppyState) {
-        self.state = state;
     }
 
     /// Drive A: (0) or B: (1), for CMOS and boot set-up.
@@ -339,6 +335,25 @@ impl Floppy {
         self.state.command.clear();
         self.state.interrupt |= interrupt;
         self.update_line(ctx);
+    }
+}
+
+/// Without the disks, which are the board's to put away.
+impl Stateful for Floppy {
+    type Saved = FloppyState;
+
+    fn save(&self) -> FloppyState {
+        let Self { drives: _, line: _, state, deleted_mark_logged: _, format_logged: _ } = self;
+        state.clone()
+    }
+
+    fn restore(&mut self, state: FloppyState) -> Result<(), StateError> {
+        if let Some(transfer) = &state.transfer {
+            let inside = transfer.drive < 4 && transfer.position <= transfer.buffer.len();
+            check(inside, "floppy controller", "its transfer is out of range")?;
+        }
+        self.state = state;
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! (IBM PS/2 Hardware Interface Technical Reference, keyboards).
 
 use super::keys::{Key, Kind, TABLE};
+use crate::state::{StateError, check};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -75,6 +76,11 @@ impl Keyboard {
             key_types: vec![DEFAULT_KEY_TYPE; TABLE.len()],
             testing: false,
         }
+    }
+
+    /// Whether the tables fit the keys.
+    pub fn check(&self) -> Result<(), StateError> {
+        check(self.key_types.len() == TABLE.len(), "keyboard", "it has another number of keys")
     }
 
     pub fn leds(&self) -> u8 {

@@ -77,6 +77,12 @@ impl ConfigSpace {
         space
     }
 
+    /// Whether each of its tables has [`SIZE`] bytes.
+    pub(super) fn is_whole(&self) -> bool {
+        let Self { bytes, defaults, writable, clearable } = self;
+        [bytes, defaults, writable, clearable].iter().all(|table| table.len() == SIZE)
+    }
+
     /// Gives a register of `size` bytes its value at reset and its writable bits.
     pub fn define(&mut self, register: u8, size: u8, default: u32, writable: u32) {
         for i in 0..size {

@@ -1,5 +1,6 @@
 //! One counter of an 8254: six modes as functions of the tick, the access protocol, and BCD.
 
+use crate::state::{LAST_CYCLE, StateError, check};
 use serde::{Deserialize, Serialize};
 
 /// What the counting element does.
@@ -55,6 +56,17 @@ impl Counter {
             count_latch: None,
             status_latch: None,
         }
+    }
+
+    /// Whether all ticks are in reach of the clock.
+    pub(super) fn check(&self) -> Result<(), StateError> {
+        let (start, elapsed) = match self.phase {
+            Phase::Waiting { .. } => (0, 0),
+            Phase::Running { loaded, origin, .. } => (loaded, origin),
+            Phase::Paused { elapsed } => (0, elapsed),
+        };
+        let latest = start.max(elapsed).max(self.reload.unwrap_or(0));
+        check(latest < LAST_CYCLE, "8254", "a tick is out of range")
     }
 
     /// Modes 0 to 5; the upper bit of modes 2 and 3 does not matter.

@@ -20,6 +20,8 @@ pub use text::{Cell, Cursor, TextScreen};
 pub use vbe::VbeState;
 
 use crate::device::{Claims, Ctx, Device, split_read, split_write};
+use crate::pci::PciMap;
+use crate::state::{SparseBytes, StateError, Stateful, check};
 use memory::Path;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -92,7 +94,7 @@ pub struct Vga {
 impl Vga {
     /// A VGA after power-on; its BIOS has to set a mode.
     pub fn new(mut config: VgaConfig) -> Self {
-        config.memory = config.memory.clamp(VGA_MEMORY, 64 << 20).next_multiple_of(64 << 10);
+        config.memory = Self::memory_size(config.memory);
         let mut vga = Vga {
             config,
             rom: Vec::new(),
@@ -114,32 +116,14 @@ impl Vga {
         &self.state
     }
 
-    /// Puts a state back.
-    pub fn restore(&mut self, mut state: VgaState) {
-        state.memory.resize(self.config.memory, 0);
-        state.dac.palette.resize(256, [0; 3]);
-        self.state = state;
-        self.registers_changed();
-    }
-
     /// Changes whenever the picture may have changed, but for blinking, which follows from the time alone.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Bytes of video memory: the size of the linear frame buffer's BAR.
-    pub fn memory_size(&self) -> usize {
-        self.config.memory
-    }
-
-    /// Places the linear frame buffer (PCI BAR 0), or takes it away. The caller asks [`Device::claims`] again.
-    pub fn set_lfb(&mut self, base: Option<u64>) {
-        self.state.lfb = base;
-    }
-
-    /// Places the expansion ROM, or takes it away. The caller asks [`Device::claims`] again.
-    pub fn set_rom(&mut self, base: Option<u64>) {
-        self.state.rom = base;
+    /// Bytes of video memory that a VGA has when `asked` are asked for: the size of the linear frame buffer's BAR.
+    pub fn memory_size(asked: usize) -> usize {
+        asked.clamp(VGA_MEMORY, 64 << 20).next_multiple_of(64 << 10)
     }
 
     /// The rest of the expansion ROM from `address` on.
@@ -162,6 +146,25 @@ impl Vga {
 }
 
 impl VgaState {
+    /// All but the memory.
+    fn registers(&self) -> Self {
+        VgaState {
+            misc: self.misc,
+            feature: self.feature,
+            subsystem_enable: self.subsystem_enable,
+            sequencer: self.sequencer.clone(),
+            crtc: self.crtc.clone(),
+            graphics: self.graphics.clone(),
+            attribute: self.attribute.clone(),
+            dac: self.dac.clone(),
+            latches: self.latches,
+            vbe: self.vbe.clone(),
+            lfb: self.lfb,
+            rom: self.rom,
+            memory: Vec::new(),
+        }
+    }
+
     fn power_on(memory: usize, lfb: Option<u64>) -> Self {
         VgaState {
             misc: 0,
@@ -181,6 +184,35 @@ impl VgaState {
     }
 }
 
+/// All that a VGA has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VgaSaved {
+    /// With no memory in it.
+    registers: VgaState,
+    memory: SparseBytes,
+}
+
+impl Stateful for Vga {
+    type Saved = VgaSaved;
+
+    fn save(&self) -> VgaSaved {
+        let Self { config: _, rom: _, state, path: _, generation: _ } = self;
+        VgaSaved { registers: state.registers(), memory: SparseBytes::of(&state.memory) }
+    }
+
+    fn restore(&mut self, saved: VgaSaved) -> Result<(), StateError> {
+        let VgaSaved { registers, memory } = saved;
+        let (dac, vbe) = (&registers.dac, &registers.vbe);
+        check(dac.palette.len() == 256 && dac.component < 3, "VGA", "its palette is out of range")?;
+        check(vbe.in_range(), "VGA", "its resolution is out of range")?;
+        let damaged = StateError::Damaged { device: "VGA", what: "its memory has another size" };
+        let memory = memory.bytes(self.config.memory).ok_or(damaged)?;
+        self.state = VgaState { memory, ..registers };
+        self.registers_changed();
+        Ok(())
+    }
+}
+
 impl Device for Vga {
     fn claims(&self) -> Claims {
         let lfb = self.state.lfb.map(|base| base..base.saturating_add(self.state.memory.len() as u64));
@@ -192,6 +224,10 @@ impl Device for Vga {
     fn reset(&mut self, _ctx: &mut Ctx) {
         self.state = VgaState::power_on(self.config.memory, self.config.lfb);
         self.registers_changed();
+    }
+
+    fn pci_moved(&mut self, map: &PciMap) {
+        (self.state.lfb, self.state.rom) = (map.vga_frame_buffer, map.vga_rom);
     }
 
     fn port_read(&mut self, ctx: &mut Ctx, port: u16, size: u8) -> u32 {

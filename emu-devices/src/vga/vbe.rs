@@ -41,6 +41,13 @@ pub struct VbeState {
     pub y_offset: u16,
 }
 
+impl VbeState {
+    /// Whether the resolution is one that can be set.
+    pub(super) fn in_range(&self) -> bool {
+        self.x_resolution <= MAX_X && self.y_resolution <= MAX_Y && matches!(self.bits, 4 | 8 | 15 | 16 | 24 | 32)
+    }
+}
+
 impl Default for VbeState {
     fn default() -> Self {
         VbeState {

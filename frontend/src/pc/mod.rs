@@ -7,7 +7,7 @@ use crate::config::MachineConfig;
 use crate::error::InputError;
 use crate::loader::LoadedKernel;
 use crate::machine::{Machine, RunResult, Statistics};
-use emu_devices::device::DeviceId;
+use emu_devices::input::{InputEvent, MAX_BYTES};
 use emu_devices::keyboard::Key;
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::report::PcReport;
@@ -33,6 +33,14 @@ struct PcMachine {
     /// Entered whenever the firmware comes to the boot handler of the loader's ROM: also after a reset.
     kernel: Option<LoadedKernel>,
     reset_on_triple_fault: bool,
+}
+
+impl PcMachine {
+    fn inject(&mut self, event: InputEvent) {
+        if let Err(error) = self.pc.inject(self.pc.now(), event) {
+            log::error!("{error}");
+        }
+    }
 }
 
 impl Machine for PcMachine {
@@ -88,9 +96,7 @@ impl Machine for PcMachine {
     }
 
     fn key(&mut self, key: Key, pressed: bool) {
-        self.pc
-            .board
-            .input(&mut self.pc.ram, DeviceId::Keyboard, |board, ctx| board.keyboard.key_event(ctx, key, pressed));
+        self.inject(InputEvent::Key { key, pressed });
     }
 
     fn take_serial(&mut self) -> Vec<u8> {
@@ -102,7 +108,7 @@ impl Machine for PcMachine {
     }
 
     fn push_serial(&mut self, data: &[u8]) {
-        self.pc.board.input(&mut self.pc.ram, DeviceId::Serial, |board, ctx| board.serial.push_input(ctx, data));
+        data.chunks(MAX_BYTES).for_each(|bytes| self.inject(InputEvent::Serial(bytes.to_vec())));
     }
 
     fn state_hash(&self) -> u64 {

@@ -1,0 +1,211 @@
+use super::*;
+use crate::ata::AtaDrive;
+use crate::debug_ports::DebugExit;
+use crate::disk::{DrivePlace, MediumId};
+use crate::keyboard::Key;
+use crate::rtc::CmosConfig;
+use crate::state::StateError;
+
+const HZ: u64 = 10_000_000;
+
+fn image(name: &str, byte: u8, size: usize) -> DiskImage {
+    DiskImage::from_bytes(name, vec![byte; size]).unwrap()
+}
+
+fn config() -> BoardConfig {
+    BoardConfig {
+        hz: HZ,
+        rtc: RtcConfig { start: 1_767_225_600, cmos: CmosConfig::default() },
+        ata: [
+            [Some(AtaDrive::HardDisk { image: image("disk", 1, 300 * 512), geometry: None, serial: "1".into() }), None],
+            [Some(AtaDrive::Cdrom { image: Some(image("disc", 2, 9 * 2048)) }), None],
+        ],
+        floppies: [Some(FloppyDrive::with_disk(None, image("floppy", 3, 1_474_560)).unwrap()), None],
+        debug: DebugPortsConfig { port_402: true, debug_exit: Some(DebugExit { port: 0x501, size: 4 }) },
+        test_devices: true,
+        video_memory: 0x4_0000,
+        vga_rom: vec![0x55; 3000],
+    }
+}
+
+/// xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+}
+
+/// A board with its memory and clock.
+struct Machine {
+    board: Board,
+    ram: Ram,
+    now: u64,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let mut ram = Ram::new(1 << 20).unwrap();
+        Self { board: Board::new(config(), &mut ram), ram, now: 0 }
+    }
+
+    /// A fresh one that has taken over everything by way of its encoding.
+    fn restored(&self) -> Self {
+        let mut other = Self::new();
+        let bytes = postcard::to_allocvec(&self.board.save().unwrap()).unwrap();
+        other.board.restore(postcard::from_bytes(&bytes).unwrap()).unwrap();
+        for (number, page) in self.ram.ram().chunks(4096).enumerate() {
+            other.ram.store_bytes(4096 * number, page);
+        }
+        other.ram.set_a20(self.ram.a20());
+        other.now = self.now;
+        other
+    }
+
+    /// A random access to `id`, or something from outside; what came back.
+    fn step(&mut self, id: DeviceId, random: &mut Random) -> u64 {
+        let magnitude = random.below(18);
+        self.now += random.below(1 << magnitude);
+        let mut none = NoDma;
+        let Some(Lent { device, .. }) = self.board.lend(id, &mut none) else { return 0 };
+        let claims = device.claims();
+        let (pick, value) = (random.next(), random.next() >> random.below(64));
+        let size = 1u8 << random.below(3);
+        let write = pick >> 40 & 1 == 0;
+        let (ram, now) = (&mut self.ram, self.now);
+        let place = (pick % (claims.ports.len() + claims.mmio.len()).max(1) as u64) as usize;
+        let answer = if let Some(range) = claims.ports.get(place) {
+            let port = (range.start + (pick >> 8) as u32 % (range.end - range.start)) as u16;
+            if write {
+                self.board.port_write(ram, now, port, size, value as u32);
+                0
+            } else {
+                self.board.port_read(ram, now, port, size).into()
+            }
+        } else if let Some(range) = claims.mmio.get(place - claims.ports.len()) {
+            let address = (range.start + (pick >> 8) % (range.end - range.start)) & !3;
+            if write {
+                self.board.mmio_write(ram, now, address, 4, value);
+                0
+            } else {
+                self.board.mmio_read(ram, now, address, 4)
+            }
+        } else {
+            0
+        };
+        let event = match random.below(40) {
+            0 => InputEvent::Key { key: Key::all().nth(random.below(90) as usize).unwrap(), pressed: value & 1 == 0 },
+            1 => InputEvent::Mouse { dx: value as i32, dy: 3, dz: 1, buttons: pick as u8 },
+            2 => InputEvent::Serial(value.to_le_bytes().to_vec()),
+            3 => InputEvent::PowerButton,
+            4 => InputEvent::Eject { drive: DrivePlace::Floppy { drive: 0 } },
+            5 => return answer | u64::from(self.board.interrupt_acknowledge(now)) << 32,
+            _ => return answer,
+        };
+        self.board.inject(now + random.below(1000), event).unwrap();
+        answer
+    }
+}
+
+#[test]
+fn each_device_restored_after_random_accesses_answers_like_the_one_that_went_on() {
+    for id in DeviceId::ALL {
+        for seed in 1..=4 {
+            let (mut machine, mut random) = (Machine::new(), Random(seed));
+            for _ in 0..600 {
+                machine.step(id, &mut random);
+            }
+            let mut restored = machine.restored();
+            let mut same = Random(random.0);
+            for step in 0..600 {
+                let (one, other) = (machine.step(id, &mut random), restored.step(id, &mut same));
+                assert_eq!(one, other, "{id:?}, seed {seed}, step {step}");
+            }
+            let (one, other) = (&machine.board, &restored.board);
+            assert_eq!(one.encode_state().unwrap(), other.encode_state().unwrap(), "{id:?}, seed {seed}");
+            let whole = |board: &Board| postcard::to_allocvec(&board.save().unwrap()).unwrap();
+            assert_eq!(whole(one), whole(other), "{id:?}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn state_of_another_machine_is_refused_by_what_differs() {
+    let saved = Machine::new().board.save().unwrap();
+    let refused = |change: fn(&mut BoardConfig)| {
+        let mut config = config();
+        change(&mut config);
+        let mut ram = Ram::new(1 << 20).unwrap();
+        Board::new(config, &mut ram).restore(saved.clone()).unwrap_err().to_string()
+    };
+    assert!(refused(|config| config.hz = 1_000_000).contains("10000000 cycles a second"));
+    assert!(refused(|config| config.floppies[1] = config.floppies[0].take()).contains("floppy drive"));
+    assert!(refused(|config| config.test_devices = false).contains("has other functions"));
+    assert!(refused(|config| config.video_memory = 16 << 20).contains("VGA"));
+    let other = |config: &mut BoardConfig| {
+        config.floppies[0] = Some(FloppyDrive::with_disk(None, image("other", 9, 1_474_560)).unwrap());
+    };
+    let text = refused(other);
+    assert!(text.contains("\"floppy\" (1474560 bytes, fingerprint") && text.contains("floppy drive A:"), "{text}");
+}
+
+/// Some medium's identity, for a state that wants another.
+fn insert(machine: &mut Machine, drive: DrivePlace, medium: MediumId) {
+    machine.board.inject(0, InputEvent::Insert { drive, medium }).unwrap();
+    machine.board.advance(&mut machine.ram, machine.now);
+}
+
+#[test]
+fn media_changed_since_the_snapshot_are_where_they_were_after_it_is_restored() {
+    let mut machine = Machine::new();
+    let drive = DrivePlace::Floppy { drive: 0 };
+    let first = machine.board.medium(drive).unwrap().id().unwrap();
+    let second = machine.board.add_medium(image("second", 4, 737_280)).unwrap();
+    let before = machine.board.save().unwrap();
+    insert(&mut machine, drive, second);
+    assert_eq!(machine.board.medium(drive).unwrap().id().unwrap(), second);
+    let after = machine.board.save().unwrap();
+    machine.board.restore(before).unwrap();
+    assert_eq!(machine.board.medium(drive).unwrap().id().unwrap(), first);
+    machine.board.restore(after.clone()).unwrap();
+    assert_eq!(machine.board.medium(drive).unwrap().id().unwrap(), second);
+    // A machine that has not that medium at hand says so, and stays as it was.
+    let mut other = Machine::new();
+    let error = other.board.restore(after).unwrap_err();
+    assert!(matches!(error, StateError::OtherMedium { .. }), "{error}");
+    assert_eq!(other.board.medium(drive).unwrap().id().unwrap(), first);
+}
+
+#[test]
+fn input_event_happens_at_its_cycle_behind_the_deadlines_of_that_cycle() {
+    // The same serial byte, injected early or in time: the receiver sees it at the same cycle.
+    let state = |early: bool| {
+        let mut machine = Machine::new();
+        let event = InputEvent::Serial(vec![7]);
+        if early {
+            machine.board.inject(5000, event.clone()).unwrap();
+        }
+        machine.board.advance(&mut machine.ram, 5000 - u64::from(early));
+        if !early {
+            assert_eq!(machine.board.inject(0, event).unwrap(), 5000);
+        }
+        machine.board.advance(&mut machine.ram, 9000);
+        machine.board.encode_state().unwrap()
+    };
+    assert_eq!(state(true), state(false));
+}
+
+#[test]
+fn input_event_for_a_drive_that_is_not_there_is_refused() {
+    let mut machine = Machine::new();
+    let drive = DrivePlace::Ata { channel: 0, drive: 0 };
+    assert_eq!(machine.board.inject(0, InputEvent::Eject { drive }), Err(InjectError::NoDrive(drive)));
+}
