@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
-Exit status: 0 the guest powered off, or the script passed; 1 the script failed; 2 bad usage, configuration, image \
+Exit status: 0 the guest powered off, or the script passed; 1 the script failed, or a replay ended\notherwise than its recording; 2 bad usage, configuration, image \
 or file; 3 the guest died; 4 a limit was reached; else isa-debug-exit's.";
 
 /// The whole command line.
@@ -174,6 +174,12 @@ pub struct RunArgs {
     /// Write processors, last exceptions, current VMCS and screen at exit (text; JSON for .json)
     #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
     pub dump_state: Option<PathBuf>,
+    /// Record keys and all else that comes to the machine from outside, for --replay
+    #[arg(long, value_name = "FILE", help_heading = "Input and output")]
+    pub record: Option<PathBuf>,
+    /// Make a recorded run again; status 1 if it ends otherwise than the recording
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "script", "max_instructions", "max_time"], help_heading = "Input and output")]
+    pub replay: Option<PathBuf>,
     /// Keep guest time to the host's clock even when headless
     #[arg(long, help_heading = "Input and output")]
     pub realtime: bool,
@@ -273,6 +279,10 @@ pub struct RunConfig {
     pub max_time: Option<f64>,
     /// The script to run.
     pub script: Option<PathBuf>,
+    /// Where what comes from outside is recorded.
+    pub record: Option<PathBuf>,
+    /// The recording to make again.
+    pub replay: Option<PathBuf>,
     /// Where the text screen goes at exit.
     pub screen_dump: Option<PathBuf>,
     /// Where the picture goes at exit.
@@ -339,6 +349,8 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         max_instructions: args.max_instructions,
         max_time: args.max_time,
         script: args.script.clone(),
+        record: args.record.clone(),
+        replay: args.replay.clone(),
         screen_dump: args.screen_dump.clone(),
         screenshot: args.screenshot.clone(),
         dump_state: args.dump_state.clone(),

@@ -13,6 +13,7 @@ pub mod machine;
 pub mod models;
 pub mod output;
 pub mod pc;
+pub mod recording;
 pub mod run;
 pub mod screen;
 pub mod script;

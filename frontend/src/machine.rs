@@ -1,6 +1,6 @@
 //! The machine as the front end sees it. [`crate::pc`] is the real one; tests use their own.
 
-use emu_devices::keyboard::Key;
+use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::report::PcReport;
 use emu_devices::vga::{Frame, TextScreen};
 use std::collections::BTreeMap;
@@ -47,20 +47,18 @@ pub trait Machine {
     fn text_screen(&self) -> Option<TextScreen>;
     /// The picture on the monitor.
     fn render(&mut self) -> Frame;
-    /// Presses or releases a key.
-    fn key(&mut self, key: Key, pressed: bool);
+    /// Lets something happen at cycle `at`, or as soon after it as it can; the cycle at which it does.
+    fn inject(&mut self, at: u64, event: InputEvent) -> Result<u64, InjectError>;
+    /// What was injected since the last call, with the cycles; kept from the first call on.
+    fn take_injected(&mut self) -> Vec<Stamped>;
     /// What the guest sent to COM1 since the last call.
     fn take_serial(&mut self) -> Vec<u8>;
     /// What the guest wrote to port E9h since the last call.
     fn take_debugcon(&mut self) -> Vec<u8>;
-    /// Bytes that arrive at COM1; the machine queues them at line speed.
-    fn push_serial(&mut self, data: &[u8]);
     /// A hash of everything the guest can see.
     fn state_hash(&self) -> u64;
     /// Processors and screen, for people.
     fn report(&self) -> PcReport;
-    /// The reset button.
-    fn reset(&mut self);
     /// A snapshot of the whole machine; an error says why there can be none.
     fn snapshot(&mut self) -> Result<Vec<u8>, String>;
     /// Counters for `--stats`.

@@ -4,9 +4,10 @@ use crate::display::{Display, Input};
 use crate::error::InputError;
 use crate::machine::{Machine, RunResult};
 use crate::output::Sink;
+use crate::recording::{Recorder, Replay};
 use crate::signals::Signals;
+use emu_devices::input::{InputEvent, MAX_BYTES};
 use emu_devices::keyboard::Key;
-use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub enum End {
     Quit,
     /// A signal of the host ended it.
     Signal(i32),
+    /// A replay has come to its recording's end.
+    Replayed,
     /// The host could not do something.
     Failed(InputError),
 }
@@ -46,7 +49,7 @@ impl End {
     /// The exit status (docs: `--help`).
     pub fn status(&self) -> i32 {
         match self {
-            Self::PoweredOff | Self::Quit => 0,
+            Self::PoweredOff | Self::Quit | Self::Replayed => 0,
             Self::ExitStatus(status) => *status,
             Self::Failed(_) => 2,
             Self::Halted | Self::Died(_) => 3,
@@ -62,6 +65,7 @@ impl End {
             Self::PoweredOff => "the guest powered off".to_owned(),
             Self::ExitStatus(_) => "the guest ended the run through isa-debug-exit".to_owned(),
             Self::Quit => "the user ended the run".to_owned(),
+            Self::Replayed => "the recording is at its end".to_owned(),
             Self::Halted => "every processor is halted with interrupts off".to_owned(),
             Self::Died(reason) => format!("the guest died: {reason}"),
             Self::Signal(number) => format!("stopped by signal {number}"),
@@ -72,7 +76,7 @@ impl End {
 
     /// What to tell the user; nothing of an end that was asked for.
     pub fn message(&self) -> Option<String> {
-        let asked_for = matches!(self, Self::PoweredOff | Self::ExitStatus(_) | Self::Quit);
+        let asked_for = matches!(self, Self::PoweredOff | Self::ExitStatus(_) | Self::Quit | Self::Replayed);
         (!asked_for).then(|| self.words())
     }
 
@@ -80,14 +84,6 @@ impl End {
     pub fn shows_state(&self) -> bool {
         matches!(self, Self::Halted | Self::Died(_) | Self::Signal(_) | Self::Limit(_))
     }
-}
-
-/// A key event with its time in cycles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct KeyEvent {
-    at: u64,
-    key: Key,
-    pressed: bool,
 }
 
 /// What ends a run from outside.
@@ -132,7 +128,8 @@ pub struct Driver<'m> {
     pub debugcon: Sink,
     display: Box<dyn Display>,
     serial_input: Option<Receiver<Vec<u8>>>,
-    keys: VecDeque<KeyEvent>,
+    recorder: Option<Recorder>,
+    replay: Option<Replay>,
     /// When the next typed key may start.
     keys_free: u64,
     limits: Limits,
@@ -160,7 +157,8 @@ impl<'m> Driver<'m> {
             debugcon,
             display,
             serial_input: None,
-            keys: VecDeque::new(),
+            recorder: None,
+            replay: None,
             keys_free: cycle,
             limits,
             signals: Signals::default(),
@@ -173,6 +171,17 @@ impl<'m> Driver<'m> {
     /// Bytes from the host for COM1.
     pub fn set_serial_input(&mut self, input: Receiver<Vec<u8>>) {
         self.serial_input = Some(input);
+    }
+
+    /// Records what comes to the machine from now on.
+    pub fn set_recorder(&mut self, recorder: Recorder) {
+        self.machine.take_injected();
+        self.recorder = Some(recorder);
+    }
+
+    /// Lets a recording's events come to the machine, and nothing else, until its end.
+    pub fn set_replay(&mut self, replay: Replay) {
+        self.replay = Some(replay);
     }
 
     /// Ends the run orderly at these signals.
@@ -200,12 +209,12 @@ impl<'m> Driver<'m> {
         let mut at = self.keys_free.max(self.machine.now());
         for (index, &key) in keys.iter().enumerate() {
             at += if index == 0 { 0 } else { stagger };
-            self.keys.push_back(KeyEvent { at, key, pressed: true });
+            self.inject(at, InputEvent::Key { key, pressed: true });
         }
         at += self.milliseconds(HOLD_MS);
         for (index, &key) in keys.iter().rev().enumerate() {
             at += if index == 0 { 0 } else { stagger };
-            self.keys.push_back(KeyEvent { at, key, pressed: false });
+            self.inject(at, InputEvent::Key { key, pressed: false });
         }
         self.keys_free = at + self.milliseconds(PAUSE_MS);
         at
@@ -217,7 +226,7 @@ impl<'m> Driver<'m> {
         let mut at = self.keys_free.max(self.machine.now());
         for (index, &key) in keys.iter().enumerate() {
             at += if index == 0 { 0 } else { stagger };
-            self.keys.push_back(KeyEvent { at, key, pressed });
+            self.inject(at, InputEvent::Key { key, pressed });
         }
         self.keys_free = at + stagger;
         at
@@ -228,7 +237,6 @@ impl<'m> Driver<'m> {
         while self.end.is_none() && self.machine.now() < cycle {
             self.slice(cycle);
         }
-        self.deliver_keys();
     }
 
     /// Runs to the end.
@@ -253,7 +261,6 @@ impl<'m> Driver<'m> {
             if let Err(error) = self.serve_display() {
                 self.stop(End::Failed(error));
             }
-            self.keys.clear();
             std::thread::sleep(Duration::from_millis(FRAME_MS));
         }
     }
@@ -261,14 +268,18 @@ impl<'m> Driver<'m> {
     /// One slice towards `cycle`.
     fn slice(&mut self, cycle: u64) {
         let before = self.machine.now();
-        self.deliver_keys();
         if let Some(end) = self.signals.arrived().map(End::Signal).or_else(|| self.limit_reached()) {
             self.end = Some(end);
             return;
         }
         let mut target = cycle.min(before.saturating_add(self.milliseconds(SLICE_MS)));
-        if let Some(key) = self.keys.front() {
-            target = target.min(key.at);
+        if let Some(replay) = &mut self.replay {
+            let last = replay.last_cycle(self.machine.hz());
+            match replay.feed(self.machine) {
+                Ok(_) if before >= last => return self.stop(End::Replayed),
+                Ok(horizon) => target = target.min(horizon).min(last),
+                Err(error) => return self.stop(End::Failed(error)),
+            }
         }
         if let Some(seconds) = self.limits.seconds {
             target = target.min(self.cycle_of(seconds));
@@ -292,7 +303,7 @@ impl<'m> Driver<'m> {
             RunResult::Died(reason) => Some(End::Died(reason)),
         };
         self.end = end;
-        if let Err(error) = self.move_bytes().and_then(|()| self.serve_display()) {
+        if let Err(error) = self.move_bytes().and_then(|()| self.record()).and_then(|()| self.serve_display()) {
             self.stop(End::Failed(error));
         }
         let (now, hz) = (self.machine.now(), self.machine.hz());
@@ -316,20 +327,29 @@ impl<'m> Driver<'m> {
         reached.then(|| End::Limit(format!("{seconds} guest seconds (--max-time)")))
     }
 
-    fn deliver_keys(&mut self) {
-        let now = self.machine.now();
-        while let Some(event) = self.keys.front().copied().filter(|event| event.at <= now) {
-            self.keys.pop_front();
-            self.machine.key(event.key, event.pressed);
+    /// Lets something happen to the machine at cycle `at`, or as soon after it as it can. A replay has its own input.
+    pub fn inject(&mut self, at: u64, event: InputEvent) {
+        if self.replay.is_none()
+            && let Err(error) = self.machine.inject(at, event)
+        {
+            log::warn!("{error}");
         }
     }
 
-    fn move_bytes(&mut self) -> Result<(), InputError> {
-        if let Some(input) = &self.serial_input {
-            for data in input.try_iter() {
-                self.machine.push_serial(&data);
-            }
+    /// Sends bytes to COM1.
+    pub fn send_serial(&mut self, data: &[u8]) {
+        for bytes in data.chunks(MAX_BYTES) {
+            self.inject(self.machine.now(), InputEvent::Serial(bytes.to_vec()));
         }
+    }
+
+    fn record(&mut self) -> Result<(), InputError> {
+        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.events(self.machine.take_injected()))
+    }
+
+    fn move_bytes(&mut self) -> Result<(), InputError> {
+        let arrived: Vec<_> = self.serial_input.iter().flat_map(Receiver::try_iter).collect();
+        arrived.iter().for_each(|data| self.send_serial(data));
         self.serial.write(&self.machine.take_serial())?;
         self.debugcon.write(&self.machine.take_debugcon())
     }
@@ -352,8 +372,14 @@ impl<'m> Driver<'m> {
         Ok(())
     }
 
-    /// Takes the last bytes from the machine and writes out everything.
+    /// The recording, with everything but its end.
+    pub fn take_recorder(&mut self) -> Option<Recorder> {
+        self.recorder.take()
+    }
+
+    /// Takes the last bytes from the machine and writes out everything but the recording's end.
     pub fn finish(&mut self) -> Result<(), InputError> {
+        self.record()?;
         self.move_bytes()?;
         self.serial.flush()?;
         self.debugcon.flush()?;

@@ -9,7 +9,8 @@ use crate::error::InputError;
 use crate::loader::{self, LoadedKernel};
 use crate::machine::Machine;
 use crate::output::Sink;
-use crate::run::{Driver, Limits};
+use crate::recording::{self, Final, Recorder, Recording};
+use crate::run::{Driver, End, Limits};
 use crate::script::{self, Script, execute};
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
@@ -86,12 +87,40 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
         return Err(not_here("--gdb", "the GDB server"));
     }
     let kernel = load_kernel(&settings.machine)?;
+    let recording = settings.run.replay.as_deref().map(Recording::read).transpose()?;
+    // Before anything runs: the guest may write to its images.
+    let recorded = settings.run.replay.is_some() || settings.run.record.is_some();
+    let description = recorded.then(|| recording::describe(&settings.machine, kernel.as_ref())).transpose()?;
+    if let (Some(recording), Some(here), Some(path)) = (&recording, &description, &settings.run.replay) {
+        recording.check(path, here)?;
+    }
     let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
-    run_machine(&settings, script.as_ref(), &mut *machine)
+    let input = match (recording, description, &settings.run.record) {
+        (Some(recording), ..) => Input::Replayed(recording),
+        (None, Some(machine), Some(path)) => Input::Recorded(Recorder::create(path, machine)?),
+        _ => Input::Free,
+    };
+    run_machine(&settings, script.as_ref(), input, &mut *machine)
+}
+
+/// Where a machine's input comes from, and goes.
+#[derive(Debug)]
+pub enum Input {
+    /// From keyboard, script and standard input.
+    Free,
+    /// From there, and into a recording.
+    Recorded(Recorder),
+    /// From a recording alone.
+    Replayed(Recording),
 }
 
 /// Runs a machine as the settings ask; the exit status. The display must have been chosen.
-pub fn run_machine(settings: &Settings, script: Option<&Script>, machine: &mut dyn Machine) -> Result<i32, InputError> {
+pub fn run_machine(
+    settings: &Settings,
+    script: Option<&Script>,
+    input: Input,
+    machine: &mut dyn Machine,
+) -> Result<i32, InputError> {
     let display = settings.machine.display.unwrap_or(DisplayKind::None);
     let headless = display == DisplayKind::None;
     let limits = Limits { instructions: settings.run.max_instructions, seconds: settings.run.max_time };
@@ -110,11 +139,26 @@ pub fn run_machine(settings: &Settings, script: Option<&Script>, machine: &mut d
     if settings.machine.serial == Stream::Stdio {
         driver.set_serial_input(read_standard_input());
     }
+    let recording = match input {
+        Input::Free => None,
+        Input::Recorded(recorder) => {
+            driver.set_recorder(recorder);
+            None
+        }
+        Input::Replayed(recording) => {
+            driver.set_replay(recording.replay());
+            Some(recording)
+        }
+    };
     let outcome = match script {
         Some(script) => execute::execute(script, &mut driver),
         None => execute::Outcome::Ended(driver.run_to_end()),
     };
     let status = outcome.status();
+    let end = match &outcome {
+        execute::Outcome::Ended(end) => Some(end.clone()),
+        _ => driver.end().cloned(),
+    };
     let (words, message, shows_state) = match &outcome {
         execute::Outcome::Passed => ("the script passed".to_owned(), None, false),
         execute::Outcome::Failed(failure) => (failure.to_string(), Some(failure.to_string()), true),
@@ -122,7 +166,13 @@ pub fn run_machine(settings: &Settings, script: Option<&Script>, machine: &mut d
     };
     // Everything that can be written is, whatever fails; the first failure is told.
     let finished = driver.finish();
+    let recorder = driver.take_recorder();
     drop(driver);
+    let recorded = recorder.map_or(Ok(()), |recorder| recorder.finish(Final::of(machine, end.as_ref())));
+    let (status, message) = match recording {
+        Some(recording) => judge(&recording, machine, end.as_ref(), (status, message)),
+        None => (status, message),
+    };
     logging::finish();
     if let Some(message) = message {
         complain(&message);
@@ -138,8 +188,27 @@ pub fn run_machine(settings: &Settings, script: Option<&Script>, machine: &mut d
     if settings.run.stats {
         drop(writeln!(std::io::stderr(), "{}", stats_line(machine, started.elapsed())));
     }
-    finished.and(written)?;
+    finished.and(recorded).and(written)?;
     Ok(status)
+}
+
+/// Status and message of a replay; of one that did not come to its recording's end, its own.
+fn judge(
+    recording: &Recording,
+    machine: &dyn Machine,
+    end: Option<&End>,
+    own: (i32, Option<String>),
+) -> (i32, Option<String>) {
+    match end {
+        Some(End::Failed(_) | End::Signal(_)) => own,
+        Some(End::Quit) => (0, Some("the replay was stopped before its end".to_owned())),
+        _ => match Final::of(machine, end).difference(recording.end()) {
+            Some(difference) => {
+                (1, Some(format!("the replay does not end as the recording: {difference}; was it made by this build?")))
+            }
+            None => (0, None),
+        },
+    }
 }
 
 fn write_at_exit(settings: &Settings, machine: &mut dyn Machine) -> Result<(), InputError> {

@@ -7,7 +7,7 @@ use rvmx_emu::cli::{RunConfig, Settings};
 use rvmx_emu::config::{DisplayKind, MachineConfig, Stream};
 use rvmx_emu::machine::RunResult;
 use rvmx_emu::run::{End, Limits};
-use rvmx_emu::session::run_machine;
+use rvmx_emu::session::{Input, run_machine};
 
 fn end_of(result: RunResult) -> End {
     let mut machine = FakeMachine::new(&[(100, Act::End(result))]);
@@ -79,7 +79,7 @@ fn session_writes_streams_dump_and_picture_and_flushes_the_disks() {
         (50, Act::End(RunResult::PoweredOff)),
     ];
     let mut machine = FakeMachine::new(&acts);
-    assert_eq!(run_machine(&settings, None, &mut machine), Ok(0));
+    assert_eq!(run_machine(&settings, None, Input::Free, &mut machine), Ok(0));
     assert_eq!(machine.flushes, 1);
     assert_eq!(std::fs::read_to_string(path("serial")).unwrap(), "serial");
     assert_eq!(std::fs::read_to_string(path("debugcon")).unwrap(), "de");

@@ -7,8 +7,7 @@ use crate::config::MachineConfig;
 use crate::error::InputError;
 use crate::loader::LoadedKernel;
 use crate::machine::{Machine, RunResult, Statistics};
-use emu_devices::input::{InputEvent, MAX_BYTES};
-use emu_devices::keyboard::Key;
+use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::report::PcReport;
 use emu_devices::vga::{Frame, TextScreen};
@@ -33,14 +32,6 @@ struct PcMachine {
     /// Entered whenever the firmware comes to the boot handler of the loader's ROM: also after a reset.
     kernel: Option<LoadedKernel>,
     reset_on_triple_fault: bool,
-}
-
-impl PcMachine {
-    fn inject(&mut self, event: InputEvent) {
-        if let Err(error) = self.pc.inject(self.pc.now(), event) {
-            log::error!("{error}");
-        }
-    }
 }
 
 impl Machine for PcMachine {
@@ -95,8 +86,12 @@ impl Machine for PcMachine {
         frame
     }
 
-    fn key(&mut self, key: Key, pressed: bool) {
-        self.inject(InputEvent::Key { key, pressed });
+    fn inject(&mut self, at: u64, event: InputEvent) -> Result<u64, InjectError> {
+        self.pc.inject(at, event)
+    }
+
+    fn take_injected(&mut self) -> Vec<Stamped> {
+        self.pc.board.take_recorded()
     }
 
     fn take_serial(&mut self) -> Vec<u8> {
@@ -107,20 +102,12 @@ impl Machine for PcMachine {
         self.pc.board.debug.take_output()
     }
 
-    fn push_serial(&mut self, data: &[u8]) {
-        data.chunks(MAX_BYTES).for_each(|bytes| self.inject(InputEvent::Serial(bytes.to_vec())));
-    }
-
     fn state_hash(&self) -> u64 {
         self.pc.state_hash()
     }
 
     fn report(&self) -> PcReport {
         self.pc.report()
-    }
-
-    fn reset(&mut self) {
-        self.pc.reset();
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, String> {

@@ -4,6 +4,7 @@ use super::{Script, Seconds, Step};
 use crate::error::InputError;
 use crate::run::{Driver, End, SLICE_MS};
 use crate::screen;
+use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
 use emu_devices::vga::TextScreen;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -239,7 +240,7 @@ impl Executor<'_, '_> {
             }
             Step::SendSerial(text) => {
                 self.check_running()?;
-                self.driver.machine.push_serial(text.as_bytes());
+                self.driver.send_serial(text.as_bytes());
                 Ok(())
             }
             Step::Wait(s) => self.pass(self.driver.machine.now().saturating_add(s.cycles(self.driver.machine.hz()))),
@@ -251,8 +252,10 @@ impl Executor<'_, '_> {
             },
             Step::Reset => {
                 self.check_running()?;
-                self.driver.machine.reset();
-                Ok(())
+                let now = self.driver.machine.now();
+                self.driver.inject(now, InputEvent::Reset);
+                // The next step is to see the machine after it.
+                self.pass(now + 1)
             }
             Step::WaitPowerOff(s) => {
                 let off = |this: &mut Self| this.driver.end() == Some(&End::PoweredOff);

@@ -4,7 +4,7 @@
 
 pub mod images;
 
-use emu_devices::keyboard::Key;
+use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::report::PcReport;
 use emu_devices::vga::{Cell, Frame, TextScreen};
 use rvmx_emu::config::Stream;
@@ -40,6 +40,7 @@ pub struct FakeMachine {
     now: u64,
     acts: VecDeque<(u64, Act)>,
     lines: Vec<String>,
+    inputs: VecDeque<Stamped>,
     graphics: bool,
     serial: Vec<u8>,
     debugcon: Vec<u8>,
@@ -70,6 +71,21 @@ impl FakeMachine {
             Act::End(result) => self.over = Some(result),
         }
     }
+
+    fn happen(&mut self, input: Stamped) {
+        match input.event {
+            InputEvent::Key { key, pressed } => {
+                let name = key.name();
+                self.keys.push(KeyLog { at: input.at, name: name.to_owned(), pressed });
+                let answers = self.on_key.iter().filter(|(other, _)| *other == name && !pressed);
+                let acts: Vec<Act> = answers.map(|(_, act)| act.clone()).collect();
+                acts.into_iter().for_each(|act| self.act(act));
+            }
+            InputEvent::Serial(bytes) => self.received.extend(bytes),
+            InputEvent::Reset => self.resets += 1,
+            other => panic!("no front end sends {other:?}"),
+        }
+    }
 }
 
 impl Machine for FakeMachine {
@@ -78,8 +94,17 @@ impl Machine for FakeMachine {
         if self.stuck {
             return RunResult::Limit;
         }
-        while self.acts.front().is_some_and(|(at, _)| *at <= cycle) {
-            self.acts.pop_front().into_iter().for_each(|(_, act)| self.act(act));
+        loop {
+            let next = self.acts.front().map_or(u64::MAX, |(at, _)| *at);
+            let input = self.inputs.front().map_or(u64::MAX, |input| input.at);
+            if next.min(input) > cycle {
+                break;
+            }
+            if next <= input {
+                self.acts.pop_front().into_iter().for_each(|(_, act)| self.act(act));
+            } else {
+                self.inputs.pop_front().into_iter().for_each(|input| self.happen(input));
+            }
             if let Some(over) = &self.over {
                 return over.clone();
             }
@@ -120,12 +145,15 @@ impl Machine for FakeMachine {
         Frame { width: 2, height: 2, pixels: vec![9; 4] }
     }
 
-    fn key(&mut self, key: Key, pressed: bool) {
-        let name = key.name();
-        self.keys.push(KeyLog { at: self.now, name: name.to_owned(), pressed });
-        let acts: Vec<Act> =
-            self.on_key.iter().filter(|(other, _)| *other == name && !pressed).map(|(_, act)| act.clone()).collect();
-        acts.into_iter().for_each(|act| self.act(act));
+    fn inject(&mut self, at: u64, event: InputEvent) -> Result<u64, InjectError> {
+        let at = at.max(self.now);
+        let place = self.inputs.partition_point(|other| other.at <= at);
+        self.inputs.insert(place, Stamped { at, event });
+        Ok(at)
+    }
+
+    fn take_injected(&mut self) -> Vec<Stamped> {
+        Vec::new()
     }
 
     fn take_serial(&mut self) -> Vec<u8> {
@@ -136,10 +164,6 @@ impl Machine for FakeMachine {
         std::mem::take(&mut self.debugcon)
     }
 
-    fn push_serial(&mut self, data: &[u8]) {
-        self.received.extend_from_slice(data);
-    }
-
     fn state_hash(&self) -> u64 {
         self.now
     }
@@ -147,10 +171,6 @@ impl Machine for FakeMachine {
     fn report(&self) -> PcReport {
         let screen = (!self.graphics).then(|| self.lines.clone());
         PcReport { cycle: self.now, instructions: self.instructions(), screen, ..PcReport::default() }
-    }
-
-    fn reset(&mut self) {
-        self.resets += 1;
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, String> {

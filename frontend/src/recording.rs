@@ -1,0 +1,406 @@
+//! `--record` and `--replay`: everything that came to a machine from outside, with the cycle of each, and how the run
+//! ended. A replay of the file is the same run, and checks that it is.
+//!
+//! The file is a mark with a version, then frames: length, CRC-32, and a postcard-encoded [`Frame`]. The first frame
+//! describes the machine, the last one the end.
+
+use crate::config::MachineConfig;
+use crate::error::InputError;
+use crate::loader::LoadedKernel;
+use crate::machine::Machine;
+use crate::run::End;
+use emu_core::hash::StableHash;
+use emu_devices::disk::{DiskImage, OpenMode};
+use emu_devices::input::{InjectError, MAX_BYTES, Stamped};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The file's first bytes; the last is the version of its format.
+const MARK: [u8; 8] = *b"RVMXREC\x01";
+/// Most bytes of a frame: an event's most bytes, or a description.
+const MAX_FRAME: usize = 4 * MAX_BYTES;
+
+/// What makes a machine what it is: names as a user gives them, and values.
+pub type Description = Vec<(String, String)>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Frame {
+    Machine(Description),
+    Event(Stamped),
+    End(Final),
+}
+
+/// How a run ended, and in what state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Final {
+    /// Why, if the machine ended by itself; else something from outside ended the run.
+    reason: Option<String>,
+    cycle: u64,
+    instructions: u64,
+    state_hash: u64,
+}
+
+impl Final {
+    /// The end of a run on `machine`; `end` is what it came to, if the machine did not just stop running.
+    pub fn of(machine: &dyn Machine, end: Option<&End>) -> Self {
+        let reason = end.and_then(|end| match end {
+            End::PoweredOff => Some("the guest powered off".to_owned()),
+            End::ExitStatus(status) => Some(format!("the guest ended the run with status {status}")),
+            End::Halted | End::Died(_) => end.message(),
+            _ => None,
+        });
+        let (cycle, instructions) = (machine.now(), machine.instructions());
+        Self { reason, cycle, instructions, state_hash: machine.state_hash() }
+    }
+
+    /// Whether the machine ended by itself.
+    fn by_itself(&self) -> bool {
+        self.reason.is_some()
+    }
+
+    /// What differs from `recorded`, if anything does.
+    pub fn difference(&self, recorded: &Self) -> Option<String> {
+        let reason = |end: &Self| end.reason.clone().unwrap_or("nothing by itself".to_owned());
+        let number = |name: &str, here: u64, there: u64| format!("{name} {here} here, {there} in the recording");
+        if reason(self) != reason(recorded) {
+            return Some(format!("the end is {:?} here, {:?} in the recording", reason(self), reason(recorded)));
+        }
+        [("cycle", self.cycle, recorded.cycle), ("instruction count", self.instructions, recorded.instructions)]
+            .into_iter()
+            .find(|(_, here, there)| here != there)
+            .map(|(name, here, there)| number(name, here, there))
+            .or_else(|| {
+                let differ = self.state_hash != recorded.state_hash;
+                differ.then(|| {
+                    format!("state {:016x} here, {:016x} in the recording", self.state_hash, recorded.state_hash)
+                })
+            })
+    }
+}
+
+/// Describes the machine of `config`; reads its images and ROMs through.
+pub fn describe(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result<Description, InputError> {
+    let MachineConfig { cpus, memory, cpu_model, ips, quantum, ignore_bad_msrs, reset_on_triple_fault, .. } = config;
+    let MachineConfig { rom, vga_rom, option_roms, snapshot, seed_time, debug_exit, test_devices, .. } = config;
+    // Drives, boot order and kernel are below; the rest of the configuration is the host's.
+    let MachineConfig { hda: _, hdb: _, hdc: _, hdd: _, fda: _, fdb: _, boot: _, kernel: _, .. } = config;
+    let MachineConfig { serial: _, debugcon: _, display: _, realtime: _, .. } = config;
+    let mut all = Description::new();
+    let mut add = |name: &str, value: String| all.push((name.to_owned(), value));
+    let default = || "the default".to_owned();
+    add("program", env!("CARGO_PKG_VERSION").to_owned());
+    add("--cpus", cpus.to_string());
+    add("--memory", format!("{memory} MiB"));
+    add("--cpu-model", cpu_model.clone());
+    add("--ips", ips.to_string());
+    add("--quantum", quantum.map_or_else(default, |quantum| quantum.to_string()));
+    add("--seed-time", seed_time.map_or_else(default, |time| format!("{time} s after 1970")));
+    add("ignore_bad_msrs", ignore_bad_msrs.to_string());
+    add("--reset-on-triple-fault", reset_on_triple_fault.to_string());
+    add("--debug-exit", debug_exit.map_or("none".to_owned(), |port| format!("{port:#x}")));
+    add("--test-devices", test_devices.to_string());
+    add("--snapshot", snapshot.to_string());
+    add("--boot", format!("{:?}", config.boot_order()).to_lowercase());
+    for (name, rom, own) in [("--rom", rom, firmware::BIOS), ("--vga-rom", vga_rom, firmware::VGABIOS)] {
+        let value = match rom {
+            Some(rom) => format!("{} at {:x?}", file(&rom.file)?, rom.address),
+            None => format!("the built-in one {:016x}", StableHash::of(own)),
+        };
+        add(name, value);
+    }
+    for (n, rom) in option_roms.iter().enumerate() {
+        add(&format!("option_roms {n}"), format!("{} at {:x?}", file(&rom.file)?, rom.address));
+    }
+    for (drive, name) in config.ata().into_iter().zip(["hda", "hdb", "hdc", "hdd"]) {
+        let value = match drive {
+            None => "no drive".to_owned(),
+            Some(crate::config::AtaDrive::Disk { image: path, geometry }) => {
+                format!("disk, {}, {geometry:?}", image(path)?)
+            }
+            Some(crate::config::AtaDrive::Cdrom { image: None }) => "empty CD-ROM drive".to_owned(),
+            Some(crate::config::AtaDrive::Cdrom { image: Some(path) }) => format!("CD-ROM, {}", image(path)?),
+        };
+        add(name, value);
+    }
+    for (floppy, name) in config.floppies().into_iter().zip(["fda", "fdb"]) {
+        let value = match floppy {
+            None => "no drive".to_owned(),
+            Some(floppy) => {
+                let medium = floppy.image.as_deref().map_or(Ok("empty".to_owned()), image)?;
+                format!("{medium}, drive {:?}, write-protected {}", floppy.kind, floppy.write_protected)
+            }
+        };
+        add(name, value);
+    }
+    add("--kernel", kernel.map_or("none".to_owned(), |kernel| format!("{:016x}", hash_kernel(kernel))));
+    Ok(all)
+}
+
+fn file(path: &Path) -> Result<String, InputError> {
+    let bytes = std::fs::read(path).map_err(|error| InputError::io(path, "read the ROM", &error))?;
+    Ok(format!("{} bytes, fingerprint {:016x}", bytes.len(), StableHash::of(&bytes)))
+}
+
+fn image(path: &Path) -> Result<String, InputError> {
+    let problem = |error: String| InputError::new("drive", error);
+    let image = DiskImage::open(path, OpenMode::ReadOnly).map_err(|error| problem(error.to_string()))?;
+    Ok(image.id().map_err(|error| problem(error.to_string()))?.to_string())
+}
+
+fn hash_kernel(kernel: &LoadedKernel) -> u64 {
+    let mut hash = StableHash::new();
+    hash.bytes(format!("{:?}", kernel.entry).as_bytes());
+    for segment in &kernel.segments {
+        hash.number(segment.address);
+        hash.number(segment.end());
+        hash.bytes(&segment.bytes);
+    }
+    hash.get()
+}
+
+/// A recording that is being made.
+#[derive(Debug)]
+pub struct Recorder {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Recorder {
+    /// Begins a recording of the machine described.
+    pub fn create(path: &Path, machine: Description) -> Result<Self, InputError> {
+        let error = |error| InputError::io(path, "write the recording", &error);
+        let mut recorder = Self { path: path.to_owned(), file: BufWriter::new(File::create(path).map_err(error)?) };
+        recorder.file.write_all(&MARK).map_err(error)?;
+        recorder.write(&Frame::Machine(machine))?;
+        Ok(recorder)
+    }
+
+    /// Adds events.
+    pub fn events(&mut self, events: Vec<Stamped>) -> Result<(), InputError> {
+        events.into_iter().try_for_each(|event| self.write(&Frame::Event(event)))
+    }
+
+    /// Ends the recording.
+    pub fn finish(mut self, end: Final) -> Result<(), InputError> {
+        self.write(&Frame::End(end))?;
+        self.file.flush().map_err(|error| InputError::io(&self.path, "write the recording", &error))
+    }
+
+    fn write(&mut self, frame: &Frame) -> Result<(), InputError> {
+        let bytes = postcard::to_allocvec(frame)
+            .map_err(|error| InputError::file(&self.path, format!("the recording cannot be encoded: {error}")))?;
+        let head = [(bytes.len() as u32).to_le_bytes(), crc32fast::hash(&bytes).to_le_bytes()].concat();
+        let written = self.file.write_all(&head).and_then(|()| self.file.write_all(&bytes));
+        written.map_err(|error| InputError::io(&self.path, "write the recording", &error))
+    }
+}
+
+/// A recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    machine: Description,
+    events: Vec<Stamped>,
+    end: Final,
+}
+
+impl Recording {
+    /// Reads a recording.
+    pub fn read(path: &Path) -> Result<Self, InputError> {
+        let file = File::open(path).map_err(|error| InputError::io(path, "read the recording", &error))?;
+        Self::parse(&mut BufReader::new(file)).map_err(|problem| InputError::file(path, problem).remedy("record again"))
+    }
+
+    /// Parses a recording; what is wrong with it.
+    pub fn parse(file: &mut dyn Read) -> Result<Self, String> {
+        let mut mark = [0; MARK.len()];
+        file.read_exact(&mut mark).map_err(|_| "it is no recording".to_owned())?;
+        if mark[..7] != MARK[..7] {
+            return Err("it is no recording".to_owned());
+        }
+        if mark != MARK {
+            return Err(format!("it is a recording of format {}, and this version reads format {}", mark[7], MARK[7]));
+        }
+        let Frame::Machine(machine) = frame(file)? else { return Err(damaged("it does not begin with a machine")) };
+        let mut events: Vec<Stamped> = Vec::new();
+        let end = loop {
+            match frame(file)? {
+                Frame::Machine(_) => return Err(damaged("it has two machines")),
+                Frame::Event(event) => events.push(event),
+                Frame::End(end) => break end,
+            }
+        };
+        if file.read(&mut [0]).map_err(|error| error.to_string())? != 0 {
+            return Err(damaged("something follows its end"));
+        }
+        // As the machine keeps them.
+        events.sort_by_key(|event| event.at);
+        Ok(Self { machine, events, end })
+    }
+
+    /// Refuses a machine other than the recorded one.
+    pub fn check(&self, path: &Path, here: &Description) -> Result<(), InputError> {
+        let value =
+            |all: &Description, name: &str| all.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
+        let names = self.machine.iter().chain(here).map(|(name, _)| name);
+        for name in names {
+            let (there, here) = (value(&self.machine, name), value(here, name));
+            if there != here {
+                let text = |value: Option<String>| value.unwrap_or("nothing".to_owned());
+                let problem =
+                    format!("the recorded machine differs: {name} was {}, and is {}", text(there), text(here));
+                return Err(
+                    InputError::file(path, problem).remedy("replay it with the image and options of the recording")
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// How the recorded run ended.
+    pub fn end(&self) -> &Final {
+        &self.end
+    }
+
+    /// The events, to be brought to a machine.
+    pub fn replay(&self) -> Replay {
+        Replay { events: self.events.clone().into(), fed: VecDeque::new(), end: self.end.clone() }
+    }
+}
+
+fn damaged(what: &str) -> String {
+    format!("the recording is damaged: {what}")
+}
+
+fn frame(file: &mut dyn Read) -> Result<Frame, String> {
+    let cut = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged("it ends before its end; the run that made it was cut off"),
+        _ => format!("cannot read the recording: {error}"),
+    };
+    let mut head = [0; 8];
+    file.read_exact(&mut head).map_err(cut)?;
+    let [a, b, c, d, crc @ ..] = head;
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    if length > MAX_FRAME {
+        return Err(damaged("a frame is too long"));
+    }
+    let mut bytes = vec![0; length];
+    file.read_exact(&mut bytes).map_err(cut)?;
+    if crc32fast::hash(&bytes) != u32::from_le_bytes(crc) {
+        return Err(damaged("a checksum is wrong"));
+    }
+    postcard::from_bytes(&bytes).map_err(|_| damaged("a frame has no meaning"))
+}
+
+/// A recording's events on their way to a machine.
+#[derive(Debug)]
+pub struct Replay {
+    events: VecDeque<Stamped>,
+    /// Cycles of those that the machine has.
+    fed: VecDeque<u64>,
+    end: Final,
+}
+
+impl Replay {
+    /// Gives the machine as many events as it takes; the cycle up to which it may run before the next call.
+    pub fn feed(&mut self, machine: &mut dyn Machine) -> Result<u64, InputError> {
+        while let Some(next) = self.events.front() {
+            match machine.inject(next.at, next.event.clone()) {
+                Ok(at) if at == next.at => {
+                    self.fed.push_back(at);
+                    self.events.pop_front();
+                }
+                Err(InjectError::Full) => break,
+                Ok(at) => {
+                    let problem = format!("an event of cycle {} can only happen at cycle {at}", next.at);
+                    return Err(InputError::new("--replay", problem));
+                }
+                Err(error) => return Err(InputError::new("--replay", error.to_string())),
+            }
+        }
+        if self.events.is_empty() {
+            self.fed.clear();
+            return Ok(u64::MAX);
+        }
+        let now = machine.now();
+        while self.fed.front().is_some_and(|at| *at <= now) {
+            self.fed.pop_front();
+        }
+        // Well before the last one, so that the next comes in time.
+        Ok(self.fed.get(self.fed.len() / 2).copied().unwrap_or(u64::MAX).max(now + 1))
+    }
+
+    /// The cycle at which to stop, of a run that was stopped from outside; of one whose machine ended by itself a guest
+    /// second of `hz` cycles later.
+    pub fn last_cycle(&self, hz: u64) -> u64 {
+        self.end.cycle.saturating_add(if self.end.by_itself() { hz } else { 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use emu_devices::input::InputEvent;
+
+    fn recording() -> Recording {
+        let event = |at, byte| Stamped { at, event: InputEvent::Serial(vec![byte]) };
+        let end = Final { reason: None, cycle: 900, instructions: 800, state_hash: 7 };
+        let machine = vec![("--cpus".to_owned(), "1".to_owned()), ("hda".to_owned(), "no drive".to_owned())];
+        Recording { machine, events: vec![event(5, 1), event(5, 2), event(300, 3)], end }
+    }
+
+    fn bytes(recording: &Recording) -> Vec<u8> {
+        let path = std::env::temp_dir().join(format!("rvmx-emu-{}-{:p}.rec", std::process::id(), recording));
+        let mut recorder = Recorder::create(&path, recording.machine.clone()).unwrap();
+        recorder.events(recording.events.clone()).unwrap();
+        recorder.finish(recording.end.clone()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn recording_written_and_read_is_the_same() {
+        let recording = recording();
+        assert_eq!(Recording::parse(&mut bytes(&recording).as_slice()), Ok(recording));
+    }
+
+    #[test]
+    fn recording_with_any_byte_changed_or_cut_off_is_an_error() {
+        let good = bytes(&recording());
+        for at in 0..good.len() {
+            assert!(Recording::parse(&mut &good[..at]).is_err(), "cut off at {at}");
+            let mut bad = good.clone();
+            bad[at] ^= 0x40;
+            assert!(Recording::parse(&mut bad.as_slice()).is_err(), "byte {at}");
+        }
+        let mut long = good.clone();
+        long.push(0);
+        assert!(Recording::parse(&mut long.as_slice()).unwrap_err().contains("follows"));
+        let mut newer = good;
+        newer[7] = 2;
+        assert!(Recording::parse(&mut newer.as_slice()).unwrap_err().contains("format 2"));
+    }
+
+    #[test]
+    fn recording_of_another_machine_is_refused_by_the_first_difference() {
+        let (recording, path) = (recording(), Path::new("a.rec"));
+        let mut here = recording.machine.clone();
+        assert_eq!(recording.check(path, &here), Ok(()));
+        here[0].1 = "2".to_owned();
+        let error = recording.check(path, &here).unwrap_err().to_string();
+        assert!(error.starts_with("a.rec: the recorded machine differs: --cpus was 1, and is 2;"), "{error}");
+    }
+
+    #[test]
+    fn end_that_differs_is_told_by_what_differs() {
+        let end = recording().end;
+        assert_eq!(end.difference(&end), None);
+        let other = Final { instructions: 801, ..end.clone() };
+        assert_eq!(other.difference(&end).unwrap(), "instruction count 801 here, 800 in the recording");
+        let other = Final { reason: Some("the guest powered off".to_owned()), ..end.clone() };
+        assert!(other.difference(&end).unwrap().contains("powered off"));
+    }
+}

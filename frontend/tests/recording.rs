@@ -1,0 +1,135 @@
+//! A recorded run made again: by the program, and in other pieces.
+
+use rvmx_emu::config::{AtaDrive, DisplayKind, MachineConfig};
+use rvmx_emu::machine::{Machine, RunResult};
+use rvmx_emu::pc;
+use rvmx_emu::recording::{Final, Recording, describe};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/");
+
+/// A folder of a test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("rvmx-emu-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("the host has a temporary folder");
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+        .args(["--headless", "--snapshot", "--debugcon", "none", "--stats"])
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+/// Instructions, cycles and state hash of a run's counters.
+fn counts(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let json = text.lines().find(|line| line.starts_with('{')).expect("--stats prints a line");
+    let parts = json.trim_end_matches('}').split(',');
+    parts.filter(|part| ["instr", "cycles", "state"].iter().any(|name| part.contains(name))).collect()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("names are UTF-8")
+}
+
+/// Records `image` with keys at odd times; the recording and the run's counters.
+fn record(folder: &Folder, image: &str, cpus: &str) -> (PathBuf, String) {
+    let (script, recording) = (folder.file("keys.ron"), folder.file("run.rec"));
+    let steps = "Wait(0.3137), Key(\"F2\"), Wait(0.0713), Type(\"hello\"), KeyDown(\"LeftShift\"), Wait(0.20001), \
+                 SendSerial(\"a line\\n\"), Key(\"1\"), Wait(0.1), Reset, Wait(0.417)";
+    std::fs::write(&script, format!("Script(timeout: 60, steps: [{steps}])")).expect("the folder is there");
+    let image = format!("{IMAGES}{image}");
+    let output = run(&[&image, "--cpus", cpus, "--script", text(&script), "--record", text(&recording)]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    (recording, counts(&output))
+}
+
+#[test]
+fn recording_with_keys_at_odd_times_is_replayed_to_the_same_state() {
+    let folder = Folder::new("replay");
+    let (recording, recorded) = record(&folder, "demo.img", "1");
+    let image = format!("{IMAGES}demo.img");
+    let output = run(&[&image, "--replay", text(&recording)]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(counts(&output), recorded);
+    let output = run(&[&image, "--replay", text(&recording), "--cpus", "2"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--cpus was 1, and is 2"));
+    let output = run(&[&format!("{IMAGES}smp.img"), "--replay", text(&recording)]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the recorded machine differs: hda was disk"));
+}
+
+#[test]
+fn recording_of_a_run_that_ended_by_itself_or_by_a_limit_is_replayed_to_that_end() {
+    let folder = Folder::new("replay-end");
+    let (recording, image) = (folder.file("run.rec"), folder.file("off.img"));
+    // cli; cld; xor ax,ax; mov ds,ax; mov si,7C14h; mov dx,8900h; mov cx,8; lodsb; out dx,al; loop; hlt
+    let code = b"\xFA\xFC\x31\xC0\x8E\xD8\xBE\x14\x7C\xBA\x00\x89\xB9\x08\x00\xAC\xEE\xE2\xFC\xF4Shutdown";
+    let mut disk = vec![0; 600_000];
+    disk[..code.len()].copy_from_slice(code);
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    std::fs::write(&image, disk).expect("the folder is there");
+    for (limit, status) in [("60", 0), ("0.01", 4)] {
+        let ended = run(&[text(&image), "--max-time", limit, "--record", text(&recording)]);
+        assert_eq!(ended.status.code(), Some(status), "{}", String::from_utf8_lossy(&ended.stderr));
+        let output = run(&[text(&image), "--replay", text(&recording)]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(counts(&output), counts(&ended));
+    }
+}
+
+fn machine(image: &str, cpus: u32) -> (MachineConfig, Box<dyn Machine>) {
+    let config = MachineConfig {
+        cpus,
+        hda: Some(AtaDrive::Disk { image: format!("{IMAGES}{image}").into(), geometry: None }),
+        boot: vec![rvmx_emu::config::BootDevice::Disk],
+        snapshot: true,
+        display: Some(DisplayKind::None),
+        ..MachineConfig::default()
+    };
+    let machine = pc::build(&config, None).expect("the image is there");
+    (config, machine)
+}
+
+#[test]
+fn recording_replayed_in_any_pieces_ends_in_the_recorded_state() {
+    let folder = Folder::new("replay-pieces");
+    for (image, cpus) in [("demo.img", 1)] {
+        let (path, _) = record(&folder, image, &cpus.to_string());
+        let recording = Recording::read(&path).unwrap();
+        for seed in [1u64, 77] {
+            let (config, mut machine) = machine(image, cpus);
+            assert_eq!(recording.check(&path, &describe(&config, None).unwrap()), Ok(()));
+            let (mut replay, mut random) = (recording.replay(), seed);
+            let last = replay.last_cycle(machine.hz());
+            while machine.now() < last {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let piece = 1 + (random >> 33) % (1 << (random >> 59));
+                let horizon = replay.feed(&mut *machine).unwrap();
+                let end = machine.run_until((machine.now() + piece).min(horizon).min(last));
+                assert_eq!(end, RunResult::Limit, "{image}");
+            }
+            let here = Final::of(&*machine, None);
+            assert_eq!(here.difference(recording.end()), None, "{image}, seed {seed}");
+        }
+    }
+}
