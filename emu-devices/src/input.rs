@@ -203,6 +203,7 @@ impl Pc {
             }
             cpu.refresh();
             cpu.refresh_attention();
+            cpu.asleep = false;
         }
     }
 }

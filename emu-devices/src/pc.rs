@@ -158,6 +158,8 @@ impl Pc {
         self.board.reset(&mut self.ram);
         for cpu in &mut self.cpus {
             cpu.reset();
+            // The reset button wakes a halted processor, too.
+            cpu.asleep = false;
         }
         self.outbox.clear();
         self.intr = false;

@@ -113,7 +113,7 @@ fn machine(image: &str, cpus: u32) -> (MachineConfig, Box<dyn Machine>) {
 #[test]
 fn recording_replayed_in_any_pieces_ends_in_the_recorded_state() {
     let folder = Folder::new("replay-pieces");
-    for (image, cpus) in [("demo.img", 1)] {
+    for (image, cpus) in [("demo.img", 1), ("smp.img", 4)] {
         let (path, _) = record(&folder, image, &cpus.to_string());
         let recording = Recording::read(&path).unwrap();
         for seed in [1u64, 77] {
