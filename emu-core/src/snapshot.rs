@@ -74,6 +74,19 @@ impl CoreState {
         (CoreState { cpus: cpus.iter().map(|cpu| cpu.save(ram)).collect(), ram: ram.save() }, memory)
     }
 
+    /// Checks that this can be the state of a machine of that configuration.
+    pub fn check(&self, memory: &MemoryImage, cpus: &[Cpu], ram: &Ram) -> Result<(), DamagedState> {
+        ram.check(&self.ram, memory)?;
+        if self.cpus.len() != cpus.len() {
+            return Err(DamagedState("there is another number of processors"));
+        }
+        for (cpu, saved) in cpus.iter().zip(&self.cpus) {
+            cpu.check(&saved.state)?;
+            Tlb::check(&saved.tlb, ram)?;
+        }
+        Ok(())
+    }
+
     /// Puts everything back into a machine of the same configuration, and drops its decoded blocks. An error leaves it
     /// as it was.
     pub fn restore(
@@ -83,14 +96,7 @@ impl CoreState {
         ram: &mut Ram,
         cache: &mut CodeCache,
     ) -> Result<(), DamagedState> {
-        ram.check(&self.ram, memory)?;
-        if self.cpus.len() != cpus.len() {
-            return Err(DamagedState("there is another number of processors"));
-        }
-        for (cpu, saved) in cpus.iter().zip(&self.cpus) {
-            cpu.check(&saved.state)?;
-            Tlb::check(&saved.tlb, ram)?;
-        }
+        self.check(memory, cpus, ram)?;
         ram.restore(&self.ram, memory);
         for (cpu, saved) in cpus.iter_mut().zip(&self.cpus) {
             cpu.restore(saved, ram);

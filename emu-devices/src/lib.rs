@@ -29,6 +29,7 @@ pub mod report;
 pub mod rtc;
 pub mod sched;
 pub mod serial;
+pub mod snapshot;
 pub mod state;
 pub mod testdev;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A whole PC that a library user can own: processors, memory and board, with the turns they take.
 
 mod builder;
+mod snapshots;
 mod turns;
 
 pub use builder::{DEFAULT_HZ, DEFAULT_MEMORY, DEFAULT_TIME, PcBuilder, VIDEO_MEMORY};

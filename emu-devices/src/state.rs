@@ -46,6 +46,12 @@ pub enum StateError {
         /// The host's reason.
         source: std::io::Error,
     },
+    /// Processors or memory could not have left it so.
+    #[error(transparent)]
+    Core(#[from] emu_core::state::DamagedState),
+    /// A snapshot could not be written to where it was to go.
+    #[error("the snapshot cannot be written: {0}")]
+    Write(std::io::Error),
     /// A state could not be encoded.
     #[error("the state cannot be encoded: {0}; a defect of this program")]
     Encoding(#[from] postcard::Error),

@@ -162,6 +162,9 @@ pub struct RunArgs {
     /// Port E9h: stdio, none or a file [default: stdio when headless]
     #[arg(long, value_name = "TO", help_heading = "Input and output")]
     pub debugcon: Option<Stream>,
+    /// Start from a snapshot that a script's Snapshot step has written, of a machine of the same configuration
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "replay"], help_heading = "Input and output")]
+    pub restore: Option<PathBuf>,
     /// Run a script (docs/scripting.md)
     #[arg(long, value_name = "FILE.ron", help_heading = "Input and output")]
     pub script: Option<PathBuf>,
@@ -277,6 +280,8 @@ pub struct RunConfig {
     pub max_instructions: Option<u64>,
     /// End after this many guest seconds.
     pub max_time: Option<f64>,
+    /// The snapshot to start from.
+    pub restore: Option<PathBuf>,
     /// The script to run.
     pub script: Option<PathBuf>,
     /// Where what comes from outside is recorded.
@@ -348,6 +353,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
     let run = RunConfig {
         max_instructions: args.max_instructions,
         max_time: args.max_time,
+        restore: args.restore.clone(),
         script: args.script.clone(),
         record: args.record.clone(),
         replay: args.replay.clone(),

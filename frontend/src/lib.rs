@@ -19,5 +19,6 @@ pub mod screen;
 pub mod script;
 pub mod session;
 pub mod signals;
+pub mod snapshot_file;
 pub mod state_dump;
 pub mod time;

@@ -59,8 +59,10 @@ pub trait Machine {
     fn state_hash(&self) -> u64;
     /// Processors and screen, for people.
     fn report(&self) -> PcReport;
-    /// A snapshot of the whole machine; an error says why there can be none.
+    /// A snapshot of the whole machine, as the bytes of a file; an error says why there can be none.
     fn snapshot(&mut self) -> Result<Vec<u8>, String>;
+    /// Puts the machine back to a snapshot. An error says why it cannot be, and the machine is as it was.
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String>;
     /// Counters for `--stats`.
     fn statistics(&self) -> Statistics;
     /// Writes everything that is still buffered to the disk images.

@@ -133,6 +133,8 @@ pub struct Driver<'m> {
     /// When the next typed key may start.
     keys_free: u64,
     limits: Limits,
+    /// Cycle and instructions from which the limits count; they wrap.
+    start: (u64, u64),
     signals: Signals,
     pacer: Option<Pacer>,
     last_frame: Option<Instant>,
@@ -150,6 +152,7 @@ impl<'m> Driver<'m> {
         realtime: bool,
     ) -> Self {
         let cycle = machine.now();
+        let start = (cycle, machine.instructions());
         let pacer = realtime.then(|| Pacer { started: Instant::now(), cycle });
         Self {
             machine,
@@ -161,6 +164,7 @@ impl<'m> Driver<'m> {
             replay: None,
             keys_free: cycle,
             limits,
+            start,
             signals: Signals::default(),
             pacer,
             last_frame: None,
@@ -187,6 +191,24 @@ impl<'m> Driver<'m> {
     /// Ends the run orderly at these signals.
     pub fn set_signals(&mut self, signals: Signals) {
         self.signals = signals;
+    }
+
+    /// Puts the machine back to a snapshot. A run that had ended goes on, and the limits count what is run, whatever the
+    /// machine's clock says. A run that is recorded or replayed has one direction only.
+    pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        if self.recorder.is_some() || self.replay.is_some() {
+            return Err("a run that is recorded or replayed cannot go to a snapshot".to_owned());
+        }
+        let before = (self.machine.now(), self.machine.instructions());
+        self.machine.restore(snapshot)?;
+        let (now, instructions) = (self.machine.now(), self.machine.instructions());
+        self.start.0 = self.start.0.wrapping_add(now).wrapping_sub(before.0);
+        self.start.1 = self.start.1.wrapping_add(instructions).wrapping_sub(before.1);
+        self.keys_free = now;
+        self.pacer = self.pacer.is_some().then(|| Pacer { started: Instant::now(), cycle: now });
+        self.last_frame = None;
+        self.end = None;
+        Ok(())
     }
 
     /// Why the run has ended, if it has.
@@ -282,12 +304,12 @@ impl<'m> Driver<'m> {
             }
         }
         if let Some(seconds) = self.limits.seconds {
-            target = target.min(self.cycle_of(seconds));
+            target = target.min(self.start.0.wrapping_add(self.cycle_of(seconds)));
         }
         if let Some(limit) = self.limits.instructions {
             // Each processor executes at most an instruction a cycle, so this does not pass the limit by more than
             // a turn; it comes nearer slice by slice.
-            let left = limit.saturating_sub(self.machine.instructions());
+            let left = limit.saturating_sub(self.machine.instructions().wrapping_sub(self.start.1));
             target = target.min(before.saturating_add((left / u64::from(self.machine.processors().max(1))).max(1)));
         }
         let target = target.max(before.saturating_add(1));
@@ -318,12 +340,12 @@ impl<'m> Driver<'m> {
 
     fn limit_reached(&self) -> Option<End> {
         if let Some(limit) = self.limits.instructions
-            && self.machine.instructions() >= limit
+            && self.machine.instructions().wrapping_sub(self.start.1) >= limit
         {
             return Some(End::Limit(format!("{limit} instructions (--max-instructions)")));
         }
         let seconds = self.limits.seconds?;
-        let reached = self.machine.now() >= self.cycle_of(seconds);
+        let reached = self.machine.now().wrapping_sub(self.start.0) >= self.cycle_of(seconds);
         reached.then(|| End::Limit(format!("{seconds} guest seconds (--max-time)")))
     }
 

@@ -14,7 +14,7 @@ use crate::run::{Driver, End, Limits};
 use crate::script::{self, Script, execute};
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
-use crate::{lint, logging, models, pc, screen};
+use crate::{lint, logging, models, pc, screen, snapshot_file};
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::mpsc;
@@ -95,6 +95,9 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
         recording.check(path, here)?;
     }
     let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
+    if let Some(path) = &settings.run.restore {
+        machine.restore(&snapshot_file::read(path)?).map_err(|problem| InputError::file(path, problem))?;
+    }
     let input = match (recording, description, &settings.run.record) {
         (Some(recording), ..) => Input::Replayed(recording),
         (None, Some(machine), Some(path)) => Input::Recorded(Recorder::create(path, machine)?),

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Act, FakeMachine, HZ, driver};
-use rvmx_emu::machine::RunResult;
+use rvmx_emu::machine::{Machine, RunResult};
 use rvmx_emu::run::{End, Limits};
 use rvmx_emu::script::execute::{Outcome, execute};
 use rvmx_emu::script::parse;
@@ -143,9 +143,25 @@ fn screen_dump_and_screenshot_are_written() {
 }
 
 #[test]
-fn snapshot_that_cannot_be_made_fails_its_step() {
-    let outcome = run(&[], "Snapshot(\"boot.snap\")");
-    assert_eq!(failure(&outcome), (1, "snapshots are not in this version"));
+fn restored_machine_goes_on_from_the_snapshot_and_the_script_with_its_own_time() {
+    let folder = std::env::temp_dir().join(format!("rvmx-emu-snapshots-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("boot.snap");
+    let mut machine = FakeMachine::new(&[(2500, Act::End(RunResult::PoweredOff))]);
+    let steps = format!("Wait(1), Snapshot({path:?}), WaitPowerOff(2), Restore({path:?}), Wait(1.5)");
+    let outcome = run_with(&mut machine, Limits::default(), &format!("Script(timeout: 5, steps: [{steps}])"));
+    assert_eq!((outcome, machine.now()), (Outcome::Passed, 5 * HZ / 2));
+    // One second was left of four.
+    let mut machine = FakeMachine::new(&[]);
+    let limits = Limits { seconds: Some(4.0), ..Limits::default() };
+    let outcome = run_with(&mut machine, limits, &format!("Script(steps: [Wait(3), Restore({path:?}), Wait(9)])"));
+    assert_eq!((outcome.status(), machine.now()), (4, 2 * HZ));
+    std::fs::write(&path, "no snapshot").unwrap();
+    let outcome = run(&[], &format!("Restore({path:?})"));
+    assert_eq!(failure(&outcome), (1, "it is no snapshot of this machine"));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(run(&[], &format!("Restore({path:?})")).status(), 2);
+    assert_eq!(run(&[], &format!("Snapshot({path:?})")).status(), 2);
 }
 
 #[test]

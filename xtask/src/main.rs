@@ -5,6 +5,7 @@
 mod book;
 mod kut;
 mod slicing;
+mod snapshots;
 
 use clap::{Parser, Subcommand};
 
@@ -26,6 +27,8 @@ enum Command {
     KvmUnitTests(kut::Args),
     /// Run test images in one piece and in random pieces, and compare instruction counts and states
     Slicing(slicing::Args),
+    /// Compare a run that is saved and restored at random cycles with the same run in one go
+    Snapshots(snapshots::Args),
 }
 
 fn main() {
@@ -33,6 +36,7 @@ fn main() {
         Command::Book(args) => book::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
         Command::Slicing(args) => slicing::main(&args),
+        Command::Snapshots(args) => snapshots::main(&args),
     };
     std::process::exit(status);
 }

@@ -263,6 +263,11 @@ impl Ram {
         &self.bytes[..self.ram_size]
     }
 
+    /// The ROMs: those below 1 MiB, then the one at the top of 4 GiB, FFh where there is none.
+    pub fn rom(&self) -> &[u8] {
+        &self.bytes[self.ram_size..]
+    }
+
     /// Loads up to 8 bytes, little-endian, at an offset from [`Place::Memory`].
     #[inline(always)]
     pub fn load(&self, offset: usize, size: usize) -> u64 {

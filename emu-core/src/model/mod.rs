@@ -3,6 +3,7 @@
 pub mod features;
 pub mod vmx;
 
+use crate::hash::StableHash;
 use emu_vmx::arch::Efer;
 use emu_vmx::arch::msr::*;
 use emu_vmx::caps::{AllowedSettings, EptVpidCap, ProcessorFacts, VmxBasic, VmxCapabilities, VmxMisc};
@@ -257,6 +258,33 @@ impl CpuModel {
     /// Name, as `--cpu-model` takes it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A hash of all that guests can see of it.
+    pub fn fingerprint(&self) -> u64 {
+        let Self {
+            name: _,
+            description: _,
+            leaves,
+            indexed,
+            msrs,
+            vmx,
+            // Follow from the others.
+            vmx_model: _,
+            features: _,
+            physical_bits: _,
+            max_basic_leaf: _,
+            max_extended_leaf: _,
+        } = self;
+        let mut hash = StableHash::new();
+        for (place, result) in leaves {
+            hash.value(&(place, result.eax, result.ebx, result.ecx, result.edx)).expect("numbers have an encoding");
+        }
+        for msr in msrs.values() {
+            hash.value(&(msr.index, msr.reset, msr.writable)).expect("numbers have an encoding");
+        }
+        hash.value(&(indexed, vmx)).expect("numbers have an encoding");
+        hash.get()
     }
 
     /// One line that tells what it is.

@@ -7,6 +7,7 @@ use crate::config::MachineConfig;
 use crate::error::InputError;
 use crate::loader::LoadedKernel;
 use crate::machine::{Machine, RunResult, Statistics};
+use crate::snapshot_file;
 use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::report::PcReport;
@@ -111,7 +112,14 @@ impl Machine for PcMachine {
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, String> {
-        Err("snapshots are not in this version".to_owned())
+        let snapshot = self.pc.snapshot().map_err(|error| error.to_string())?;
+        snapshot_file::encode(&snapshot).map_err(|error| error.to_string())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        let here = self.pc.configuration();
+        let snapshot = snapshot_file::decode(snapshot, &here).map_err(|error| error.to_string())?;
+        self.pc.restore(&snapshot).map_err(|error| error.to_string())
     }
 
     fn statistics(&self) -> Statistics {

@@ -4,6 +4,7 @@ use super::{Script, Seconds, Step};
 use crate::error::InputError;
 use crate::run::{Driver, End, SLICE_MS};
 use crate::screen;
+use crate::snapshot_file;
 use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
 use emu_devices::vga::TextScreen;
@@ -187,10 +188,6 @@ impl Executor<'_, '_> {
         Ok(())
     }
 
-    fn write(path: &Path, what: &str, data: &[u8]) -> Result<(), Stop> {
-        Ok(std::fs::write(path, data).map_err(|e| InputError::io(path, &format!("write the {what}"), &e))?)
-    }
-
     fn step(&mut self, step: &Step) -> Result<(), Stop> {
         let fail = |reason: &str| Err(Stop::Failed(reason.to_owned()));
         match step {
@@ -247,9 +244,10 @@ impl Executor<'_, '_> {
             Step::ScreenDump(path) => Ok(screen::write_dump(path, self.screen().as_ref())?),
             Step::Screenshot(path) => Ok(screen::write_png(path, &self.driver.machine.render())?),
             Step::Snapshot(path) => match self.driver.machine.snapshot() {
-                Ok(data) => Self::write(path, "snapshot", &data),
+                Ok(data) => Ok(snapshot_file::write(path, &data)?),
                 Err(reason) => fail(&reason),
             },
+            Step::Restore(path) => self.restore(path),
             Step::Reset => {
                 self.check_running()?;
                 let now = self.driver.machine.now();
@@ -270,6 +268,15 @@ impl Executor<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// The script's time goes on: a snapshot may be of any moment.
+    fn restore(&mut self, path: &Path) -> Result<(), Stop> {
+        let left = self.deadline.saturating_sub(self.driver.machine.now());
+        self.driver.restore(&snapshot_file::read(path)?).map_err(Stop::Failed)?;
+        self.deadline = self.driver.machine.now().saturating_add(left);
+        self.off = false;
+        Ok(())
     }
 
     fn stream_result(&self, found: Result<bool, Stop>, stream: &str, seconds: Seconds) -> Result<(), Stop> {

@@ -142,6 +142,8 @@ pub enum Step {
     Screenshot(PathBuf),
     /// Writes a snapshot of the machine to a file.
     Snapshot(PathBuf),
+    /// Puts the machine back to a snapshot from a file.
+    Restore(PathBuf),
     /// Presses the reset button.
     Reset,
     /// Until the guest powers off.
@@ -174,6 +176,7 @@ impl fmt::Display for Step {
             Self::ScreenDump(path) => write!(f, "ScreenDump({path:?})"),
             Self::Screenshot(path) => write!(f, "Screenshot({path:?})"),
             Self::Snapshot(path) => write!(f, "Snapshot({path:?})"),
+            Self::Restore(path) => write!(f, "Restore({path:?})"),
             Self::Reset => write!(f, "Reset"),
             Self::WaitPowerOff(s) => write!(f, "WaitPowerOff({s})"),
             Self::WaitExit(status, s) => write!(f, "WaitExit({status}, {s})"),
@@ -212,7 +215,7 @@ mod tests {
                     WaitSerial("login:", 60), WaitDebugcon("W1 ", 60),
                     Wait(1.5),
                     ScreenDump("screen.txt"), Screenshot("screen.png"),
-                    Snapshot("boot.snap"),
+                    Snapshot("boot.snap"), Restore("boot.snap"),
                     PowerOff,
                 ],
             )"#,
@@ -224,7 +227,8 @@ mod tests {
             shown.join(" "),
             "WaitText(\"press a key\", 20) Key(\"1\") Key(\"F2\") Key(\"LeftShift+a\") Type(\"hello\\n\") \
              ExpectText(\"MTF VM exit\") RejectText(\"Failure\") WaitSerial(\"login:\", 60) WaitDebugcon(\"W1 \", 60) \
-             Wait(1.5) ScreenDump(\"screen.txt\") Screenshot(\"screen.png\") Snapshot(\"boot.snap\") PowerOff"
+             Wait(1.5) ScreenDump(\"screen.txt\") Screenshot(\"screen.png\") Snapshot(\"boot.snap\") \
+             Restore(\"boot.snap\") PowerOff"
         );
     }
 

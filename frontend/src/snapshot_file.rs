@@ -1,0 +1,88 @@
+//! Snapshot files: a header with version and checksum, and the snapshot compressed by zstd.
+
+use crate::error::InputError;
+use emu_core::hash::StableHash;
+use emu_devices::snapshot::{Configuration, ReadError, Snapshot};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What every snapshot file begins with.
+const MAGIC: &[u8; 8] = b"RVMXSNAP";
+/// The form of what follows. To be raised with every change of anything that is saved.
+const VERSION: u32 = 1;
+/// Magic, version, and the hash of all that follows.
+const HEADER: usize = 8 + 4 + 8;
+/// Fast, and most of memory is code, tables and text.
+const LEVEL: i32 = 1;
+
+/// Why bytes are no snapshot of a machine.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Something else.
+    #[error("it is no snapshot; give a file that a Snapshot step has written")]
+    NotASnapshot,
+    /// Made by another version of this program.
+    #[error("it has version {0} of the format, and this program reads {VERSION}; take the snapshot again")]
+    Version(u32),
+    /// The checksum says so.
+    #[error("it is damaged or cut off; take the snapshot again")]
+    Damaged,
+    /// What is inside.
+    #[error(transparent)]
+    Inside(#[from] ReadError),
+}
+
+/// A snapshot as the bytes of a file.
+pub fn encode(snapshot: &Snapshot) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![0; HEADER];
+    let failed = |error: std::io::Error| error.to_string();
+    let mut body = zstd::Encoder::new(&mut bytes, LEVEL).map_err(failed)?;
+    snapshot.write(&mut body).map_err(|error| error.to_string())?;
+    body.finish().map_err(failed)?;
+    let hash = StableHash::of(&bytes[HEADER..]);
+    let header = MAGIC.iter().copied().chain(VERSION.to_le_bytes()).chain(hash.to_le_bytes());
+    bytes.iter_mut().zip(header).for_each(|(place, byte)| *place = byte);
+    Ok(bytes)
+}
+
+/// The snapshot in a file's bytes, for a machine of configuration `here`.
+pub fn decode(bytes: &[u8], here: &Configuration) -> Result<Snapshot, DecodeError> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(DecodeError::NotASnapshot)?;
+    let (version, rest) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
+    let version = u32::from_le_bytes(*version);
+    if version != VERSION {
+        return Err(DecodeError::Version(version));
+    }
+    let (hash, body) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
+    if StableHash::of(body) != u64::from_le_bytes(*hash) {
+        return Err(DecodeError::Damaged);
+    }
+    let mut body = zstd::Decoder::new(body).map_err(ReadError::Io)?;
+    Ok(Snapshot::read(&mut body, here)?)
+}
+
+/// Writes a file whole or not at all: an older one of that name stays until the new one is complete.
+pub fn write(path: &Path, data: &[u8]) -> Result<(), InputError> {
+    let error = |e: &std::io::Error| InputError::io(path, "write the snapshot", e);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = Part(path.with_file_name(name));
+    let mut file = std::fs::File::create(&part.0).map_err(|e| error(&e))?;
+    file.write_all(data).and_then(|()| file.sync_all()).map_err(|e| error(&e))?;
+    drop(file);
+    std::fs::rename(&part.0, path).map_err(|e| error(&e))
+}
+
+/// A file that is removed unless it has got its name.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Reads a file whole.
+pub fn read(path: &Path) -> Result<Vec<u8>, InputError> {
+    std::fs::read(path).map_err(|e| InputError::io(path, "read the snapshot", &e))
+}
