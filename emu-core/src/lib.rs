@@ -16,6 +16,7 @@ pub mod lower;
 pub mod mem;
 pub mod model;
 pub mod msr;
+pub mod observe;
 pub mod protect;
 pub mod refresh;
 pub mod report;

@@ -11,6 +11,7 @@ use crate::fault::{Exec, Stop};
 use crate::model::CpuModel;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::observed::{Observed, RegisterWrite, Watch};
 use std::borrow::Cow;
 pub use table::TABLE;
 
@@ -224,6 +225,14 @@ impl Cpu {
 
     /// Writes an MSR as WRMSR at CPL 0 does; #GP(0) if there is none or the value is not allowed.
     pub fn write_msr(&mut self, env: &mut Env, number: u32, value: u64) -> Exec {
+        self.write_known_msr(env, number, value)?;
+        if self.watch.contains(Watch::MSRS) {
+            self.note(Observed::Msr(RegisterWrite { number, value }));
+        }
+        Ok(())
+    }
+
+    fn write_known_msr(&mut self, env: &mut Env, number: u32, value: u64) -> Exec {
         let Some(msr) = self.msr(number) else {
             return self.unknown_msr(number, Some(value)).map(|_| ());
         };

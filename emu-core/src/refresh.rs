@@ -1,9 +1,10 @@
 //! When the interpreter must derive again what it derives from the architectural state.
 
-use crate::mem::tlb::NO_TAG;
+use crate::mem::tlb::{NO_CONTEXT, NO_TAG};
 use crate::state::cpu::Cpu;
 use crate::state::derived::{Mode, SegmentAccess, Size};
 use crate::state::flags::{AC, VM};
+use crate::state::observed::Watch;
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{Segment, SegmentRegister};
@@ -59,6 +60,7 @@ impl Cpu {
             self.tlb.context(1)
         };
         debug_assert_ne!(self.context, NO_TAG);
+        self.fast_context = if self.watch.contains(Watch::MEMORY) { NO_CONTEXT } else { self.context };
         self.leave_block();
     }
 }

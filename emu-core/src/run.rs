@@ -6,6 +6,7 @@ use crate::exec::table::execute;
 use crate::fault::{Exec, Stop};
 use crate::ir::uop::Uop;
 use crate::mem::ram::Ram;
+use crate::observe::{Instruction, Observer, View, Watch};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::Activity;
@@ -19,6 +20,8 @@ pub enum RunExit {
     Signals,
     /// It does not execute until an event comes (HLT, shutdown, wait-for-SIPI).
     Stopped,
+    /// The observer has asked for it.
+    Observer,
 }
 
 /// How far a processor may run.
@@ -43,7 +46,7 @@ impl Cpu {
     /// Runs a whole turn until `limit` cycles: to the first instruction boundary at or after that.
     pub fn run(&mut self, env: &mut Env, cache: &mut CodeCache, limit: u64) -> RunExit {
         self.begin_turn();
-        self.run_slice(env, cache, Slice::turn(limit))
+        self.run_slice(env, cache, Slice::turn(limit), None)
     }
 
     /// The processor's turn begins: MWAIT has waited for it.
@@ -54,14 +57,29 @@ impl Cpu {
         }
     }
 
-    /// Runs a part of a turn. However a turn is sliced, the same instructions run at the same cycles.
-    pub fn run_slice(&mut self, env: &mut Env, cache: &mut CodeCache, slice: Slice) -> RunExit {
+    /// Runs a part of a turn. However a turn is sliced, and whether or not somebody watches, the same instructions run at
+    /// the same cycles.
+    pub fn run_slice(
+        &mut self,
+        env: &mut Env,
+        cache: &mut CodeCache,
+        slice: Slice,
+        mut observer: Option<&mut dyn Observer>,
+    ) -> RunExit {
+        self.set_watch(observer.as_ref().map_or(Watch::empty(), |observer| observer.watches()));
+        let each = self.watch.contains(Watch::INSTRUCTIONS);
         self.turn_end = slice.turn_end;
         self.progressed = false;
         self.asleep = false;
         self.see_new_code(env.ram);
         loop {
             self.exact = true;
+            if let Some(observer) = &mut observer {
+                self.tell(env.ram, *observer);
+                if observer.stops() {
+                    return RunExit::Observer;
+                }
+            }
             // VMX operation blocks A20M (SDM Vol. 3C 24.8).
             env.ram.block_a20m(self.vmx.on());
             self.notice_memory_map(env);
@@ -108,14 +126,73 @@ impl Cpu {
                     }
                 }
                 self.block_limit = block_limit;
-                if self.attention.contains(Attention::STEP) {
-                    self.begin_step();
+            }
+            let fetched = self.fetch(env, cache, block_limit);
+            if let Ok(id) = fetched
+                && each
+                && let Some(observer) = &mut observer
+            {
+                self.tell(env.ram, *observer);
+                let block = cache.block(id);
+                let last = self.rip().wrapping_add(u64::from(block.alone.len) - 1);
+                if last <= self.cs_bound {
+                    let instruction = Instruction { rip: self.rip(), uop: &block.alone };
+                    observer.before_instruction(View { cpu: self, ram: env.ram }, instruction);
+                    if observer.stops() {
+                        return RunExit::Observer;
+                    }
                 }
             }
+            if self.attention.contains(Attention::STEP) {
+                self.begin_step();
+            }
             self.progressed = true;
-            match self.fetch(env, cache, block_limit) {
-                Ok(id) => self.run_chain(env, cache, id),
+            match fetched {
+                Ok(id) => match observer.as_mut().filter(|_| each) {
+                    Some(observer) => self.run_watched(env, cache, id, *observer),
+                    None => self.run_chain(env, cache, id),
+                },
                 Err(stop) => self.stopped(env, stop),
+            }
+        }
+    }
+
+    /// Runs the instructions of a block one by one, and tells of each; of the first it has been told that it begins.
+    fn run_watched(&mut self, env: &mut Env, cache: &CodeCache, id: u32, observer: &mut dyn Observer) {
+        let start = self.rip();
+        let block = cache.block(id);
+        if self.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound {
+            let done = self.run_one(env, cache, id, start);
+            self.tell(env.ram, observer);
+            if done {
+                let instruction = Instruction { rip: start, uop: &block.alone };
+                observer.after_instruction(View { cpu: self, ram: env.ram }, instruction);
+            }
+            return;
+        }
+        for (n, uop) in block.uops.iter().enumerate() {
+            let rip = start.wrapping_add(uop.off.into());
+            if n != 0 {
+                self.set_rip(rip);
+                observer.before_instruction(View { cpu: self, ram: env.ram }, Instruction { rip, uop });
+                if observer.stops() {
+                    return;
+                }
+                self.set_rip(start);
+            }
+            // What it notes must not end the block before its time.
+            let limit = self.block_limit;
+            if self.run_alone(env, &uop.showing_flags(), start).is_err() {
+                return self.tell(env.ram, observer);
+            }
+            let branched = self.branched;
+            if !branched {
+                self.set_rip(start.wrapping_add(uop.next()));
+            }
+            self.tell(env.ram, observer);
+            observer.after_instruction(View { cpu: self, ram: env.ram }, Instruction { rip, uop });
+            if branched || self.block_limit != limit || self.cycles >= limit || observer.stops() {
+                return;
             }
         }
     }
@@ -151,7 +228,8 @@ impl Cpu {
                     }
                     let last = start.wrapping_add(u64::from(block.len) - 1);
                     if self.single_step || last > self.cs_bound {
-                        return self.run_one(env, cache, id, start);
+                        self.run_one(env, cache, id, start);
+                        return;
                     }
                     if self.cycles + block.cost > self.block_limit {
                         return self.run_part(env, cache, id, start);
@@ -198,17 +276,19 @@ impl Cpu {
         }
     }
 
-    /// Runs the first instruction of a block alone.
+    /// Runs the first instruction of a block alone; whether it completed.
     #[cold]
     #[inline(never)]
-    fn run_one(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) {
+    fn run_one(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) -> bool {
         let first = &cache.block(id).alone;
         if start.wrapping_add(u64::from(first.len) - 1) > self.cs_bound {
-            let Err(stop) = self.gp::<()>(0) else { return };
-            return self.stopped(env, stop);
+            if let Err(stop) = self.gp::<()>(0) {
+                self.stopped(env, stop);
+            }
+            return false;
         }
         if self.run_alone(env, first, start).is_err() {
-            return;
+            return false;
         }
         if !self.branched {
             self.set_rip(start.wrapping_add(u64::from(first.len)));
@@ -216,6 +296,7 @@ impl Cpu {
         if self.single_step {
             self.after_single_step();
         }
+        true
     }
 
     /// Runs the instructions of a block one by one until the limit: the block does not end in time.

@@ -165,6 +165,9 @@ impl Cpu {
             shadow_is_new,
             repeating,
             // The host's.
+            watch: _,
+            observed: _,
+            fast_context: _,
             logged: _,
             history: _,
         } = self;

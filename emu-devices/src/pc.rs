@@ -9,8 +9,8 @@ pub use turns::Turn;
 
 use crate::board::{Board, BoardConfig};
 use crate::disk::ImageError;
-use emu_core::bus::ApicMessage;
 use emu_core::block::cache::{CacheCounts, CodeCache};
+use emu_core::bus::ApicMessage;
 use emu_core::hash::StableHash;
 use emu_core::lapic::route;
 use emu_core::mem::ram::{Legacy, MemoryError, Ram, RomError};
@@ -64,6 +64,11 @@ pub enum PcExit {
     ExitStatus(i32),
     /// Every processor is in HLT (or waits for a start-up IPI) with interrupts off.
     Halted,
+    /// The observer has asked for it; the processor that it was told of last.
+    Observer {
+        /// Processor.
+        processor: u32,
+    },
     /// A processor shut down after a triple fault: its number and RIP.
     Shutdown {
         /// Processor.

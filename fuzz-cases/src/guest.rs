@@ -3,8 +3,8 @@
 use crate::instructions::code;
 use crate::tables::{Paging, at, fill, fill_paging, selector};
 use crate::{Source, board};
-use emu_core::bus::ApicMessage;
 use emu_core::block::cache::CodeCache;
+use emu_core::bus::ApicMessage;
 use emu_core::flags;
 use emu_core::mem::ram::Ram;
 use emu_core::model::CpuModel;
@@ -255,6 +255,7 @@ fn bare(source: &mut Source, model: &Arc<CpuModel>) {
         assert!(cpu.cycles <= limit + SLACK, "ran until {} instead of {limit}", cpu.cycles);
         match exit {
             RunExit::Budget => assert!(cpu.cycles >= limit, "came back at {} before {limit}", cpu.cycles),
+            RunExit::Observer => panic!("nobody watches"),
             RunExit::Signals => {
                 let messages = std::mem::take(&mut outbox);
                 assert!(!messages.is_empty(), "asked for the scheduler without a reason");
@@ -296,6 +297,7 @@ fn whole(source: &mut Source, model: &Arc<CpuModel>) {
         match pc.run_until(limit) {
             PcExit::Limit => assert!(pc.now() >= limit && pc.now() <= limit + SLACK, "{} for {limit}", pc.now()),
             PcExit::ExitStatus(_) => {}
+            PcExit::Observer { .. } => panic!("nobody watches"),
             PcExit::PowerOff | PcExit::Halted | PcExit::Shutdown { .. } => {
                 resets += 1;
                 if resets > 2 {

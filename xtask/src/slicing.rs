@@ -1,6 +1,8 @@
-//! `cargo xtask slicing`: where a run is cut changes nothing in it. The same image runs in one piece, in random pieces
-//! and instruction by instruction; at every cycle that two runs have in common, instruction count and state are equal.
+//! `cargo xtask slicing`: where a run is cut, and who watches it, changes nothing in it. The same image runs in one piece,
+//! in random pieces, instruction by instruction and with observers of every kind; at every cycle that two runs have in
+//! common, instruction count and state are equal.
 
+use emu_core::observe::*;
 use emu_devices::disk::{DiskImage, ImageError};
 use emu_devices::pc::{DEFAULT_HZ, Pc, PcError, PcExit};
 use test_images::TestImage;
@@ -51,6 +53,8 @@ enum Error {
         expected_instructions: u64,
         expected_state: u64,
     },
+    #[error("{0}, {1} processors: the observer was told of {2} instructions; {3} were executed")]
+    Miscounted(String, u32, u64, u64),
 }
 
 /// Numbers without a pattern; the same seed gives the same.
@@ -179,6 +183,90 @@ fn steps(
     })
 }
 
+/// Counts what it is told of.
+struct Counter {
+    watch: Watch,
+    /// By the bits of `watch`.
+    told: [u64; 11],
+    /// Instructions that completed.
+    instructions: u64,
+}
+
+impl Counter {
+    fn new(watch: Watch) -> Self {
+        Self { watch, told: [0; 11], instructions: 0 }
+    }
+
+    fn count(&mut self, kind: Watch) {
+        assert!(self.watch.contains(kind), "not asked for");
+        self.told[kind.bits().trailing_zeros() as usize] += 1;
+    }
+}
+
+impl Observer for Counter {
+    fn watches(&self) -> Watch {
+        self.watch
+    }
+    fn before_instruction(&mut self, view: View, instruction: Instruction) {
+        assert_eq!(view.cpu.rip(), instruction.rip);
+        self.count(Watch::INSTRUCTIONS);
+    }
+    fn after_instruction(&mut self, view: View, _instruction: Instruction) {
+        // A repeated instruction is counted when it completes.
+        self.instructions += u64::from(!view.cpu.repeating);
+    }
+    fn memory_access(&mut self, _view: View, _access: &MemoryAccess) {
+        self.count(Watch::MEMORY);
+    }
+    fn port_access(&mut self, _view: View, _access: &DeviceAccess) {
+        self.count(Watch::PORTS);
+    }
+    fn mmio_access(&mut self, _view: View, _access: &DeviceAccess) {
+        self.count(Watch::MMIO);
+    }
+    fn event(&mut self, _view: View, _event: &DeliveredEvent) {
+        self.count(Watch::EVENTS);
+    }
+    fn vm_entry(&mut self, _view: View, _entry: &VmEntry) {
+        self.count(Watch::VM_ENTRIES);
+    }
+    fn vm_exit(&mut self, _view: View, _exit: &VmExit) {
+        self.count(Watch::VM_EXITS);
+    }
+    fn vmcs_write(&mut self, _view: View, _write: &VmcsWrite) {
+        self.count(Watch::VMCS_WRITES);
+    }
+    fn control_register_write(&mut self, _view: View, _write: &RegisterWrite) {
+        self.count(Watch::CONTROL_REGISTERS);
+    }
+    fn msr_write(&mut self, _view: View, _write: &RegisterWrite) {
+        self.count(Watch::MSRS);
+    }
+    fn block_built(&mut self, _view: View, _block: &BuiltBlock) {
+        self.count(Watch::BLOCKS);
+    }
+}
+
+/// An observer of everything, and one of each kind, from beginning to end.
+fn observed(image: &TestImage, cpus: u32, expected: (&[u64], &States)) -> Result<[u64; 11], Error> {
+    let mut all = Counter::new(Watch::all());
+    compare(image, cpus, "with an observer of everything", expected, |pc, goal| {
+        pc.run_observed(goal, &mut all) == PcExit::Limit
+    })?;
+    for kind in Watch::all().iter() {
+        let mut one = Counter::new(kind);
+        let how = format!("with an observer of {kind:?}");
+        compare(image, cpus, &how, expected, |pc, goal| pc.run_observed(goal, &mut one) == PcExit::Limit)?;
+        if kind == Watch::INSTRUCTIONS {
+            let executed = expected.1.last().map_or(0, |last| last.0);
+            if one.instructions != executed {
+                return Err(Error::Miscounted(image.name.to_owned(), cpus, one.instructions, executed));
+            }
+        }
+    }
+    Ok(all.told)
+}
+
 fn check(args: &Args) -> Result<(), Error> {
     let end = (args.seconds * DEFAULT_HZ as f64) as u64;
     for name in &args.images {
@@ -193,9 +281,15 @@ fn check(args: &Args) -> Result<(), Error> {
                 pieces(image, cpus, args.seed + n, most, (&cycles, &expected))?;
             }
             steps(image, cpus, args.seed, args.steps, end / 50, (&cycles, &expected))?;
+            let told = observed(image, cpus, (&cycles, &expected))?;
             println!(
-                "{name}, {cpus} processors: {} slicings and {} steps end with {} instructions and state {:016x}",
-                args.slicings, args.steps, last.0, last.1
+                "{name}, {cpus} processors: {} slicings, {} steps and {} observers end with {} instructions and state \
+                 {:016x}; told of {told:?}",
+                args.slicings,
+                args.steps,
+                told.len() + 1,
+                last.0,
+                last.1
             );
         }
     }
@@ -220,13 +314,14 @@ mod tests {
     /// The beginning of an image: the firmware, and for most of them all that they do.
     fn check_image(name: &str, cpus: u32) {
         let image = TestImage::find(name).expect("the image exists");
-        let cycles = common_cycles(6_000_000);
+        let cycles = common_cycles(4_000_000);
         let expected = in_one_piece(image, cpus, &cycles).expect("the image runs");
         let expected = (&cycles[..], &expected);
         for (seed, most) in [(1, 100_000), (2, 5_000), (3, 300)] {
             pieces(image, cpus, seed, most, expected).unwrap_or_else(|error| panic!("{error}"));
         }
         steps(image, cpus, 4, 30_000, 300_000, expected).unwrap_or_else(|error| panic!("{error}"));
+        observed(image, cpus, expected).unwrap_or_else(|error| panic!("{error}"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::fault::Stop;
 use crate::ir::uop::{MAX_INSTRUCTION, Uop};
 use crate::mem::ram::{PAGE, Place};
 use crate::state::cpu::{Cpu, Env};
+use crate::state::observed::{BuiltBlock, Observed, Watch};
 use std::collections::HashMap;
 
 const JUMP_ENTRIES: usize = 4096;
@@ -224,6 +225,10 @@ impl CodeCache {
         }
         env.ram.mark_code(offset, block.len as usize);
         cpu.see_new_code(env.ram);
+        if cpu.watch.contains(Watch::BLOCKS) {
+            let instructions = block.uops.len() as u32;
+            cpu.note(Observed::Block(BuiltBlock { linear, size: block.len, instructions }));
+        }
         let id = self.insert(block);
         self.register(id, key, &[offset]);
         Ok(id)

@@ -4,6 +4,7 @@ use crate::fault::{EventKind, Exec, Fault, Stop};
 use crate::flags::{AC, IF, IOPL, RF, TF, VIF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
+use crate::state::observed::{DeliveredEvent, Observed, Watch};
 use crate::state::system::{Activity, Shadow, SystemState};
 use crate::state::vmx::{Delivering, ExitDetails, Length};
 use crate::vmx::exit::interruption;
@@ -153,6 +154,7 @@ impl Cpu {
             self.sys.seg(SegmentRegister::Cs).selector,
             delivery.return_rip
         );
+        let cs = self.sys.seg(SegmentRegister::Cs).selector;
         if self.in_non_root() {
             self.vmx.delivering = Some(Delivering { event: delivery.event, return_rip: delivery.return_rip });
         }
@@ -167,6 +169,10 @@ impl Cpu {
         }
         self.vmx.delivering = None;
         self.vmx.iret_unblocked = false;
+        if self.watch.contains(Watch::EVENTS) {
+            let Delivery { event, return_rip, .. } = *delivery;
+            self.note(Observed::Event(DeliveredEvent { event, cs, return_rip, injected: self.vmx.injecting }));
+        }
         if delivery.event.vector == vector::DB
             && delivery.event.kind == EventKind::HardwareException
             && !self.vmx.injecting

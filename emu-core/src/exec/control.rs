@@ -7,6 +7,7 @@ use crate::ir::width::Width;
 use crate::mem::tlb::AddressSpace;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::observed::{Observed, RegisterWrite, Watch};
 use crate::state::vmx::ExitDetails;
 use crate::vmx::exit::interruption;
 use emu_vmx::arch::addr::physical_mask;
@@ -284,16 +285,18 @@ pub fn mov_to_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
             None => return Ok(()),
         }
     }
-    match u.system_register() {
-        0 => cpu.write_cr0(env, value),
-        2 => {
-            cpu.sys.cr2 = value;
-            Ok(())
-        }
-        3 => cpu.write_cr3(env, value),
-        4 => cpu.write_cr4(env, value),
-        _ => cpu.write_cr8(value),
+    let number = u.system_register();
+    match number {
+        0 => cpu.write_cr0(env, value)?,
+        2 => cpu.sys.cr2 = value,
+        3 => cpu.write_cr3(env, value)?,
+        4 => cpu.write_cr4(env, value)?,
+        _ => cpu.write_cr8(value)?,
     }
+    if cpu.watch.contains(Watch::CONTROL_REGISTERS) {
+        cpu.note(Observed::ControlRegister(RegisterWrite { number: number.into(), value }));
+    }
+    Ok(())
 }
 
 /// MOV r, CRn.

@@ -5,6 +5,7 @@ use crate::fault::Exec;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::observed::{DeviceAccess, Observed, Watch};
 use crate::vmx::non_root::{PortAccess, StringIo};
 use emu_vmx::arch::cr::{BreakpointKind, Cr4};
 use emu_vmx::arch::segment::{SegmentRegister, system_type};
@@ -41,7 +42,10 @@ impl Cpu {
     }
 
     /// After an access of a port: I/O breakpoints (SDM Vol. 3B 18.2.4), and what the device wants.
-    fn after_port(&mut self, env: &mut Env, port: u16, size: u64) {
+    fn after_port(&mut self, env: &mut Env, port: u16, size: u64, write: bool, value: u64) {
+        if self.watch.contains(Watch::PORTS) {
+            self.note(Observed::Port(DeviceAccess { address: port.into(), size: size as u8, write, value }));
+        }
         if self.sys.dr7.bits() & 0xFF != 0 && self.sys.cr4.contains(Cr4::DE) {
             let hits = self.breakpoint_hits(u64::from(port), size, |kind| kind == BreakpointKind::Io);
             self.note_debug_hits(hits);
@@ -50,14 +54,15 @@ impl Cpu {
     }
 
     fn port_read<W: Width>(&mut self, env: &mut Env, port: u16) -> u64 {
-        let value = env.bus.port_read(env.ram, self.cycles, port, W::BYTES as u8);
-        self.after_port(env, port, W::BYTES);
-        u64::from(value) & W::MASK
+        let value = u64::from(env.bus.port_read(env.ram, self.cycles, port, W::BYTES as u8)) & W::MASK;
+        self.after_port(env, port, W::BYTES, false, value);
+        value
     }
 
     fn port_write<W: Width>(&mut self, env: &mut Env, port: u16, value: u64) {
-        env.bus.port_write(env.ram, self.cycles, port, W::BYTES as u8, (value & W::MASK) as u32);
-        self.after_port(env, port, W::BYTES);
+        let value = value & W::MASK;
+        env.bus.port_write(env.ram, self.cycles, port, W::BYTES as u8, value as u32);
+        self.after_port(env, port, W::BYTES, true, value);
     }
 }
 

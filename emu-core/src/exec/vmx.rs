@@ -128,13 +128,13 @@ pub fn invvpid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// VMLAUNCH.
 pub fn vmlaunch(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Vmlaunch, Operands::None)?;
-    cpu.vm_entry(env, false)
+    cpu.vm_entry(env, u, false)
 }
 
 /// VMRESUME.
 pub fn vmresume(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Vmresume, Operands::None)?;
-    cpu.vm_entry(env, true)
+    cpu.vm_entry(env, u, true)
 }
 
 /// What instruction information a VMX instruction reports.

@@ -7,6 +7,7 @@ use crate::fault::{Exec, Stop};
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::observed::{DeviceAccess, MemoryAccess, Observed, Watch};
 use crate::state::scratch::RmwTarget;
 use emu_vmx::arch::cr::{BreakpointKind, Cr3, Cr4};
 use emu_vmx::arch::segment::SegmentRegister;
@@ -183,7 +184,7 @@ impl Cpu {
     /// The tag of a plain access that stays in its page.
     #[inline(always)]
     fn plain_access<W: Width>(&self, linear: u64) -> u64 {
-        linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.context
+        linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.fast_context
     }
 
     /// The second half of [`Cpu::read_for_write`]; it cannot fault.
@@ -294,12 +295,26 @@ impl Cpu {
         self.check_alignment(linear, len)?;
         let access = Access::data(Kind::Write, self.sys.cpl == 3);
         self.rmw = self.operand_target(env, linear, len, access)?;
-        self.watch(linear, len, true);
-        Ok(self.read_target(env, self.rmw, len))
+        self.note_data_breakpoints(linear, len, true);
+        let value = self.read_target(env, self.rmw, len);
+        if self.watch.contains(Watch::MEMORY) {
+            self.note_access(linear, self.rmw.physical, len, false, value);
+        }
+        Ok(value)
     }
 
     fn write_back_slow(&mut self, env: &mut Env, len: usize, value: u64) {
         self.write_target(env, self.rmw, len, value);
+        if self.watch.contains(Watch::MEMORY) {
+            self.note_access(self.rmw.linear, self.rmw.physical, len, true, value);
+        }
+    }
+
+    /// Notes an access that is watched.
+    #[cold]
+    fn note_access(&mut self, linear: u64, physical: u64, len: usize, write: bool, value: u64) {
+        let value = value & (u64::MAX >> (64 - 8 * len.clamp(1, 8)));
+        self.note(Observed::Memory(MemoryAccess { linear, physical, size: len as u8, write, value }));
     }
 
     fn check_alignment(&mut self, linear: u64, len: usize) -> Exec {
@@ -340,13 +355,21 @@ impl Cpu {
         target: impl FnOnce(&mut Self, &mut Env, u64, usize, Access) -> Result<RmwTarget, Stop>,
     ) -> Result<u64, Stop> {
         if let Some(offset) = self.known_place(linear, len, access) {
-            return Ok(env.ram.load(offset, len));
+            let value = env.ram.load(offset, len);
+            if self.watch.contains(Watch::MEMORY) && !access.implicit {
+                self.note_access(linear, env.ram.address_of(offset), len, false, value);
+            }
+            return Ok(value);
         }
         let target = target(self, env, linear, len, access)?;
         if !access.implicit {
-            self.watch(linear, len, false);
+            self.note_data_breakpoints(linear, len, false);
         }
-        Ok(self.read_target(env, target, len))
+        let value = self.read_target(env, target, len);
+        if self.watch.contains(Watch::MEMORY) && !access.implicit {
+            self.note_access(linear, target.physical, len, false, value);
+        }
+        Ok(value)
     }
 
     #[inline(always)]
@@ -363,13 +386,19 @@ impl Cpu {
             if env.ram.store(offset, len, value) {
                 self.leave_block();
             }
+            if self.watch.contains(Watch::MEMORY) && !access.implicit {
+                self.note_access(linear, env.ram.address_of(offset), len, true, value);
+            }
             return Ok(());
         }
         let target = target(self, env, linear, len, access)?;
         if !access.implicit {
-            self.watch(linear, len, true);
+            self.note_data_breakpoints(linear, len, true);
         }
         self.write_target(env, target, len, value);
+        if self.watch.contains(Watch::MEMORY) && !access.implicit {
+            self.note_access(linear, target.physical, len, true, value);
+        }
         Ok(())
     }
 
@@ -400,12 +429,16 @@ impl Cpu {
         let linear = self.linear(seg, ea, buffer.len() as u64, false)?;
         let access = Access::data(Kind::Read, self.sys.cpl == 3);
         let target = self.operand_target(env, linear, buffer.len(), access)?;
-        self.watch(linear, buffer.len(), false);
+        self.note_data_breakpoints(linear, buffer.len(), false);
         let mut done = 0;
         while done < buffer.len() {
             let size = (buffer.len() - done).min(8);
             let value = self.read_target(env, target.advanced(done), size);
             buffer[done..done + size].copy_from_slice(&value.to_le_bytes()[..size]);
+            if self.watch.contains(Watch::MEMORY) {
+                let at = target.advanced(done).physical;
+                self.note_access(self.wrap_linear(linear.wrapping_add(done as u64)), at, size, false, value);
+            }
             done += size;
         }
         Ok(())
@@ -416,13 +449,18 @@ impl Cpu {
         let linear = self.linear(seg, ea, data.len() as u64, true)?;
         let access = Access::data(Kind::Write, self.sys.cpl == 3);
         let target = self.operand_target(env, linear, data.len(), access)?;
-        self.watch(linear, data.len(), true);
+        self.note_data_breakpoints(linear, data.len(), true);
         let mut done = 0;
         while done < data.len() {
             let size = (data.len() - done).min(8);
             let mut value = [0; 8];
             value[..size].copy_from_slice(&data[done..done + size]);
-            self.write_target(env, target.advanced(done), size, u64::from_le_bytes(value));
+            let value = u64::from_le_bytes(value);
+            self.write_target(env, target.advanced(done), size, value);
+            if self.watch.contains(Watch::MEMORY) {
+                let at = target.advanced(done).physical;
+                self.note_access(self.wrap_linear(linear.wrapping_add(done as u64)), at, size, true, value);
+            }
             done += size;
         }
         Ok(())
@@ -450,11 +488,13 @@ impl Cpu {
             return Ok(None);
         }
         let access = Access::data(if write { Kind::Write } else { Kind::Read }, self.sys.cpl == 3);
+        // Watched accesses are told one by one.
+        let watched = self.watch.contains(Watch::MEMORY);
         if let known @ Some(_) = self.known_place(linear, len, access) {
-            return Ok(known);
+            return Ok(known.filter(|_| !watched));
         }
         self.operand_target(env, linear, len, access)?;
-        Ok(self.known_place(linear, len, access))
+        Ok(self.known_place(linear, len, access).filter(|_| !watched))
     }
 
     /// The translation context of implicit accesses: that of a supervisor whom RFLAGS.AC does not help.
@@ -515,7 +555,7 @@ impl Cpu {
     fn target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
         let first_len = (PAGE - linear % PAGE).min(len as u64);
         let physical = self.translate_and_fill(env, linear, first_len as usize, access)?;
-        let mut target = RmwTarget { physical, second: 0, first_len: first_len as u8 };
+        let mut target = RmwTarget { linear, physical, second: 0, first_len: first_len as u8 };
         if first_len < len as u64 {
             let next = self.wrap_linear(linear.wrapping_add(first_len));
             target.second = self.translate_and_fill(env, next, len - first_len as usize, access)?;
@@ -626,8 +666,11 @@ impl Cpu {
         while done < len {
             let at = physical + done as u64;
             let size = bus_size(at, len - done);
-            value |=
-                (env.bus.mmio_read(env.ram, self.cycles, at, size as u8) & (u64::MAX >> (64 - 8 * size))) << (8 * done);
+            let part = env.bus.mmio_read(env.ram, self.cycles, at, size as u8) & (u64::MAX >> (64 - 8 * size));
+            if self.watch.contains(Watch::MMIO) {
+                self.note_mmio(at, size, false, part);
+            }
+            value |= part << (8 * done);
             done += size;
         }
         self.after_device(env);
@@ -641,9 +684,17 @@ impl Cpu {
             let size = bus_size(at, len - done);
             let part = value >> (8 * done) & (u64::MAX >> (64 - 8 * size));
             env.bus.mmio_write(env.ram, self.cycles, at, size as u8, part);
+            if self.watch.contains(Watch::MMIO) {
+                self.note_mmio(at, size, true, part);
+            }
             done += size;
         }
         self.after_device(env);
+    }
+
+    #[cold]
+    fn note_mmio(&mut self, address: u64, size: usize, write: bool, value: u64) {
+        self.note(Observed::Mmio(DeviceAccess { address, size: size as u8, write, value }));
     }
 
     /// What a device was told may concern the boundary; what it was late with may have overwritten code.
@@ -654,7 +705,7 @@ impl Cpu {
     }
 
     /// Notes the data breakpoints that an access hits; they are reported as a trap (SDM Vol. 3B 18.2.5).
-    fn watch(&mut self, linear: u64, len: usize, write: bool) {
+    fn note_data_breakpoints(&mut self, linear: u64, len: usize, write: bool) {
         if self.sys.dr7.bits() & 0xFF == 0 {
             return;
         }
@@ -707,9 +758,9 @@ impl RmwTarget {
     fn advanced(self, bytes: usize) -> Self {
         let first = usize::from(self.first_len);
         if bytes >= first {
-            Self { physical: self.second + (bytes - first) as u64, second: 0, first_len: u8::MAX }
+            Self { physical: self.second + (bytes - first) as u64, second: 0, first_len: u8::MAX, ..self }
         } else {
-            Self { physical: self.physical + bytes as u64, second: self.second, first_len: (first - bytes) as u8 }
+            Self { physical: self.physical + bytes as u64, first_len: (first - bytes) as u8, ..self }
         }
     }
 }

@@ -20,6 +20,9 @@ pub const ENTRIES: usize = 4096;
 /// A tag that no access has.
 pub const NO_TAG: u64 = u64::MAX;
 
+/// A context that no address space has: with it no fast path finds anything.
+pub const NO_CONTEXT: u64 = 0xFFF;
+
 /// One translation.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]

@@ -6,6 +6,7 @@ use super::flags::Flags;
 use super::fpu::FpuState;
 use super::history::History;
 use super::lapic::Lapic;
+use super::observed::{Observed, Watch};
 use super::scratch::RmwTarget;
 use super::system::SystemState;
 use super::vmx::VmxState;
@@ -97,6 +98,12 @@ pub struct Cpu {
     pub progressed: bool,
     /// The processor was found stopped, and nothing was raised since.
     pub asleep: bool,
+    /// What is noted for an observer; nothing between runs.
+    pub watch: Watch,
+    /// What was noted and has not been told yet.
+    pub observed: Vec<Observed>,
+    /// The context that fast paths compare with: none that an entry has, while accesses are watched.
+    pub fast_context: u64,
     /// MSRs that the model does not have read 0 and swallow writes instead of raising #GP.
     pub ignore_bad_msrs: bool,
     /// Guest-triggered log lines that were given already.
@@ -143,6 +150,9 @@ impl Cpu {
             turn_end: 0,
             progressed: false,
             asleep: false,
+            watch: Watch::empty(),
+            observed: Vec::new(),
+            fast_context: 0,
             logged: Default::default(),
             history: History::default(),
         };

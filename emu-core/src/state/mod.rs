@@ -8,6 +8,7 @@ pub mod flags;
 pub mod fpu;
 pub mod history;
 pub mod lapic;
+pub mod observed;
 pub mod scratch;
 pub mod system;
 pub mod vmx;

@@ -3,6 +3,8 @@
 /// Where the write half of a read-modify-write goes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RmwTarget {
+    /// Linear address of the first byte.
+    pub(crate) linear: u64,
     /// Physical address of the first byte.
     pub(crate) physical: u64,
     /// Physical address of the part in the next page, and how many bytes lie before it; 0 when there is none.

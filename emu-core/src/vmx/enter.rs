@@ -1,7 +1,9 @@
 //! VMLAUNCH and VMRESUME: checks, the guest's state, injection (SDM Vol. 3C chapter 27).
 
 use crate::fault::{EventKind, Exec, Fault};
+use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::observed::{EntryOutcome, Observed, VmEntry, Watch};
 use crate::state::system::{Activity, DescriptorTable, Shadow};
 use crate::state::vmx::NonRoot;
 use emu_vmx::arch::cr::{Cr0, Dr7};
@@ -20,7 +22,7 @@ use emu_vmx::vmcs::{ActivityState, Interruptibility, LaunchState};
 
 impl Cpu {
     /// VMLAUNCH, or with `resume` VMRESUME, in VMX root operation.
-    pub(crate) fn vm_entry(&mut self, env: &mut Env, resume: bool) -> Exec {
+    pub(crate) fn vm_entry(&mut self, env: &mut Env, u: &Uop, resume: bool) -> Exec {
         let model = self.require_vmx_root()?;
         let mov_ss = self.sys.shadow == Shadow::MovSs;
         if let Err(failure) = checks::basic_checks(self.vmx.current(), resume, mov_ss) {
@@ -31,7 +33,13 @@ impl Cpu {
             self.vmx_result(Err(fail));
             return Ok(());
         }
+        let rip = self.rip().wrapping_add(u.off.into());
         let current = self.vmx.current;
+        let note = |cpu: &mut Self, outcome: &dyn Fn() -> EntryOutcome| {
+            if cpu.watch.contains(Watch::VM_ENTRIES) {
+                cpu.note(Observed::VmEntry(Box::new(VmEntry { vmcs: current, resume, rip, outcome: outcome() })));
+            }
+        };
         let Some(mut vmcs) = self.vmx.active.remove(&current) else { return Ok(()) };
         let mut now = EntryMoment {
             ia32e_mode: self.sys.efer.contains(Efer::LMA),
@@ -45,6 +53,9 @@ impl Cpu {
             && self.log_once(rule.id, 0)
         {
             log::warn!(target: "vmx", "processor {}: VM entry fails: {}", self.sys.index, rule.explain(&context));
+        }
+        if let Some(rule) = failed {
+            note(self, &|| EntryOutcome::Failed(rule.id));
         }
         match failed.map(|rule| rule.failure()) {
             None => {}
@@ -75,6 +86,7 @@ impl Cpu {
         self.branch_to(plan.rip);
         self.refresh();
         if let Err(number) = self.load_msrs(env, plan.msr_load) {
+            note(self, &|| EntryOutcome::MsrLoading(number));
             self.vmx.non_root = None;
             vmcs.set(Field::ExitReason, ExitReason::EntryFailureMsrLoading.field().into());
             vmcs.set(Field::ExitQualification, number.into());
@@ -85,6 +97,7 @@ impl Cpu {
         vmcs.launch_state = LaunchState::Launched;
         self.vmx.counts.entries += 1;
         self.vmx.active.insert(current, vmcs);
+        note(self, &|| EntryOutcome::Entered(Box::new(plan.clone())));
         log::trace!(target: "vmx", "cpu{} enters at {:#x}", self.sys.index, plan.rip);
         if let Some(count) = plan.preemption_timer {
             let shift = model.caps.misc.preemption_timer_shift();

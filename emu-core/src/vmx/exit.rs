@@ -6,6 +6,7 @@ use crate::fault::{EventKind, Fault};
 use crate::flags::{RF, TF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
+use crate::state::observed::{Observed, VmExit, Watch};
 use crate::state::system::{Activity, DescriptorTable, Shadow};
 use crate::state::vmx::{Delivering, ExitDetails, Length};
 use emu_vmx::arch::cr::{Cr0, Dr7};
@@ -88,6 +89,10 @@ impl Cpu {
             self.sys.index, details.reason as u16, details.reason.text(), details.qualification, self.rip()
         );
         self.vmx.counts.count_exit(details.reason);
+        if self.watch.contains(Watch::VM_EXITS) {
+            let (reason, qualification, guest_rip) = (details.reason, details.qualification, self.rip());
+            self.note(Observed::VmExit(VmExit { vmcs: current, reason, qualification, guest_rip }));
+        }
         self.record_exit(&mut vmcs, &details);
         let stores_lma = self.model.vmx().is_some_and(|model| model.caps.misc.stores_lma());
         let mut entry = vmcs.get32(Field::VmEntryInterruptionInformation);

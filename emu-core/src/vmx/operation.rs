@@ -4,6 +4,7 @@ use crate::fault::{Exec, Stop};
 use crate::flags::{CF, ZF};
 use crate::model::vmx::VmxModel;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::observed::{Observed, VmcsWrite, Watch};
 use emu_vmx::arch::Rflags;
 use emu_vmx::arch::msr::{FeatureControl, IA32_FEATURE_CONTROL};
 use emu_vmx::field::Field;
@@ -208,7 +209,15 @@ impl Cpu {
         source: u64,
     ) -> Result<(), VmFail> {
         let any = model.caps.misc.vmwrite_any_field();
-        self.accessed_vmcs(env)?.vmwrite(encoding, source, &model.fields, any).map_err(VmFail::Error)
+        self.accessed_vmcs(env)?.vmwrite(encoding, source, &model.fields, any).map_err(VmFail::Error)?;
+        if self.watch.contains(Watch::VMCS_WRITES) {
+            let current = self.vmx.current;
+            let shadow = self.vmx.current().filter(|_| self.in_non_root()).map(|vmcs| vmcs.get(Field::VmcsLinkPointer));
+            let field = Field::from_encoding(encoding).map(|(field, _)| field);
+            let write = VmcsWrite { vmcs: shadow.unwrap_or(current), field, encoding, value: source };
+            self.note(Observed::VmcsWrite(write));
+        }
+        Ok(())
     }
 
     /// INVEPT.

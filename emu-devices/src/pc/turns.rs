@@ -8,6 +8,7 @@
 
 use super::{Pc, PcExit};
 use emu_core::flags::IF;
+use emu_core::observe::Observer;
 use emu_core::run::{RunExit, Slice};
 use emu_core::state::cpu::{Cpu, Env};
 use emu_core::state::derived::Attention;
@@ -26,7 +27,16 @@ pub struct Turn {
 impl Pc {
     /// Runs until the clock reaches `cycle`, or until the machine ends. Where a run is cut changes nothing in it.
     pub fn run_until(&mut self, cycle: u64) -> PcExit {
-        let exit = self.run(cycle, None);
+        self.run_to(cycle, None)
+    }
+
+    /// [`Pc::run_until`], with somebody who watches. The run is the same.
+    pub fn run_observed(&mut self, cycle: u64, observer: &mut dyn Observer) -> PcExit {
+        self.run_to(cycle, Some(observer))
+    }
+
+    fn run_to(&mut self, cycle: u64, observer: Option<&mut dyn Observer>) -> PcExit {
+        let exit = self.run(cycle, None, observer);
         if exit == PcExit::Limit {
             self.reached = self.reached.max(cycle);
         }
@@ -40,10 +50,18 @@ impl Pc {
         if n >= self.cpus.len() {
             return PcExit::Limit;
         }
-        self.run(cycle, Some(n))
+        self.run(cycle, Some(n), None)
     }
 
-    fn run(&mut self, cycle: u64, stepped: Option<usize>) -> PcExit {
+    /// [`Pc::step`], with somebody who watches.
+    pub fn step_observed(&mut self, n: usize, cycle: u64, observer: &mut dyn Observer) -> PcExit {
+        if n >= self.cpus.len() {
+            return PcExit::Limit;
+        }
+        self.run(cycle, Some(n), Some(observer))
+    }
+
+    fn run(&mut self, cycle: u64, stepped: Option<usize>, mut observer: Option<&mut dyn Observer>) -> PcExit {
         // Input may have brought a deadline into an unfinished turn.
         let nearest = self.board.next_deadline();
         if let Some(turn) = &mut self.turn {
@@ -72,7 +90,7 @@ impl Pc {
                     self.begin_turn()
                 }
             };
-            if let Some(exit) = self.go_on(turn, cycle, stepped) {
+            if let Some(exit) = self.go_on(turn, cycle, stepped, &mut observer) {
                 return exit;
             }
             self.turn = None;
@@ -93,7 +111,13 @@ impl Pc {
     }
 
     /// Goes on with a turn to its end; `None` when that is reached.
-    fn go_on(&mut self, mut turn: Turn, cycle: u64, stepped: Option<usize>) -> Option<PcExit> {
+    fn go_on(
+        &mut self,
+        mut turn: Turn,
+        cycle: u64,
+        stepped: Option<usize>,
+        observer: &mut Option<&mut dyn Observer>,
+    ) -> Option<PcExit> {
         while let Some(cpu) = self.cpus.get_mut(turn.processor as usize) {
             let n = turn.processor as usize;
             if cpu.cycles >= turn.end {
@@ -107,10 +131,15 @@ impl Pc {
             let step = stepped == Some(n);
             let slice = Slice { stop: turn.end.min(cycle), turn_end: turn.end, step };
             let mut env = Env { ram: &mut self.ram, bus: &mut self.board, outbox: &mut self.outbox };
-            let run = cpu.run_slice(&mut env, &mut self.cache, slice);
+            let watching = observer.as_mut().map(|observer| &mut **observer as &mut dyn Observer);
+            let run = cpu.run_slice(&mut env, &mut self.cache, slice, watching);
             let (reached, progressed) = (cpu.cycles, cpu.progressed);
             match run {
                 RunExit::Budget => {}
+                RunExit::Observer => {
+                    self.reached = self.reached.max(reached);
+                    return Some(PcExit::Observer { processor: n as u32 });
+                }
                 RunExit::Signals => {
                     let exit = self.signals(Some(n));
                     turn.end = turn.end.min(self.board.next_deadline().max(reached));

@@ -39,7 +39,8 @@ impl Machine for PcMachine {
     fn run_until(&mut self, cycle: u64) -> RunResult {
         loop {
             match self.pc.run_until(cycle) {
-                PcExit::Limit => return RunResult::Limit,
+                // Nobody watches here.
+                PcExit::Limit | PcExit::Observer { .. } => return RunResult::Limit,
                 PcExit::PowerOff => return RunResult::PoweredOff,
                 PcExit::ExitStatus(status) => return RunResult::ExitStatus(status),
                 PcExit::Halted => match &self.kernel {

@@ -189,6 +189,7 @@ fn run(source: &mut Source, bench: &mut Bench, cycles: u64) {
         assert!(bench.cpu.cycles <= limit + SLACK, "ran until {} instead of {limit}", bench.cpu.cycles);
         match exit {
             RunExit::Budget => assert!(bench.cpu.cycles >= limit, "back at {} before {limit}", bench.cpu.cycles),
+            RunExit::Observer => panic!("nobody watches"),
             RunExit::Signals => {
                 let messages: Vec<ApicMessage> = std::mem::take(&mut bench.outbox);
                 assert!(!messages.is_empty(), "asked for the scheduler without a reason");

@@ -16,7 +16,7 @@ impl Cpu {
         let last = len as u64 - 1;
         let entry = self.tlb.slot(linear);
         let (bound, tag) = if write { (segment.write_bound, entry.write) } else { (segment.read_bound, entry.read) };
-        (ea.wrapping_add(last) < bound && tag == linear.wrapping_add(last) & !0xFFF | self.context)
+        (ea.wrapping_add(last) < bound && tag == linear.wrapping_add(last) & !0xFFF | self.fast_context)
             .then(|| linear.wrapping_add(entry.addend) as usize)
     }
 
