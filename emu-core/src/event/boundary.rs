@@ -33,24 +33,24 @@ impl Cpu {
             || self.sys.pending_debug != 0
             || self.has_code_breakpoints()
             || self.vmx.non_root.as_ref().is_some_and(|non_root| non_root.mtf());
-        self.attention.set(Attention::STEP, step);
-        self.attention.set(Attention::STOPPED, self.sys.activity != Activity::Active);
-        self.attention.set(Attention::INTR, self.sys.intr);
-        self.attention.set(Attention::NMI, self.sys.nmi_pending);
-        self.attention.set(Attention::INIT, self.sys.init_pending);
-        self.attention.set(Attention::SIPI, self.sys.sipi_pending);
-        self.attention.set(Attention::VMX, self.vmx.non_root.as_ref().is_some_and(|n| n.needs_boundary()));
+        let bit = |flag: Attention, on: bool| if on { flag } else { Attention::empty() };
+        self.attention = self.attention & Attention::APIC
+            | bit(Attention::STEP, step)
+            | bit(Attention::STOPPED, self.sys.activity != Activity::Active)
+            | bit(Attention::INTR, self.sys.intr)
+            | bit(Attention::NMI, self.sys.nmi_pending)
+            | bit(Attention::INIT, self.sys.init_pending)
+            | bit(Attention::SIPI, self.sys.sipi_pending)
+            | bit(Attention::VMX, self.vmx.non_root.as_ref().is_some_and(|n| n.needs_boundary()));
     }
 
-    const MASKABLE: Attention = Attention::INTR.union(Attention::APIC);
-
     /// Looks at what waits, highest priority first.
+    #[inline(never)]
     pub fn boundary(&mut self, env: &mut Env) -> Boundary {
         if self.in_non_root() {
             self.emulate_apic_write(env);
-        } else if Self::MASKABLE.contains(self.attention) && !self.flags.has(IF) {
-            // Interrupts wait while IF is clear, often for long: the ladder has nothing to say of them.
-            return Boundary::Run;
+        } else if self.nothing_waits() {
+            return self.run_or_stay(env);
         }
         match self.next_event() {
             Next::Nothing => return self.run_or_stay(env),
@@ -83,6 +83,13 @@ impl Cpu {
             }
         }
         Boundary::Again
+    }
+
+    /// Outside VMX non-root operation nothing waits, or interrupts do while IF is clear: the ladder need not be asked.
+    fn nothing_waits(&self) -> bool {
+        let maskable = Attention::INTR | Attention::APIC;
+        let waiting = self.attention - (Attention::STEP | Attention::STOPPED);
+        (waiting.is_empty() || (maskable.contains(waiting) && !self.flags.has(IF))) && self.sys.pending_debug == 0
     }
 
     /// What the ladder says of the present state.
