@@ -24,6 +24,7 @@ pub mod run;
 pub mod snapshot;
 pub mod state;
 pub mod testing;
+pub mod trace;
 pub mod vmx;
 
 pub use state::{fault, flags};

@@ -9,6 +9,7 @@ use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
 use crate::time;
+use crate::trace::TraceSpec;
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -193,6 +194,9 @@ pub struct RunArgs {
     /// End the run after this much guest time, status 4
     #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", value_parser = guest_seconds, help_heading = "Limits and diagnosis")]
     pub max_time: Option<f64>,
+    /// Write one line an instruction: FILE[,cpu=N][,from=CYCLE][,to=CYCLE]
+    #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
+    pub trace: Option<TraceSpec>,
     /// Wait for GDB on 127.0.0.1:PORT
     #[arg(long, allow_negative_numbers = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Limits and diagnosis")]
     pub gdb: Option<u16>,
@@ -294,6 +298,8 @@ pub struct RunConfig {
     pub screenshot: Option<PathBuf>,
     /// Where the machine's state goes at exit.
     pub dump_state: Option<PathBuf>,
+    /// What is traced, and where to.
+    pub trace: Option<TraceSpec>,
     /// Whether to print counters at exit.
     pub stats: bool,
     /// Port to wait for GDB at.
@@ -360,6 +366,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         screen_dump: args.screen_dump.clone(),
         screenshot: args.screenshot.clone(),
         dump_state: args.dump_state.clone(),
+        trace: args.trace.clone(),
         stats: args.stats,
         gdb: args.gdb,
     };

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod background;
 pub mod cli;
 pub mod config;
 pub mod display;
@@ -22,3 +23,4 @@ pub mod signals;
 pub mod snapshot_file;
 pub mod state_dump;
 pub mod time;
+pub mod trace;

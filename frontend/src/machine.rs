@@ -1,5 +1,8 @@
 //! The machine as the front end sees it. [`crate::pc`] is the real one; tests use their own.
 
+use crate::background::BackgroundFile;
+use crate::error::InputError;
+use emu_core::trace::Tracer;
 use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::report::PcReport;
 use emu_devices::vga::{Frame, TextScreen};
@@ -18,6 +21,8 @@ pub enum RunResult {
     Halted,
     /// The guest died: triple fault with no reset asked, VMX abort, unimplemented feature. The reason.
     Died(String),
+    /// The host could not do something that goes along with the run.
+    Failed(InputError),
 }
 
 /// Counters for `--stats`.
@@ -65,6 +70,8 @@ pub trait Machine {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String>;
     /// Counters for `--stats`.
     fn statistics(&self) -> Statistics;
-    /// Writes everything that is still buffered to the disk images.
-    fn flush(&mut self) -> Result<(), String>;
+    /// Traces the run from now on.
+    fn trace(&mut self, tracer: Tracer<BackgroundFile>);
+    /// Writes everything that is still buffered: disk images, the trace.
+    fn flush(&mut self) -> Result<(), InputError>;
 }

@@ -323,6 +323,7 @@ impl<'m> Driver<'m> {
             RunResult::ExitStatus(status) => Some(End::ExitStatus(status)),
             RunResult::Halted => Some(End::Halted),
             RunResult::Died(reason) => Some(End::Died(reason)),
+            RunResult::Failed(error) => Some(End::Failed(error)),
         };
         self.end = end;
         if let Err(error) = self.move_bytes().and_then(|()| self.record()).and_then(|()| self.serve_display()) {
@@ -406,6 +407,6 @@ impl<'m> Driver<'m> {
         self.serial.flush()?;
         self.debugcon.flush()?;
         self.display.close();
-        self.machine.flush().map_err(|e| InputError::new("disk images", e))
+        self.machine.flush()
     }
 }

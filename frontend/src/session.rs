@@ -98,6 +98,9 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     if let Some(path) = &settings.run.restore {
         machine.restore(&snapshot_file::read(path)?).map_err(|problem| InputError::file(path, problem))?;
     }
+    if let Some(spec) = &settings.run.trace {
+        machine.trace(spec.start(settings.machine.cpus)?);
+    }
     let input = match (recording, description, &settings.run.record) {
         (Some(recording), ..) => Input::Replayed(recording),
         (None, Some(machine), Some(path)) => Input::Recorded(Recorder::create(path, machine)?),
@@ -168,7 +171,8 @@ pub fn run_machine(
         execute::Outcome::Ended(end) => (end.words(), end.message(), end.shows_state()),
     };
     // Everything that can be written is, whatever fails; the first failure is told.
-    let finished = driver.finish();
+    let failed = matches!(outcome, execute::Outcome::Ended(End::Failed(_)));
+    let finished = driver.finish().or_else(|error| if failed { Ok(()) } else { Err(error) });
     let recorder = driver.take_recorder();
     drop(driver);
     let recorded = recorder.map_or(Ok(()), |recorder| recorder.finish(Final::of(machine, end.as_ref())));

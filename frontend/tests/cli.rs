@@ -168,6 +168,7 @@ fn help_names_every_option_of_the_contract() {
         "--screen-dump",
         "--screenshot",
         "--dump-state",
+        "--trace",
         "--seed-time",
         "--gdb",
         "--log",

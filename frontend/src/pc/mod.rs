@@ -3,11 +3,13 @@
 mod build;
 mod kernel;
 
+use crate::background::BackgroundFile;
 use crate::config::MachineConfig;
 use crate::error::InputError;
 use crate::loader::LoadedKernel;
 use crate::machine::{Machine, RunResult, Statistics};
 use crate::snapshot_file;
+use emu_core::trace::{TraceFilter, Tracer};
 use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::report::PcReport;
@@ -24,6 +26,7 @@ pub fn build(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result<Bo
         hz: config.ips,
         kernel: kernel.cloned(),
         reset_on_triple_fault: config.reset_on_triple_fault,
+        tracer: None,
     }))
 }
 
@@ -33,13 +36,26 @@ struct PcMachine {
     /// Entered whenever the firmware comes to the boot handler of the loader's ROM: also after a reset.
     kernel: Option<LoadedKernel>,
     reset_on_triple_fault: bool,
+    tracer: Option<Tracer<BackgroundFile>>,
 }
 
-impl Machine for PcMachine {
-    fn run_until(&mut self, cycle: u64) -> RunResult {
+impl PcMachine {
+    /// Runs to `cycle`, or to where tracing begins or ends.
+    fn advance(&mut self, cycle: u64) -> PcExit {
+        let Some(tracer) = &mut self.tracer else { return self.pc.run_until(cycle) };
+        let TraceFilter { from, to, .. } = tracer.filter();
+        let now = self.pc.now();
+        if (from..to).contains(&now) {
+            return self.pc.run_observed(cycle.min(to), tracer);
+        }
+        self.pc.run_until(if now < from { cycle.min(from) } else { cycle })
+    }
+
+    fn run(&mut self, cycle: u64) -> RunResult {
         loop {
-            match self.pc.run_until(cycle) {
-                // Nobody watches here.
+            match self.advance(cycle) {
+                PcExit::Limit if self.pc.now() < cycle => {}
+                // No observer of ours stops a run.
                 PcExit::Limit | PcExit::Observer { .. } => return RunResult::Limit,
                 PcExit::PowerOff => return RunResult::PoweredOff,
                 PcExit::ExitStatus(status) => return RunResult::ExitStatus(status),
@@ -59,6 +75,16 @@ impl Machine for PcMachine {
                     return RunResult::Died(format!("{what} on processor {processor} at RIP {rip:#x}"));
                 }
             }
+        }
+    }
+}
+
+impl Machine for PcMachine {
+    fn run_until(&mut self, cycle: u64) -> RunResult {
+        let result = self.run(cycle);
+        match self.tracer.as_mut().map(|tracer| tracer.sink().check()) {
+            Some(Err(error)) => RunResult::Failed(error),
+            _ => result,
         }
     }
 
@@ -145,8 +171,14 @@ impl Machine for PcMachine {
         }
     }
 
-    fn flush(&mut self) -> Result<(), String> {
+    fn trace(&mut self, tracer: Tracer<BackgroundFile>) {
+        self.tracer = Some(tracer);
+    }
+
+    fn flush(&mut self) -> Result<(), InputError> {
         // Images are written through as the guest writes them.
-        Ok(())
+        let Some(tracer) = &mut self.tracer else { return Ok(()) };
+        tracer.finish();
+        tracer.sink().finish()
     }
 }

@@ -4,11 +4,14 @@
 
 pub mod images;
 
+use emu_core::trace::Tracer;
 use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::report::PcReport;
 use emu_devices::vga::{Cell, Frame, TextScreen};
+use rvmx_emu::background::BackgroundFile;
 use rvmx_emu::config::Stream;
 use rvmx_emu::display::Headless;
+use rvmx_emu::error::InputError;
 use rvmx_emu::machine::{Machine, RunResult, Statistics};
 use rvmx_emu::output::Sink;
 use rvmx_emu::run::{Driver, Limits};
@@ -188,7 +191,9 @@ impl Machine for FakeMachine {
         Statistics::default()
     }
 
-    fn flush(&mut self) -> Result<(), String> {
+    fn trace(&mut self, _tracer: Tracer<BackgroundFile>) {}
+
+    fn flush(&mut self) -> Result<(), InputError> {
         self.flushes += 1;
         Ok(())
     }
