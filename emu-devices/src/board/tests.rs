@@ -209,3 +209,38 @@ fn input_event_for_a_drive_that_is_not_there_is_refused() {
     let drive = DrivePlace::Ata { channel: 0, drive: 0 };
     assert_eq!(machine.board.inject(0, InputEvent::Eject { drive }), Err(InjectError::NoDrive(drive)));
 }
+
+/// Restores a state in which some bytes are others, and goes on with it if it is taken.
+fn restore_damaged(good: &[u8], random: &mut Random) -> bool {
+    let mut bytes = good.to_vec();
+    for _ in 0..1 + random.below(4) {
+        let at = random.below(bytes.len() as u64) as usize;
+        bytes[at] = if random.below(2) == 0 { random.next() as u8 } else { bytes[at] ^ 1 << random.below(8) };
+    }
+    let Ok(state) = postcard::from_bytes(&bytes) else { return false };
+    let mut machine = Machine::new();
+    if machine.board.restore(state).is_err() {
+        return false;
+    }
+    machine.now = machine.board.wires.time;
+    for _ in 0..60 {
+        let id = DeviceId::ALL[random.below(DeviceId::ALL.len() as u64) as usize];
+        machine.step(id, random);
+    }
+    machine.board.vga.render(&mut crate::vga::Frame::default(), machine.now, HZ);
+    machine.board.vga.text_screen();
+    machine.board.save().is_ok()
+}
+
+#[test]
+fn damaged_state_is_an_error_or_a_board_that_goes_on() {
+    let (mut machine, mut random) = (Machine::new(), Random(5));
+    for id in DeviceId::ALL {
+        for _ in 0..40 {
+            machine.step(id, &mut random);
+        }
+    }
+    let good = postcard::to_allocvec(&machine.board.save().unwrap()).unwrap();
+    let taken = (0..2000).filter(|_| restore_damaged(&good, &mut random)).count();
+    assert!(taken > 0);
+}

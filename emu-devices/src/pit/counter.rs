@@ -65,8 +65,9 @@ impl Counter {
             Phase::Running { loaded, origin, .. } => (loaded, origin),
             Phase::Paused { elapsed } => (0, elapsed),
         };
-        let latest = start.max(elapsed).max(self.reload.unwrap_or(0));
-        check(latest < LAST_CYCLE, "8254", "a tick is out of range")
+        let reload = self.reload.unwrap_or(start);
+        let in_order = start <= reload && reload < LAST_CYCLE && elapsed < LAST_CYCLE;
+        check(in_order, "8254", "a tick is out of range")
     }
 
     /// Modes 0 to 5; the upper bit of modes 2 and 3 does not matter.
