@@ -59,6 +59,18 @@ impl End {
         }
     }
 
+    /// The end that a machine has come to by itself, if it has.
+    fn of(result: RunResult) -> Option<Self> {
+        match result {
+            RunResult::Limit => None,
+            RunResult::PoweredOff => Some(Self::PoweredOff),
+            RunResult::ExitStatus(status) => Some(Self::ExitStatus(status)),
+            RunResult::Halted => Some(Self::Halted),
+            RunResult::Died(reason) => Some(Self::Died(reason)),
+            RunResult::Failed(error) => Some(Self::Failed(error)),
+        }
+    }
+
     /// What happened.
     pub fn words(&self) -> String {
         match self {
@@ -318,12 +330,7 @@ impl<'m> Driver<'m> {
             RunResult::Limit if self.machine.now() <= before => Some(End::Died(format!(
                 "the machine does not advance at cycle {before} (instruction {instructions}): a defect of this program"
             ))),
-            RunResult::Limit => None,
-            RunResult::PoweredOff => Some(End::PoweredOff),
-            RunResult::ExitStatus(status) => Some(End::ExitStatus(status)),
-            RunResult::Halted => Some(End::Halted),
-            RunResult::Died(reason) => Some(End::Died(reason)),
-            RunResult::Failed(error) => Some(End::Failed(error)),
+            result => End::of(result),
         };
         self.end = end;
         if let Err(error) = self.move_bytes().and_then(|()| self.record()).and_then(|()| self.serve_display()) {
@@ -393,6 +400,15 @@ impl<'m> Driver<'m> {
             self.display.present(self.machine)?;
         }
         Ok(())
+    }
+
+    /// Lets a recorded machine that was stopped meet the input of its last cycle, as its replay will; what the run came to.
+    pub fn settle(&mut self, end: Option<End>) -> Option<End> {
+        let by_itself = matches!(end, Some(End::PoweredOff | End::ExitStatus(_) | End::Halted | End::Died(_)));
+        if self.recorder.is_none() || by_itself {
+            return end;
+        }
+        End::of(self.machine.run_until(self.machine.now())).or(end)
     }
 
     /// The recording, with everything but its end.

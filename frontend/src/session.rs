@@ -170,6 +170,7 @@ pub fn run_machine(
         execute::Outcome::Failed(failure) => (failure.to_string(), Some(failure.to_string()), true),
         execute::Outcome::Ended(end) => (end.words(), end.message(), end.shows_state()),
     };
+    let end = driver.settle(end);
     // Everything that can be written is, whatever fails; the first failure is told.
     let failed = matches!(outcome, execute::Outcome::Ended(End::Failed(_)));
     let finished = driver.finish().or_else(|error| if failed { Ok(()) } else { Err(error) });

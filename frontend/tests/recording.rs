@@ -54,7 +54,7 @@ fn text(path: &Path) -> &str {
 fn record(folder: &Folder, image: &str, cpus: &str) -> (PathBuf, String) {
     let (script, recording) = (folder.file("keys.ron"), folder.file("run.rec"));
     let steps = "Wait(0.3137), Key(\"F2\"), Wait(0.0713), Type(\"hello\"), KeyDown(\"LeftShift\"), Wait(0.20001), \
-                 SendSerial(\"a line\\n\"), Key(\"1\"), Wait(0.1), Reset, Wait(0.417)";
+                 SendSerial(\"a line\\n\"), Key(\"1\"), Wait(0.1), Reset, Wait(0.417), SendSerial(\"the last cycle\")";
     std::fs::write(&script, format!("Script(timeout: 60, steps: [{steps}])")).expect("the folder is there");
     let image = format!("{IMAGES}{image}");
     let output = run(&[&image, "--cpus", cpus, "--script", text(&script), "--record", text(&recording)]);
