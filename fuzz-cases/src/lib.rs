@@ -1,5 +1,5 @@
 //! Fuzz targets of the machine as functions of their input: [`guest_code`], [`ports_mmio`], [`disk_images`], [`roms`],
-//! [`vmx_entry`], [`vmx_ept`], [`vmx_instructions`].
+//! [`snapshots`], [`vmx_entry`], [`vmx_ept`], [`vmx_instructions`].
 //!
 //! Each turns any bytes into a machine and something it does, for a bounded number of cycles, and panics on a defect: a
 //! panic of the machine itself, or time that does not go on. `fuzz/` drives them with libFuzzer; this crate's tests run
@@ -10,6 +10,7 @@ mod disks;
 mod guest;
 mod instructions;
 mod rom;
+mod snapshot;
 mod source;
 mod tables;
 mod vmx;
@@ -18,6 +19,7 @@ pub use board::ports_mmio;
 pub use disks::disk_images;
 pub use guest::guest_code;
 pub use rom::roms;
+pub use snapshot::snapshots;
 pub use source::Source;
 pub use vmx::{vmx_entry, vmx_ept, vmx_instructions};
 
@@ -25,11 +27,12 @@ pub use vmx::{vmx_entry, vmx_ept, vmx_instructions};
 pub type Target = (&'static str, fn(&mut Source));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("guest_code", guest_code),
     ("ports_mmio", ports_mmio),
     ("disk_images", disk_images),
     ("roms", roms),
+    ("snapshots", snapshots),
     ("vmx_entry", vmx_entry),
     ("vmx_ept", vmx_ept),
     ("vmx_instructions", vmx_instructions),

@@ -31,6 +31,11 @@ fn roms_of_any_contents_do_not_panic() {
 }
 
 #[test]
+fn snapshots_that_are_damaged_do_not_panic() {
+    run("snapshots", 150);
+}
+
+#[test]
 fn vm_entry_succeeds_exactly_if_no_rule_fails() {
     run("vmx_entry", 300);
 }
