@@ -218,6 +218,11 @@ impl Board {
         self.wires.inputs.room()
     }
 
+    /// Whether events are kept for a recording.
+    pub fn is_recorded(&self) -> bool {
+        self.wires.recorded.is_some()
+    }
+
     /// The events injected since the last call, with their cycles. They are kept from the first call on.
     pub fn take_recorded(&mut self) -> Vec<Stamped> {
         self.wires.recorded.replace(Vec::new()).unwrap_or_default()

@@ -1,10 +1,13 @@
 //! A whole PC that a library user can own: processors, memory and board, with the turns they take.
 
 mod builder;
+mod face;
+mod registers;
 mod snapshots;
 mod turns;
 
 pub use builder::{DEFAULT_HZ, DEFAULT_MEMORY, DEFAULT_TIME, PcBuilder, VIDEO_MEMORY};
+pub use face::AccessError;
 pub use turns::Turn;
 
 use crate::board::{Board, BoardConfig};
@@ -82,6 +85,17 @@ pub enum PcExit {
 pub const DEFAULT_QUANTUM: u64 = 1000;
 
 /// A PC.
+///
+/// ```
+/// use emu_devices::pc::{Pc, PcExit};
+///
+/// let mut pc = Pc::builder().memory(2 << 20).build()?;
+/// pc.write_physical(0x7C00, &[0x40, 0xEB, 0xFD])?; // inc ax; jmp $-1
+/// assert_eq!(pc.step(0, 100), PcExit::Limit);
+/// assert_eq!(pc.run_for(1_000), PcExit::Limit);
+/// println!("{:#x}: {}", pc.register(0, "RIP")?, pc.disassemble(0, 0x7C00, 2)?[0].text);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Pc {
     /// The processors.
     pub cpus: Vec<Cpu>,

@@ -78,7 +78,7 @@ impl Cpu {
         while done < buffer.len() {
             let at = self.wrap_linear(linear.wrapping_add(done as u64));
             let len = ((PAGE - at % PAGE) as usize).min(buffer.len() - done);
-            let place = translate(at).and_then(|physical| self.peek_place(ram, physical));
+            let place = translate(at).and_then(|physical| self.peek_memory(ram, physical));
             let Some(bytes) = place.and_then(|offset| ram.bytes().get(offset..offset + len)) else { break };
             buffer[done..done + len].copy_from_slice(bytes);
             done += len;
@@ -86,18 +86,24 @@ impl Cpu {
         done
     }
 
-    /// Offset into guest memory of what this processor reads at a physical address, if it is memory.
-    fn peek_place(&self, ram: &Ram, physical: u64) -> Option<usize> {
+    /// What answers this processor's reads or writes at a physical address, behind its A20 gate; `Place::Bus` is also its
+    /// own local APIC.
+    pub fn peek_place(&self, ram: &Ram, physical: u64, write: bool) -> Place {
         // VMX operation blocks A20M (SDM Vol. 3C 24.8), whichever processor has run last.
         let physical = if ram.a20() || self.vmx.on() { physical } else { physical & !(1 << 20) };
-        match ram.place(physical, false) {
-            Place::Memory(offset) if physical & !(PAGE - 1) != self.lapic_page() => Some(offset),
+        if physical & !(PAGE - 1) == self.lapic_page() { Place::Bus } else { ram.place(physical, write) }
+    }
+
+    /// Offset into guest memory of what this processor reads at a physical address, if it is memory.
+    fn peek_memory(&self, ram: &Ram, physical: u64) -> Option<usize> {
+        match self.peek_place(ram, physical, false) {
+            Place::Memory(offset) => Some(offset),
             _ => None,
         }
     }
 
     fn peek_entry(&self, ram: &Ram, physical: u64, size: usize) -> Option<u64> {
-        self.peek_place(ram, physical).map(|offset| ram.load(offset, size))
+        self.peek_memory(ram, physical).map(|offset| ram.load(offset, size))
     }
 
     /// Host-physical address of a guest-physical one; the same without EPT.
