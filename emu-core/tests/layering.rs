@@ -1,6 +1,7 @@
-//! The layers of this crate, read from its sources: who may name whom.
+//! The layers of this crate, read from its sources: who may name whom; and what no crate below the program may name of
+//! the host.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -11,9 +12,22 @@ type Module = Vec<String>;
 /// Circles of files that name each other have at most so many members.
 const LARGEST_CIRCLE: usize = 6;
 
-/// All modules that are files, with the identifiers of their code. Tests in them do not count.
+/// The files below the program that touch the host, what they may name, and why. Each must need its place here.
+const HOST_EXCEPTIONS: &[(&str, &str, &[&str], &str)] = &[(
+    "emu-devices",
+    "disk::image",
+    &["std::fs", "std::os"],
+    "a raw disk image is a file of the host's; how it is opened depends on whether it is a block device",
+)];
+
+/// All modules of this crate that are files, with the identifiers of their code. Tests in them do not count.
 fn modules() -> BTreeMap<Module, Vec<TokenTree>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    modules_of("emu-core")
+}
+
+/// [`modules`] of a crate beside this one.
+fn modules_of(name: &str) -> BTreeMap<Module, Vec<TokenTree>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(name).join("src");
     let mut modules = BTreeMap::new();
     collect(&root, &Vec::new(), &mut modules);
     modules
@@ -45,7 +59,12 @@ fn without_tests(tokens: TokenStream) -> Vec<TokenTree> {
             in_test = true;
             kept.pop();
         } else if in_test {
-            in_test = !matches!(token, TokenTree::Group(_));
+            // `pub(crate)` is a group too.
+            let ends = match &token {
+                TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+                token => token.to_string() == ";",
+            };
+            in_test = !ends;
         } else {
             kept.push(token);
         }
@@ -73,17 +92,17 @@ fn paths(tokens: &[TokenTree], prefix: &[String], found: &mut Vec<Vec<String>>) 
     }
 }
 
-/// The paths from `crate` and `super` anywhere in some code.
-fn named(tokens: &[TokenTree], found: &mut Vec<Vec<String>>) {
+/// The paths from one of `roots` anywhere in some code.
+fn named(roots: &[&str], tokens: &[TokenTree], found: &mut Vec<Vec<String>>) {
     for (n, token) in tokens.iter().enumerate() {
         match token {
-            TokenTree::Ident(name) if name == "crate" || name == "super" => {
+            TokenTree::Ident(name) if roots.iter().any(|root| name == root) => {
                 let inside = n >= 2 && is_path_separator(&tokens[n - 2..]);
                 if !inside && is_path_separator(&tokens[n + 1..]) {
                     paths(&tokens[n..], &[], found);
                 }
             }
-            TokenTree::Group(group) => named(&group.stream().into_iter().collect::<Vec<_>>(), found),
+            TokenTree::Group(group) => named(roots, &group.stream().into_iter().collect::<Vec<_>>(), found),
             _ => {}
         }
     }
@@ -103,7 +122,7 @@ fn edges() -> BTreeMap<Module, BTreeSet<Module>> {
     let mut edges = BTreeMap::new();
     for (module, tokens) in &modules {
         let mut found = Vec::new();
-        named(tokens, &mut found);
+        named(&["crate", "super"], tokens, &mut found);
         let mut targets: BTreeSet<Module> = found.iter().filter_map(|path| resolve(&modules, module, path)).collect();
         targets.remove(module);
         edges.insert(module.clone(), targets);
@@ -176,4 +195,62 @@ fn circles_of_files_are_small() {
         let circle: Vec<_> = targets.iter().filter(|target| reach[target].contains(*module)).collect();
         assert!(circle.len() <= LARGEST_CIRCLE, "a circle of {}: {}", circle.len(), list(circle));
     }
+}
+
+/// What some code names of the host: files, environment, network, processes, threads, clocks, its console.
+fn host_things(tokens: &[TokenTree]) -> BTreeSet<String> {
+    let mut found = Vec::new();
+    named(&["std"], tokens, &mut found);
+    let mut things = BTreeSet::new();
+    for path in found {
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        match names.as_slice() {
+            ["std", thing @ ("fs" | "env" | "net" | "os" | "process" | "thread"), ..] => {
+                things.insert(format!("std::{thing}"));
+            }
+            ["std", "time", kind, ..] if *kind != "Duration" => {
+                things.insert("std::time".to_owned());
+            }
+            ["std", "io", "stdin" | "stdout" | "stderr", ..] => {
+                things.insert("std::io".to_owned());
+            }
+            _ => {}
+        }
+    }
+    things
+}
+
+#[test]
+fn crates_below_the_program_name_neither_files_nor_threads_nor_clocks_of_the_host() {
+    for name in ["emu-vmx", "emu-core", "emu-devices"] {
+        for (module, tokens) in modules_of(name) {
+            // Files behind `#[cfg(test)] mod`.
+            let is_test = module.last().is_some_and(|last| last == "tests");
+            let module = module.join("::");
+            let exception = HOST_EXCEPTIONS.iter().find(|(a, b, ..)| (*a, *b) == (name, module.as_str()));
+            let things = host_things(&tokens);
+            match exception {
+                Some((_, _, allowed, why)) => {
+                    let allowed: BTreeSet<String> = allowed.iter().map(|&thing| thing.to_owned()).collect();
+                    assert_eq!(things, allowed, "{name}, {module}, where {why}");
+                }
+                None => assert!(is_test || things.is_empty(), "{name}, {module} names {}", list_words(&things)),
+            }
+        }
+    }
+}
+
+fn list_words(words: &BTreeSet<String>) -> String {
+    words.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn host_things_are_found_in_paths_and_trees_of_use() {
+    let code =
+        "use std::{fs::File, time::{Duration, Instant}}; fn f() { std::thread::yield_now(); std::io::stderr(); }";
+    let tokens: TokenStream = code.parse().expect("it is code");
+    let found = host_things(&tokens.into_iter().collect::<Vec<_>>());
+    assert_eq!(list_words(&found), "std::fs, std::io, std::thread, std::time");
+    let harmless: TokenStream = "use std::time::Duration; use std::io::{Read, Write};".parse().expect("it is code");
+    assert!(host_things(&harmless.into_iter().collect::<Vec<_>>()).is_empty());
 }
