@@ -10,12 +10,14 @@ use crate::state::observed::{BuiltBlock, Observed, Watch};
 use std::collections::HashMap;
 
 const JUMP_ENTRIES: usize = 4096;
-const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, block: NO_BLOCK, generation: 0 };
+const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, page: u64::MAX, block: NO_BLOCK, generation: 0 };
 
 #[derive(Clone, Copy)]
 struct Jump {
     rip: u64,
     stamp: u64,
+    /// Physical page that the fetch TLB held.
+    page: u64,
     block: u32,
     generation: u32,
 }
@@ -115,14 +117,17 @@ impl CodeCache {
             | u64::from(cpu.sys.index) << 8
             | u64::from(cpu.mode.key());
         // Processors that run the same code must not evict each other.
-        // A remembered block is found by way of the fetch TLB too: what a fetch translates does not depend on where blocks
-        // begin.
         let slot = (linear ^ linear >> 12 ^ u64::from(cpu.sys.index) << 9) as usize & (JUMP_ENTRIES - 1);
-        let physical = cpu.translate_fetch(env, linear)?;
         let jump = self.jumps[slot];
-        if jump.rip == linear && jump.stamp == stamp && self.is_current(jump.block, jump.generation) {
+        // The fetch TLB must know its page: what a fetch translates does not depend on where blocks begin.
+        if jump.rip == linear
+            && jump.stamp == stamp
+            && cpu.tlb.fetch_page(linear, cpu.context) == Some(jump.page)
+            && self.is_current(jump.block, jump.generation)
+        {
             return Ok(jump.block);
         }
+        let physical = cpu.translate_fetch(env, linear)?;
         let Place::Memory(offset) = env.ram.place(physical, false) else {
             return self.build_from_device(cpu, env, linear, physical);
         };
@@ -147,7 +152,8 @@ impl CodeCache {
         };
         let block = &self.blocks[id as usize];
         if block.second_page.is_none() {
-            self.jumps[slot] = Jump { rip: linear, stamp, block: id, generation: block.generation };
+            let page = physical & !0xFFF;
+            self.jumps[slot] = Jump { rip: linear, stamp, page, block: id, generation: block.generation };
         }
         Ok(id)
     }
