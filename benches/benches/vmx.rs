@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 fn entry(c: &mut Criterion) {
     let bench = guest(&[], true);
-    let model = bench.cpu.model.vmx().expect("the default model has VMX").clone();
+    let model = bench.cpu.config.model.vmx().expect("the default model has VMX").clone();
     let vmcs = bench.cpu.vmx.current().expect("a VMCS is current");
     let now = EntryMoment { current_vmcs: bench.cpu.vmx.current, ..EntryMoment::default() };
     let context = || CheckContext::new(black_box(vmcs), &model.caps, &model.facts, &now);

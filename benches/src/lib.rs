@@ -75,8 +75,8 @@ const ON_EXIT: u64 = HOST_START + 3;
 /// If the default model has no VMX.
 pub fn guest(code: &[u8], ept: bool) -> Bench {
     let mut bench = Bench::long_mode(HOST);
-    bench.cpu.model = Arc::new(CpuModel::default_model());
-    let model = bench.cpu.model.vmx().expect("the default model has VMX").clone();
+    bench.cpu.config.model = Arc::new(CpuModel::default_model());
+    let model = bench.cpu.config.model.vmx().expect("the default model has VMX").clone();
     bench.ram.dma_write(GUEST, code);
     bench.cpu.gpr[6] = DATA;
     bench.cpu.sys.cr4 |= Cr4::VMXE;

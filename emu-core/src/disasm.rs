@@ -50,13 +50,13 @@ impl Cpu {
     /// nothing changes. The list ends with the first that cannot be read or is none.
     pub fn disassemble(&self, ram: &Ram, ip: u64, count: usize) -> Vec<Disassembly> {
         let mut list = Vec::new();
-        let mut ip = ip & self.mode.code.mask();
+        let mut ip = ip & self.derived.mode.code.mask();
         while list.len() < count {
             let mut buffer = [0; MAX_LENGTH];
             let read = self.peek_code(ram, self.code_linear(ip), &mut buffer);
-            let instruction = disassemble(&buffer[..read], self.mode.code, ip);
+            let instruction = disassemble(&buffer[..read], self.derived.mode.code, ip);
             let unreadable = instruction.text.starts_with('(');
-            ip = ip.wrapping_add(instruction.bytes.len() as u64) & self.mode.code.mask();
+            ip = ip.wrapping_add(instruction.bytes.len() as u64) & self.derived.mode.code.mask();
             list.push(instruction);
             if unreadable {
                 break;

@@ -146,12 +146,12 @@ impl Msr {
         match self.allowed {
             Allowed::Any => true,
             Allowed::Bits(bits) => value & !bits == 0,
-            Allowed::BitsOf(bits) => value & !bits(&cpu.model, number) == 0,
+            Allowed::BitsOf(bits) => value & !bits(&cpu.config.model, number) == 0,
             Allowed::Listed => {
-                let writable = cpu.model.plain_msr(number).map_or(0, |listed| listed.writable);
+                let writable = cpu.config.model.plain_msr(number).map_or(0, |listed| listed.writable);
                 (value ^ cpu.stored_msr(number)) & !writable == 0
             }
-            Allowed::Values(allowed, _) => allowed(&cpu.model, number, value),
+            Allowed::Values(allowed, _) => allowed(&cpu.config.model, number, value),
             Allowed::Nothing => false,
         }
     }
@@ -196,7 +196,7 @@ pub fn of_model(model: &CpuModel) -> impl Iterator<Item = (u32, &'static Msr)> {
 impl Cpu {
     /// The row of an MSR that this processor has.
     fn msr(&self, number: u32) -> Option<&'static Msr> {
-        row(number).filter(|msr| msr.exists(&self.model, number))
+        row(number).filter(|msr| msr.exists(&self.config.model, number))
     }
 
     /// Reads an MSR as RDMSR at CPL 0 does; #GP(0) if there is none.
@@ -226,7 +226,7 @@ impl Cpu {
     /// Writes an MSR as WRMSR at CPL 0 does; #GP(0) if there is none or the value is not allowed.
     pub fn write_msr(&mut self, env: &mut Env, number: u32, value: u64) -> Exec {
         self.write_known_msr(env, number, value)?;
-        if self.watch.contains(Watch::MSRS) {
+        if self.notes.watch.contains(Watch::MSRS) {
             self.note(Observed::Msr(RegisterWrite { number, value }));
         }
         Ok(())
@@ -252,7 +252,7 @@ impl Cpu {
     pub(crate) fn stored_msr(&self, number: u32) -> u64 {
         match self.sys.plain_msrs.get(&number) {
             Some(&value) => value,
-            None => row(number).and_then(|msr| msr.reset_value(&self.model, number)).unwrap_or(0),
+            None => row(number).and_then(|msr| msr.reset_value(&self.config.model, number)).unwrap_or(0),
         }
     }
 
@@ -260,8 +260,8 @@ impl Cpu {
     #[cold]
     fn unknown_msr(&mut self, number: u32, written: Option<u64>) -> Result<u64, Stop> {
         if self.log_once(if written.is_some() { "WRMSR" } else { "RDMSR" }, u64::from(number)) {
-            let (rip, model) = (self.rip(), self.model.name());
-            let outcome = if self.ignore_bad_msrs { "ignored" } else { "#GP" };
+            let (rip, model) = (self.rip(), self.config.model.name());
+            let outcome = if self.config.ignore_bad_msrs { "ignored" } else { "#GP" };
             let access = match written {
                 Some(value) => format!("WRMSR {number:#x} = {value:#x}"),
                 None => format!("RDMSR {number:#x}"),
@@ -269,6 +269,6 @@ impl Cpu {
             let name = name(number).map_or(String::new(), |name| format!(" ({name})"));
             log::info!(target: "cpu", "{access}{name} near {rip:#x}: model {model} has no such MSR (SDM Vol. 4): {outcome}");
         }
-        if self.ignore_bad_msrs { Ok(0) } else { self.gp(0) }
+        if self.config.ignore_bad_msrs { Ok(0) } else { self.gp(0) }
     }
 }

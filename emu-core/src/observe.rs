@@ -121,8 +121,8 @@ impl Observer for Observers<'_> {
 impl Cpu {
     /// Sets what is noted from now on.
     pub(crate) fn set_watch(&mut self, watch: Watch) {
-        let memory = (self.watch ^ watch).contains(Watch::MEMORY);
-        self.watch = watch;
+        let memory = (self.notes.watch ^ watch).contains(Watch::MEMORY);
+        self.notes.watch = watch;
         if memory {
             self.refresh_context();
         }
@@ -132,13 +132,13 @@ impl Cpu {
     #[cold]
     #[inline(never)]
     pub(crate) fn note(&mut self, observed: Observed) {
-        self.observed.push(observed);
+        self.notes.observed.push(observed);
         self.leave_block();
     }
 
     /// Tells what has been noted.
     pub(crate) fn tell(&mut self, ram: &Ram, observer: &mut dyn Observer) {
-        let mut noted = std::mem::take(&mut self.observed);
+        let mut noted = std::mem::take(&mut self.notes.observed);
         let view = View { cpu: self, ram };
         for observed in noted.drain(..) {
             match &observed {
@@ -154,6 +154,6 @@ impl Cpu {
                 Observed::Block(block) => observer.block_built(view, block),
             }
         }
-        self.observed = noted;
+        self.notes.observed = noted;
     }
 }

@@ -30,8 +30,8 @@ impl Cpu {
         } else {
             Size::Bits16
         };
-        self.mode = Mode { code, stack, protected: sys.cr0.contains(Cr0::PE), v86: self.flags.has(VM), long };
-        self.cs_bound = if code == Size::Bits64 { u64::MAX } else { u64::from(cs.limit) };
+        self.derived.mode = Mode { code, stack, protected: sys.cr0.contains(Cr0::PE), v86: self.flags.has(VM), long };
+        self.derived.cs_bound = if code == Size::Bits64 { u64::MAX } else { u64::from(cs.limit) };
         for register in SegmentRegister::USER {
             self.refresh_segment(register);
         }
@@ -44,13 +44,13 @@ impl Cpu {
     /// Derives the access bounds of one segment register.
     pub fn refresh_segment(&mut self, register: SegmentRegister) {
         let segment = *self.sys.seg(register);
-        self.seg_access[register as usize] = segment_access(&segment, register, self.mode);
+        self.seg_access[register as usize] = segment_access(&segment, register, self.derived.mode);
     }
 
     /// Derives the translation context: after a change of CPL, CR0.AM, CR4.SMAP, RFLAGS.AC or the address space.
     pub fn refresh_context(&mut self) {
         let user = self.sys.cpl == 3;
-        self.context = if user && self.flags.has(AC) && self.sys.cr0.contains(Cr0::AM) {
+        self.derived.context = if user && self.flags.has(AC) && self.sys.cr0.contains(Cr0::AM) {
             self.tlb.context(3)
         } else if user {
             self.tlb.context(0)
@@ -59,8 +59,8 @@ impl Cpu {
         } else {
             self.tlb.context(1)
         };
-        debug_assert_ne!(self.context, NO_TAG);
-        self.fast_context = if self.watch.contains(Watch::MEMORY) { NO_CONTEXT } else { self.context };
+        debug_assert_ne!(self.derived.context, NO_TAG);
+        self.fast_context = if self.notes.watch.contains(Watch::MEMORY) { NO_CONTEXT } else { self.derived.context };
         self.leave_block();
     }
 }

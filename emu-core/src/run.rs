@@ -51,7 +51,7 @@ impl Cpu {
 
     /// The processor's turn begins: MWAIT has waited for it.
     pub fn begin_turn(&mut self) {
-        if std::mem::take(&mut self.mwait) && self.sys.activity == Activity::Hlt {
+        if std::mem::take(&mut self.carried.mwait) && self.sys.activity == Activity::Hlt {
             self.sys.activity = Activity::Active;
             self.refresh_attention();
         }
@@ -67,13 +67,13 @@ impl Cpu {
         mut observer: Option<&mut dyn Observer>,
     ) -> RunExit {
         self.set_watch(observer.as_ref().map_or(Watch::empty(), |observer| observer.watches()));
-        let each = self.watch.contains(Watch::INSTRUCTIONS);
-        self.turn_end = slice.turn_end;
-        self.progressed = false;
-        self.asleep = false;
+        let each = self.notes.watch.contains(Watch::INSTRUCTIONS);
+        self.scratch.turn_end = slice.turn_end;
+        self.scratch.progressed = false;
+        self.carried.asleep = false;
         self.see_new_code(env.ram);
         loop {
-            self.exact = true;
+            self.scratch.exact = true;
             if let Some(observer) = &mut observer {
                 self.tell(env.ram, *observer);
                 if observer.stops() {
@@ -89,10 +89,10 @@ impl Cpu {
             if env.bus.attention() || !env.outbox.is_empty() {
                 return RunExit::Signals;
             }
-            if std::mem::take(&mut self.gives_way) && self.attention.is_empty() {
+            if std::mem::take(&mut self.carried.gives_way) && self.attention.is_empty() {
                 self.cycles = self.cycles.max(slice.turn_end.min(self.lapic.deadline));
             }
-            if self.cycles >= slice.stop || slice.step && self.progressed {
+            if self.cycles >= slice.stop || slice.step && self.scratch.progressed {
                 return RunExit::Budget;
             }
             self.check_apic_timer();
@@ -112,7 +112,7 @@ impl Cpu {
                     Boundary::Run => {}
                     // Delivery of an event may itself have written memory or reached a device.
                     Boundary::Again => {
-                        self.progressed = true;
+                        self.scratch.progressed = true;
                         continue;
                     }
                     Boundary::Stopped if self.sys.activity == Activity::Hlt && deadline < slice.stop => {
@@ -121,7 +121,7 @@ impl Cpu {
                         continue;
                     }
                     Boundary::Stopped => {
-                        self.asleep = true;
+                        self.carried.asleep = true;
                         return RunExit::Stopped;
                     }
                 }
@@ -135,7 +135,7 @@ impl Cpu {
                 self.tell(env.ram, *observer);
                 let block = cache.block(id);
                 let last = self.rip().wrapping_add(u64::from(block.alone.len) - 1);
-                if last <= self.cs_bound {
+                if last <= self.derived.cs_bound {
                     let instruction = Instruction { rip: self.rip(), uop: &block.alone };
                     observer.before_instruction(View { cpu: self, ram: env.ram }, instruction);
                     if observer.stops() {
@@ -146,7 +146,7 @@ impl Cpu {
             if self.attention.contains(Attention::STEP) {
                 self.begin_step();
             }
-            self.progressed = true;
+            self.scratch.progressed = true;
             match fetched {
                 Ok(id) => match observer.as_mut().filter(|_| each) {
                     Some(observer) => self.run_watched(env, cache, id, *observer),
@@ -161,7 +161,7 @@ impl Cpu {
     fn run_watched(&mut self, env: &mut Env, cache: &CodeCache, id: u32, observer: &mut dyn Observer) {
         let start = self.rip();
         let block = cache.block(id);
-        if self.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.cs_bound {
+        if self.carried.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.derived.cs_bound {
             let done = self.run_one(env, cache, id, start);
             self.tell(env.ram, observer);
             if done {
@@ -185,7 +185,7 @@ impl Cpu {
             if self.run_alone(env, &uop.showing_flags(), start).is_err() {
                 return self.tell(env.ram, observer);
             }
-            let branched = self.branched;
+            let branched = self.scratch.branched;
             if !branched {
                 self.set_rip(start.wrapping_add(uop.next()));
             }
@@ -211,7 +211,7 @@ impl Cpu {
     /// Runs blocks from `id` on – at least one instruction – for as long as nothing asks for the boundary.
     fn run_chain(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
         // What changes these leaves the chain.
-        let plain = !self.single_step && self.cs_bound == u64::MAX;
+        let plain = !self.carried.single_step && self.derived.cs_bound == u64::MAX;
         let mut first_block = true;
         loop {
             let start = self.rip();
@@ -227,7 +227,7 @@ impl Cpu {
                         return;
                     }
                     let last = start.wrapping_add(u64::from(block.len) - 1);
-                    if self.single_step || last > self.cs_bound {
+                    if self.carried.single_step || last > self.derived.cs_bound {
                         self.run_one(env, cache, id, start);
                         return;
                     }
@@ -236,20 +236,20 @@ impl Cpu {
                     }
                 }
                 first_block = false;
-                self.exact = alone;
-                self.branched = false;
+                self.scratch.exact = alone;
+                self.scratch.branched = false;
                 self.cycles += block.cost;
                 // A repeated instruction that goes on later takes its count back.
                 self.instructions = self.instructions.wrapping_add(count);
                 let result = execute(self, env, first, rest);
-                if result.is_err() || self.undone != 0 {
-                    let undone = std::mem::take(&mut self.undone);
+                if result.is_err() || self.scratch.undone != 0 {
+                    let undone = std::mem::take(&mut self.scratch.undone);
                     self.instructions = self.instructions.wrapping_sub(undone as u64);
                     self.cycles -= block.cost_of_last(undone);
-                    if result.is_err() || !self.branched {
+                    if result.is_err() || !self.scratch.branched {
                         return self.cut_short(env, cache, id, start, undone, result);
                     }
-                } else if !self.branched {
+                } else if !self.scratch.branched {
                     self.set_rip(start.wrapping_add(u64::from(block.len)));
                 }
                 let delta = self.rip().wrapping_sub(start);
@@ -263,7 +263,7 @@ impl Cpu {
                     if self.cycles >= self.block_limit {
                         return;
                     }
-                    self.exact = true;
+                    self.scratch.exact = true;
                     match cache.find(self, env) {
                         Ok(next) => {
                             cache.link(id, delta, next);
@@ -281,7 +281,7 @@ impl Cpu {
     #[inline(never)]
     fn run_one(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) -> bool {
         let first = &cache.block(id).alone;
-        if start.wrapping_add(u64::from(first.len) - 1) > self.cs_bound {
+        if start.wrapping_add(u64::from(first.len) - 1) > self.derived.cs_bound {
             if let Err(stop) = self.gp::<()>(0) {
                 self.stopped(env, stop);
             }
@@ -290,10 +290,10 @@ impl Cpu {
         if self.run_alone(env, first, start).is_err() {
             return false;
         }
-        if !self.branched {
+        if !self.scratch.branched {
             self.set_rip(start.wrapping_add(u64::from(first.len)));
         }
-        if self.single_step {
+        if self.carried.single_step {
             self.after_single_step();
         }
         true
@@ -304,7 +304,7 @@ impl Cpu {
     #[inline(never)]
     fn run_part(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) {
         for uop in &cache.block(id).uops {
-            if self.run_alone(env, &uop.showing_flags(), start).is_err() || self.branched {
+            if self.run_alone(env, &uop.showing_flags(), start).is_err() || self.scratch.branched {
                 return;
             }
             if self.cycles >= self.block_limit {
@@ -317,14 +317,14 @@ impl Cpu {
     /// Executes one micro-op of the block at `start` and counts it. If it does not complete, RIP is its address and what
     /// it raised is delivered.
     fn run_alone(&mut self, env: &mut Env, uop: &Uop, start: u64) -> Exec {
-        self.exact = true;
-        self.branched = false;
+        self.scratch.exact = true;
+        self.scratch.branched = false;
         self.cycles += u64::from(uop.cost);
         let result = execute(self, env, uop, &[]);
-        self.undone = 0;
+        self.scratch.undone = 0;
         if let Err(stop) = result {
             self.cycles -= u64::from(uop.cost);
-            if !self.branched {
+            if !self.scratch.branched {
                 self.set_rip(start.wrapping_add(uop.off.into()));
             }
             self.vmx.stopped_len = uop.len;
@@ -343,7 +343,7 @@ impl Cpu {
         let block = cache.block(id);
         let done = block.uops.len().saturating_sub(undone);
         let next = block.uops.get(done);
-        if !self.branched {
+        if !self.scratch.branched {
             let offset = next.map_or(block.len, |uop| uop.off.into());
             self.set_rip(start.wrapping_add(offset.into()));
         }
@@ -362,7 +362,7 @@ impl Cpu {
     fn stopped(&mut self, env: &mut Env, stop: Stop) {
         match stop {
             Stop::Fault => {
-                let fault = self.fault;
+                let fault = self.scratch.fault;
                 self.cycles += 1;
                 self.vmx.stopped_len = 0;
                 self.deliver_fault(env, fault);
@@ -379,16 +379,16 @@ impl Cpu {
 
     /// Flushes the TLB if addresses have come to mean other places since it was filled.
     fn notice_memory_map(&mut self, env: &mut Env) {
-        if self.seen_map_epoch != env.ram.map_epoch() {
-            self.seen_map_epoch = env.ram.map_epoch();
+        if self.derived.seen_map_epoch != env.ram.map_epoch() {
+            self.derived.seen_map_epoch = env.ram.map_epoch();
             self.flush_tlb();
         }
     }
 
     /// Takes the fast write entries of pages that have come to hold code.
     pub fn see_new_code(&mut self, ram: &mut Ram) {
-        if self.seen_code_epoch != ram.code_epoch() {
-            self.seen_code_epoch = ram.code_epoch();
+        if self.derived.seen_code_epoch != ram.code_epoch() {
+            self.derived.seen_code_epoch = ram.code_epoch();
             self.tlb.retain_writes(|offset| ram.allow_fast_writes(offset));
         }
     }

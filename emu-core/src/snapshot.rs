@@ -6,17 +6,17 @@
 //! on translations that nobody may ever use.
 
 use crate::block::cache::CodeCache;
-use crate::fault::Fault;
 use crate::fpu::FpuState;
 use crate::lapic::Lapic;
 use crate::mem::image::MemoryImage;
 use crate::mem::ram::{Ram, RamState};
 use crate::mem::tlb::{Tlb, TlbState};
 use crate::state::DamagedState;
+use crate::state::carried::Carried;
 use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;
 use crate::state::history::History;
-use crate::state::scratch::RmwTarget;
+use crate::state::scratch::Scratch;
 use crate::state::system::SystemState;
 use crate::state::vmx::VmxState;
 use serde::{Deserialize, Serialize};
@@ -32,13 +32,7 @@ pub struct CpuState {
     cycles: u64,
     instructions: u64,
     attention: Attention,
-    mwait: bool,
-    gives_way: bool,
-    single_step: bool,
-    trap_after: bool,
-    shadow_is_new: bool,
-    repeating: bool,
-    asleep: bool,
+    carried: Carried,
     sys: SystemState,
     fpu: Box<FpuState>,
     lapic: Lapic,
@@ -111,14 +105,15 @@ impl Cpu {
         SavedCpu {
             state: self.whole_state(),
             tlb: self.tlb.save(),
-            tlb_is_of_this_map: self.seen_map_epoch == ram.map_epoch(),
-            history: self.history.clone(),
+            tlb_is_of_this_map: self.derived.seen_map_epoch == ram.map_epoch(),
+            history: self.notes.history.clone(),
         }
     }
 
     /// The state without what is derived anew wherever it is looked at: equal for machines that cannot be told apart.
     pub fn guest_state(&self) -> CpuState {
-        CpuState { attention: Attention::empty(), asleep: false, ..self.whole_state() }
+        let carried = Carried { asleep: false, ..self.carried };
+        CpuState { attention: Attention::empty(), carried, ..self.whole_state() }
     }
 
     fn whole_state(&self) -> CpuState {
@@ -129,47 +124,24 @@ impl Cpu {
             instructions,
             // Of the present block.
             block_limit: _,
-            undone: _,
-            branched: _,
-            exact: _,
-            // Of the present slice.
-            turn_end: _,
-            progressed: _,
-            asleep,
-            // Of the present instruction.
-            fault: _,
-            rmw: _,
-            // Derived from the rest.
-            context: _,
+            // Derived from the rest, and from who watches.
+            fast_context: _,
             seg_access: _,
-            mode: _,
-            cs_bound: _,
+            // Its epochs are saved beside this.
+            derived: _,
             // Saved beside this.
             tlb: _,
-            seen_map_epoch: _,
-            // Of decoded code, which is dropped.
-            seen_code_epoch: _,
             attention,
+            // Nothing of it outlives a slice.
+            scratch: _,
+            carried,
             sys,
             fpu,
             lapic,
             vmx,
-            // Configuration.
-            model: _,
-            takes_turns: _,
-            ignore_bad_msrs: _,
-            single_step,
-            mwait,
-            gives_way,
-            trap_after,
-            shadow_is_new,
-            repeating,
-            // The host's.
-            watch: _,
-            observed: _,
-            fast_context: _,
-            logged: _,
-            history: _,
+            config: _,
+            // The host's; its history is saved beside this.
+            notes: _,
         } = self;
         let mut registers = [0; 17];
         registers[..16].copy_from_slice(&gpr[..16]);
@@ -180,13 +152,7 @@ impl Cpu {
             cycles: *cycles,
             instructions: *instructions,
             attention: *attention,
-            mwait: *mwait,
-            gives_way: *gives_way,
-            single_step: *single_step,
-            trap_after: *trap_after,
-            shadow_is_new: *shadow_is_new,
-            repeating: *repeating,
-            asleep: *asleep,
+            carried: *carried,
             sys: sys.clone(),
             fpu: fpu.clone(),
             lapic: lapic.clone(),
@@ -209,37 +175,15 @@ impl Cpu {
 
     fn restore(&mut self, saved: &SavedCpu, ram: &Ram) {
         let SavedCpu { state, tlb, tlb_is_of_this_map, history } = saved;
-        self.history = history.clone();
-        let CpuState {
-            registers,
-            flags,
-            cycles,
-            instructions,
-            attention,
-            mwait,
-            gives_way,
-            single_step,
-            trap_after,
-            shadow_is_new,
-            repeating,
-            asleep,
-            sys,
-            fpu,
-            lapic,
-            vmx,
-        } = state.clone();
+        self.notes.history = history.clone();
+        let CpuState { registers, flags, cycles, instructions, attention, carried, sys, fpu, lapic, vmx } =
+            state.clone();
         self.gpr[..16].copy_from_slice(&registers[..16]);
         self.set_rip(registers[16]);
         self.flags.set(flags);
         self.cycles = cycles;
         self.instructions = instructions;
-        self.mwait = mwait;
-        self.gives_way = gives_way;
-        self.single_step = single_step;
-        self.trap_after = trap_after;
-        self.shadow_is_new = shadow_is_new;
-        self.repeating = repeating;
-        self.exact = true;
+        self.carried = carried;
         self.sys = sys;
         self.fpu = fpu;
         self.lapic = lapic;
@@ -248,14 +192,12 @@ impl Cpu {
 
         self.tlb.restore(tlb);
         // No map has had the number 0.
-        self.seen_map_epoch = if *tlb_is_of_this_map { ram.map_epoch() } else { 0 };
-        self.seen_code_epoch = ram.code_epoch();
-        (self.undone, self.branched) = (0, false);
-        self.fault = Fault::exception(0);
-        self.rmw = RmwTarget::default();
+        self.derived.seen_map_epoch = if *tlb_is_of_this_map { ram.map_epoch() } else { 0 };
+        self.derived.seen_code_epoch = ram.code_epoch();
+        self.scratch = Scratch::default();
         self.refresh();
         self.attention = attention;
         self.refresh_apic_attention();
-        self.asleep = asleep;
+        self.carried.asleep = carried.asleep;
     }
 }

@@ -181,12 +181,12 @@ impl Bench {
         let id = self.cache.find(cpu, &mut env)?;
         let uop = self.cache.block(id).alone;
         cpu.block_limit = u64::MAX;
-        cpu.undone = 0;
-        cpu.branched = false;
+        cpu.scratch.undone = 0;
+        cpu.scratch.branched = false;
         cpu.cycles += u64::from(uop.cost);
         execute(cpu, &mut env, &uop, &[])?;
         cpu.instructions = cpu.instructions.wrapping_add(1);
-        if !cpu.branched {
+        if !cpu.scratch.branched {
             let next = cpu.next_rip(&uop);
             cpu.set_rip(next);
         }

@@ -50,7 +50,7 @@ fn pause_leaves_the_rest_of_the_turn_to_other_processors_if_there_are_any() {
     let code = [0xF3, 0x90, 0xEB, 0xFC];
     for (takes_turns, instructions) in [(true, 1..=1), (false, 100..=1000)] {
         let mut bench = Bench::real_mode(&code);
-        bench.cpu.takes_turns = takes_turns;
+        bench.cpu.config.takes_turns = takes_turns;
         assert_eq!(bench.run(1000), RunExit::Budget);
         assert!(instructions.contains(&bench.cpu.instructions), "{takes_turns}: {}", bench.cpu.instructions);
     }

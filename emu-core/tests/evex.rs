@@ -32,7 +32,7 @@ fn avx512(code: &[u8]) -> Bench {
 
 /// The vector of the exception of the first instruction, if it raises one.
 fn step(bench: &mut Bench) -> Option<u8> {
-    bench.step().err().map(|_| bench.cpu.fault.vector)
+    bench.step().err().map(|_| bench.cpu.scratch.fault.vector)
 }
 
 fn fill(bench: &mut Bench, register: u8, value: impl Fn(u64) -> u64) {

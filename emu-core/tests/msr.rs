@@ -14,7 +14,7 @@ fn benches() -> impl Iterator<Item = Bench> {
 
 /// What the model has, by number.
 fn rows(bench: &Bench) -> BTreeMap<u32, &'static Msr> {
-    msr::of_model(&bench.cpu.model).collect()
+    msr::of_model(&bench.cpu.config.model).collect()
 }
 
 fn read(bench: &mut Bench, number: u32) -> Option<u64> {
@@ -22,7 +22,7 @@ fn read(bench: &mut Bench, number: u32) -> Option<u64> {
     let read = match bench.cpu.read_msr(number) {
         Ok(value) => Some(value),
         Err(stop) => {
-            assert_eq!((stop, bench.cpu.fault), (Stop::Fault, Fault::with_code(vector::GP, 0)), "{number:#x}");
+            assert_eq!((stop, bench.cpu.scratch.fault), (Stop::Fault, Fault::with_code(vector::GP, 0)), "{number:#x}");
             None
         }
     };
@@ -34,7 +34,7 @@ fn read(bench: &mut Bench, number: u32) -> Option<u64> {
 fn write(bench: &mut Bench, number: u32, value: u64) -> bool {
     let result = bench.with_env(|cpu, env| cpu.write_msr(env, number, value));
     if let Err(stop) = result {
-        assert_eq!((stop, bench.cpu.fault), (Stop::Fault, Fault::with_code(vector::GP, 0)), "{number:#x}");
+        assert_eq!((stop, bench.cpu.scratch.fault), (Stop::Fault, Fault::with_code(vector::GP, 0)), "{number:#x}");
     }
     result.is_ok()
 }
@@ -66,7 +66,7 @@ fn msr_name_without_prefix_in_any_case_gives_the_number() {
 fn msrs_of_model_files_have_rows() {
     for bench in benches() {
         let rows = rows(&bench);
-        let model = &bench.cpu.model;
+        let model = &bench.cpu.config.model;
         for number in model.plain_msrs().map(|msr| msr.index).chain(model.vmx_capabilities().keys().copied()) {
             assert!(rows.contains_key(&number), "{}: {number:#x}", model.name());
         }
@@ -77,7 +77,7 @@ fn msrs_of_model_files_have_rows() {
 fn msr_on_a_fresh_processor_reads_its_reset_value() {
     for mut bench in benches() {
         for (number, row) in rows(&bench) {
-            let reset = row.reset_value(&bench.cpu.model, number);
+            let reset = row.reset_value(&bench.cpu.config.model, number);
             assert_eq!(read(&mut bench, number), reset, "{}", row.name_of(number));
         }
     }
@@ -88,7 +88,7 @@ fn msr_write_of_a_reserved_bit_is_gp_and_changes_nothing() {
     for mut bench in benches() {
         for (number, row) in rows(&bench) {
             let before = read(&mut bench, number);
-            let model = bench.cpu.model.clone();
+            let model = bench.cpu.config.model.clone();
             let old = before.unwrap_or(0);
             let refused: Vec<u64> = match row.allowed {
                 Allowed::Any => continue,
@@ -118,7 +118,7 @@ fn msr_that_is_only_stored_reads_what_was_written() {
             if !matches!((row.read, row.write), (Read::Stored, Write::Stored)) {
                 continue;
             }
-            let model = bench.cpu.model.clone();
+            let model = bench.cpu.config.model.clone();
             let reset = row.reset_value(&model, number).unwrap();
             let value = match row.allowed {
                 Allowed::Any => 0xFEDC_BA98_7654_3210,

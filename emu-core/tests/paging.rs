@@ -24,7 +24,11 @@ fn page_fault_reports_the_protection_key_whatever_else_denies_the_access() {
     for (pkru, error) in [(0, 0x3), (8, 0x23), (4, 0x23)] {
         let mut bench = write_to_read_only_page(pkru);
         assert!(bench.step().is_err());
-        assert_eq!((bench.cpu.fault.vector, bench.cpu.fault.error_code), (vector::PF, Some(error)), "PKRU {pkru}");
+        assert_eq!(
+            (bench.cpu.scratch.fault.vector, bench.cpu.scratch.fault.error_code),
+            (vector::PF, Some(error)),
+            "PKRU {pkru}"
+        );
     }
 }
 

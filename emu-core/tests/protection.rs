@@ -115,7 +115,7 @@ fn cr0_with_pg_but_not_pe_is_gp() {
     let mut bench = protected(&[], 0);
     let value = (Cr0::PG | Cr0::ET).bits();
     assert!(bench.with_env(|cpu, env| cpu.write_cr0(env, value)).is_err());
-    assert_eq!(bench.cpu.fault.vector, vector::GP);
+    assert_eq!(bench.cpu.scratch.fault.vector, vector::GP);
     assert!(bench.cpu.sys.cr0.contains(Cr0::PE));
 }
 
@@ -181,7 +181,7 @@ fn msr_that_the_model_lacks_is_gp_unless_bad_msrs_are_ignored() {
     // RDMSR; WRMSR; HLT
     for ignored in [false, true] {
         let mut bench = long(&[0x0F, 0x32, 0x0F, 0x30, 0xF4]);
-        bench.cpu.ignore_bad_msrs = ignored;
+        bench.cpu.config.ignore_bad_msrs = ignored;
         bench.cpu.gpr[..3].copy_from_slice(&[5, 0x1234_5678, 6]);
         bench.run(100);
         let expected = if ignored { (None, [0, 0]) } else { (Some(vector::GP.into()), [5, 6]) };

@@ -41,7 +41,10 @@ fn rep_movs_over_an_unmapped_page_faults_with_the_registers_of_the_next_iteratio
     let mut bench = rep_movsb(0x10_0000, 0x11_FF80, 0x1000);
     bench.map(0x12_0000, 0, 0);
     assert!(bench.step().is_err());
-    assert_eq!((bench.cpu.fault.vector, bench.cpu.fault.error_code, bench.cpu.sys.cr2), (14, Some(2), 0x12_0000));
+    assert_eq!(
+        (bench.cpu.scratch.fault.vector, bench.cpu.scratch.fault.error_code, bench.cpu.sys.cr2),
+        (14, Some(2), 0x12_0000)
+    );
     let gpr = &bench.cpu.gpr;
     assert_eq!((gpr[RSI], gpr[RDI], gpr[RCX]), (0x10_0080, 0x12_0000, 0xF80));
     assert_eq!(bench.cpu.rip(), 0x7C00);

@@ -112,7 +112,7 @@ fn fxsave_with_em_is_nm_and_misaligned_is_gp() {
 
 fn max(code: &[u8]) -> Bench {
     let mut bench = bench(code);
-    bench.cpu.model = Arc::new(CpuModel::named("max").expect("a built-in model"));
+    bench.cpu.config.model = Arc::new(CpuModel::named("max").expect("a built-in model"));
     bench.cpu.sys.cr4 |= Cr4::OSXSAVE;
     bench
 }
@@ -187,7 +187,7 @@ const ALL: u64 = 7;
 /// `code` with AVX switched on, in 32-bit code.
 fn avx(code: &[u8]) -> Bench {
     let mut bench = Bench::long_mode(code);
-    bench.cpu.model = Arc::new(CpuModel::named("max").expect("a built-in model"));
+    bench.cpu.config.model = Arc::new(CpuModel::named("max").expect("a built-in model"));
     bench.cpu.sys.cr4 |= Cr4::OSFXSR | Cr4::OSXMMEXCPT | Cr4::OSXSAVE;
     bench.cpu.sys.xcr0 = ALL;
     bench.cpu.refresh();
@@ -196,7 +196,7 @@ fn avx(code: &[u8]) -> Bench {
 
 /// The vector of the exception of the first instruction, if it raises one.
 fn step(bench: &mut Bench) -> Option<u8> {
-    bench.step().err().map(|_| bench.cpu.fault.vector)
+    bench.step().err().map(|_| bench.cpu.scratch.fault.vector)
 }
 
 const VPADDD: &[u8] = &[0xC5, 0xF5, 0xFE, 0xC2];

@@ -46,7 +46,7 @@ fn an_unmasked_division_by_zero_waits_for_the_next_instruction_with_ne_clear() {
 
 /// Executes one instruction and gives the vector of its exception, if it has one.
 fn step(bench: &mut Bench) -> Option<u8> {
-    bench.step().err().map(|_| bench.cpu.fault.vector)
+    bench.step().err().map(|_| bench.cpu.scratch.fault.vector)
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn fnstenv_in_protected_mode_stores_selectors_unless_the_model_deprecates_them()
             let code: &[u8] = if size == 4 { &[0xD9, 0x35, 0, 5, 0, 0] } else { &[0x66, 0xD9, 0x35, 0, 5, 0, 0] };
             let model = if deprecated { CpuModel::everything() } else { CpuModel::default_model() };
             let mut bench = Bench::long_mode(code);
-            bench.cpu.model = std::sync::Arc::new(model);
+            bench.cpu.config.model = std::sync::Arc::new(model);
             bench.set_flat_segments(Size::Bits32, 0);
             marked(&mut bench);
             assert_eq!(step(&mut bench), None);

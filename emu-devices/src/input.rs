@@ -203,7 +203,7 @@ impl Pc {
             }
             cpu.refresh();
             cpu.refresh_attention();
-            cpu.asleep = false;
+            cpu.carried.asleep = false;
         }
     }
 }

@@ -139,7 +139,7 @@ impl Pc {
         let mut cpus: Vec<Cpu> =
             (0..config.processors.clamp(1, 254)).map(|n| Cpu::new(config.model.clone(), n, n)).collect();
         let several = cpus.len() > 1;
-        cpus.iter_mut().for_each(|cpu| cpu.takes_turns = several);
+        cpus.iter_mut().for_each(|cpu| cpu.config.takes_turns = several);
         Ok(Self {
             cpus,
             ram,
@@ -179,7 +179,7 @@ impl Pc {
         for cpu in &mut self.cpus {
             cpu.reset();
             // The reset button wakes a halted processor, too.
-            cpu.asleep = false;
+            cpu.carried.asleep = false;
         }
         self.outbox.clear();
         self.intr = false;

@@ -109,7 +109,7 @@ pub fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
         Paging::Levels5 => sys.cr4 |= Cr4::PAE | Cr4::LA57,
     }
     if sys.cr4.contains(Cr4::OSXSAVE) {
-        sys.xcr0 = if cpu.model.name() == "max" { source.pick(&[1, 3, 7, 0xE7]) } else { source.pick(&[1, 3]) };
+        sys.xcr0 = if cpu.config.model.name() == "max" { source.pick(&[1, 3, 7, 0xE7]) } else { source.pick(&[1, 3]) };
     }
     sys.cr0 = Cr0::ET;
     for (flag, percent) in [(Cr0::NE, 60), (Cr0::WP, 60), (Cr0::AM, 50), (Cr0::MP, 50), (Cr0::EM, 8), (Cr0::TS, 8)] {

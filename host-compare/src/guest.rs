@@ -43,7 +43,7 @@ impl Default for Guest {
         bench.cpu.sys.cr4 |= Cr4::OSFXSR | Cr4::OSXMMEXCPT | Cr4::OSXSAVE;
         bench.cpu.sys.xcr0 = 7;
         bench.set_flat_segments(Size::Bits64, 3);
-        bench.cpu.model = std::sync::Arc::new(CpuModel::everything());
+        bench.cpu.config.model = std::sync::Arc::new(CpuModel::everything());
         // A TSS without an I/O permission bitmap, as Linux gives it to a process that asks for none.
         bench.cpu.sys.segments[SegmentRegister::Tr as usize].limit = 0x60;
         Self { bench, wide: true }
@@ -91,8 +91,8 @@ impl Guest {
                 Ok(()) => {}
                 Err(Stop::Fault) => {
                     let cpu = &self.bench.cpu;
-                    let cr2 = if cpu.fault.vector == 14 { cpu.sys.cr2 } else { 0 };
-                    fault = Some((cpu.fault.vector, cpu.fault.error_code.unwrap_or(0), cr2));
+                    let cr2 = if cpu.scratch.fault.vector == 14 { cpu.sys.cr2 } else { 0 };
+                    fault = Some((cpu.scratch.fault.vector, cpu.scratch.fault.error_code.unwrap_or(0), cr2));
                 }
                 Err(stop) => panic!("{stop:?} from an instruction in user mode"),
             }

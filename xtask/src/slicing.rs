@@ -213,7 +213,7 @@ impl Observer for Counter {
     }
     fn after_instruction(&mut self, view: View, _instruction: Instruction) {
         // A repeated instruction is counted when it completes.
-        self.instructions += u64::from(!view.cpu.repeating);
+        self.instructions += u64::from(!view.cpu.carried.repeating);
     }
     fn memory_access(&mut self, _view: View, _access: &MemoryAccess) {
         self.count(Watch::MEMORY);

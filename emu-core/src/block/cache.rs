@@ -104,25 +104,25 @@ impl CodeCache {
     pub fn find(&mut self, cpu: &mut Cpu, env: &mut Env) -> Result<u32, Stop> {
         self.counts.lookups += 1;
         let rip = cpu.rip();
-        let linear = if cpu.mode.is_64bit() {
+        let linear = if cpu.derived.mode.is_64bit() {
             rip
         } else {
-            if rip > cpu.cs_bound {
+            if rip > cpu.derived.cs_bound {
                 return cpu.gp(0);
             }
             cpu.sys.segments[1].base.wrapping_add(rip) & 0xFFFF_FFFF
         };
         let stamp = u64::from(cpu.tlb.epoch) << 32
-            | cpu.context << 16
+            | cpu.derived.context << 16
             | u64::from(cpu.sys.index) << 8
-            | u64::from(cpu.mode.key());
+            | u64::from(cpu.derived.mode.key());
         // Processors that run the same code must not evict each other.
         let slot = (linear ^ linear >> 12 ^ u64::from(cpu.sys.index) << 9) as usize & (JUMP_ENTRIES - 1);
         let jump = self.jumps[slot];
         // The fetch TLB must know its page: what a fetch translates does not depend on where blocks begin.
         if jump.rip == linear
             && jump.stamp == stamp
-            && cpu.tlb.fetch_page(linear, cpu.context) == Some(jump.page)
+            && cpu.tlb.fetch_page(linear, cpu.derived.context) == Some(jump.page)
             && self.is_current(jump.block, jump.generation)
         {
             return Ok(jump.block);
@@ -131,7 +131,7 @@ impl CodeCache {
         let Place::Memory(offset) = env.ram.place(physical, false) else {
             return self.build_from_device(cpu, env, linear, physical);
         };
-        let key = Key::new(offset, cpu.mode);
+        let key = Key::new(offset, cpu.derived.mode);
         let found = match self.map.get(&key).copied() {
             Some(id) => match self.blocks[id as usize].second_page {
                 None => Some(id),
@@ -231,7 +231,7 @@ impl CodeCache {
         }
         env.ram.mark_code(offset, block.len as usize);
         cpu.see_new_code(env.ram);
-        if cpu.watch.contains(Watch::BLOCKS) {
+        if cpu.notes.watch.contains(Watch::BLOCKS) {
             let instructions = block.uops.len() as u32;
             cpu.note(Observed::Block(BuiltBlock { linear, size: block.len, instructions }));
         }

@@ -73,7 +73,7 @@ impl Block {
 
 /// Decodes the instructions at the start of `bytes`: none if the first is cut off. `uops` is where they are collected.
 fn decode(cpu: &Cpu, bytes: &[u8], key: Key, uops: &mut Vec<Uop>) -> Block {
-    let len = lower::lower(cpu.mode, &cpu.model, bytes, uops);
+    let len = lower::lower(cpu.derived.mode, &cpu.config.model, bytes, uops);
     let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
     flags::specialize(uops);
     Block {

@@ -146,7 +146,7 @@ impl Cpu {
         // instruction meets them before its first iteration only.
         if self.has_code_breakpoints()
             && !self.flags.has(RF)
-            && !self.repeating
+            && !self.carried.repeating
             && self.sys.shadow != Shadow::MovSs
             && let Some(hits) = self.code_breakpoint_hits()
         {

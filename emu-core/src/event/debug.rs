@@ -16,7 +16,7 @@ impl Cpu {
     /// #DB as a trap: `conditions` are bits of DR6.
     pub fn deliver_debug(&mut self, env: &mut Env, conditions: u64) {
         if self.exits_on(&Fault::exception(vector::DB)) {
-            let resume = self.flags.has(RF) || self.repeating;
+            let resume = self.flags.has(RF) || self.carried.repeating;
             return self.exit_for_debug(env, conditions, resume);
         }
         self.set_dr6(conditions);
@@ -75,44 +75,44 @@ impl Cpu {
     /// Opens the interrupt shadow over the instruction after the present one.
     pub fn open_shadow(&mut self, shadow: Shadow) {
         self.sys.shadow = shadow;
-        self.shadow_is_new = true;
+        self.carried.shadow_is_new = true;
         self.raise(crate::state::derived::Attention::STEP);
     }
 
     /// The next instruction runs alone: notes TF as it begins, and ends RF, which has done its work.
     pub(crate) fn begin_step(&mut self) {
-        self.single_step = true;
-        self.shadow_is_new = false;
-        self.trap_after = self.flags.has(TF);
+        self.carried.single_step = true;
+        self.carried.shadow_is_new = false;
+        self.carried.trap_after = self.flags.has(TF);
         self.flags.put(RF, false);
     }
 
     /// The step is over without a trap of its own.
     pub(crate) fn end_step(&mut self) {
-        self.single_step = false;
-        self.trap_after = false;
-        self.repeating = false;
+        self.carried.single_step = false;
+        self.carried.trap_after = false;
+        self.carried.repeating = false;
     }
 
     /// A task switch ends the step: TF of the new task traps after its first instruction.
     pub(crate) fn end_step_for_task(&mut self) {
-        self.trap_after = false;
+        self.carried.trap_after = false;
         self.sys.shadow = Shadow::None;
     }
 
     /// After an instruction that ran alone: the trap flag's #DB, and the end of the shadow it ran in.
     pub(crate) fn after_single_step(&mut self) {
-        self.single_step = false;
-        if !self.shadow_is_new {
+        self.carried.single_step = false;
+        if !self.carried.shadow_is_new {
             self.sys.shadow = Shadow::None;
         }
         // The single-step trap of MOV SS itself is lost; breakpoints that it met are held back.
         let suppressed = self.sys.shadow == Shadow::MovSs;
-        let steps_here = self.sys.debugctl & DEBUGCTL_BTF == 0 || (self.branched && !self.repeating);
-        if self.trap_after && !suppressed && steps_here {
+        let steps_here = self.sys.debugctl & DEBUGCTL_BTF == 0 || (self.scratch.branched && !self.carried.repeating);
+        if self.carried.trap_after && !suppressed && steps_here {
             self.sys.pending_debug |= Dr6::BS.bits();
         }
-        self.trap_after = false;
+        self.carried.trap_after = false;
         self.note_mtf();
         self.refresh_attention();
     }

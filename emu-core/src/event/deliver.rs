@@ -53,7 +53,7 @@ impl Cpu {
     /// Delivers an event that is not due to the instruction at RIP; exceptions on the way become double faults or a
     /// shutdown (SDM Vol. 3A Table 6-5).
     pub fn deliver_event(&mut self, env: &mut Env, event: Fault) {
-        let resume = self.flags.has(RF) || self.repeating;
+        let resume = self.flags.has(RF) || self.carried.repeating;
         self.deliver(env, event, resume, None);
     }
 
@@ -66,7 +66,7 @@ impl Cpu {
     fn deliver(&mut self, env: &mut Env, event: Fault, mut resume: bool, mut injected: Option<u8>) {
         let mut event = event;
         // An event comes between instructions, or by one that ends its block.
-        self.exact = true;
+        self.scratch.exact = true;
         // A software interrupt whose delivery gave rise to the event.
         let mut original = self.vmx.delivering.take();
         loop {
@@ -89,7 +89,7 @@ impl Cpu {
                 Err(Stop::Shutdown) => return self.shut_down(env),
             }
             original = self.vmx.delivering.take();
-            let second = self.fault;
+            let second = self.scratch.fault;
             let is_exception = event.kind == EventKind::HardwareException;
             event = match vector::nest(event.vector, is_exception, second.vector) {
                 NestedFault::Serial => second,
@@ -105,7 +105,7 @@ impl Cpu {
 
     /// A triple fault: shutdown, or in VMX non-root operation a VM exit.
     pub(crate) fn shut_down(&mut self, env: &mut Env) {
-        self.history.end_in_triple_fault();
+        self.notes.history.end_in_triple_fault();
         if self.in_non_root() {
             return self.vm_exit(env, ExitDetails::new(ExitReason::TripleFault));
         }
@@ -123,7 +123,7 @@ impl Cpu {
             return self.park_exit(details);
         }
         self.try_deliver(env, &Delivery { event, return_rip, resume: false })?;
-        self.branched = true;
+        self.scratch.branched = true;
         Ok(())
     }
 
@@ -158,18 +158,18 @@ impl Cpu {
         if self.in_non_root() {
             self.vmx.delivering = Some(Delivering { event: delivery.event, return_rip: delivery.return_rip });
         }
-        if !self.mode.protected {
+        if !self.derived.mode.protected {
             self.deliver_real(env, delivery)?;
-        } else if self.mode.long {
+        } else if self.derived.mode.long {
             self.deliver_long(env, delivery)?;
-        } else if self.mode.v86 && delivery.event.kind == EventKind::SoftwareInterrupt {
+        } else if self.derived.mode.v86 && delivery.event.kind == EventKind::SoftwareInterrupt {
             self.deliver_v86_software(env, delivery)?;
         } else {
             self.deliver_protected(env, delivery)?;
         }
         self.vmx.delivering = None;
         self.vmx.iret_unblocked = false;
-        if self.watch.contains(Watch::EVENTS) {
+        if self.notes.watch.contains(Watch::EVENTS) {
             let Delivery { event, return_rip, .. } = *delivery;
             self.note(Observed::Event(DeliveredEvent { event, cs, return_rip, injected: self.vmx.injecting }));
         }
@@ -238,7 +238,7 @@ impl Cpu {
     /// In virtual-8086 mode the limit and the rights are fixed.
     pub fn load_real_segment(&mut self, register: SegmentRegister, selector: u16) {
         use emu_vmx::arch::segment::{AccessRights, Segment};
-        let v86 = self.mode.v86;
+        let v86 = self.derived.mode.v86;
         let segment = &mut self.sys.segments[register as usize];
         if v86 {
             *segment = Segment::virtual_8086(selector);

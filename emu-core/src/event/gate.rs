@@ -56,9 +56,9 @@ impl Cpu {
         }
         let descriptor = self.read_descriptor(env, selector, vector::GP, ext)?;
         let rights = descriptor.access_rights();
-        self.obey(rules::interrupt_transfer(rights, selector, self.sys.cpl, self.mode.long, ext))?;
+        self.obey(rules::interrupt_transfer(rights, selector, self.sys.cpl, self.derived.mode.long, ext))?;
         // Virtual-8086 mode is left for privilege level 0 alone.
-        if self.mode.v86 && (rights.conforming() || rights.dpl() != 0) {
+        if self.derived.mode.v86 && (rights.conforming() || rights.dpl() != 0) {
             return self.gp(selector.error(ext));
         }
         let cpl = if rights.conforming() { self.sys.cpl } else { rights.dpl() };
@@ -104,7 +104,7 @@ impl Cpu {
         let flags = self.flags_image(delivery);
         let (cs, ss, old_sp) = (seg(SegmentRegister::Cs), seg(SegmentRegister::Ss), self.gpr[RSP]);
         let data = [SegmentRegister::Gs, SegmentRegister::Fs, SegmentRegister::Ds, SegmentRegister::Es].map(seg);
-        let v86 = self.mode.v86;
+        let v86 = self.derived.mode.v86;
         let inner = cpl < self.sys.cpl;
         let (mut stack, new_ss) = if inner {
             let (segment, sp) = self.inner_stack(env, cpl, ext)?;

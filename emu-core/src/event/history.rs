@@ -29,18 +29,18 @@ impl Cpu {
 
     /// Notes an event whose handler has begun.
     pub(super) fn note_delivered(&mut self, record: EventRecord) {
-        self.history.push(record);
+        self.notes.history.push(record);
     }
 
     /// Notes an event whose delivery raised the exception that is parked now.
     pub(super) fn note_undelivered(&mut self, record: EventRecord) {
-        let outcome = Outcome::Fault(self.raised(self.fault));
-        self.history.push(EventRecord { outcome, ..record });
+        let outcome = Outcome::Fault(self.raised(self.scratch.fault));
+        self.notes.history.push(EventRecord { outcome, ..record });
     }
 
     /// Notes an event that causes a VM exit.
     pub(crate) fn note_exit_for(&mut self, event: Fault) {
         let record = self.event_record(&Delivery { event, return_rip: self.rip(), resume: false });
-        self.history.push(EventRecord { outcome: Outcome::VmExit, ..record });
+        self.notes.history.push(EventRecord { outcome: Outcome::VmExit, ..record });
     }
 }

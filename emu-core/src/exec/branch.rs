@@ -12,7 +12,7 @@ impl Cpu {
     #[inline(always)]
     pub fn check_target(&mut self, target: u64) -> Exec {
         // The bound is the highest number in 64-bit mode. A target in the block's own page is as canonical as that.
-        if target > self.cs_bound || ((target ^ self.rip()) > 0xFFF && !self.is_far_target_canonical(target)) {
+        if target > self.derived.cs_bound || ((target ^ self.rip()) > 0xFFF && !self.is_far_target_canonical(target)) {
             return self.gp(0);
         }
         Ok(())
@@ -20,7 +20,7 @@ impl Cpu {
 
     #[inline(always)]
     fn is_far_target_canonical(&self, target: u64) -> bool {
-        !self.mode.is_64bit() || self.is_canonical(target)
+        !self.derived.mode.is_64bit() || self.is_canonical(target)
     }
 
     /// RIP of the instruction after `u`.

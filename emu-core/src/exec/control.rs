@@ -57,7 +57,7 @@ pub fn cr0_is_consistent(cr0: Cr0) -> bool {
 impl Cpu {
     /// The flags of CR4 that the model has.
     pub fn cr4_supported(&self) -> Cr4 {
-        CR4_FEATURES.iter().filter(|row| self.model.has(row.1)).fold(Cr4::empty(), |all, row| all | row.0)
+        CR4_FEATURES.iter().filter(|row| self.config.model.has(row.1)).fold(Cr4::empty(), |all, row| all | row.0)
     }
 
     /// Whether PAE paging is in use with these registers: its PDPTEs are loaded with CR3 (SDM Vol. 3A 4.4.1).
@@ -110,7 +110,7 @@ impl Cpu {
         let new = Cr0::from_bits_retain(value & Cr0::DEFINED) | Cr0::ET;
         // In VMX non-root operation the intercepts have checked it: an unrestricted guest may clear PE and PG.
         let fixed = self.vmx.on() && !self.in_non_root();
-        if fixed && !self.model.vmx().is_some_and(|vmx| vmx.caps.cr0_allowed(new.bits())) {
+        if fixed && !self.config.model.vmx().is_some_and(|vmx| vmx.caps.cr0_allowed(new.bits())) {
             return self.gp(0);
         }
         if !cr0_is_consistent(new) {
@@ -131,7 +131,7 @@ impl Cpu {
             efer |= Efer::LMA;
         }
         if was_paging && !paging {
-            if cr4.contains(Cr4::PCIDE) || self.mode.is_64bit() {
+            if cr4.contains(Cr4::PCIDE) || self.derived.mode.is_64bit() {
                 return self.gp(0);
             }
             efer -= Efer::LMA;
@@ -158,9 +158,9 @@ impl Cpu {
         let pcide = cr4.contains(Cr4::PCIDE);
         let keep = pcide && value & Cr3::NO_FLUSH != 0;
         let value = if pcide { value & !Cr3::NO_FLUSH } else { value };
-        if self.mode.long {
-            let lam = if self.model.has(Feature::Lam) { Cr3::LAM_U48 | Cr3::LAM_U57 } else { 0 };
-            if value & !physical_mask(self.model.physical_bits()) & !lam != 0 {
+        if self.derived.mode.long {
+            let lam = if self.config.model.has(Feature::Lam) { Cr3::LAM_U48 | Cr3::LAM_U57 } else { 0 };
+            if value & !physical_mask(self.config.model.physical_bits()) & !lam != 0 {
                 return self.gp(0);
             }
         } else if Self::is_pae_paging(self.sys.cr0, cr4, self.sys.efer) && !self.load_pdptes(env, value)? {
@@ -177,7 +177,7 @@ impl Cpu {
 
     /// Writes CR4, with all checks and consequences of MOV to CR4 (SDM Vol. 3A 2.5, 4.1.2).
     pub fn write_cr4(&mut self, env: &mut Env, value: u64) -> Exec {
-        if self.vmx.on() && !self.model.vmx().is_some_and(|vmx| vmx.caps.cr4_allowed(value)) {
+        if self.vmx.on() && !self.config.model.vmx().is_some_and(|vmx| vmx.caps.cr4_allowed(value)) {
             return self.gp(0);
         }
         let old = self.sys.cr4;
@@ -186,7 +186,7 @@ impl Cpu {
             return self.gp(0);
         }
         let changed = old ^ new;
-        let long = self.mode.long;
+        let long = self.derived.mode.long;
         let leaves_long_paging = long && (!new.contains(Cr4::PAE) || changed.contains(Cr4::LA57));
         let sets_pcide = changed.contains(Cr4::PCIDE) && new.contains(Cr4::PCIDE);
         let bad_pcide = sets_pcide && (!long || self.sys.cr3 & 0xFFF != 0);
@@ -293,7 +293,7 @@ pub fn mov_to_cr<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         4 => cpu.write_cr4(env, value)?,
         _ => cpu.write_cr8(value)?,
     }
-    if cpu.watch.contains(Watch::CONTROL_REGISTERS) {
+    if cpu.notes.watch.contains(Watch::CONTROL_REGISTERS) {
         cpu.note(Observed::ControlRegister(RegisterWrite { number: number.into(), value }));
     }
     Ok(())
@@ -410,7 +410,7 @@ pub fn invlpg(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
     let linear = cpu.wrap_linear(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
     cpu.intercept_with(u, Instruction::Invlpg, |_, _| (linear, None))?;
-    if !cpu.mode.is_64bit() || cpu.is_canonical(linear) {
+    if !cpu.derived.mode.is_64bit() || cpu.is_canonical(linear) {
         let (vpid, pcid) = (cpu.vpid(), cpu.pcid());
         cpu.invalidate(&Invalidation::LinearAddress { vpid, pcid, address: linear, globals: true });
     }

@@ -16,14 +16,14 @@ use emu_vmx::intercept::Instruction as Intercept;
 impl Cpu {
     /// The result of CPUID in the present state (SDM Vol. 2A, CPUID).
     pub fn cpuid_leaf(&self, leaf: u32, subleaf: u32) -> CpuidResult {
-        let basic = self.model.max_basic_leaf();
+        let basic = self.config.model.max_basic_leaf();
         // Beyond the highest leaf Intel processors answer with the highest basic one.
         let leaf = match leaf {
             0..=0x7FFF_FFFF if leaf > basic => basic,
-            0x8000_0000.. if leaf > self.model.max_extended_leaf() => basic,
+            0x8000_0000.. if leaf > self.config.model.max_extended_leaf() => basic,
             _ => leaf,
         };
-        let mut result = self.model.leaf(leaf, subleaf);
+        let mut result = self.config.model.leaf(leaf, subleaf);
         match leaf {
             1 => {
                 result.ebx = result.ebx & 0x00FF_FFFF | self.sys.apic_id << 24;
@@ -41,19 +41,19 @@ impl Cpu {
             }
             0xD => self.fill_xsave_leaf(subleaf, &mut result),
             // SYSCALL is reported in 64-bit mode only.
-            0x8000_0001 if !self.mode.is_64bit() => set_bit(&mut result.edx, 11, false),
+            0x8000_0001 if !self.derived.mode.is_64bit() => set_bit(&mut result.edx, 11, false),
             _ => {}
         }
         result
     }
 
     fn fill_xsave_leaf(&self, subleaf: u32, result: &mut CpuidResult) {
-        if !self.model.has(Feature::Xsave) {
+        if !self.config.model.has(Feature::Xsave) {
             return;
         }
         match subleaf {
             0 => result.ebx = self.xsave_area_size(self.sys.xcr0, false),
-            1 if self.model.has(Feature::Xsavec) => {
+            1 if self.config.model.has(Feature::Xsavec) => {
                 result.ebx = self.xsave_area_size(self.sys.xcr0 | self.sys.xss, true);
             }
             _ => {}
@@ -67,7 +67,7 @@ impl Cpu {
             if mask >> component & 1 == 0 {
                 continue;
             }
-            let leaf = self.model.leaf(0xD, component);
+            let leaf = self.config.model.leaf(0xD, component);
             end = if compacted {
                 let start = if leaf.ecx & 2 != 0 { u32::next_multiple_of(end, 64) } else { end };
                 start + leaf.eax
@@ -97,7 +97,7 @@ pub fn cpuid(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 impl Cpu {
     /// #GP(0) if CR4.TSD keeps the time-stamp counter from this CPL.
     fn require_tsc(&mut self) -> Exec {
-        let kept = self.sys.cr4.contains(Cr4::TSD) && self.sys.cpl != 0 && self.mode.protected;
+        let kept = self.sys.cr4.contains(Cr4::TSD) && self.sys.cpl != 0 && self.derived.mode.protected;
         if kept { self.gp(0) } else { Ok(()) }
     }
 }
@@ -149,7 +149,7 @@ pub fn mwait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
         return cpu.gp(0);
     }
     cpu.sys.activity = Activity::Hlt;
-    cpu.mwait = true;
+    cpu.carried.mwait = true;
     cpu.raise(Attention::STOPPED);
     Ok(())
 }
@@ -178,7 +178,7 @@ pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
         time => time,
     };
     let end = cpu.cycles.saturating_add(wanted.min(granted));
-    let limit = cpu.turn_end.min(cpu.next_deadline());
+    let limit = cpu.scratch.turn_end.min(cpu.next_deadline());
     let time_up = granted < wanted && end <= limit;
     cpu.cycles = cpu.cycles.max(end.min(limit));
     cpu.flags.set_status(if time_up { CF } else { 0 });
@@ -196,8 +196,8 @@ pub fn pause(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     {
         return cpu.exit_at(u, emu_vmx::exit::ExitReason::Pause, 0);
     }
-    if cpu.takes_turns {
-        cpu.gives_way = true;
+    if cpu.config.takes_turns {
+        cpu.carried.gives_way = true;
         cpu.block_limit = 0;
     }
     Ok(())

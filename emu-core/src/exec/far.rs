@@ -48,7 +48,7 @@ pub(super) fn size_of<W: Width>() -> Size {
 
 impl Cpu {
     fn far_transfer(&mut self, env: &mut Env, transfer: Transfer) -> Exec {
-        if self.mode.real_segments() {
+        if self.derived.mode.real_segments() {
             return self.far_real(env, transfer);
         }
         let selector = transfer.selector;
@@ -61,7 +61,7 @@ impl Cpu {
             return self.far_direct(env, transfer, descriptor);
         }
         let gate_or_tss = rights.type_field();
-        let long = self.mode.long;
+        let long = self.derived.mode.long;
         use system_type::*;
         match gate_or_tss {
             CALL_GATE => {}
@@ -91,7 +91,7 @@ impl Cpu {
             self.gpr[RSP] = stack.merged(self.gpr[RSP]);
         }
         self.load_real_segment(SegmentRegister::Cs, transfer.selector.0);
-        self.cs_bound = u64::from(self.sys.seg(SegmentRegister::Cs).limit);
+        self.derived.cs_bound = u64::from(self.sys.seg(SegmentRegister::Cs).limit);
         self.leave_block();
         self.branch_to(transfer.offset);
         Ok(())
@@ -107,7 +107,7 @@ impl Cpu {
 
     /// #GP(0) unless `target` is canonical (64-bit code) or within the limit of `code`.
     fn check_far_target(&mut self, code: &Segment, target: u64) -> Exec {
-        let fits = if self.mode.long && code.access_rights.long() {
+        let fits = if self.derived.mode.long && code.access_rights.long() {
             self.is_canonical(target)
         } else {
             target <= u64::from(code.limit)
@@ -117,7 +117,7 @@ impl Cpu {
 
     fn far_direct(&mut self, env: &mut Env, transfer: Transfer, descriptor: Descriptor) -> Exec {
         let selector = transfer.selector;
-        let (cpl, long) = (self.sys.cpl, self.mode.long);
+        let (cpl, long) = (self.sys.cpl, self.derived.mode.long);
         self.obey(rules::direct_transfer(descriptor.access_rights(), selector, cpl, long))?;
         let code = Segment::from_descriptor(selector.0, descriptor.0);
         self.check_far_target(&code, transfer.offset)?;
@@ -132,7 +132,7 @@ impl Cpu {
     }
 
     fn far_by_gate(&mut self, env: &mut Env, transfer: Transfer, gate: Descriptor) -> Exec {
-        let long = self.mode.long;
+        let long = self.derived.mode.long;
         let high = if long { self.read_descriptor_high(env, transfer.selector, vector::GP, 0)? } else { 0 };
         let selector = Selector(gate.gate_selector());
         if selector.is_null() {
@@ -210,12 +210,12 @@ impl Cpu {
         }
         let descriptor = self.read_descriptor(env, selector, vector::GP, 0)?;
         let (old, cpl) = (self.sys.cpl, selector.rpl());
-        self.obey(rules::return_transfer(descriptor.access_rights(), selector, old, self.mode.long))?;
+        self.obey(rules::return_transfer(descriptor.access_rights(), selector, old, self.derived.mode.long))?;
         let code = Segment::from_descriptor(selector.0, descriptor.0);
         let stack = if cpl > old || with_stack {
             let sp = self.peek::<W>(env, stack_offset)?;
             let ss = Selector(self.peek::<W>(env, stack_offset.wrapping_add(W::BYTES))? as u16);
-            Some((self.returned_stack(env, ss, cpl, self.mode.long && code.access_rights.long())?, sp))
+            Some((self.returned_stack(env, ss, cpl, self.derived.mode.long && code.access_rights.long())?, sp))
         } else {
             None
         };
@@ -299,7 +299,7 @@ pub fn call_far_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn ret_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let rip = cpu.peek::<W>(env, 0)?;
     let selector = Selector(cpu.peek::<W>(env, W::BYTES)? as u16);
-    if cpu.mode.real_segments() {
+    if cpu.derived.mode.real_segments() {
         if rip > u64::from(cpu.sys.seg(SegmentRegister::Cs).limit) {
             return cpu.gp(0);
         }

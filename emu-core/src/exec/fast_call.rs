@@ -43,10 +43,10 @@ impl Cpu {
 pub fn sysenter(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     let [cs, esp, eip] = cpu.sys.sysenter;
     let selector = Selector(cs as u16);
-    if !cpu.mode.protected || selector.is_null() {
+    if !cpu.derived.mode.protected || selector.is_null() {
         return cpu.gp(0);
     }
-    let long = cpu.mode.long;
+    let long = cpu.derived.mode.long;
     cpu.flags.put(VM | IF, false);
     let code = Selector(selector.0 & !3);
     let mask = if long { u64::MAX } else { 0xFFFF_FFFF };
@@ -59,7 +59,7 @@ pub fn sysenter(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 /// SYSEXIT: to 64-bit code with REX.W, else to 32-bit code.
 pub fn sysexit<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     let selector = Selector(cpu.sys.sysenter[0] as u16);
-    if !cpu.mode.protected || selector.is_null() || cpu.sys.cpl != 0 {
+    if !cpu.derived.mode.protected || selector.is_null() || cpu.sys.cpl != 0 {
         return cpu.gp(0);
     }
     let long = W::BITS == 64;
@@ -78,7 +78,7 @@ pub fn sysexit<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 
 /// SYSCALL: 64-bit mode only.
 pub fn syscall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    if !cpu.mode.is_64bit() || !cpu.sys.efer.contains(Efer::SCE) {
+    if !cpu.derived.mode.is_64bit() || !cpu.sys.efer.contains(Efer::SCE) {
         return cpu.ud();
     }
     let [star, lstar, _, fmask] = cpu.sys.syscall;
@@ -88,7 +88,7 @@ pub fn syscall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.flags.set(flags);
     if flags & TF == 0 {
         // A single step does not trap at the entry point when the mask clears TF.
-        cpu.trap_after = false;
+        cpu.carried.trap_after = false;
     }
     let cs = (star >> 32) as u16 & !3;
     cpu.enter_flat(flat_code(cs, 0, true), flat_stack(cs.wrapping_add(8), 0), 0);
@@ -98,7 +98,7 @@ pub fn syscall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 
 /// SYSRET: to 64-bit code with REX.W, else to 32-bit code.
 pub fn sysret<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
-    if !cpu.mode.is_64bit() || !cpu.sys.efer.contains(Efer::SCE) {
+    if !cpu.derived.mode.is_64bit() || !cpu.sys.efer.contains(Efer::SCE) {
         return cpu.ud();
     }
     let rip = cpu.gpr[RCX];
@@ -117,7 +117,7 @@ pub fn sysret<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 
 /// SWAPGS.
 pub fn swapgs(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
-    if !cpu.mode.is_64bit() {
+    if !cpu.derived.mode.is_64bit() {
         return cpu.ud();
     }
     cpu.require_cpl0()?;
@@ -129,7 +129,7 @@ pub fn swapgs(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 
 impl Cpu {
     fn require_fsgsbase(&mut self) -> Exec {
-        if self.mode.is_64bit() && self.sys.cr4.contains(Cr4::FSGSBASE) { Ok(()) } else { self.ud() }
+        if self.derived.mode.is_64bit() && self.sys.cr4.contains(Cr4::FSGSBASE) { Ok(()) } else { self.ud() }
     }
 }
 

@@ -11,7 +11,7 @@ impl Cpu {
     /// In virtual-8086 mode with IOPL below 3: the instruction works on VIF if CR4.VME is set and its operand has 16
     /// bits, else #GP(0). False outside of that.
     fn pushes_virtual_if<W: Width>(&mut self) -> Result<bool, crate::fault::Stop> {
-        if !self.mode.v86 || self.flags.iopl() == 3 {
+        if !self.derived.mode.v86 || self.flags.iopl() == 3 {
             return Ok(false);
         }
         if W::BITS == 16 && self.sys.cr4.contains(Cr4::VME) { Ok(true) } else { self.gp(0) }

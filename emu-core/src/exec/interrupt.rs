@@ -81,14 +81,14 @@ pub fn iret<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 fn iret_by_mode<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    if !cpu.mode.protected {
+    if !cpu.derived.mode.protected {
         return iret_real::<W>(cpu, env);
     }
-    if cpu.mode.v86 {
+    if cpu.derived.mode.v86 {
         return iret_v86::<W>(cpu, env);
     }
     if cpu.flags.has(NT) {
-        if cpu.mode.long {
+        if cpu.derived.mode.long {
             return cpu.gp(0);
         }
         let next = cpu.next_rip(u);
@@ -97,10 +97,10 @@ fn iret_by_mode<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let rip = cpu.peek::<W>(env, 0)?;
     let selector = cpu.peek::<W>(env, W::BYTES)? as u16;
     let image = cpu.peek::<W>(env, 2 * W::BYTES)?;
-    if W::BITS == 32 && image & VM != 0 && cpu.sys.cpl == 0 && !cpu.mode.long {
+    if W::BITS == 32 && image & VM != 0 && cpu.sys.cpl == 0 && !cpu.derived.mode.long {
         return iret_to_v86(cpu, env, selector, rip, image);
     }
-    let with_stack = cpu.mode.is_64bit();
+    let with_stack = cpu.derived.mode.is_64bit();
     let to = cpu.check_return::<W>(env, Selector(selector), rip, 3 * W::BYTES, with_stack)?;
     let mask = returned_flags::<W>(cpu.sys.cpl, cpu.flags.iopl());
     cpu.replace_flags(image, mask);

@@ -18,7 +18,7 @@ const IO_MAP_BASE: u64 = 102;
 impl Cpu {
     /// #GP(0) unless IOPL or the I/O permission bitmap allows `size` ports from `port` on (SDM Vol. 1 19.5.2).
     fn check_io_permission(&mut self, env: &mut Env, port: u16, size: u64) -> Exec {
-        if !self.mode.protected || (self.sys.cpl <= self.flags.iopl() && !self.mode.v86) {
+        if !self.derived.mode.protected || (self.sys.cpl <= self.flags.iopl() && !self.derived.mode.v86) {
             return Ok(());
         }
         let tr = *self.sys.seg(SegmentRegister::Tr);
@@ -43,7 +43,7 @@ impl Cpu {
 
     /// After an access of a port: I/O breakpoints (SDM Vol. 3B 18.2.4), and what the device wants.
     fn after_port(&mut self, env: &mut Env, port: u16, size: u64, write: bool, value: u64) {
-        if self.watch.contains(Watch::PORTS) {
+        if self.notes.watch.contains(Watch::PORTS) {
             self.note(Observed::Port(DeviceAccess { address: port.into(), size: size as u8, write, value }));
         }
         if self.sys.dr7.bits() & 0xFF != 0 && self.sys.cr4.contains(Cr4::DE) {

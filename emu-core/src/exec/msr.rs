@@ -56,7 +56,7 @@ pub fn rdpmc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
         0x4000_0000..=0x4000_0002 => IA32_FIXED_CTR0 + (selector & 3),
         _ => return cpu.gp(0),
     };
-    if cpu.model.plain_msr(index).is_none() {
+    if cpu.config.model.plain_msr(index).is_none() {
         return cpu.gp(0);
     }
     let value = cpu.read_msr(index)?;

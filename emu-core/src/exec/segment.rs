@@ -17,7 +17,7 @@ const RSP: usize = 4;
 impl Cpu {
     /// Loads DS, ES, FS, GS or SS as the present mode does.
     pub fn load_segment(&mut self, env: &mut Env, register: SegmentRegister, selector: u16) -> Exec {
-        if self.mode.real_segments() {
+        if self.derived.mode.real_segments() {
             self.load_real_segment(register, selector);
         } else if register == SegmentRegister::Ss {
             let segment = self.stack_segment(env, Selector(selector))?;
@@ -46,7 +46,7 @@ impl Cpu {
     fn stack_segment(&mut self, env: &mut Env, selector: Selector) -> Result<Segment, Stop> {
         let cpl = self.sys.cpl;
         if selector.is_null() {
-            return if self.mode.is_64bit() && cpl < 3 && selector.rpl() == cpl {
+            return if self.derived.mode.is_64bit() && cpl < 3 && selector.rpl() == cpl {
                 Ok(Self::null_stack_segment(selector.0, cpl))
             } else {
                 self.gp(0)
@@ -59,13 +59,13 @@ impl Cpu {
 
     /// SS alone has changed: the stack's width may have.
     fn refresh_stack_size(&mut self) {
-        let stack = match self.mode.code {
+        let stack = match self.derived.mode.code {
             Size::Bits64 => Size::Bits64,
             _ if self.sys.seg(SegmentRegister::Ss).access_rights.default_big() => Size::Bits32,
             _ => Size::Bits16,
         };
-        if stack != self.mode.stack {
-            self.mode.stack = stack;
+        if stack != self.derived.mode.stack {
+            self.derived.mode.stack = stack;
             self.leave_block();
         }
     }
@@ -120,7 +120,7 @@ pub fn store_sreg(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn push_sreg<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let selector = u64::from(cpu.sys.seg(named(u)).selector);
     if W::BITS == 32 {
-        let sp = cpu.sp().wrapping_sub(4) & cpu.mode.stack.mask();
+        let sp = cpu.sp().wrapping_sub(4) & cpu.derived.mode.stack.mask();
         cpu.write::<u16>(env, SegmentRegister::Ss as u8, sp, selector)?;
         cpu.set_sp(sp);
         return Ok(());

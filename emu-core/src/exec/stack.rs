@@ -15,14 +15,14 @@ impl Cpu {
     /// The stack pointer, as wide as the stack.
     #[inline(always)]
     pub fn sp(&self) -> u64 {
-        self.gpr[RSP] & self.mode.stack.mask()
+        self.gpr[RSP] & self.derived.mode.stack.mask()
     }
 
     /// Sets the stack pointer; with a 16-bit stack the upper bits of ESP stay.
     #[inline(always)]
     pub fn set_sp(&mut self, sp: u64) {
-        let mask = self.mode.stack.mask();
-        self.gpr[RSP] = match self.mode.stack {
+        let mask = self.derived.mode.stack.mask();
+        self.gpr[RSP] = match self.derived.mode.stack {
             Size::Bits16 => self.gpr[RSP] & !mask | sp & mask,
             _ => sp & mask,
         };
@@ -52,7 +52,7 @@ impl Cpu {
     /// Reads the stack, `offset` bytes above its top.
     #[inline(always)]
     pub fn peek<W: Width>(&mut self, env: &mut Env, offset: u64) -> Result<u64, Stop> {
-        self.read::<W>(env, SS, self.sp().wrapping_add(offset) & self.mode.stack.mask())
+        self.read::<W>(env, SS, self.sp().wrapping_add(offset) & self.derived.mode.stack.mask())
     }
 
     /// Reads the top of the stack by path `P`.
@@ -70,7 +70,7 @@ impl Cpu {
     /// An offset as wide as the stack by path `P`: a flat one has all bits.
     #[inline(always)]
     fn cut_sp_by<P: Path>(&self, offset: u64) -> u64 {
-        if P::FLAT { offset } else { offset & self.mode.stack.mask() }
+        if P::FLAT { offset } else { offset & self.derived.mode.stack.mask() }
     }
 
     /// Sets the stack pointer by path `P`.
@@ -146,7 +146,7 @@ pub fn popa<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
 
 /// ENTER: frame size in `imm`, nesting level in `r1`.
 pub fn enter<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let mask = cpu.mode.stack.mask();
+    let mask = cpu.derived.mode.stack.mask();
     let level = u64::from(u.r1 & 31);
     let sp = cpu.gpr[RSP];
     let enter = |cpu: &mut Cpu, env: &mut Env| -> Result<u64, Stop> {

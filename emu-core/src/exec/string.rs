@@ -69,7 +69,7 @@ impl Cpu {
             return Ok(());
         }
         let slice = self.block_limit.saturating_sub(self.cycles).clamp(1, MAX_RUN);
-        let slice = if self.single_step { 1 } else { slice };
+        let slice = if self.carried.single_step { 1 } else { slice };
         let wanted = count.min(slice);
         let mut done = 0;
         let result = loop {
@@ -90,8 +90,8 @@ impl Cpu {
         match result {
             Ok(go_on) => {
                 self.cycles -= 1;
-                self.repeating = go_on && done < count;
-                if self.repeating {
+                self.carried.repeating = go_on && done < count;
+                if self.carried.repeating {
                     self.again(u);
                 }
                 Ok(())

@@ -41,9 +41,9 @@ impl Cpu {
     /// Whether CLI and STI act on VIF rather than IF (SDM Vol. 3B 21.3.3.5, Vol. 3A 21.4).
     fn uses_vif(&self) -> Option<bool> {
         let (cpl, iopl) = (self.sys.cpl, self.flags.iopl());
-        if !self.mode.protected {
+        if !self.derived.mode.protected {
             Some(false)
-        } else if self.mode.v86 {
+        } else if self.derived.mode.v86 {
             match (iopl == 3, self.sys.cr4.contains(Cr4::VME)) {
                 (true, _) => Some(false),
                 (false, true) => Some(true),

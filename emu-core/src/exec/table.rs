@@ -32,7 +32,7 @@ fn go_on(cpu: &mut Cpu, env: &mut Env, rest: &[Uop]) -> Exec {
     match rest.split_first() {
         Some((uop, rest)) if !cpu.leaves_block() => execute(cpu, env, uop, rest),
         _ => {
-            cpu.undone = rest.len();
+            cpu.scratch.undone = rest.len();
             Ok(())
         }
     }
@@ -50,7 +50,7 @@ fn next(cpu: &mut Cpu, env: &mut Env, rest: &[Uop]) -> Exec {
 #[cold]
 #[inline(never)]
 fn stop(cpu: &mut Cpu, rest: &[Uop], stop: Stop) -> Exec {
-    cpu.undone = rest.len() + 1;
+    cpu.scratch.undone = rest.len() + 1;
     Err(stop)
 }
 
@@ -90,7 +90,7 @@ macro_rules! either {
         (|cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]| match $handler(cpu, env, uop) {
             Ok(false) => next(cpu, env, rest),
             Ok(true) => {
-                cpu.undone = rest.len();
+                cpu.scratch.undone = rest.len();
                 Ok(())
             }
             Err(reason) => stop(cpu, rest, reason),

@@ -17,7 +17,7 @@ use emu_vmx::intercept::Instruction as Intercept;
 impl Cpu {
     /// #UD in real-address and virtual-8086 mode.
     fn require_protected(&mut self) -> Exec {
-        if self.mode.real_segments() { self.ud() } else { Ok(()) }
+        if self.derived.mode.real_segments() { self.ud() } else { Ok(()) }
     }
 
     fn load_table(&mut self, env: &mut Env, u: &Uop, which: GdtrIdtr) -> Result<DescriptorTable, Stop> {
@@ -26,13 +26,13 @@ impl Cpu {
         let ea = self.ea(u);
         let limit = self.read::<u16>(env, u.seg, ea)? as u16;
         let place = ea.wrapping_add(2);
-        let base = if self.mode.is_64bit() {
+        let base = if self.derived.mode.is_64bit() {
             self.read::<u64>(env, u.seg, place)?
         } else {
             // With a 16-bit operand size the base has 24 bits.
             self.read::<u32>(env, u.seg, place)? & u.base_mask()
         };
-        if self.mode.is_64bit() && !self.is_canonical_for_register(base) {
+        if self.derived.mode.is_64bit() && !self.is_canonical_for_register(base) {
             return self.gp(0);
         }
         Ok(DescriptorTable { base, limit })
@@ -63,7 +63,7 @@ impl Cpu {
         let mut image = [0; 10];
         image[..2].copy_from_slice(&table.limit.to_le_bytes());
         image[2..].copy_from_slice(&table.base.to_le_bytes());
-        let len = if self.mode.is_64bit() { 10 } else { 6 };
+        let len = if self.derived.mode.is_64bit() { 10 } else { 6 };
         self.write_bytes(env, u.seg, ea, &image[..len])
     }
 
@@ -73,14 +73,14 @@ impl Cpu {
             return self.gp(selector.error(0));
         }
         let descriptor = self.read_descriptor(env, selector, vector::GP, 0)?;
-        let high = if self.mode.long { self.read_descriptor_high(env, selector, vector::GP, 0)? } else { 0 };
+        let high = if self.derived.mode.long { self.read_descriptor_high(env, selector, vector::GP, 0)? } else { 0 };
         let rights = descriptor.access_rights();
         if !rights.is_system() || !types.contains(&rights.type_field()) {
             return self.gp(selector.error(0));
         }
         self.obey(rules::present(rights, vector::NP, selector, 0))?;
         let segment = Segment::from_system_descriptor(selector.0, descriptor.0, high);
-        if self.mode.long && !self.is_canonical_for_register(segment.base) {
+        if self.derived.mode.long && !self.is_canonical_for_register(segment.base) {
             return self.gp(selector.error(0));
         }
         Ok(segment)
@@ -102,7 +102,7 @@ impl Cpu {
         if rights.is_system() && !types.contains(&rights.type_field()) {
             return Ok(None);
         }
-        if rights.is_system() && self.mode.long {
+        if rights.is_system() && self.derived.mode.long {
             let Some(address) = self.descriptor_address(selector, 16) else { return Ok(None) };
             if self.read_system::<u64>(env, address.wrapping_add(8))? >> 40 & 0x1F != 0 {
                 return Ok(None);
@@ -163,7 +163,7 @@ pub fn ltr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if selector.is_null() {
         return cpu.gp(0);
     }
-    let types: &[u8] = if cpu.mode.long {
+    let types: &[u8] = if cpu.derived.mode.long {
         &[system_type::TSS_AVAILABLE]
     } else {
         &[system_type::TSS_AVAILABLE, system_type::TSS16_AVAILABLE]
@@ -194,7 +194,7 @@ pub fn lar<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     use system_type::*;
     cpu.require_protected()?;
     let selector = Selector(cpu.word_operand(env, u)? as u16);
-    let types: &[u8] = if cpu.mode.long {
+    let types: &[u8] = if cpu.derived.mode.long {
         &[LDT, TSS_AVAILABLE, TSS_BUSY, CALL_GATE]
     } else {
         &[TSS16_AVAILABLE, LDT, TSS16_BUSY, CALL_GATE16, TASK_GATE, TSS_AVAILABLE, TSS_BUSY, CALL_GATE]
@@ -212,7 +212,7 @@ pub fn lsl<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     use system_type::*;
     cpu.require_protected()?;
     let selector = Selector(cpu.word_operand(env, u)? as u16);
-    let types: &[u8] = if cpu.mode.long {
+    let types: &[u8] = if cpu.derived.mode.long {
         &[LDT, TSS_AVAILABLE, TSS_BUSY]
     } else {
         &[TSS16_AVAILABLE, LDT, TSS16_BUSY, TSS_AVAILABLE, TSS_BUSY]

@@ -268,7 +268,7 @@ impl Cpu {
             let segment = self.task_ldt(env, ldt, ext)?;
             self.sys.segments[SegmentRegister::Ldtr as usize] = segment;
         }
-        if !self.mode.v86 {
+        if !self.derived.mode.v86 {
             self.qualify_segments(env, image, ext)?;
         }
         if image.ip > u64::from(self.sys.seg(SegmentRegister::Cs).limit) {

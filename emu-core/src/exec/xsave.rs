@@ -47,7 +47,7 @@ fn put(area: &mut [u8], at: usize, n: usize, value: u64) {
 impl Cpu {
     /// Vector registers that instructions can name in the present mode.
     fn xmm_count(&self) -> usize {
-        if self.mode.is_64bit() { 16 } else { 8 }
+        if self.derived.mode.is_64bit() { 16 } else { 8 }
     }
 
     /// The x87 part of an FXSAVE image, bytes 0 to 23 and 32 to 159.
@@ -62,7 +62,7 @@ impl Cpu {
             put(area, 16, 8, fpu.data_pointer);
         } else {
             // Processors that deprecate FCS and FDS save 0 (CPUID.(EAX=07H,ECX=0H):EBX[13]).
-            let deprecated = self.model.leaf(7, 0).ebx >> 13 & 1 != 0;
+            let deprecated = self.config.model.leaf(7, 0).ebx >> 13 & 1 != 0;
             let selector = |value: u16| if deprecated { 0 } else { u64::from(value) };
             put(area, 8, 4, fpu.instruction_pointer & 0xFFFF_FFFF);
             put(area, 12, 4, selector(fpu.instruction_selector));
@@ -178,7 +178,7 @@ impl Cpu {
         match n {
             component::AVX => Some((low, 2..4)),
             component::ZMM_HI256 => Some((low, 4..8)),
-            component::HI16_ZMM if self.mode.is_64bit() => Some((16..32, 0..8)),
+            component::HI16_ZMM if self.derived.mode.is_64bit() => Some((16..32, 0..8)),
             component::HI16_ZMM => Some((0..0, 0..8)),
             _ => None,
         }
@@ -242,11 +242,11 @@ impl Cpu {
     /// Offset of extended component `n` in an area (SDM Vol. 1 13.4.2, 13.4.3).
     fn component_offset(&self, n: u32, xcomp: u64) -> usize {
         if xcomp & COMPACTED == 0 {
-            return self.model.leaf(0xD, n).ebx as usize;
+            return self.config.model.leaf(0xD, n).ebx as usize;
         }
         let before = xcomp & !COMPACTED & ((1 << n) - 1);
         let end = self.xsave_area_size(before, true);
-        let aligned = self.model.leaf(0xD, n).ecx & 2 != 0;
+        let aligned = self.config.model.leaf(0xD, n).ecx & 2 != 0;
         (if aligned { end.next_multiple_of(64) } else { end }) as usize
     }
 
@@ -287,7 +287,7 @@ impl Cpu {
         let allowed = self.sys.xcr0 | if supervisor { self.sys.xss } else { 0 };
         let zero = |range: std::ops::Range<usize>| header[range].iter().all(|&byte| byte == 0);
         let good = if xcomp & COMPACTED != 0 {
-            self.model.has(Feature::Xsavec)
+            self.config.model.has(Feature::Xsavec)
                 && xcomp & !COMPACTED & !allowed == 0
                 && xstate & !xcomp == 0
                 && xstate & COMPACTED == 0
@@ -465,7 +465,7 @@ pub fn xgetbv(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     let value = match cpu.gpr[RCX] as u32 {
         0 => xcr0,
         // CPUID.(EAX=0DH,ECX=1):EAX[2]: XCR0 and XINUSE (SDM Vol. 1 13.2).
-        1 if cpu.model.leaf(0xD, 1).eax & 4 != 0 => {
+        1 if cpu.config.model.leaf(0xD, 1).eax & 4 != 0 => {
             let mxcsr = if cpu.fpu.mxcsr != MXCSR_INIT { xcr0 & 1 << component::SSE } else { 0 };
             cpu.xinuse(xcr0) | mxcsr
         }
@@ -494,7 +494,7 @@ pub fn xsetbv(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
     cpu.intercept(u, emu_vmx::intercept::Instruction::Xsetbv)?;
     let value = cpu.edx_eax();
-    let leaf = cpu.model.leaf(0xD, 0);
+    let leaf = cpu.config.model.leaf(0xD, 0);
     let supported = u64::from(leaf.eax) | u64::from(leaf.edx) << 32;
     if cpu.gpr[RCX] as u32 != 0 || !xcr0_is_valid(value, supported) {
         return cpu.gp(0);

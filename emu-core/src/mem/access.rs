@@ -202,7 +202,7 @@ impl Cpu {
         let segment = &self.seg_access[seg as usize & 7];
         let linear = segment.base.wrapping_add(ea);
         let last = ea.wrapping_add(len - 1);
-        if self.mode.is_64bit() {
+        if self.derived.mode.is_64bit() {
             return match self.canonicalize(linear, len) {
                 Some(linear) => Ok(linear),
                 None => self.segment_fault(seg),
@@ -251,7 +251,7 @@ impl Cpu {
     /// so descriptor-table and system-segment bases, some MSRs and INVPCID's operand are checked.
     #[inline]
     pub fn is_canonical_for_register(&self, address: u64) -> bool {
-        emu_vmx::arch::addr::is_canonical(address, self.model.linear_bits())
+        emu_vmx::arch::addr::is_canonical(address, self.config.model.linear_bits())
     }
 
     fn expand_down_allows(&self, seg: u8, ea: u64, last: u64, write: bool) -> bool {
@@ -289,24 +289,24 @@ impl Cpu {
     #[inline(never)]
     fn read_for_write_slow(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Result<u64, Stop> {
         let linear = self.linear(seg, ea, len as u64, true)?;
-        if !self.mode.is_64bit() {
+        if !self.derived.mode.is_64bit() {
             self.linear(seg, ea, len as u64, false)?;
         }
         self.check_alignment(linear, len)?;
         let access = Access::data(Kind::Write, self.sys.cpl == 3);
-        self.rmw = self.operand_target(env, linear, len, access)?;
+        self.scratch.rmw = self.operand_target(env, linear, len, access)?;
         self.note_data_breakpoints(linear, len, true);
-        let value = self.read_target(env, self.rmw, len);
-        if self.watch.contains(Watch::MEMORY) {
-            self.note_access(linear, self.rmw.physical, len, false, value);
+        let value = self.read_target(env, self.scratch.rmw, len);
+        if self.notes.watch.contains(Watch::MEMORY) {
+            self.note_access(linear, self.scratch.rmw.physical, len, false, value);
         }
         Ok(value)
     }
 
     fn write_back_slow(&mut self, env: &mut Env, len: usize, value: u64) {
-        self.write_target(env, self.rmw, len, value);
-        if self.watch.contains(Watch::MEMORY) {
-            self.note_access(self.rmw.linear, self.rmw.physical, len, true, value);
+        self.write_target(env, self.scratch.rmw, len, value);
+        if self.notes.watch.contains(Watch::MEMORY) {
+            self.note_access(self.scratch.rmw.linear, self.scratch.rmw.physical, len, true, value);
         }
     }
 
@@ -319,7 +319,7 @@ impl Cpu {
 
     fn check_alignment(&mut self, linear: u64, len: usize) -> Exec {
         // Context privilege 3 says that CPL is 3 and that CR0.AM and RFLAGS.AC are set.
-        if self.context & 3 == 3 && len.is_power_of_two() && linear & (len as u64 - 1) != 0 {
+        if self.derived.context & 3 == 3 && len.is_power_of_two() && linear & (len as u64 - 1) != 0 {
             return self.exception(vector::AC, 0);
         }
         Ok(())
@@ -328,7 +328,7 @@ impl Cpu {
     /// #AC if alignment is checked and `seg:ea` is not a multiple of `alignment`: for operands whose alignment is not
     /// their size (SDM Vol. 3A Table 6-7).
     pub fn check_operand_alignment(&mut self, seg: u8, ea: u64, alignment: u64) -> Exec {
-        if self.context & 3 == 3 {
+        if self.derived.context & 3 == 3 {
             let linear = self.linear(seg, ea, 1, false)?;
             self.check_alignment(linear, alignment as usize)?;
         }
@@ -356,7 +356,7 @@ impl Cpu {
     ) -> Result<u64, Stop> {
         if let Some(offset) = self.known_place(linear, len, access) {
             let value = env.ram.load(offset, len);
-            if self.watch.contains(Watch::MEMORY) && !access.implicit {
+            if self.notes.watch.contains(Watch::MEMORY) && !access.implicit {
                 self.note_access(linear, env.ram.address_of(offset), len, false, value);
             }
             return Ok(value);
@@ -366,7 +366,7 @@ impl Cpu {
             self.note_data_breakpoints(linear, len, false);
         }
         let value = self.read_target(env, target, len);
-        if self.watch.contains(Watch::MEMORY) && !access.implicit {
+        if self.notes.watch.contains(Watch::MEMORY) && !access.implicit {
             self.note_access(linear, target.physical, len, false, value);
         }
         Ok(value)
@@ -386,7 +386,7 @@ impl Cpu {
             if env.ram.store(offset, len, value) {
                 self.leave_block();
             }
-            if self.watch.contains(Watch::MEMORY) && !access.implicit {
+            if self.notes.watch.contains(Watch::MEMORY) && !access.implicit {
                 self.note_access(linear, env.ram.address_of(offset), len, true, value);
             }
             return Ok(());
@@ -396,7 +396,7 @@ impl Cpu {
             self.note_data_breakpoints(linear, len, true);
         }
         self.write_target(env, target, len, value);
-        if self.watch.contains(Watch::MEMORY) && !access.implicit {
+        if self.notes.watch.contains(Watch::MEMORY) && !access.implicit {
             self.note_access(linear, target.physical, len, true, value);
         }
         Ok(())
@@ -421,7 +421,7 @@ impl Cpu {
     /// A linear address as computed outside of 64-bit mode has 32 bits.
     #[inline]
     pub fn wrap_linear(&self, linear: u64) -> u64 {
-        if self.mode.long { linear } else { linear & 0xFFFF_FFFF }
+        if self.derived.mode.long { linear } else { linear & 0xFFFF_FFFF }
     }
 
     /// Reads `buffer.len()` bytes at `seg:ea` (operands wider than 8 bytes); all of it is checked first.
@@ -435,7 +435,7 @@ impl Cpu {
             let size = (buffer.len() - done).min(8);
             let value = self.read_target(env, target.advanced(done), size);
             buffer[done..done + size].copy_from_slice(&value.to_le_bytes()[..size]);
-            if self.watch.contains(Watch::MEMORY) {
+            if self.notes.watch.contains(Watch::MEMORY) {
                 let at = target.advanced(done).physical;
                 self.note_access(self.wrap_linear(linear.wrapping_add(done as u64)), at, size, false, value);
             }
@@ -457,7 +457,7 @@ impl Cpu {
             value[..size].copy_from_slice(&data[done..done + size]);
             let value = u64::from_le_bytes(value);
             self.write_target(env, target.advanced(done), size, value);
-            if self.watch.contains(Watch::MEMORY) {
+            if self.notes.watch.contains(Watch::MEMORY) {
                 let at = target.advanced(done).physical;
                 self.note_access(self.wrap_linear(linear.wrapping_add(done as u64)), at, size, true, value);
             }
@@ -489,7 +489,7 @@ impl Cpu {
         }
         let access = Access::data(if write { Kind::Write } else { Kind::Read }, self.sys.cpl == 3);
         // Watched accesses are told one by one.
-        let watched = self.watch.contains(Watch::MEMORY);
+        let watched = self.notes.watch.contains(Watch::MEMORY);
         if let known @ Some(_) = self.known_place(linear, len, access) {
             return Ok(known.filter(|_| !watched));
         }
@@ -509,8 +509,8 @@ impl Cpu {
         if access.implicit {
             return Some(self.implicit_context());
         }
-        let plain = self.context & 3 != 3 && access.user == (self.sys.cpl == 3);
-        plain.then_some(self.context)
+        let plain = self.derived.context & 3 != 3 && access.user == (self.sys.cpl == 3);
+        plain.then_some(self.derived.context)
     }
 
     /// Where an access goes in guest memory if the TLB has its page.
@@ -529,7 +529,7 @@ impl Cpu {
     /// [`Cpu::target`] of an instruction's operand. A device is to see the instruction's own time.
     fn operand_target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
         let target = self.target(env, linear, len, access)?;
-        if !self.exact {
+        if !self.scratch.exact {
             let write = access.kind == Kind::Write;
             let split = usize::from(target.first_len) < len;
             if self.is_device(env, target.physical, write) || split && self.is_device(env, target.second, write) {
@@ -548,7 +548,7 @@ impl Cpu {
     /// it has committed anything.
     #[inline]
     pub(crate) fn require_exact(&self) -> Exec {
-        if self.exact { Ok(()) } else { Err(Stop::Alone) }
+        if self.scratch.exact { Ok(()) } else { Err(Stop::Alone) }
     }
 
     /// Translates both pages of an access before any of it is done.
@@ -667,7 +667,7 @@ impl Cpu {
             let at = physical + done as u64;
             let size = bus_size(at, len - done);
             let part = env.bus.mmio_read(env.ram, self.cycles, at, size as u8) & (u64::MAX >> (64 - 8 * size));
-            if self.watch.contains(Watch::MMIO) {
+            if self.notes.watch.contains(Watch::MMIO) {
                 self.note_mmio(at, size, false, part);
             }
             value |= part << (8 * done);
@@ -684,7 +684,7 @@ impl Cpu {
             let size = bus_size(at, len - done);
             let part = value >> (8 * done) & (u64::MAX >> (64 - 8 * size));
             env.bus.mmio_write(env.ram, self.cycles, at, size as u8, part);
-            if self.watch.contains(Watch::MMIO) {
+            if self.notes.watch.contains(Watch::MMIO) {
                 self.note_mmio(at, size, true, part);
             }
             done += size;

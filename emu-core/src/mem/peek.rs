@@ -28,11 +28,11 @@ impl Cpu {
     /// rights and reserved bits do not count; `None` where nothing is mapped.
     pub fn peek_translate(&self, ram: &Ram, linear: u64) -> Option<u64> {
         let linear = self.wrap_linear(linear);
-        let max = physical_mask(self.model.physical_bits());
+        let max = physical_mask(self.config.model.physical_bits());
         if !self.sys.cr0.contains(Cr0::PG) {
             return self.peek_guest_physical(ram, linear & max);
         }
-        if self.mode.long && !is_canonical(linear, self.linear_width()) {
+        if self.derived.mode.long && !is_canonical(linear, self.linear_width()) {
             return None;
         }
         let shape = self.shape();
@@ -68,7 +68,7 @@ impl Cpu {
     /// of the paging structures. The number of bytes read.
     pub fn peek_code(&self, ram: &Ram, linear: u64, buffer: &mut [u8]) -> usize {
         self.peek_pages(ram, linear, buffer, |at| {
-            let known = self.tlb.fetch_page(at, self.context).map(|page| page | at & (PAGE - 1));
+            let known = self.tlb.fetch_page(at, self.derived.context).map(|page| page | at & (PAGE - 1));
             known.or_else(|| self.peek_translate(ram, at))
         })
     }
@@ -109,7 +109,7 @@ impl Cpu {
     /// Host-physical address of a guest-physical one; the same without EPT.
     fn peek_guest_physical(&self, ram: &Ram, physical: u64) -> Option<u64> {
         let Some(controls) = self.vm_controls().filter(|controls| controls.ept()) else { return Some(physical) };
-        let model = self.model.vmx()?;
+        let model = self.config.model.vmx()?;
         let config = EptConfig {
             eptp: controls.eptp & !EPTP_ACCESSED_DIRTY,
             cap: model.caps.ept_vpid_cap,

@@ -126,7 +126,7 @@ impl Cpu {
     pub fn translate(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<Page, Stop> {
         debug_assert_eq!(self.tlb.present(), &self.address_space());
         if !self.sys.cr0.contains(Cr0::PG) {
-            let physical = linear & physical_mask(self.model.physical_bits());
+            let physical = linear & physical_mask(self.config.model.physical_bits());
             // Without paging every address is a user-mode one to mode-based execute control (SDM Vol. 3C 29.3.2).
             let page = Page { physical, readable: true, writable: true, extent: Extent::PAGE };
             return self.final_page(env, linear, access, UNPAGED, page);
@@ -157,7 +157,7 @@ impl Cpu {
         entry & PS != 0
             && match level {
                 2 => !shape.narrow || self.sys.cr4.contains(Cr4::PSE),
-                3 => !shape.narrow && self.model.has_1g_pages(),
+                3 => !shape.narrow && self.config.model.has_1g_pages(),
                 _ => false,
             }
     }
@@ -166,7 +166,7 @@ impl Cpu {
     fn walk(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<Result<Page, PageFaultError>, Stop> {
         let shape = self.shape();
         let nxe = self.sys.efer.contains(Efer::NXE);
-        let max = physical_mask(self.model.physical_bits());
+        let max = physical_mask(self.config.model.physical_bits());
         let mut base = PageFaultError::empty();
         base.set(PageFaultError::WR, access.kind == Kind::Write);
         base.set(PageFaultError::US, access.user);
@@ -307,7 +307,7 @@ impl Cpu {
     /// Reserved bits of a 4 MiB page entry: 21, and the part of 20:13 beyond the physical address (SDM Vol. 3A
     /// Table 4-4).
     fn pse36_reserved(&self, entry: u64) -> bool {
-        let bits = u32::from(self.model.physical_bits()).clamp(32, 40) - 32;
+        let bits = u32::from(self.config.model.physical_bits()).clamp(32, 40) - 32;
         let high = entry >> 13 & 0x1FF;
         high >> bits != 0
     }
@@ -371,7 +371,7 @@ impl Cpu {
 
     /// Loads the PDPTEs of PAE paging from CR3 (SDM Vol. 3A 4.4.1); false if one has reserved bits set.
     pub fn load_pdptes(&mut self, env: &mut Env, cr3: u64) -> Result<bool, Stop> {
-        let reserved = !physical_mask(self.model.physical_bits()) | 0x1E6;
+        let reserved = !physical_mask(self.config.model.physical_bits()) | 0x1E6;
         let mut pdptes = [0; 4];
         for (n, pdpte) in pdptes.iter_mut().enumerate() {
             let mut address = (cr3 & 0xFFFF_FFE0) + 8 * n as u64;
@@ -391,10 +391,10 @@ impl Cpu {
 
     /// Translates the page of a fetch, through the fetch TLB.
     pub fn translate_fetch(&mut self, env: &mut Env, linear: u64) -> Result<u64, Stop> {
-        if let Some(page) = self.tlb.fetch_page(linear, self.context) {
+        if let Some(page) = self.tlb.fetch_page(linear, self.derived.context) {
             return Ok(page | linear & 0xFFF);
         }
-        if self.mode.is_64bit() && sign_extend(linear, self.linear_width()) != linear {
+        if self.derived.mode.is_64bit() && sign_extend(linear, self.linear_width()) != linear {
             return self.gp(0);
         }
         let page = self.translate(env, linear, Access::data(Kind::Fetch, self.sys.cpl == 3))?;
@@ -403,7 +403,7 @@ impl Cpu {
             let access = Access::data(Kind::Fetch, self.sys.cpl == 3);
             return self.redirect_apic_access(env, physical, linear, 1, access);
         }
-        self.tlb.insert_fetch(linear, self.context, physical, page.extent);
+        self.tlb.insert_fetch(linear, self.derived.context, physical, page.extent);
         Ok(physical)
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn canonical(model: &CpuModel, _: u32, value: u64) -> bool {
 pub(super) fn write_tsc(cpu: &mut Cpu, _: &mut Env, _: u32, value: u64) -> Exec {
     let delta = value.wrapping_sub(cpu.tsc());
     cpu.sys.tsc_offset = cpu.sys.tsc_offset.wrapping_add(delta);
-    if cpu.model.has(Feature::TscAdjust) {
+    if cpu.config.model.has(Feature::TscAdjust) {
         cpu.sys.tsc_adjust = cpu.sys.tsc_adjust.wrapping_add(delta);
     }
     cpu.reschedule_apic_timer();
@@ -122,7 +122,7 @@ pub(super) fn all_or_nothing(_: &CpuModel, _: u32, value: u64) -> bool {
 }
 
 pub(super) fn read_capability(cpu: &Cpu, number: u32) -> Option<u64> {
-    cpu.model.vmx_capabilities().get(&number).copied()
+    cpu.config.model.vmx_capabilities().get(&number).copied()
 }
 
 pub(super) fn write_pkrs(cpu: &mut Cpu, _: &mut Env, _: u32, value: u64) -> Exec {

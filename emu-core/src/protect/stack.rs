@@ -55,7 +55,7 @@ impl Cpu {
     /// The present stack, for pushes that must not move RSP before all of them have succeeded.
     pub fn present_stack(&self, code: u32) -> Stack {
         let segment = *self.sys.seg(emu_vmx::arch::segment::SegmentRegister::Ss);
-        if self.mode.is_64bit() {
+        if self.derived.mode.is_64bit() {
             Stack::long(self.gpr[4], self.sys.cpl, code)
         } else {
             Stack::new(segment, self.gpr[4], self.sys.cpl, code)

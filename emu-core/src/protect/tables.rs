@@ -97,7 +97,7 @@ impl Cpu {
         let same = (code.access_rights, code.base, code.limit) == (segment.access_rights, segment.base, segment.limit);
         *code = Segment { selector, ..segment };
         // In 64-bit mode nothing else that is derived could have changed.
-        if same && self.sys.cpl == cpl && self.mode.is_64bit() {
+        if same && self.sys.cpl == cpl && self.derived.mode.is_64bit() {
             if !self.attention.is_empty() {
                 self.leave_block();
             }

@@ -215,14 +215,14 @@ impl CpuReport {
         };
         Self {
             number: sys.index,
-            mode: words::mode(cpu.mode),
+            mode: words::mode(cpu.derived.mode),
             paging: words::paging(sys),
             cpl: sys.cpl,
             activity: activity(cpu),
             active: sys.activity == Activity::Active,
             cycle: cpu.cycles,
             instructions: cpu.instructions,
-            long_mode: cpu.mode.long,
+            long_mode: cpu.derived.mode.long,
             registers: Registers(registers),
             code: code.collect(),
             segments: SegmentRegister::ALL.map(|register| segment(cpu, register)).into(),
@@ -230,7 +230,7 @@ impl CpuReport {
             idtr: table(sys.idtr),
             control: Registers(control),
             vmx: VmxReport::new(cpu),
-            exceptions: exceptions::chains(&cpu.history),
+            exceptions: exceptions::chains(&cpu.notes.history),
             local_apic: apic(cpu),
         }
     }
@@ -247,7 +247,7 @@ fn activity(cpu: &Cpu) -> String {
         Activity::Hlt if cpu.flags.has(IF) => "halted until an interrupt".to_owned(),
         Activity::Hlt => "halted with interrupts off".to_owned(),
         Activity::WaitForSipi => "waits for a start-up IPI".to_owned(),
-        Activity::Shutdown => match cpu.history.vmx_abort() {
+        Activity::Shutdown => match cpu.notes.history.vmx_abort() {
             Some(abort) => format!("shut down by VMX abort {} ({})", abort as u32, words::vmx_abort(abort)),
             None => "shut down by a triple fault".to_owned(),
         },

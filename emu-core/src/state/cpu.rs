@@ -1,13 +1,14 @@
 //! One logical processor.
 
-use super::derived::{Attention, Mode, SegmentAccess};
+use super::carried::Carried;
+use super::derived::{Attention, Derived, SegmentAccess};
 use super::fault::{Exec, Fault, Stop};
 use super::flags::Flags;
 use super::fpu::FpuState;
 use super::history::History;
 use super::lapic::Lapic;
 use super::observed::{Observed, Watch};
-use super::scratch::RmwTarget;
+use super::scratch::Scratch;
 use super::system::SystemState;
 use super::vmx::VmxState;
 use crate::bus::ApicMessage;
@@ -29,7 +30,7 @@ pub struct Env<'a> {
     pub outbox: &'a mut Vec<ApicMessage>,
 }
 
-/// One logical processor.
+/// One logical processor: first what every block touches, then the architecture, then what serves it.
 pub struct Cpu {
     /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15; then the constants that address generation uses, and RIP
     /// at [`REG_RIP`].
@@ -42,20 +43,20 @@ pub struct Cpu {
     pub instructions: u64,
     /// The block loop looks for events once `cycles` reaches this; 0 ends the present block after this instruction.
     pub block_limit: u64,
-    /// How many micro-ops of the present block were left undone when it was cut short; 0 after any other.
-    pub undone: usize,
-    /// The translation context that plain accesses have (see [`Tlb`]).
-    pub context: u64,
+    /// The context that fast paths compare with: none that an entry has, while accesses are watched.
+    pub fast_context: u64,
     /// Bases and bounds of ES, CS, SS, DS, FS and GS as the present mode applies them.
     pub seg_access: [SegmentAccess; 8],
     /// The software TLB.
     pub tlb: Tlb,
-    /// Present mode.
-    pub mode: Mode,
-    /// Highest valid offset in CS.
-    pub cs_bound: u64,
     /// What the next boundary has to look at.
     pub attention: Attention,
+    /// What the present instruction leaves for its own later steps.
+    pub scratch: Scratch,
+    /// What the interpreter derives from the architectural state.
+    pub derived: Derived,
+    /// What one instruction leaves for the boundary or the turn behind it.
+    pub carried: Carried,
     /// System registers.
     pub sys: SystemState,
     /// x87, SSE and extended state.
@@ -64,52 +65,34 @@ pub struct Cpu {
     pub lapic: Lapic,
     /// VMX operation.
     pub vmx: VmxState,
+    /// What the owner has chosen.
+    pub config: Config,
+    /// What is told about the run; no part of the state.
+    pub notes: Notes,
+}
+
+/// What the owner of a processor has chosen.
+#[derive(Debug, Clone)]
+pub struct Config {
     /// The model: CPUID, MSRs, features.
     pub model: Arc<CpuModel>,
-    /// The exception of the last [`Stop::Fault`].
-    pub fault: Fault,
-    /// Where the write half of a read-modify-write goes.
-    pub rmw: RmwTarget,
-    /// The [`Ram::map_epoch`] that the TLB was filled under.
-    pub seen_map_epoch: u64,
-    /// What the TLB has seen of [`Ram::code_epoch`].
-    pub seen_code_epoch: u64,
-    /// Set while an instruction runs with a limit of one (TF, shadow, breakpoints).
-    pub single_step: bool,
-    /// The processor stopped by MWAIT: the next turn wakes it.
-    pub mwait: bool,
     /// There are other processors, and PAUSE leaves the rest of a turn to them.
     pub takes_turns: bool,
-    /// PAUSE has just run.
-    pub gives_way: bool,
-    /// TF was set when the instruction that runs alone began.
-    pub trap_after: bool,
-    /// The interrupt shadow was opened by the instruction that has just run.
-    pub shadow_is_new: bool,
-    /// A string instruction has completed an iteration that is not its last; it sets and clears this.
-    pub repeating: bool,
-    /// Set by a handler that wrote RIP itself.
-    pub branched: bool,
-    /// `cycles` is the present instruction's own time, and not the end of a block around it.
-    pub exact: bool,
-    /// Cycle at which the present turn ends.
-    pub turn_end: u64,
-    /// The present slice has executed something.
-    pub progressed: bool,
-    /// The processor was found stopped, and nothing was raised since.
-    pub asleep: bool,
+    /// MSRs that the model does not have read 0 and swallow writes instead of raising #GP.
+    pub ignore_bad_msrs: bool,
+}
+
+/// What is told about the run, and what was told already; no part of the state.
+#[derive(Debug, Default)]
+pub struct Notes {
     /// What is noted for an observer; nothing between runs.
     pub watch: Watch,
     /// What was noted and has not been told yet.
     pub observed: Vec<Observed>,
-    /// The context that fast paths compare with: none that an entry has, while accesses are watched.
-    pub fast_context: u64,
-    /// MSRs that the model does not have read 0 and swallow writes instead of raising #GP.
-    pub ignore_bad_msrs: bool,
+    /// The last exceptions, for reports.
+    pub history: History,
     /// Guest-triggered log lines that were given already.
     pub logged: std::collections::BTreeSet<(&'static str, u64)>,
-    /// The last exceptions, for reports; no part of the state.
-    pub history: History,
 }
 
 impl Cpu {
@@ -121,40 +104,19 @@ impl Cpu {
             cycles: 0,
             instructions: 0,
             block_limit: 0,
-            undone: 0,
-            context: 0,
+            fast_context: 0,
             seg_access: [SegmentAccess::default(); 8],
             tlb: Tlb::default(),
-            mode: Mode::default(),
-            cs_bound: 0,
             attention: Attention::empty(),
+            scratch: Scratch::default(),
+            derived: Derived::default(),
+            carried: Carried::default(),
             sys: SystemState::new(index, apic_id),
             fpu: Box::default(),
             lapic: Lapic::new(apic_id),
             vmx: VmxState::default(),
-            model,
-            fault: Fault::exception(0),
-            rmw: RmwTarget::default(),
-            seen_map_epoch: 0,
-            seen_code_epoch: 0,
-            single_step: false,
-            mwait: false,
-            takes_turns: false,
-            gives_way: false,
-            ignore_bad_msrs: false,
-            trap_after: false,
-            shadow_is_new: false,
-            repeating: false,
-            branched: false,
-            exact: true,
-            turn_end: 0,
-            progressed: false,
-            asleep: false,
-            watch: Watch::empty(),
-            observed: Vec::new(),
-            fast_context: 0,
-            logged: Default::default(),
-            history: History::default(),
+            config: Config { model, takes_turns: false, ignore_bad_msrs: false },
+            notes: Notes::default(),
         };
         cpu.reset();
         cpu
@@ -169,7 +131,7 @@ impl Cpu {
         self.lapic = Lapic::new(apic_id);
         let counts = std::mem::take(&mut self.vmx.counts);
         self.vmx = VmxState { counts, ..VmxState::default() };
-        self.history.set_vmx_abort(None);
+        self.notes.history.set_vmx_abort(None);
         self.reset_registers();
         if index != 0 {
             self.sys.activity = super::system::Activity::WaitForSipi;
@@ -182,7 +144,7 @@ impl Cpu {
         self.gpr = [0; 32];
         self.gpr[REG_PLUS_1G as usize] = 0x4000_0000;
         self.gpr[REG_MINUS_1G as usize] = 0u64.wrapping_sub(0x4000_0000);
-        self.gpr[2] = u64::from(self.model.signature());
+        self.gpr[2] = u64::from(self.config.model.signature());
         self.set_rip(0xFFF0);
         self.flags.set(2);
         self.tlb.flush_all();
@@ -204,7 +166,7 @@ impl Cpu {
     #[inline(always)]
     pub fn branch_to(&mut self, rip: u64) {
         self.gpr[REG_RIP as usize] = rip;
-        self.branched = true;
+        self.scratch.branched = true;
     }
 
     /// Ends the present block after this instruction, so that the boundary looks at `attention`.
@@ -223,14 +185,14 @@ impl Cpu {
     #[inline]
     pub fn raise(&mut self, attention: Attention) {
         self.attention |= attention;
-        self.asleep = false;
+        self.carried.asleep = false;
         self.leave_block();
     }
 
     /// Parks an exception.
     #[cold]
     pub fn throw<T>(&mut self, fault: Fault) -> Result<T, Stop> {
-        self.fault = fault;
+        self.scratch.fault = fault;
         Err(Stop::Fault)
     }
 
@@ -266,7 +228,7 @@ impl Cpu {
 
     /// Whether a guest-triggered log line of this kind about `what` (an index, an address, ...) is to be given: once.
     pub fn log_once(&mut self, kind: &'static str, what: u64) -> bool {
-        self.logged.insert((kind, what))
+        self.notes.logged.insert((kind, what))
     }
 
     /// The time-stamp counter.

@@ -2,6 +2,21 @@
 
 pub use super::attention::Attention;
 
+/// What plain execution needs to know of the architectural state at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Derived {
+    /// The translation context that plain accesses have (see [`Tlb`](crate::mem::tlb::Tlb)).
+    pub context: u64,
+    /// Present mode.
+    pub mode: Mode,
+    /// Highest valid offset in CS.
+    pub cs_bound: u64,
+    /// The [`Ram::map_epoch`](crate::mem::ram::Ram::map_epoch) that the TLB was filled under.
+    pub seen_map_epoch: u64,
+    /// What the TLB has seen of [`Ram::code_epoch`](crate::mem::ram::Ram::code_epoch).
+    pub seen_code_epoch: u64,
+}
+
 /// A segment as plain accesses see it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SegmentAccess {

@@ -1,6 +1,7 @@
 //! The state of one logical processor: plain data, and what follows from the data alone.
 
 pub mod attention;
+pub mod carried;
 pub mod cpu;
 pub mod derived;
 pub mod fault;

@@ -1,4 +1,39 @@
-//! What one instruction leaves for its own later steps.
+//! What one instruction leaves for its own later steps, and a block for the loop that runs it.
+
+use super::fault::Fault;
+
+/// What the present instruction, block and slice keep for their own later steps; nothing of it outlives a slice.
+#[derive(Debug, Clone, Copy)]
+pub struct Scratch {
+    /// The exception of the last [`Stop::Fault`](super::fault::Stop::Fault).
+    pub fault: Fault,
+    /// Where the write half of a read-modify-write goes.
+    pub rmw: RmwTarget,
+    /// Set by a handler that wrote RIP itself.
+    pub branched: bool,
+    /// `cycles` is the present instruction's own time, and not the end of a block around it.
+    pub exact: bool,
+    /// How many micro-ops of the present block were left undone when it was cut short; 0 after any other.
+    pub undone: usize,
+    /// Cycle at which the present turn ends.
+    pub turn_end: u64,
+    /// The present slice has executed something.
+    pub progressed: bool,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            fault: Fault::exception(0),
+            rmw: RmwTarget::default(),
+            branched: false,
+            exact: true,
+            undone: 0,
+            turn_end: 0,
+            progressed: false,
+        }
+    }
+}
 
 /// Where the write half of a read-modify-write goes.
 #[derive(Debug, Clone, Copy, Default)]

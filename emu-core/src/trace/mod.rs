@@ -172,10 +172,10 @@ impl<S: TraceSink> Observer for Tracer<S> {
         let linear = cpu.code_linear(instruction.rip);
         let mut buffer = [0; MAX_LENGTH];
         let read = cpu.peek_code(view.ram, linear, &mut buffer);
-        let found = disassemble(&buffer[..read], cpu.mode.code, instruction.rip);
+        let found = disassemble(&buffer[..read], cpu.derived.mode.code, instruction.rip);
         let bytes: String = found.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let cs = cpu.sys.seg(SegmentRegister::Cs).selector;
-        let (offset_digits, linear_digits) = (digits(cpu.mode), digits(cpu.mode).max(8));
+        let (offset_digits, linear_digits) = (digits(cpu.derived.mode), digits(cpu.derived.mode).max(8));
         append(
             &mut self.line,
             format_args!(

@@ -13,7 +13,7 @@ use emu_vmx::intercept::{CrWrite, Decision, Instruction};
 impl Cpu {
     /// What MOV of `value` to the control register in `imm` loads in VMX operation; `None`: it has been done.
     pub(crate) fn vmx_mov_to_cr(&mut self, env: &mut Env, u: &Uop, value: u64) -> Result<Option<u64>, Stop> {
-        let Some(model) = self.model.vmx().cloned() else { return Ok(Some(value)) };
+        let Some(model) = self.config.model.vmx().cloned() else { return Ok(Some(value)) };
         let Some(controls) = self.vm_controls() else { return Ok(Some(value)) };
         let write = match u.system_register() {
             0 => controls.mov_to_cr0(self.sys.cr0.bits(), value, &model.caps),
@@ -78,7 +78,7 @@ impl Cpu {
     pub(crate) fn vmx_lmsw(&mut self, u: &Uop, source: u16, memory: Option<u64>) -> Result<u64, Stop> {
         let cr0 = self.sys.cr0.bits();
         let plain = cr0 & !0xE | u64::from(source) & 0xF;
-        let (Some(controls), Some(model)) = (self.vm_controls(), self.model.vmx()) else { return Ok(plain) };
+        let (Some(controls), Some(model)) = (self.vm_controls(), self.config.model.vmx()) else { return Ok(plain) };
         match controls.lmsw(cr0, source, &model.caps) {
             CrWrite::Load(value) => Ok(value),
             CrWrite::GeneralProtection => self.gp(0),

@@ -36,7 +36,7 @@ impl Cpu {
         let rip = self.rip().wrapping_add(u.off.into());
         let current = self.vmx.current;
         let note = |cpu: &mut Self, outcome: &dyn Fn() -> EntryOutcome| {
-            if cpu.watch.contains(Watch::VM_ENTRIES) {
+            if cpu.notes.watch.contains(Watch::VM_ENTRIES) {
                 cpu.note(Observed::VmEntry(Box::new(VmEntry { vmcs: current, resume, rip, outcome: outcome() })));
             }
         };
@@ -127,7 +127,7 @@ impl Cpu {
             }
         }
         self.refresh();
-        self.branched = true;
+        self.scratch.branched = true;
         Ok(())
     }
 

@@ -62,7 +62,7 @@ impl Cpu {
         linear: Option<u64>,
         last: Option<EptViolation>,
     ) -> Result<EptTranslation, Stop> {
-        let (Some(controls), Some(model)) = (self.vm_controls(), self.model.vmx()) else {
+        let (Some(controls), Some(model)) = (self.vm_controls(), self.config.model.vmx()) else {
             return self.ud();
         };
         let pml = controls.secondary.contains(SecondaryProcessorControls::ENABLE_PML);
@@ -146,7 +146,7 @@ impl Cpu {
     /// EPTP switching (SDM Vol. 3C 26.5.6.3): false when it must exit.
     pub(crate) fn switch_eptp(&mut self, env: &mut Env) -> bool {
         let index = self.gpr[1] as u32;
-        let (Some(model), Some(vmcs)) = (self.model.vmx().cloned(), self.vmx.current()) else { return false };
+        let (Some(model), Some(vmcs)) = (self.config.model.vmx().cloned(), self.vmx.current()) else { return false };
         if index >= EPTP_LIST_ENTRIES {
             return false;
         }

@@ -89,12 +89,12 @@ impl Cpu {
             self.sys.index, details.reason as u16, details.reason.text(), details.qualification, self.rip()
         );
         self.vmx.counts.count_exit(details.reason);
-        if self.watch.contains(Watch::VM_EXITS) {
+        if self.notes.watch.contains(Watch::VM_EXITS) {
             let (reason, qualification, guest_rip) = (details.reason, details.qualification, self.rip());
             self.note(Observed::VmExit(VmExit { vmcs: current, reason, qualification, guest_rip }));
         }
         self.record_exit(&mut vmcs, &details);
-        let stores_lma = self.model.vmx().is_some_and(|model| model.caps.misc.stores_lma());
+        let stores_lma = self.config.model.vmx().is_some_and(|model| model.caps.misc.stores_lma());
         let mut entry = vmcs.get32(Field::VmEntryInterruptionInformation);
         entry &= !InterruptionInformation::VALID;
         vmcs.set(Field::VmEntryInterruptionInformation, entry.into());
@@ -106,7 +106,7 @@ impl Cpu {
         self.save_guest(&mut vmcs, &details, non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked));
         if non_root.timer_deadline != u64::MAX && vmcs.exit().contains(VmExitControls::SAVE_VMX_PREEMPTION_TIMER_VALUE)
         {
-            let shift = self.model.vmx().map_or(0, |model| model.caps.misc.preemption_timer_shift());
+            let shift = self.config.model.vmx().map_or(0, |model| model.caps.misc.preemption_timer_shift());
             let left = non_root.timer_deadline.saturating_sub(self.cycles) >> shift;
             vmcs.set(Field::VmxPreemptionTimerValue, left);
         }
@@ -227,7 +227,7 @@ impl Cpu {
 
     /// Behaviour beyond the recommended maximum is undefined (SDM Vol. 3D A.6): the next entry fails.
     fn msr_list_maximum(&self) -> u32 {
-        self.model.vmx().map_or(0, |model| model.caps.misc.msr_list_maximum())
+        self.config.model.vmx().map_or(0, |model| model.caps.misc.msr_list_maximum())
     }
 
     fn store_msrs(&mut self, env: &mut Env, list: MsrList) -> Result<(), ()> {
@@ -335,7 +335,7 @@ impl Cpu {
         let at = self.vmx.current.wrapping_add(ABORT_OFFSET as u64);
         env.ram.dma_write(at, &(abort as u32).to_le_bytes());
         self.vmx.non_root = None;
-        self.history.set_vmx_abort(Some(abort));
+        self.notes.history.set_vmx_abort(Some(abort));
         self.sys.activity = Activity::Shutdown;
         self.raise(Attention::STOPPED);
     }

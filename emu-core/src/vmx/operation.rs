@@ -15,7 +15,7 @@ use emu_vmx::vmcs::{NO_VMCS, REGION_SIZE, VmInstructionError, Vmcs};
 impl Cpu {
     /// The model's VMX; #UD when it has none.
     pub(crate) fn vmx_model(&mut self) -> Result<std::sync::Arc<VmxModel>, Stop> {
-        match self.model.vmx() {
+        match self.config.model.vmx() {
             Some(vmx) => Ok(vmx.clone()),
             None => self.ud(),
         }
@@ -127,7 +127,7 @@ impl Cpu {
 
     /// VMCLEAR.
     pub(crate) fn vmclear(&mut self, env: &mut Env, pointer: u64) {
-        let Some(model) = self.model.vmx().cloned() else { return };
+        let Some(model) = self.config.model.vmx().cloned() else { return };
         let result = operation::vmclear(pointer, self.vmx.vmxon, &model.caps, &model.facts);
         if result.is_ok() {
             let mut vmcs = match self.vmx.active.remove(&pointer) {
@@ -145,7 +145,7 @@ impl Cpu {
 
     /// VMPTRLD.
     pub(crate) fn vmptrld(&mut self, env: &mut Env, pointer: u64) {
-        let Some(model) = self.model.vmx().cloned() else { return };
+        let Some(model) = self.config.model.vmx().cloned() else { return };
         let vmxon = self.vmx.vmxon;
         let result =
             operation::vmptrld(pointer, vmxon, &model.caps, &model.facts, |at| self.read_u32_physical(env, at));
@@ -210,7 +210,7 @@ impl Cpu {
     ) -> Result<(), VmFail> {
         let any = model.caps.misc.vmwrite_any_field();
         self.accessed_vmcs(env)?.vmwrite(encoding, source, &model.fields, any).map_err(VmFail::Error)?;
-        if self.watch.contains(Watch::VMCS_WRITES) {
+        if self.notes.watch.contains(Watch::VMCS_WRITES) {
             let current = self.vmx.current;
             let shadow = self.vmx.current().filter(|_| self.in_non_root()).map(|vmcs| vmcs.get(Field::VmcsLinkPointer));
             let field = Field::from_encoding(encoding).map(|(field, _)| field);

@@ -39,7 +39,7 @@ impl Guest {
     /// A 64-bit guest at CPL 0 that runs `code`, with the VMM's paging structures, on model `max`. HLT exits.
     pub fn new(code: &[u8]) -> Guest {
         let mut bench = Bench::long_mode(code);
-        let model = bench.cpu.model.vmx().expect("the model has VMX").clone();
+        let model = bench.cpu.config.model.vmx().expect("the model has VMX").clone();
         let caps = model.caps;
         bench.cpu.sys.cr4 |= Cr4::VMXE | Cr4::OSXSAVE;
         for (at, bytes) in [(LAUNCH, [0x0F, 0x01, 0xC2, 0xF4]), (RESUME, [0x0F, 0x01, 0xC3, 0xF4]), (HOST, [0xF4; 4])] {

@@ -70,5 +70,5 @@ fn vmx_abort_is_told_as_what_it_is_until_the_processor_is_reset() {
     assert_eq!(found.activity, "shut down by VMX abort 4 (host MSRs could not be loaded)");
     assert!(found.is_shut_down());
     guest.bench.cpu.reset();
-    assert_eq!(guest.bench.cpu.history.vmx_abort(), None);
+    assert_eq!(guest.bench.cpu.notes.history.vmx_abort(), None);
 }

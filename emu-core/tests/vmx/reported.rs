@@ -119,7 +119,7 @@ fn vmxon_without_paging_is_gp() {
     guest.bench.ram.dma_write(0xB000, &[0xF3, 0x0F, 0xC7, 0x35, 0, 0, 5, 0]);
     guest.bench.cpu.set_rip(0xB000);
     assert!(guest.bench.step().is_err());
-    assert_eq!((guest.bench.cpu.fault.vector, guest.bench.cpu.fault.error_code), (vector::GP, Some(0)));
+    assert_eq!((guest.bench.cpu.scratch.fault.vector, guest.bench.cpu.scratch.fault.error_code), (vector::GP, Some(0)));
 }
 
 /// Bochs 256, "No blocking of A20M during VMX operation" (SDM Vol. 3C 24.8): VMXON fails in A20M mode, and VMX operation
@@ -140,5 +140,5 @@ fn a20m_makes_vmxon_gp_and_is_blocked_in_vmx_operation() {
     guest.bench.ram.dma_write(0xB000, &[0xF3, 0x0F, 0xC7, 0x34, 0x25, 0, 0, 5, 0]);
     guest.bench.cpu.set_rip(0xB000);
     assert!(guest.bench.step().is_err());
-    assert_eq!(guest.bench.cpu.fault.vector, vector::GP);
+    assert_eq!(guest.bench.cpu.scratch.fault.vector, vector::GP);
 }

@@ -132,8 +132,8 @@ impl Pc {
         while list.len() < count {
             let mut buffer = [0; MAX_LENGTH];
             let read = cpu.peek_code(&self.ram, at, &mut buffer);
-            let ip = at.wrapping_sub(cpu.code_linear(0)) & cpu.mode.code.mask();
-            let instruction = disassemble(&buffer[..read], cpu.mode.code, ip);
+            let ip = at.wrapping_sub(cpu.code_linear(0)) & cpu.derived.mode.code.mask();
+            let instruction = disassemble(&buffer[..read], cpu.derived.mode.code, ip);
             at = cpu.wrap_linear(at.wrapping_add(instruction.bytes.len() as u64));
             let ends = instruction.text.starts_with('(');
             list.push(instruction);

@@ -12,12 +12,12 @@ impl Pc {
         let cpu = &self.cpus[0];
         Configuration {
             processors: self.cpus.len() as u32,
-            model: cpu.model.name().to_owned(),
-            model_hash: cpu.model.fingerprint(),
+            model: cpu.config.model.name().to_owned(),
+            model_hash: cpu.config.model.fingerprint(),
             memory: self.ram.size(),
             quantum: self.quantum,
             rom_hash: StableHash::of(self.ram.rom()),
-            ignores_bad_msrs: cpu.ignore_bad_msrs,
+            ignores_bad_msrs: cpu.config.ignore_bad_msrs,
         }
     }
 

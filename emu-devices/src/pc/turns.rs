@@ -78,7 +78,7 @@ impl Pc {
                     if self.now >= cycle {
                         return PcExit::Limit;
                     }
-                    if self.cpus.iter().all(|cpu| cpu.asleep) {
+                    if self.cpus.iter().all(|cpu| cpu.carried.asleep) {
                         let before = self.now;
                         if let Some(exit) = self.skip_idle(cycle) {
                             return exit;
@@ -133,7 +133,7 @@ impl Pc {
             let mut env = Env { ram: &mut self.ram, bus: &mut self.board, outbox: &mut self.outbox };
             let watching = observer.as_mut().map(|observer| &mut **observer as &mut dyn Observer);
             let run = cpu.run_slice(&mut env, &mut self.cache, slice, watching);
-            let (reached, progressed) = (cpu.cycles, cpu.progressed);
+            let (reached, progressed) = (cpu.cycles, cpu.scratch.progressed);
             match run {
                 RunExit::Budget => {}
                 RunExit::Observer => {
@@ -174,14 +174,14 @@ impl Pc {
             self.reached = self.reached.max(reached);
             return Some(PcExit::Shutdown { processor: n as u32, rip: cpu.rip() });
         }
-        if single && !cpu.mwait {
+        if single && !cpu.carried.mwait {
             // The turn is over: what comes next is up to the clock.
             turn.end = reached.max(self.now + 1);
             self.turn = Some(*turn);
             cpu.cycles = turn.end;
             return None;
         }
-        cpu.asleep &= !cpu.mwait;
+        cpu.carried.asleep &= !cpu.carried.mwait;
         if single {
             turn.end = turn.end.min(multiple);
             self.turn = Some(*turn);

@@ -107,7 +107,7 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
             config.rom.as_ref().or(config.vga_rom.as_ref()).map_or("ROM".into(), |rom| rom.file.display().to_string());
         InputError::new(place, error.to_string())
     })?;
-    pc.cpus.iter_mut().for_each(|cpu| cpu.ignore_bad_msrs = config.ignore_bad_msrs);
+    pc.cpus.iter_mut().for_each(|cpu| cpu.config.ignore_bad_msrs = config.ignore_bad_msrs);
     Ok(pc)
 }
 

@@ -68,7 +68,7 @@ impl PcMachine {
                 PcExit::Shutdown { .. } if self.reset_on_triple_fault => self.pc.reset(),
                 PcExit::Shutdown { processor, rip } => {
                     let cpu = self.pc.cpus.get(processor as usize);
-                    let what = match cpu.and_then(|cpu| cpu.history.vmx_abort()) {
+                    let what = match cpu.and_then(|cpu| cpu.notes.history.vmx_abort()) {
                         Some(abort) => format!("VMX abort {}", abort as u32),
                         None => "triple fault".to_owned(),
                     };

@@ -69,7 +69,7 @@ pub fn host(source: &mut Source) -> Bench {
         let low = at::HANDLER & 0xFFFF | u64::from(CODE_SELECTOR) << 16 | 0x8E00 << 32 | (at::HANDLER >> 16) << 48;
         put(&mut bench, at::IDT + 16 * vector, low);
     }
-    let revision = bench.cpu.model.vmx().map_or(0, |vmx| vmx.caps.basic.revision_id());
+    let revision = bench.cpu.config.model.vmx().map_or(0, |vmx| vmx.caps.basic.revision_id());
     for region in [at::VMXON, at::VMCS, at::VMCS2] {
         bench.ram.dma_write(region, &revision.to_le_bytes());
     }
@@ -138,9 +138,9 @@ fn control(source: &mut Source, allowed: emu_vmx::caps::AllowedSettings, wanted:
 
 /// A VMCS whose guest is a guest of `guest_code`, in whatever mode; most of them pass every check.
 pub fn base_vmcs(source: &mut Source, bench: &mut Bench) -> Vmcs {
-    let Some(vmx) = bench.cpu.model.vmx().cloned() else { return Vmcs::default() };
+    let Some(vmx) = bench.cpu.config.model.vmx().cloned() else { return Vmcs::default() };
     let caps = &vmx.caps;
-    let mut guest = Cpu::new(bench.cpu.model.clone(), 0, 0);
+    let mut guest = Cpu::new(bench.cpu.config.model.clone(), 0, 0);
     set_up(source, &mut guest, &mut bench.ram);
     let sys = &guest.sys;
     let long = sys.efer.contains(Efer::LMA);
@@ -264,7 +264,7 @@ fn host_fields(vmcs: &mut Vmcs, cpu: &Cpu) {
 
 fn guest_fields(vmcs: &mut Vmcs, guest: &Cpu, real: bool) {
     let sys = &guest.sys;
-    let caps = guest.model.vmx().map(|vmx| vmx.caps).unwrap_or_default();
+    let caps = guest.config.model.vmx().map(|vmx| vmx.caps).unwrap_or_default();
     let unrestricted = if real { Cr0::PE | Cr0::PG } else { Cr0::empty() };
     let cr0 = (sys.cr0.bits() | caps.cr0_fixed0 & !unrestricted.bits()) & caps.cr0_fixed1;
     let cr0 = if real { cr0 & !unrestricted.bits() | sys.cr0.bits() & unrestricted.bits() } else { cr0 };

@@ -46,7 +46,7 @@ pub fn vmx_entry(source: &mut Source) {
 pub fn vmx_ept(source: &mut Source) {
     let mut bench = machine::host(source);
     let mut vmcs = machine::base_vmcs(source, &mut bench);
-    let Some(vmx) = bench.cpu.model.vmx().cloned() else { return };
+    let Some(vmx) = bench.cpu.config.model.vmx().cloned() else { return };
     let secondary = vmcs.get(Field::SecondaryProcessorControls) | 2;
     vmcs.set(Field::SecondaryProcessorControls, vmx.caps.procbased_ctls2.adjust(secondary as u32).into());
     let primary = vmcs.get(Field::PrimaryProcessorControls) | 1 << 31;
@@ -129,7 +129,7 @@ fn change(source: &mut Source, vmcs: &mut Vmcs) {
 
 /// VMLAUNCH, judged by the rules.
 fn enter(bench: &mut Bench) {
-    let Some(vmx) = bench.cpu.model.vmx().cloned() else { return };
+    let Some(vmx) = bench.cpu.config.model.vmx().cloned() else { return };
     let Some(vmcs) = bench.cpu.vmx.current().cloned() else { return };
     let mut now = EntryMoment { ia32e_mode: true, current_vmcs: at::VMCS, ..EntryMoment::default() };
     let mut in_ram = true;

@@ -21,7 +21,7 @@ fn offset(pointer: u64, base: u64) -> Option<u32> {
 impl Default for Guest {
     fn default() -> Self {
         let mut bench = Bench::long_mode(&[]);
-        bench.cpu.model = std::sync::Arc::new(emu_core::model::CpuModel::everything());
+        bench.cpu.config.model = std::sync::Arc::new(emu_core::model::CpuModel::everything());
         Self { bench }
     }
 }
@@ -51,7 +51,7 @@ impl Guest {
         cpu.gpr[RDI] = DATA;
         cpu.flags.set(before.flags | 2);
         cpu.set_rip(CODE);
-        assert!(self.bench.step().is_ok(), "exception {:?} from {before:x?}", self.bench.cpu.fault);
+        assert!(self.bench.step().is_ok(), "exception {:?} from {before:x?}", self.bench.cpu.scratch.fault);
         let cpu = &self.bench.cpu;
         let fpu = &cpu.fpu;
         let register = |i: usize| {

@@ -76,7 +76,7 @@ impl Cpu {
     /// #AC where alignment is checked (SDM Vol. 3A 6.15, interrupt 17).
     fn check_vector_alignment(&mut self, seg: u8, ea: u64, len: usize, write: bool) -> Exec {
         // Context privilege 3 says that CPL is 3 and that CR0.AM and RFLAGS.AC are set.
-        if self.context & 3 == 3 && len.is_power_of_two() {
+        if self.derived.context & 3 == 3 && len.is_power_of_two() {
             let linear = self.linear(seg, ea, len as u64, write)?;
             if linear & (len as u64 - 1) != 0 {
                 return self.exception(vector::AC, 0);

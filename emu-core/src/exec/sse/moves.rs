@@ -165,7 +165,7 @@ pub fn mask_store<E: Encoding>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// VZEROUPPER, and VZEROALL with `imm8` 1. Outside 64-bit mode only eight registers are there.
 pub fn vzero<E: Encoding>(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     E::require(cpu)?;
-    let count = if cpu.mode.is_64bit() { 16 } else { 8 };
+    let count = if cpu.derived.mode.is_64bit() { 16 } else { 8 };
     let all = u.imm8() == 1;
     for register in &mut cpu.fpu.vectors[..count] {
         let low = if all { 0 } else { register.lane(0) };

@@ -94,7 +94,7 @@ impl Cpu {
         if self.sys.xcr0 & components == components
             && self.sys.cr4.contains(Cr4::OSXSAVE)
             && !self.sys.cr0.contains(Cr0::TS)
-            && !self.mode.real_segments()
+            && !self.derived.mode.real_segments()
         {
             Ok(())
         } else {
@@ -107,7 +107,7 @@ impl Cpu {
     fn no_avx(&mut self, components: u64) -> Exec {
         let usable = self.sys.xcr0 & components == components
             && self.sys.cr4.contains(Cr4::OSXSAVE)
-            && !self.mode.real_segments();
+            && !self.derived.mode.real_segments();
         if usable { self.nm() } else { self.ud() }
     }
 

@@ -26,13 +26,13 @@ impl Cpu {
         let fpu = &self.fpu;
         let opcode = u32::from(fpu.opcode);
         let (code, data) = (fpu.instruction_pointer as u32, fpu.data_pointer as u32);
-        let selectors = !self.model.has(Feature::DeprecatesFcsFds);
+        let selectors = !self.config.model.has(Feature::DeprecatesFcsFds);
         let [code_selector, data_selector] =
             [fpu.instruction_selector, fpu.data_selector].map(|selector| u32::from(selector) * u32::from(selectors));
         // The upper halves of reserved places are ones.
         const ONES: u32 = 0xFFFF_0000;
         let head = [fpu.control, fpu.status, fpu.tag_word()].map(|word| ONES | u32::from(word));
-        let tail = if self.mode.real_segments() {
+        let tail = if self.derived.mode.real_segments() {
             // Real formats hold linear addresses.
             let code = (u32::from(fpu.instruction_selector) << 4).wrapping_add(code);
             let data = (u32::from(fpu.data_selector) << 4).wrapping_add(data);
@@ -50,7 +50,7 @@ impl Cpu {
     }
 
     fn set_environment(&mut self, size: usize, words: [u32; WORDS]) {
-        let real = self.mode.real_segments();
+        let real = self.derived.mode.real_segments();
         let fpu = &mut *self.fpu;
         fpu.status = words[1] as u16;
         fpu.set_tag_word(words[2] as u16);

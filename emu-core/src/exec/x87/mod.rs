@@ -82,7 +82,7 @@ impl Cpu {
         fpu.instruction_selector = selector;
         fpu.status = fpu.status & !C1 | n.flags & (EXCEPTIONS | SF) | if n.c1 { C1 } else { 0 };
         let unmasked = n.unmasked(n.flags);
-        if u.x87_has_memory() && (unmasked || !self.model.has(Feature::FdpExceptionOnly)) {
+        if u.x87_has_memory() && (unmasked || !self.config.model.has(Feature::FdpExceptionOnly)) {
             self.fpu.data_pointer = self.ea(u);
             self.fpu.data_selector = self.sys.segments[usize::from(u.seg & 7)].selector;
         }
