@@ -73,7 +73,7 @@ impl Cpu {
         self.carried.asleep = false;
         self.see_new_code(env.ram);
         loop {
-            self.scratch.exact = true;
+            self.scratch.flow.exact = true;
             if let Some(observer) = &mut observer {
                 self.tell(env.ram, *observer);
                 if observer.stops() {
@@ -185,7 +185,7 @@ impl Cpu {
             if self.run_alone(env, &uop.showing_flags(), start).is_err() {
                 return self.tell(env.ram, observer);
             }
-            let branched = self.scratch.branched;
+            let branched = self.scratch.flow.branched;
             if !branched {
                 self.set_rip(start.wrapping_add(uop.next()));
             }
@@ -209,6 +209,7 @@ impl Cpu {
     }
 
     /// Runs blocks from `id` on – at least one instruction – for as long as nothing asks for the boundary.
+    #[inline(never)]
     fn run_chain(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
         // What changes these leaves the chain.
         let plain = !self.carried.single_step && self.derived.cs_bound == u64::MAX;
@@ -218,7 +219,6 @@ impl Cpu {
             let block = cache.block(id);
             let [first, rest @ ..] = &block.uops[..] else { return };
             let count = block.uops.len() as u64;
-            let alone = count == 1;
             let delta = loop {
                 // A block runs whole if it ends in time, so that the limit falls on the same instruction wherever
                 // blocks begin.
@@ -236,8 +236,7 @@ impl Cpu {
                     }
                 }
                 first_block = false;
-                self.scratch.exact = alone;
-                self.scratch.branched = false;
+                self.scratch.flow = block.flow;
                 self.cycles += block.cost;
                 // A repeated instruction that goes on later takes its count back.
                 self.instructions = self.instructions.wrapping_add(count);
@@ -246,10 +245,10 @@ impl Cpu {
                     let undone = std::mem::take(&mut self.scratch.undone);
                     self.instructions = self.instructions.wrapping_sub(undone as u64);
                     self.cycles -= block.cost_of_last(undone);
-                    if result.is_err() || !self.scratch.branched {
+                    if result.is_err() || !self.scratch.flow.branched {
                         return self.cut_short(env, cache, id, start, undone, result);
                     }
-                } else if !self.scratch.branched {
+                } else if !self.scratch.flow.branched {
                     self.set_rip(start.wrapping_add(u64::from(block.len)));
                 }
                 let delta = self.rip().wrapping_sub(start);
@@ -263,7 +262,7 @@ impl Cpu {
                     if self.cycles >= self.block_limit {
                         return;
                     }
-                    self.scratch.exact = true;
+                    self.scratch.flow.exact = true;
                     match cache.find(self, env) {
                         Ok(next) => {
                             cache.link(id, delta, next);
@@ -290,7 +289,7 @@ impl Cpu {
         if self.run_alone(env, first, start).is_err() {
             return false;
         }
-        if !self.scratch.branched {
+        if !self.scratch.flow.branched {
             self.set_rip(start.wrapping_add(u64::from(first.len)));
         }
         if self.carried.single_step {
@@ -304,7 +303,7 @@ impl Cpu {
     #[inline(never)]
     fn run_part(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) {
         for uop in &cache.block(id).uops {
-            if self.run_alone(env, &uop.showing_flags(), start).is_err() || self.scratch.branched {
+            if self.run_alone(env, &uop.showing_flags(), start).is_err() || self.scratch.flow.branched {
                 return;
             }
             if self.cycles >= self.block_limit {
@@ -317,14 +316,14 @@ impl Cpu {
     /// Executes one micro-op of the block at `start` and counts it. If it does not complete, RIP is its address and what
     /// it raised is delivered.
     fn run_alone(&mut self, env: &mut Env, uop: &Uop, start: u64) -> Exec {
-        self.scratch.exact = true;
-        self.scratch.branched = false;
+        self.scratch.flow.exact = true;
+        self.scratch.flow.branched = false;
         self.cycles += u64::from(uop.cost);
         let result = execute(self, env, uop, &[]);
         self.scratch.undone = 0;
         if let Err(stop) = result {
             self.cycles -= u64::from(uop.cost);
-            if !self.scratch.branched {
+            if !self.scratch.flow.branched {
                 self.set_rip(start.wrapping_add(uop.off.into()));
             }
             self.vmx.stopped_len = uop.len;
@@ -343,7 +342,7 @@ impl Cpu {
         let block = cache.block(id);
         let done = block.uops.len().saturating_sub(undone);
         let next = block.uops.get(done);
-        if !self.scratch.branched {
+        if !self.scratch.flow.branched {
             let offset = next.map_or(block.len, |uop| uop.off.into());
             self.set_rip(start.wrapping_add(offset.into()));
         }

@@ -182,11 +182,11 @@ impl Bench {
         let uop = self.cache.block(id).alone;
         cpu.block_limit = u64::MAX;
         cpu.scratch.undone = 0;
-        cpu.scratch.branched = false;
+        cpu.scratch.flow.branched = false;
         cpu.cycles += u64::from(uop.cost);
         execute(cpu, &mut env, &uop, &[])?;
         cpu.instructions = cpu.instructions.wrapping_add(1);
-        if !cpu.scratch.branched {
+        if !cpu.scratch.flow.branched {
             let next = cpu.next_rip(&uop);
             cpu.set_rip(next);
         }

@@ -13,7 +13,7 @@ pub use turns::Turn;
 use crate::board::{Board, BoardConfig};
 use crate::disk::ImageError;
 use emu_core::block::cache::{CacheCounts, CodeCache};
-use emu_core::bus::ApicMessage;
+use emu_core::bus::{ApicMessage, Bus};
 use emu_core::hash::StableHash;
 use emu_core::lapic::route;
 use emu_core::mem::ram::{Legacy, MemoryError, Ram, RomError};
@@ -187,8 +187,11 @@ impl Pc {
 
     /// Carries messages, INTR and requests to where they belong. `sender` is the processor that has just run.
     fn signals(&mut self, sender: Option<usize>) -> Option<PcExit> {
-        for message in std::mem::take(&mut self.outbox) {
+        for message in self.outbox.drain(..) {
             route::deliver(&mut self.cpus, sender, &message);
+        }
+        if !self.board.attention() {
+            return None;
         }
         let requests = self.board.take_requests();
         for message in &requests.apic {

@@ -218,6 +218,7 @@ pub enum EptFault {
     },
 }
 
+#[inline(always)]
 fn misconfigured(config: &EptConfig, entry: u64, level: u8, leaf: bool) -> bool {
     use entry::*;
     let execute = entry & EXECUTE != 0 || (config.mode_based_execute && entry & USER_EXECUTE != 0);

@@ -10,7 +10,8 @@ use crate::state::observed::{BuiltBlock, Observed, Watch};
 use std::collections::HashMap;
 
 const JUMP_ENTRIES: usize = 4096;
-const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, page: u64::MAX, block: NO_BLOCK, generation: 0 };
+const NO_PAGE: u64 = u64::MAX;
+const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, page: NO_PAGE, second: NO_PAGE, block: NO_BLOCK, generation: 0 };
 
 #[derive(Clone, Copy)]
 struct Jump {
@@ -18,8 +19,31 @@ struct Jump {
     stamp: u64,
     /// Physical page that the fetch TLB held.
     page: u64,
+    /// The same of the next page, if the block reaches into it.
+    second: u64,
     block: u32,
     generation: u32,
+}
+
+/// What a remembered jump depends on beside its address.
+#[inline(always)]
+fn jump_stamp(cpu: &Cpu) -> u64 {
+    u64::from(cpu.tlb.epoch) << 32
+        | cpu.derived.context << 16
+        | u64::from(cpu.sys.index) << 8
+        | u64::from(cpu.derived.mode.key())
+}
+
+/// Processors that run the same code do not evict each other.
+#[inline(always)]
+fn jump_slot(cpu: &Cpu, linear: u64) -> usize {
+    (linear ^ linear >> 12 ^ u64::from(cpu.sys.index) << 9) as usize & (JUMP_ENTRIES - 1)
+}
+
+/// The page behind that of `linear`.
+#[inline(always)]
+fn next_page(cpu: &Cpu, linear: u64) -> u64 {
+    cpu.wrap_linear((linear & !0xFFF).wrapping_add(PAGE))
 }
 
 /// All decoded blocks of a machine; its processors share them.
@@ -28,7 +52,7 @@ pub struct CodeCache {
     free: Vec<u32>,
     map: NumberMap<Key, u32>,
     pages: NumberMap<u32, Vec<u32>>,
-    jumps: Box<[Jump]>,
+    jumps: Box<[Jump; JUMP_ENTRIES]>,
     /// The generation of the next block.
     generation: u32,
     /// Where blocks are decoded.
@@ -55,7 +79,7 @@ impl Default for CodeCache {
             free: Vec::new(),
             map: HashMap::default(),
             pages: HashMap::default(),
-            jumps: vec![NO_JUMP; JUMP_ENTRIES].into(),
+            jumps: Box::new([NO_JUMP; JUMP_ENTRIES]),
             generation: 1,
             scratch: Vec::new(),
             counts: CacheCounts::default(),
@@ -101,31 +125,36 @@ impl CodeCache {
     }
 
     /// The block at the processor's RIP, decoded if need be. A fault of the fetch is parked.
+    #[inline(always)]
     pub fn find(&mut self, cpu: &mut Cpu, env: &mut Env) -> Result<u32, Stop> {
         self.counts.lookups += 1;
         let rip = cpu.rip();
-        let linear = if cpu.derived.mode.is_64bit() {
-            rip
+        let (linear, within) = if cpu.derived.mode.is_64bit() {
+            (rip, true)
         } else {
-            if rip > cpu.derived.cs_bound {
-                return cpu.gp(0);
-            }
-            cpu.sys.segments[1].base.wrapping_add(rip) & 0xFFFF_FFFF
+            (cpu.sys.segments[1].base.wrapping_add(rip) & 0xFFFF_FFFF, rip <= cpu.derived.cs_bound)
         };
-        let stamp = u64::from(cpu.tlb.epoch) << 32
-            | cpu.derived.context << 16
-            | u64::from(cpu.sys.index) << 8
-            | u64::from(cpu.derived.mode.key());
-        // Processors that run the same code must not evict each other.
-        let slot = (linear ^ linear >> 12 ^ u64::from(cpu.sys.index) << 9) as usize & (JUMP_ENTRIES - 1);
-        let jump = self.jumps[slot];
-        // The fetch TLB must know its page: what a fetch translates does not depend on where blocks begin.
+        let stamp = jump_stamp(cpu);
+        let jump = &self.jumps[jump_slot(cpu, linear)];
+        // The fetch TLB must know its pages: what a fetch translates does not depend on where blocks begin.
         if jump.rip == linear
             && jump.stamp == stamp
+            && within
             && cpu.tlb.fetch_page(linear, cpu.derived.context) == Some(jump.page)
+            && (jump.second == NO_PAGE
+                || cpu.tlb.fetch_page(next_page(cpu, linear), cpu.derived.context) == Some(jump.second))
             && self.is_current(jump.block, jump.generation)
         {
             return Ok(jump.block);
+        }
+        self.find_by_place(cpu, env, linear, within)
+    }
+
+    /// [`CodeCache::find`] where nothing is remembered.
+    #[inline(never)]
+    fn find_by_place(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, within: bool) -> Result<u32, Stop> {
+        if !within {
+            return cpu.gp(0);
         }
         let physical = cpu.translate_fetch(env, linear)?;
         let Place::Memory(offset) = env.ram.place(physical, false) else {
@@ -136,12 +165,13 @@ impl CodeCache {
             Some(id) => match self.blocks[id as usize].second_page {
                 None => Some(id),
                 Some(second) => {
-                    let next = cpu.translate_fetch(env, cpu.wrap_linear((linear & !0xFFF).wrapping_add(PAGE)))?;
+                    let next = cpu.translate_fetch(env, next_page(cpu, linear))?;
                     if next & !0xFFF == second {
-                        return Ok(id);
+                        Some(id)
+                    } else {
+                        self.remove(id);
+                        None
                     }
-                    self.remove(id);
-                    None
                 }
             },
             None => None,
@@ -150,10 +180,16 @@ impl CodeCache {
             Some(id) => id,
             None => self.build(cpu, env, linear, offset, key)?,
         };
-        let block = &self.blocks[id as usize];
-        if block.second_page.is_none() {
-            let page = physical & !0xFFF;
-            self.jumps[slot] = Jump { rip: linear, stamp, page, block: id, generation: block.generation };
+        let Block { second_page, generation, key, .. } = self.blocks[id as usize];
+        if key != Key::NONE {
+            self.jumps[jump_slot(cpu, linear)] = Jump {
+                rip: linear,
+                stamp: jump_stamp(cpu),
+                page: physical & !0xFFF,
+                second: second_page.unwrap_or(NO_PAGE),
+                block: id,
+                generation,
+            };
         }
         Ok(id)
     }
@@ -250,8 +286,7 @@ impl CodeCache {
         key: Key,
     ) -> Result<u32, Stop> {
         let first = PAGE as usize - (offset & 0xFFF);
-        let next_linear = cpu.wrap_linear((linear & !0xFFF).wrapping_add(PAGE));
-        let physical = cpu.translate_fetch(env, next_linear)?;
+        let physical = cpu.translate_fetch(env, next_page(cpu, linear))?;
         let Place::Memory(second) = env.ram.place(physical, false) else {
             return self.build_from_device(cpu, env, linear, physical);
         };

@@ -7,6 +7,7 @@ use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::lower::{self, flags};
 use crate::state::cpu::Cpu;
+use crate::state::scratch::Flow;
 use key::Key;
 
 /// The number of no block.
@@ -33,6 +34,8 @@ pub struct Block {
     pub cost: u64,
     /// Length in bytes.
     pub len: u32,
+    /// What [`Scratch::flow`](crate::state::scratch::Scratch::flow) is as it begins: a single instruction's time is exact.
+    pub flow: Flow,
     /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
     pub second_page: Option<u64>,
     key: Key,
@@ -66,9 +69,14 @@ impl Block {
             crate::lower::flags::specialize(&mut uops);
             self.len = uops.last().map_or(0, |uop| uop.next() as u32);
             self.cost = uops.iter().map(|uop| u64::from(uop.cost)).sum();
+            self.flow = flow_of(&uops);
             self.uops = uops.into();
         }
     }
+}
+
+fn flow_of(uops: &[Uop]) -> Flow {
+    Flow { branched: false, exact: uops.len() == 1 }
 }
 
 /// Decodes the instructions at the start of `bytes`: none if the first is cut off. `uops` is where they are collected.
@@ -80,6 +88,7 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, uops: &mut Vec<Uop>) -> Block {
         len: len as u32,
         alone,
         cost: uops.iter().map(|uop| u64::from(uop.cost)).sum(),
+        flow: flow_of(uops),
         uops: uops.as_slice().into(),
         second_page: None,
         key,

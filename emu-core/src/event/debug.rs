@@ -108,7 +108,8 @@ impl Cpu {
         }
         // The single-step trap of MOV SS itself is lost; breakpoints that it met are held back.
         let suppressed = self.sys.shadow == Shadow::MovSs;
-        let steps_here = self.sys.debugctl & DEBUGCTL_BTF == 0 || (self.scratch.branched && !self.carried.repeating);
+        let steps_here =
+            self.sys.debugctl & DEBUGCTL_BTF == 0 || (self.scratch.flow.branched && !self.carried.repeating);
         if self.carried.trap_after && !suppressed && steps_here {
             self.sys.pending_debug |= Dr6::BS.bits();
         }

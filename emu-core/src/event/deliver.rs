@@ -66,7 +66,7 @@ impl Cpu {
     fn deliver(&mut self, env: &mut Env, event: Fault, mut resume: bool, mut injected: Option<u8>) {
         let mut event = event;
         // An event comes between instructions, or by one that ends its block.
-        self.scratch.exact = true;
+        self.scratch.flow.exact = true;
         // A software interrupt whose delivery gave rise to the event.
         let mut original = self.vmx.delivering.take();
         loop {
@@ -123,7 +123,7 @@ impl Cpu {
             return self.park_exit(details);
         }
         self.try_deliver(env, &Delivery { event, return_rip, resume: false })?;
-        self.scratch.branched = true;
+        self.scratch.flow.branched = true;
         Ok(())
     }
 

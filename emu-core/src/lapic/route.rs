@@ -40,29 +40,28 @@ impl Lapic {
 /// Delivers a message. `sender` is the processor it comes from; `None` for the I/O APIC and MSIs.
 pub fn deliver(cpus: &mut [Cpu], sender: Option<usize>, message: &ApicMessage) {
     log::trace!(target: "apic", "from {}: {message}", sender.map_or("a device".to_owned(), |n| format!("cpu{n}")));
-    let named: Vec<usize> = (0..cpus.len())
-        .filter(|&n| match message.shorthand {
-            Shorthand::None => cpus[n].lapic.is_named(message),
-            Shorthand::SelfOnly => sender == Some(n),
-            Shorthand::AllIncludingSelf => true,
-            Shorthand::AllExcludingSelf => sender != Some(n),
-        })
-        .collect();
+    let named = |cpus: &[Cpu], n: usize| match message.shorthand {
+        Shorthand::None => cpus[n].lapic.is_named(message),
+        Shorthand::SelfOnly => sender == Some(n),
+        Shorthand::AllIncludingSelf => true,
+        Shorthand::AllExcludingSelf => sender != Some(n),
+    };
     if message.delivery == DeliveryMode::LowestPriority {
         // Ties go to the processor after the vector's number, so that no one takes all.
         let start = usize::from(message.vector);
         let count = cpus.len();
-        let chosen = named
-            .into_iter()
-            .filter(|&n| cpus[n].lapic.software_enabled())
+        let chosen = (0..count)
+            .filter(|&n| named(cpus, n) && cpus[n].lapic.software_enabled())
             .min_by_key(|&n| (cpus[n].lapic.ppr(), (n + count - start % count) % count));
         if let Some(n) = chosen {
             cpus[n].accept(message);
         }
         return;
     }
-    for n in named {
-        cpus[n].accept(message);
+    for n in 0..cpus.len() {
+        if named(cpus, n) {
+            cpus[n].accept(message);
+        }
     }
 }
 

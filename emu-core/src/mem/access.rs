@@ -529,7 +529,7 @@ impl Cpu {
     /// [`Cpu::target`] of an instruction's operand. A device is to see the instruction's own time.
     fn operand_target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
         let target = self.target(env, linear, len, access)?;
-        if !self.scratch.exact {
+        if !self.scratch.flow.exact {
             let write = access.kind == Kind::Write;
             let split = usize::from(target.first_len) < len;
             if self.is_device(env, target.physical, write) || split && self.is_device(env, target.second, write) {
@@ -548,7 +548,7 @@ impl Cpu {
     /// it has committed anything.
     #[inline]
     pub(crate) fn require_exact(&self) -> Exec {
-        if self.scratch.exact { Ok(()) } else { Err(Stop::Alone) }
+        if self.scratch.flow.exact { Ok(()) } else { Err(Stop::Alone) }
     }
 
     /// Translates both pages of an access before any of it is done.

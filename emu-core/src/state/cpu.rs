@@ -166,7 +166,7 @@ impl Cpu {
     #[inline(always)]
     pub fn branch_to(&mut self, rip: u64) {
         self.gpr[REG_RIP as usize] = rip;
-        self.scratch.branched = true;
+        self.scratch.flow.branched = true;
     }
 
     /// Ends the present block after this instruction, so that the boundary looks at `attention`.

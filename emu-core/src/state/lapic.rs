@@ -172,6 +172,9 @@ impl Lapic {
 
 /// The highest bit that is set.
 pub fn highest(bits: &[u32; 8]) -> Option<u8> {
+    if *bits == [0; 8] {
+        return None;
+    }
     (0..8).rev().find(|&n| bits[n] != 0).map(|n| (n * 32) as u8 + 31 - bits[n].leading_zeros() as u8)
 }
 

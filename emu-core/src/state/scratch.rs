@@ -9,10 +9,8 @@ pub struct Scratch {
     pub fault: Fault,
     /// Where the write half of a read-modify-write goes.
     pub rmw: RmwTarget,
-    /// Set by a handler that wrote RIP itself.
-    pub branched: bool,
-    /// `cycles` is the present instruction's own time, and not the end of a block around it.
-    pub exact: bool,
+    /// How the present block goes.
+    pub flow: Flow,
     /// How many micro-ops of the present block were left undone when it was cut short; 0 after any other.
     pub undone: usize,
     /// Cycle at which the present turn ends.
@@ -21,13 +19,22 @@ pub struct Scratch {
     pub progressed: bool,
 }
 
+/// How a block goes; as it begins, a block has it ready, so that one store sets it.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(2))]
+pub struct Flow {
+    /// Set by a handler that wrote RIP itself.
+    pub branched: bool,
+    /// `cycles` is the present instruction's own time, and not the end of a block around it.
+    pub exact: bool,
+}
+
 impl Default for Scratch {
     fn default() -> Self {
         Self {
             fault: Fault::exception(0),
             rmw: RmwTarget::default(),
-            branched: false,
-            exact: true,
+            flow: Flow { branched: false, exact: true },
             undone: 0,
             turn_end: 0,
             progressed: false,

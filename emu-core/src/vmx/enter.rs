@@ -127,7 +127,7 @@ impl Cpu {
             }
         }
         self.refresh();
-        self.scratch.branched = true;
+        self.scratch.flow.branched = true;
         Ok(())
     }
 
