@@ -91,6 +91,9 @@ pub fn enter(pc: &mut Pc, kernel: &LoadedKernel) {
     }
     cpu.sys.activity = Activity::Active;
     cpu.set_rip(u64::from(entry.eip));
+    // The handler's HLT is over.
+    cpu.asleep = false;
+    cpu.refresh();
+    cpu.refresh_attention();
     pc.ram.set_a20(true);
-    pc.cpus[0].refresh();
 }
