@@ -67,7 +67,7 @@ impl Cpu {
 
     /// Linear address of offset `ip` of the code segment.
     pub fn code_linear(&self, ip: u64) -> u64 {
-        self.wrap_linear(self.seg_access[SegmentRegister::Cs as usize].base.wrapping_add(ip))
+        self.wrap_operand(self.seg_access[SegmentRegister::Cs as usize].base.wrapping_add(ip))
     }
 }
 

@@ -74,12 +74,18 @@ fn segment_access(segment: &Segment, register: SegmentRegister, mode: Mode) -> S
         return SegmentAccess { base, read_bound: u64::MAX, write_bound: u64::MAX };
     }
     let rights = segment.access_rights;
-    let bound =
-        if rights.unusable() || !rights.present() || rights.expand_down() { 0 } else { u64::from(segment.limit) + 1 };
+    // Linear addresses have 32 bits here, and of a base that 64-bit code has loaded the lower half counts (SDM Vol. 3A
+    // 3.4.4, "Segment Loading Instructions in IA-32e Mode"). An access that wraps at 4 GiB is not a plain one.
+    let base = segment.base & 0xFFFF_FFFF;
+    let bound = if rights.unusable() || !rights.present() || rights.expand_down() {
+        0
+    } else {
+        (u64::from(segment.limit) + 1).min((1 << 32) - base)
+    };
     // In real-address mode the type of CS's descriptor cache does not keep it from being written.
     let real = mode.real_segments();
     SegmentAccess {
-        base: segment.base,
+        base,
         read_bound: if rights.readable() || real { bound } else { 0 },
         write_bound: if rights.writable() || real { bound } else { 0 },
     }

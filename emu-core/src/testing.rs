@@ -14,23 +14,27 @@ use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
 use std::sync::Arc;
 
-/// A board on which nothing answers; it keeps what was written to ports.
+/// A board on which nothing answers; it keeps what was asked of it.
 #[derive(Debug, Default)]
 pub struct BareBus {
     /// Port writes: port, size, value.
     pub written: Vec<(u16, u8, u32)>,
     /// What every port reads.
     pub port_value: u32,
+    /// Reads: port or physical address, size.
+    pub read: Vec<(u64, u8)>,
 }
 
 impl Bus for BareBus {
-    fn port_read(&mut self, _memory: &mut Ram, _now: u64, _port: u16, size: u8) -> u32 {
+    fn port_read(&mut self, _memory: &mut Ram, _now: u64, port: u16, size: u8) -> u32 {
+        self.read.push((port.into(), size));
         self.port_value & (u32::MAX >> (32 - 8 * u32::from(size)))
     }
     fn port_write(&mut self, _memory: &mut Ram, _now: u64, port: u16, size: u8, value: u32) {
         self.written.push((port, size, value));
     }
-    fn mmio_read(&mut self, _memory: &mut Ram, _now: u64, _address: u64, _size: u8) -> u64 {
+    fn mmio_read(&mut self, _memory: &mut Ram, _now: u64, address: u64, size: u8) -> u64 {
+        self.read.push((address, size));
         u64::MAX
     }
     fn mmio_write(&mut self, _memory: &mut Ram, _now: u64, _address: u64, _size: u8, _value: u64) {}

@@ -167,6 +167,8 @@ pub struct EptAccess {
     pub user_address: bool,
     /// The access is to an entry of the guest's paging structures, in the course of a page walk.
     pub paging_structure: bool,
+    /// The access is judged and not made: no flag is set.
+    pub judged: bool,
 }
 
 impl EptAccess {
@@ -317,9 +319,9 @@ pub fn walk<M: EptMemory>(
             // A write that the sub-page table must still allow is marked dirty by the caller's second walk.
             if is_leaf && access.write && value & DIRTY == 0 {
                 bits |= DIRTY;
-                dirty_set = true;
+                dirty_set = !access.judged;
             }
-            if bits != 0 {
+            if bits != 0 && !access.judged {
                 memory.set_bits(at, bits);
             }
         }

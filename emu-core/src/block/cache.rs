@@ -40,10 +40,10 @@ fn jump_slot(cpu: &Cpu, linear: u64) -> usize {
     (linear ^ linear >> 12 ^ u64::from(cpu.sys.index) << 9) as usize & (JUMP_ENTRIES - 1)
 }
 
-/// The page behind that of `linear`.
+/// Linear address of the page behind that of `linear`.
 #[inline(always)]
-fn next_page(cpu: &Cpu, linear: u64) -> u64 {
-    cpu.wrap_linear((linear & !0xFFF).wrapping_add(PAGE))
+fn page_behind(cpu: &Cpu, linear: u64) -> u64 {
+    cpu.wrap_operand((linear & !0xFFF).wrapping_add(PAGE))
 }
 
 /// All decoded blocks of a machine; its processors share them.
@@ -142,7 +142,7 @@ impl CodeCache {
             && within
             && cpu.tlb.fetch_page(linear, cpu.derived.context) == Some(jump.page)
             && (jump.second == NO_PAGE
-                || cpu.tlb.fetch_page(next_page(cpu, linear), cpu.derived.context) == Some(jump.second))
+                || cpu.tlb.fetch_page(page_behind(cpu, linear), cpu.derived.context) == Some(jump.second))
             && self.is_current(jump.block, jump.generation)
         {
             return Ok(jump.block);
@@ -154,18 +154,18 @@ impl CodeCache {
     #[inline(never)]
     fn find_by_place(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, within: bool) -> Result<u32, Stop> {
         if !within {
-            return cpu.gp(0);
+            return self.find_beyond(cpu, env);
         }
         let physical = cpu.translate_fetch(env, linear)?;
         let Place::Memory(offset) = env.ram.place(physical, false) else {
-            return self.build_from_device(cpu, env, linear, physical);
+            return self.build_byte_by_byte(cpu, env, linear, physical);
         };
         let key = Key::new(offset, cpu.derived.mode);
         let found = match self.map.get(&key).copied() {
             Some(id) => match self.blocks[id as usize].second_page {
                 None => Some(id),
                 Some(second) => {
-                    let next = cpu.translate_fetch(env, next_page(cpu, linear))?;
+                    let next = Self::next_page(cpu, env, linear)?;
                     if next & !0xFFF == second {
                         Some(id)
                     } else {
@@ -192,6 +192,31 @@ impl CodeCache {
             };
         }
         Ok(id)
+    }
+
+    /// EIP behind the last byte of 4 GiB is 0; elsewhere there is no code beyond the limit.
+    #[cold]
+    fn find_beyond(&mut self, cpu: &mut Cpu, env: &mut Env) -> Result<u32, Stop> {
+        let rip = cpu.rip() & 0xFFFF_FFFF;
+        if rip > cpu.derived.cs_bound {
+            return cpu.gp(0);
+        }
+        cpu.set_rip(rip);
+        self.find(cpu, env)
+    }
+
+    /// Physical address of the page behind that of `linear`, where an instruction goes on. The limit of CS is checked
+    /// before the page is translated.
+    fn next_page(cpu: &mut Cpu, env: &mut Env, linear: u64) -> Result<u64, Stop> {
+        let left = PAGE - linear % PAGE;
+        Self::require_code(cpu, left)?;
+        cpu.translate_fetch(env, page_behind(cpu, linear))
+    }
+
+    /// #GP(0) unless the byte `at` bytes into the instruction at RIP lies within CS.
+    fn require_code(cpu: &mut Cpu, at: u64) -> Result<(), Stop> {
+        // The bound is the highest number in 64-bit mode.
+        if cpu.derived.cs_bound != u64::MAX && cpu.rip() + at > cpu.derived.cs_bound { cpu.gp(0) } else { Ok(()) }
     }
 
     /// Drops the blocks of pages that were written.
@@ -286,9 +311,10 @@ impl CodeCache {
         key: Key,
     ) -> Result<u32, Stop> {
         let first = PAGE as usize - (offset & 0xFFF);
-        let physical = cpu.translate_fetch(env, next_page(cpu, linear))?;
+        let physical = Self::next_page(cpu, env, linear)?;
         let Place::Memory(second) = env.ram.place(physical, false) else {
-            return self.build_from_device(cpu, env, linear, physical);
+            let physical = cpu.translate_fetch(env, linear)?;
+            return self.build_byte_by_byte(cpu, env, linear, physical);
         };
         let mut bytes = [0; MAX_INSTRUCTION];
         let split = first.min(MAX_INSTRUCTION);
@@ -305,19 +331,26 @@ impl CodeCache {
         Ok(id)
     }
 
-    /// Instructions outside of memory (a device's address, or nothing): one at a time, never kept.
-    fn build_from_device(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, physical: u64) -> Result<u32, Stop> {
+    /// An instruction that is not all in memory (a device's address, or nothing): one at a time, never kept. No byte is
+    /// fetched that it does not have.
+    fn build_byte_by_byte(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, physical: u64) -> Result<u32, Stop> {
         let mut bytes = [0; MAX_INSTRUCTION];
-        for (n, byte) in bytes.iter_mut().enumerate() {
-            let at = cpu.wrap_linear(linear.wrapping_add(n as u64));
+        let mut n = 0;
+        let mut block = loop {
+            let at = cpu.wrap_operand(linear.wrapping_add(n as u64));
             let physical = if at & !0xFFF == linear & !0xFFF {
                 (physical & !0xFFF) | at & 0xFFF
             } else {
+                Self::require_code(cpu, n as u64)?;
                 cpu.translate_fetch(env, at)?
             };
-            *byte = cpu.read_physical(env, physical, 1) as u8;
-        }
-        let mut block = decode(cpu, &bytes, Key::NONE, &mut self.scratch);
+            bytes[n] = cpu.read_physical(env, physical, 1) as u8;
+            n += 1;
+            let block = decode(cpu, &bytes[..n], Key::NONE, &mut self.scratch);
+            if n == MAX_INSTRUCTION || !block.uops.is_empty() {
+                break block;
+            }
+        };
         block.keep(1);
         block.second_page = Some(u64::MAX);
         if let Some(old) = self.map.remove(&Key::NONE) {

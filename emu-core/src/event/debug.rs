@@ -62,7 +62,7 @@ impl Cpu {
 
     /// The instruction breakpoints that match RIP, if an enabled one is among them.
     pub fn code_breakpoint_hits(&self) -> Option<u64> {
-        let linear = self.wrap_linear(self.seg_access[1].base.wrapping_add(self.rip()));
+        let linear = self.wrap_operand(self.seg_access[1].base.wrapping_add(self.rip()));
         let mut hits = 0;
         for n in 0..4u8 {
             if self.sys.dr7.kind(n) == BreakpointKind::Execute && self.sys.dr[n as usize] == linear {

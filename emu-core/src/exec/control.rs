@@ -376,7 +376,7 @@ pub fn lmsw_r(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn lmsw_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
     let value = cpu.load::<u16>(env, u)?;
-    let linear = cpu.wrap_linear(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
+    let linear = cpu.wrap_operand(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
     load_msw(cpu, env, u, value, Some(linear))
 }
 
@@ -408,7 +408,7 @@ pub fn wrpkru(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 /// INVLPG: the operand's address is translated by no segment limit; one that is not canonical does nothing.
 pub fn invlpg(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
-    let linear = cpu.wrap_linear(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
+    let linear = cpu.wrap_operand(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
     cpu.intercept_with(u, Instruction::Invlpg, |_, _| (linear, None))?;
     if !cpu.derived.mode.is_64bit() || cpu.is_canonical(linear) {
         let (vpid, pcid) = (cpu.vpid(), cpu.pcid());

@@ -40,9 +40,14 @@ pub fn salc(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     Ok(())
 }
 
-/// CLFLUSH, CLFLUSHOPT, CLWB: checked as the load of a byte; there is no cache to write back.
+/// CLFLUSH, CLFLUSHOPT, CLWB: checked as the load of a byte, but for a segment that may only be executed; there is no
+/// cache to write back (SDM Vol. 2A, CLFLUSH).
 pub fn cache_line(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    cpu.load::<u8>(env, u).map(|_| ())
+    let ea = cpu.ea(u);
+    if cpu.probe_execute_only(env, u.seg, ea)? {
+        return Ok(());
+    }
+    cpu.read::<u8>(env, u.seg, ea).map(|_| ())
 }
 
 /// A line that is going to be written: checked as a store.

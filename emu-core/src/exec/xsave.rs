@@ -129,7 +129,9 @@ impl Cpu {
         Ok(())
     }
 
+    /// Writes at `seg:ea`; all of it is checked first.
     fn write_area(&mut self, env: &mut Env, u: &Uop, ea: u64, area: &[u8]) -> Exec {
+        self.probe_write(env, u.seg, ea & u.address_mask(), area.len())?;
         let mut at = ea;
         for piece in area.chunks(64) {
             self.write_bytes(env, u.seg, at & u.address_mask(), piece)?;

@@ -209,7 +209,7 @@ impl Cpu {
             };
         }
         let bound = if write { segment.write_bound } else { segment.read_bound };
-        if last >= bound && !self.expand_down_allows(seg, ea, last, write) {
+        if last >= bound && !self.segment_allows(seg, ea, last, write) {
             return self.segment_fault(seg);
         }
         Ok(linear & 0xFFFF_FFFF)
@@ -254,14 +254,23 @@ impl Cpu {
         emu_vmx::arch::addr::is_canonical(address, self.config.model.linear_bits())
     }
 
-    fn expand_down_allows(&self, seg: u8, ea: u64, last: u64, write: bool) -> bool {
+    /// Whether a segment allows an access beyond its plain bound: it is an expand-down one, or the access wraps at 4 GiB.
+    #[cold]
+    fn segment_allows(&self, seg: u8, ea: u64, last: u64, write: bool) -> bool {
         let segment = &self.sys.segments[seg as usize & 7];
         let rights = segment.access_rights;
-        if rights.unusable() || !rights.expand_down() || (write && !rights.writable()) {
+        let real = self.derived.mode.real_segments();
+        let allowed = real || if write { rights.writable() } else { rights.readable() };
+        if rights.unusable() || !rights.present() || !allowed {
             return false;
         }
-        let top = if rights.default_big() { 0xFFFF_FFFF } else { 0xFFFF };
-        ea > u64::from(segment.limit) && last <= top
+        let limit = u64::from(segment.limit);
+        if rights.expand_down() {
+            let top = if rights.default_big() { 0xFFFF_FFFF } else { 0xFFFF };
+            ea > limit && last <= top
+        } else {
+            last <= limit
+        }
     }
 
     #[cold]
@@ -325,24 +334,38 @@ impl Cpu {
         Ok(())
     }
 
+    /// #AC with an error code if alignment is checked and a push of `len` bytes at `linear` at privilege level 3 is not
+    /// aligned (SDM Vol. 2A, INT n: "a stack push is unaligned").
+    pub fn check_push_alignment(&mut self, linear: u64, len: u64, code: u32) -> Exec {
+        if self.derived.context & 3 == 3 && linear & (len - 1) != 0 {
+            return self.exception(vector::AC, code);
+        }
+        Ok(())
+    }
+
     /// #AC if alignment is checked and `seg:ea` is not a multiple of `alignment`: for operands whose alignment is not
     /// their size (SDM Vol. 3A Table 6-7).
-    pub fn check_operand_alignment(&mut self, seg: u8, ea: u64, alignment: u64) -> Exec {
+    pub fn check_operand_alignment(&mut self, seg: u8, ea: u64, alignment: u64, write: bool) -> Exec {
         if self.derived.context & 3 == 3 {
-            let linear = self.linear(seg, ea, 1, false)?;
+            let linear = self.linear(seg, ea, 1, write)?;
             self.check_alignment(linear, alignment as usize)?;
         }
         Ok(())
     }
 
-    /// Reads up to 8 bytes at a linear address.
+    /// Reads up to 8 bytes at a linear address that is not an operand's.
     pub fn read_linear(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
-        self.read_at(env, linear, len, access, Self::target)
+        self.read_at(env, linear, len, access, Self::system_target)
     }
 
-    /// Writes up to 8 bytes at a linear address.
+    /// Writes up to 8 bytes at a linear address that is not an operand's.
     pub fn write_linear(&mut self, env: &mut Env, linear: u64, len: usize, value: u64, access: Access) -> Exec {
-        self.write_at(env, linear, len, value, access, Self::target)
+        self.write_at(env, linear, len, value, access, Self::system_target)
+    }
+
+    /// Writes up to 8 bytes at the linear address of an operand.
+    pub fn write_operand(&mut self, env: &mut Env, linear: u64, len: usize, value: u64, access: Access) -> Exec {
+        self.write_at(env, linear, len, value, access, Self::operand_target)
     }
 
     #[inline(always)]
@@ -404,7 +427,7 @@ impl Cpu {
 
     /// Reads a system structure (descriptor, TSS): a supervisor access whatever the CPL.
     pub fn read_system<W: Width>(&mut self, env: &mut Env, linear: u64) -> Result<u64, Stop> {
-        let linear = self.wrap_linear(linear);
+        let linear = self.wrap_system(linear);
         let entry = self.tlb.slot(linear);
         if entry.read == linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.implicit_context() {
             return Ok(W::load(env.ram.bytes(), linear.wrapping_add(entry.addend) as usize));
@@ -414,13 +437,20 @@ impl Cpu {
 
     /// Writes a system structure.
     pub fn write_system<W: Width>(&mut self, env: &mut Env, linear: u64, value: u64) -> Exec {
-        let linear = self.wrap_linear(linear);
+        let linear = self.wrap_system(linear);
         self.write_linear(env, linear, W::BYTES as usize, value, Access::implicit(Kind::Write))
     }
 
-    /// A linear address as computed outside of 64-bit mode has 32 bits.
+    /// The linear address of an operand or an instruction: outside of 64-bit mode it has 32 bits.
     #[inline]
-    pub fn wrap_linear(&self, linear: u64) -> u64 {
+    pub fn wrap_operand(&self, linear: u64) -> u64 {
+        if self.derived.mode.is_64bit() { linear } else { linear & 0xFFFF_FFFF }
+    }
+
+    /// The linear address of a system structure: bases have 64 bits in compatibility mode, too (SDM Vol. 3A 2.4, "Memory
+    /// Management Registers").
+    #[inline]
+    pub fn wrap_system(&self, linear: u64) -> u64 {
         if self.derived.mode.long { linear } else { linear & 0xFFFF_FFFF }
     }
 
@@ -437,7 +467,7 @@ impl Cpu {
             buffer[done..done + size].copy_from_slice(&value.to_le_bytes()[..size]);
             if self.notes.watch.contains(Watch::MEMORY) {
                 let at = target.advanced(done).physical;
-                self.note_access(self.wrap_linear(linear.wrapping_add(done as u64)), at, size, false, value);
+                self.note_access(self.wrap_operand(linear.wrapping_add(done as u64)), at, size, false, value);
             }
             done += size;
         }
@@ -459,7 +489,7 @@ impl Cpu {
             self.write_target(env, target.advanced(done), size, value);
             if self.notes.watch.contains(Watch::MEMORY) {
                 let at = target.advanced(done).physical;
-                self.note_access(self.wrap_linear(linear.wrapping_add(done as u64)), at, size, true, value);
+                self.note_access(self.wrap_operand(linear.wrapping_add(done as u64)), at, size, true, value);
             }
             done += size;
         }
@@ -470,6 +500,22 @@ impl Cpu {
     pub fn probe_write(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Exec {
         let linear = self.linear(seg, ea, len as u64, true)?;
         self.operand_target(env, linear, len, Access::data(Kind::Write, self.sys.cpl == 3)).map(|_| ())
+    }
+
+    /// Checks the byte at `seg:ea` as a load does, if the segment may only be executed; `false`, and no check, for another.
+    pub fn probe_execute_only(&mut self, env: &mut Env, seg: u8, ea: u64) -> Result<bool, Stop> {
+        let segment = &self.sys.segments[seg as usize & 7];
+        let rights = segment.access_rights;
+        let mode = self.derived.mode;
+        if mode.is_64bit() || mode.real_segments() || rights.unusable() || !rights.is_code() || rights.readable() {
+            return Ok(false);
+        }
+        if ea > u64::from(segment.limit) {
+            return self.segment_fault(seg);
+        }
+        let linear = self.wrap_operand(segment.base.wrapping_add(ea));
+        self.operand_target(env, linear, 1, Access::data(Kind::Read, self.sys.cpl == 3))?;
+        Ok(true)
     }
 
     /// Offset into guest memory of the `len` bytes at `seg:ea`, if accesses to all of their page are plain; `None` if
@@ -526,9 +572,14 @@ impl Cpu {
         (tag == last & !0xFFF | self.plain_context(access)?).then(|| linear.wrapping_add(entry.addend) as usize)
     }
 
+    /// [`Cpu::target`] of what is not an operand.
+    fn system_target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
+        self.target(env, linear, len, access, Self::wrap_system)
+    }
+
     /// [`Cpu::target`] of an instruction's operand. A device is to see the instruction's own time.
     fn operand_target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
-        let target = self.target(env, linear, len, access)?;
+        let target = self.target(env, linear, len, access, Self::wrap_operand)?;
         if !self.scratch.flow.exact {
             let write = access.kind == Kind::Write;
             let split = usize::from(target.first_len) < len;
@@ -552,39 +603,74 @@ impl Cpu {
     }
 
     /// Translates both pages of an access before any of it is done.
-    fn target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
+    #[inline(always)]
+    fn target(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        len: usize,
+        access: Access,
+        wrap: impl FnOnce(&Self, u64) -> u64,
+    ) -> Result<RmwTarget, Stop> {
         let first_len = (PAGE - linear % PAGE).min(len as u64);
-        let physical = self.translate_and_fill(env, linear, first_len as usize, access)?;
-        let mut target = RmwTarget { linear, physical, second: 0, first_len: first_len as u8 };
-        if first_len < len as u64 {
-            let next = self.wrap_linear(linear.wrapping_add(first_len));
-            target.second = self.translate_and_fill(env, next, len - first_len as usize, access)?;
+        if first_len == len as u64 {
+            let physical = self.translate_and_fill(env, linear, len, access)?;
+            return Ok(RmwTarget { linear, physical, second: 0, first_len: first_len as u16 });
         }
-        Ok(target)
+        let next = wrap(self, linear.wrapping_add(first_len));
+        self.split_target(env, linear, next, first_len as usize, len, access)
+    }
+
+    /// [`Cpu::target`] of an access to two pages: `first_len` bytes at `linear`, the others at `next`. A fault of the
+    /// second page leaves the dirty flag of the first alone: nothing is written to it (SDM Vol. 3A 4.8, "Accessed and
+    /// Dirty Flags").
+    #[cold]
+    #[inline(never)]
+    fn split_target(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        next: u64,
+        first_len: usize,
+        len: usize,
+        access: Access,
+    ) -> Result<RmwTarget, Stop> {
+        if access.kind == Kind::Write && self.known_page(env, linear, access).is_none() {
+            self.translate(env, linear, access.only_judged())?;
+            let second = self.translate_and_fill(env, next, len - first_len, access)?;
+            let physical = self.translate_and_fill(env, linear, first_len, access)?;
+            return Ok(RmwTarget { linear, physical, second, first_len: first_len as u16 });
+        }
+        let physical = self.translate_and_fill(env, linear, first_len, access)?;
+        let second = self.translate_and_fill(env, next, len - first_len, access)?;
+        Ok(RmwTarget { linear, physical, second, first_len: first_len as u16 })
+    }
+
+    /// Physical address of an access that the TLB translates.
+    #[inline]
+    fn known_page(&mut self, env: &mut Env, linear: u64, access: Access) -> Option<u64> {
+        let tag = linear & !0xFFF | self.plain_context(access)?;
+        let write = access.kind == Kind::Write;
+        if let Some(offset) = self.tlb.held(linear, tag, write) {
+            if write && env.ram.allow_fast_writes(offset) {
+                self.tlb.give_write_tag(linear);
+            }
+            return Some(env.ram.address_of(offset));
+        }
+        let known = self.tlb.slow(linear);
+        (tag == if write { known.write } else { known.read }).then_some(known.physical | linear & 0xFFF)
     }
 
     fn translate_and_fill(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
-        let plain = self.plain_context(access);
-        if let Some(context) = plain {
-            let tag = linear & !0xFFF | context;
-            let write = access.kind == Kind::Write;
-            if let Some(offset) = self.tlb.held(linear, tag, write) {
-                if write && env.ram.allow_fast_writes(offset) {
-                    self.tlb.give_write_tag(linear);
-                }
-                return Ok(env.ram.address_of(offset));
-            }
-            let known = self.tlb.slow(linear);
-            if tag == if write { known.write } else { known.read } {
-                return Ok(known.physical | linear & 0xFFF);
-            }
+        if let Some(physical) = self.known_page(env, linear, access) {
+            return Ok(physical);
         }
         let page = self.translate(env, linear, access)?;
         let physical = env.ram.gate_a20(page.physical);
         if physical & !0xFFF == self.apic_access_page() {
             return self.redirect_apic_access(env, physical, linear, len, access);
         }
-        let Some(context) = plain else { return Ok(physical) };
+        let Some(context) = self.plain_context(access) else { return Ok(physical) };
         self.tlb.misses += 1;
         let tag = linear & !0xFFF | context;
         let (mut plain_read, mut plain_write) = (false, false);
@@ -709,11 +795,18 @@ impl Cpu {
         if self.sys.dr7.bits() & 0xFF == 0 {
             return;
         }
-        let hits = self.breakpoint_hits(linear, len as u64, |kind| match kind {
+        let wanted = |kind| match kind {
             BreakpointKind::Write => write,
             BreakpointKind::ReadWrite => true,
             _ => false,
-        });
+        };
+        // What wraps goes on at 0.
+        let wraps = !self.derived.mode.is_64bit() && linear >> 32 == 0;
+        let beyond = if wraps { (linear + len as u64).saturating_sub(1 << 32) } else { 0 };
+        let mut hits = self.breakpoint_hits(linear, len as u64 - beyond, wanted);
+        if beyond != 0 {
+            hits |= self.breakpoint_hits(0, beyond, wanted);
+        }
         self.note_debug_hits(hits);
     }
 
@@ -758,9 +851,9 @@ impl RmwTarget {
     fn advanced(self, bytes: usize) -> Self {
         let first = usize::from(self.first_len);
         if bytes >= first {
-            Self { physical: self.second + (bytes - first) as u64, second: 0, first_len: u8::MAX, ..self }
+            Self { physical: self.second + (bytes - first) as u64, second: 0, first_len: u16::MAX, ..self }
         } else {
-            Self { physical: self.physical + bytes as u64, first_len: (first - bytes) as u8, ..self }
+            Self { physical: self.physical + bytes as u64, first_len: (first - bytes) as u16, ..self }
         }
     }
 }

@@ -27,7 +27,7 @@ impl Cpu {
     /// Physical address of a linear one in the present address space, through EPT in VMX non-root operation. Access
     /// rights and reserved bits do not count; `None` where nothing is mapped.
     pub fn peek_translate(&self, ram: &Ram, linear: u64) -> Option<u64> {
-        let linear = self.wrap_linear(linear);
+        let linear = self.wrap_system(linear);
         let max = physical_mask(self.config.model.physical_bits());
         if !self.sys.cr0.contains(Cr0::PG) {
             return self.peek_guest_physical(ram, linear & max);
@@ -76,7 +76,7 @@ impl Cpu {
     fn peek_pages(&self, ram: &Ram, linear: u64, buffer: &mut [u8], translate: impl Fn(u64) -> Option<u64>) -> usize {
         let mut done = 0;
         while done < buffer.len() {
-            let at = self.wrap_linear(linear.wrapping_add(done as u64));
+            let at = self.wrap_system(linear.wrapping_add(done as u64));
             let len = ((PAGE - at % PAGE) as usize).min(buffer.len() - done);
             let place = translate(at).and_then(|physical| self.peek_memory(ram, physical));
             let Some(bytes) = place.and_then(|offset| ram.bytes().get(offset..offset + len)) else { break };

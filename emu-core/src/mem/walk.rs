@@ -41,19 +41,27 @@ pub struct Access {
     pub user: bool,
     /// An implicit supervisor-mode access: to a descriptor table or TSS. RFLAGS.AC does not open SMAP for it.
     pub implicit: bool,
+    /// It is judged and not made: no accessed or dirty flag is set.
+    pub judged: bool,
 }
 
 impl Access {
     /// An explicit access.
     #[inline]
     pub fn data(kind: Kind, user: bool) -> Self {
-        Self { kind, user, implicit: false }
+        Self { kind, user, implicit: false, judged: false }
     }
 
     /// An implicit supervisor-mode access.
     #[inline]
     pub fn implicit(kind: Kind) -> Self {
-        Self { kind, user: false, implicit: true }
+        Self { kind, user: false, implicit: true, judged: false }
+    }
+
+    /// The same access, only judged.
+    #[inline]
+    pub fn only_judged(self) -> Self {
+        Self { judged: true, ..self }
     }
 }
 
@@ -194,7 +202,7 @@ impl Cpu {
         loop {
             let (place, shift) = shape.entry(table, level, linear);
             let entry_size = shape.entry_size();
-            let entry_address = self.paging_entry_address(env, place, linear, false)?;
+            let entry_address = self.paging_entry_address(env, place, linear, access, false)?;
             let entry = self.read_paging_entry(env, entry_address, entry_size)?;
             if entry & P == 0 {
                 return Ok(Err(base));
@@ -240,13 +248,13 @@ impl Cpu {
                 return Ok(Err(base | PageFaultError::P | extra));
             }
             let write = access.kind == Kind::Write;
-            let wanted = entry | A | if write { D } else { 0 };
-            for (place, entry) in unmarked.into_iter().rev().flatten() {
-                let address = self.paging_entry_address(env, place, linear, true)?;
+            let wanted = if access.judged { entry } else { entry | A | if write { D } else { 0 } };
+            for (place, entry) in unmarked.into_iter().rev().flatten().filter(|_| !access.judged) {
+                let address = self.paging_entry_address(env, place, linear, access, true)?;
                 self.write_paging_entry(env, address, entry_size, entry | A)?;
             }
             if wanted != entry {
-                let address = self.paging_entry_address(env, place, linear, true)?;
+                let address = self.paging_entry_address(env, place, linear, access, true)?;
                 self.write_paging_entry(env, address, entry_size, wanted)?;
             }
             let with = |kind| Access { kind, ..access };
@@ -283,6 +291,7 @@ impl Cpu {
             fetch: access.kind == Kind::Fetch,
             user_address: about.contains(EptViolation::USER),
             paging_structure: false,
+            judged: access.judged,
         };
         let host = self.translate_guest_physical(env, page.physical, ept_access, Some(linear), Some(about))?;
         Ok(Page {
@@ -295,11 +304,19 @@ impl Cpu {
 
     /// Host-physical address of a paging-structure entry.
     #[inline]
-    fn paging_entry_address(&mut self, env: &mut Env, place: u64, linear: u64, write: bool) -> Result<u64, Stop> {
+    fn paging_entry_address(
+        &mut self,
+        env: &mut Env,
+        place: u64,
+        linear: u64,
+        access: Access,
+        write: bool,
+    ) -> Result<u64, Stop> {
         if !self.uses_ept() {
             return Ok(env.ram.gate_a20(place));
         }
-        let access = EptAccess { read: true, write, paging_structure: true, ..EptAccess::default() };
+        let judged = access.judged;
+        let access = EptAccess { read: true, write, paging_structure: true, judged, ..EptAccess::default() };
         let host = self.translate_guest_physical(env, place, access, Some(linear), None)?;
         Ok(env.ram.gate_a20(host.address))
     }

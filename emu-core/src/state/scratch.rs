@@ -51,5 +51,5 @@ pub struct RmwTarget {
     pub(crate) physical: u64,
     /// Physical address of the part in the next page, and how many bytes lie before it; 0 when there is none.
     pub(crate) second: u64,
-    pub(crate) first_len: u8,
+    pub(crate) first_len: u16,
 }

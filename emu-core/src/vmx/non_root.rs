@@ -150,7 +150,7 @@ impl Cpu {
             let segment = SegmentRegister::from_index(string.segment).unwrap_or(SegmentRegister::Ds);
             details.information = Some(instruction_information::ins_outs(memory.address_size, segment));
             let base = self.seg_access[string.segment as usize & 7].base;
-            details.linear = Some(self.wrap_linear(base.wrapping_add(string.offset)));
+            details.linear = Some(self.wrap_operand(base.wrapping_add(string.offset)));
         }
         self.park_exit(details)
     }

@@ -128,13 +128,13 @@ impl Pc {
     pub fn disassemble(&self, processor: usize, linear: u64, count: usize) -> Result<Vec<Disassembly>, AccessError> {
         let cpu = self.processor(processor)?;
         let mut list = Vec::new();
-        let mut at = cpu.wrap_linear(linear);
+        let mut at = cpu.wrap_system(linear);
         while list.len() < count {
             let mut buffer = [0; MAX_LENGTH];
             let read = cpu.peek_code(&self.ram, at, &mut buffer);
             let ip = at.wrapping_sub(cpu.code_linear(0)) & cpu.derived.mode.code.mask();
             let instruction = disassemble(&buffer[..read], cpu.derived.mode.code, ip);
-            at = cpu.wrap_linear(at.wrapping_add(instruction.bytes.len() as u64));
+            at = cpu.wrap_system(at.wrapping_add(instruction.bytes.len() as u64));
             let ends = instruction.text.starts_with('(');
             list.push(instruction);
             if ends {
@@ -171,7 +171,7 @@ impl Pc {
     fn linear_pieces(&self, n: usize, start: u64, len: usize, write: bool) -> Result<Vec<Piece>, AccessError> {
         let cpu = self.processor(n)?;
         pieces(start, len, |linear, _| {
-            let linear = cpu.wrap_linear(linear);
+            let linear = cpu.wrap_system(linear);
             let physical = cpu.peek_translate(&self.ram, linear);
             let physical = physical.ok_or(AccessError::NotMapped { processor: n, linear })?;
             memory(cpu.peek_place(&self.ram, physical, write), physical)

@@ -97,7 +97,7 @@ pub fn fnstenv(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let mut image = [0; LARGEST];
     cpu.put_environment(size, &mut image);
     let ea = cpu.ea(u);
-    cpu.check_operand_alignment(u.seg, ea, size as u64)?;
+    cpu.check_operand_alignment(u.seg, ea, size as u64, true)?;
     cpu.write_bytes(env, u.seg, ea, &image[..WORDS * size])?;
     cpu.fpu.control |= EXCEPTIONS;
     cpu.x87_summary_changed(env);
@@ -111,7 +111,7 @@ pub fn fldenv(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let size = word_size(u);
     let mut image = [0; LARGEST];
     let ea = cpu.ea(u);
-    cpu.check_operand_alignment(u.seg, ea, size as u64)?;
+    cpu.check_operand_alignment(u.seg, ea, size as u64, false)?;
     cpu.read_bytes(env, u.seg, ea, &mut image[..WORDS * size])?;
     cpu.set_environment(size, words_of(size, &image));
     cpu.x87_summary_changed(env);
@@ -131,7 +131,7 @@ pub fn fnsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         image[at..at + REGISTER].copy_from_slice(&cpu.fpu.st(i).to_bytes());
     }
     let ea = cpu.ea(u);
-    cpu.check_operand_alignment(u.seg, ea, size as u64)?;
+    cpu.check_operand_alignment(u.seg, ea, size as u64, true)?;
     cpu.write_bytes(env, u.seg, ea, &image[..registers + 8 * REGISTER])?;
     cpu.fpu.fninit();
     cpu.x87_summary_changed(env);
@@ -146,7 +146,7 @@ pub fn frstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let mut image = [0; LARGEST];
     let registers = WORDS * size;
     let ea = cpu.ea(u);
-    cpu.check_operand_alignment(u.seg, ea, size as u64)?;
+    cpu.check_operand_alignment(u.seg, ea, size as u64, false)?;
     cpu.read_bytes(env, u.seg, ea, &mut image[..registers + 8 * REGISTER])?;
     cpu.set_environment(size, words_of(size, &image));
     let tags = cpu.fpu.tags;

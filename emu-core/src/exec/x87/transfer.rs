@@ -28,14 +28,14 @@ impl Cpu {
     fn load_ten(&mut self, env: &mut Env, u: &Uop) -> Result<[u8; 10], crate::fault::Stop> {
         let mut bytes = [0; 10];
         let ea = self.ea(u);
-        self.check_operand_alignment(u.seg, ea, 8)?;
+        self.check_operand_alignment(u.seg, ea, 8, false)?;
         self.read_bytes(env, u.seg, ea, &mut bytes)?;
         Ok(bytes)
     }
 
     fn store_ten(&mut self, env: &mut Env, u: &Uop, bytes: &[u8; 10]) -> Exec {
         let ea = self.ea(u);
-        self.check_operand_alignment(u.seg, ea, 8)?;
+        self.check_operand_alignment(u.seg, ea, 8, true)?;
         self.write_bytes(env, u.seg, ea, bytes)
     }
 
