@@ -180,7 +180,7 @@ impl Cpu {
             state.clone();
         self.gpr[..16].copy_from_slice(&registers[..16]);
         self.set_rip(registers[16]);
-        self.flags.set(flags);
+        self.set_flags(flags);
         self.cycles = cycles;
         self.instructions = instructions;
         self.carried = carried;

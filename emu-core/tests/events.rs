@@ -37,7 +37,7 @@ fn software_interrupt_below_the_gates_dpl_is_gp_with_the_idt_bit() {
 fn software_interrupt_returns_after_itself_and_a_trap_gate_keeps_if() {
     // int 80h
     let mut bench = protected(&[0xCD, 0x80], 3);
-    bench.cpu.flags.put(IF, true);
+    bench.cpu.put_flags(IF, true);
     bench.run(100);
     assert_eq!((handled(&bench), stacked(&bench, 0)), (Some(0x80), START + 2));
     assert_eq!(stacked(&bench, 2), IF | 2);
@@ -82,7 +82,7 @@ fn trap_flag_set_by_popf_traps_after_the_next_instruction() {
 fn the_instruction_that_clears_tf_still_traps() {
     // popf (clears TF); nop
     let mut bench = protected(&[0x9D, 0x90, 0xF4], 0);
-    bench.cpu.flags.put(TF, true);
+    bench.cpu.put_flags(TF, true);
     bench.cpu.refresh();
     bench.run(100);
     assert_eq!((handled(&bench), stacked(&bench, 0)), (Some(vector::DB.into()), START + 1));
@@ -91,7 +91,7 @@ fn the_instruction_that_clears_tf_still_traps() {
 #[test]
 fn a_software_interrupt_does_not_step_into_its_handler() {
     let mut bench = protected(&[0xCD, 0x80], 0);
-    bench.cpu.flags.put(TF, true);
+    bench.cpu.put_flags(TF, true);
     bench.cpu.refresh();
     bench.run(100);
     assert_eq!(handled(&bench), Some(0x80));
@@ -103,7 +103,7 @@ fn mov_ss_loses_its_own_single_step_trap() {
     // mov ss,ax; nop; nop
     let mut bench = protected(&[0x8E, 0xD0, 0x90, 0x90], 0);
     bench.cpu.gpr[0] = DATA0.into();
-    bench.cpu.flags.put(TF, true);
+    bench.cpu.put_flags(TF, true);
     bench.cpu.refresh();
     bench.run(100);
     assert_eq!((handled(&bench), stacked(&bench, 0)), (Some(vector::DB.into()), START + 3));
@@ -170,7 +170,7 @@ fn instruction_breakpoint_faults_before_the_instruction_and_rf_lets_it_pass() {
     assert_eq!(stacked(&bench, 2) & RF, 0);
     let mut bench = protected(&[0x40, 0xF4], 0);
     breakpoint(&mut bench);
-    bench.cpu.flags.put(RF, true);
+    bench.cpu.put_flags(RF, true);
     bench.cpu.refresh();
     bench.run(100);
     assert_eq!((bench.cpu.rip(), bench.cpu.gpr[0]), (START + 2, 1));
@@ -195,7 +195,7 @@ fn data_breakpoint_in_a_repeated_string_instruction_saves_rf() {
 fn btf_traps_after_a_taken_branch_only_and_its_handler_runs_without() {
     // nop; nop; jmp $+2; nop
     let mut bench = protected(&[0x90, 0x90, 0xEB, 0x00, 0x90], 0);
-    bench.cpu.flags.put(TF, true);
+    bench.cpu.put_flags(TF, true);
     bench.cpu.sys.debugctl = 2;
     bench.cpu.refresh();
     bench.run(100);
@@ -238,7 +238,7 @@ fn general_detect_is_a_fault_that_sets_bd_and_clears_gd() {
 /// A virtual-8086 task whose code is at 07C0:0000.
 fn v86(code: &[u8]) -> Bench {
     let mut bench = protected(code, 0);
-    bench.cpu.flags.put(VM, true);
+    bench.cpu.put_flags(VM, true);
     bench.cpu.sys.cpl = 3;
     for register in SegmentRegister::USER {
         bench.cpu.sys.segments[register as usize] = Segment::virtual_8086(0x7C0);
@@ -276,7 +276,7 @@ fn vme_redirects_int_n_to_the_tasks_own_handler_with_vif_as_if() {
     bench.ram.dma_write(TSS_AT + 0x66, &0x88u16.to_le_bytes());
     write(&mut bench, 0x21 * 4, 0x07C0_0100);
     bench.ram.dma_write(START + 0x100, &[0x0F, 0x0B]);
-    bench.cpu.flags.put(VIF, true);
+    bench.cpu.put_flags(VIF, true);
     bench.run(100);
     assert_eq!((handled(&bench), stacked(&bench, 0)), (Some(vector::UD.into()), 0x100));
     assert_eq!(stacked(&bench, 2) & VIF, 0);
@@ -289,7 +289,7 @@ fn vme_cli_and_sti_move_vif_and_sti_with_vip_is_gp() {
     // cli; pushf; sti
     let mut bench = v86(&[0xFA, 0x9C, 0xFB]);
     bench.cpu.sys.cr4 |= Cr4::VME;
-    bench.cpu.flags.put(IF | VIF | VIP, true);
+    bench.cpu.put_flags(IF | VIF | VIP, true);
     bench.run(100);
     assert_eq!((handled(&bench), stacked(&bench, 0), stacked(&bench, 1)), (Some(vector::GP.into()), 0, 2));
     assert_eq!(stacked(&bench, 3) & (IF | VIF | VIP), IF | VIP);
@@ -302,7 +302,7 @@ fn pvi_gives_ring_3_the_virtual_interrupt_flag() {
     for (cr4, handler, at) in [(Cr4::PVI, vector::UD, 2), (Cr4::empty(), vector::GP, 0)] {
         let mut bench = protected(&[0xFA, 0xFB, 0x0F, 0x0B], 3);
         bench.cpu.sys.cr4 |= cr4;
-        bench.cpu.flags.put(IF, true);
+        bench.cpu.put_flags(IF, true);
         bench.run(100);
         let error_code = usize::from(handler == vector::GP) as u64;
         assert_eq!((handled(&bench), stacked(&bench, error_code)), (Some(handler.into()), START + at));

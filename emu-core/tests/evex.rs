@@ -175,7 +175,7 @@ fn aligned_moves_that_are_not_aligned_are_gp_whatever_the_mask() {
     let mut checked = avx512(&[0xC5, 0xF0, 0x58, 0x06]);
     checked.cpu.gpr[6] = DATA + 8;
     checked.cpu.sys.cr0 |= Cr0::AM;
-    checked.cpu.flags.set(1 << 18 | 2);
+    checked.cpu.set_flags(1 << 18 | 2);
     checked.set_flat_segments(Size::Bits64, 3);
     assert_eq!(step(&mut checked), AC);
 }

@@ -157,7 +157,7 @@ fn syscall_and_sysret_go_by_star_lstar_and_fmask() {
     let mut bench = long(&[0x0F, 0x05, 0xF4]);
     bench.ram.dma_write(0x8000, &[0x48, 0x0F, 0x07]);
     bench.cpu.sys.syscall = [0x0010_0008 << 32, 0x8000, 0, IF];
-    bench.cpu.flags.put(IF, true);
+    bench.cpu.put_flags(IF, true);
     bench.run(100);
     assert_eq!(handled(&bench), Some(vector::GP.into()));
     assert_eq!((bench.cpu.gpr[1], bench.cpu.gpr[11]), (START + 2, IF | 2));

@@ -161,6 +161,11 @@ impl Inputs {
         self.waiting.pop_front().map(|stamped| stamped.event)
     }
 
+    /// Whether an event that `wanted` accepts is among them.
+    pub fn any(&self, wanted: impl FnMut(&InputEvent) -> bool) -> bool {
+        self.waiting.iter().map(|stamped| &stamped.event).any(wanted)
+    }
+
     /// How many more there is room for.
     pub fn room(&self) -> usize {
         MAX_WAITING - self.waiting.len().min(MAX_WAITING)
@@ -199,7 +204,7 @@ impl Pc {
             match write.register {
                 Register::General(number) => cpu.gpr[usize::from(number & 15)] = write.value,
                 Register::Rip => cpu.set_rip(write.value),
-                Register::Rflags => cpu.flags.set(write.value),
+                Register::Rflags => cpu.set_flags(write.value),
             }
             cpu.refresh();
             cpu.refresh_attention();

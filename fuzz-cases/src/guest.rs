@@ -208,7 +208,7 @@ pub fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
         rflags |= flags::VM;
         rflags &= !flags::NT;
     }
-    cpu.flags.set(rflags | flags::FIXED1);
+    cpu.set_flags(rflags | flags::FIXED1);
     let rip = start - cpu.sys.seg(SegmentRegister::Cs).base;
     cpu.set_rip(rip);
     if paging == Paging::Pae {

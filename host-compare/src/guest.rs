@@ -81,7 +81,7 @@ impl Guest {
         let start = case.start();
         let cpu = &mut self.bench.cpu;
         cpu.gpr[..16].copy_from_slice(&case.gpr);
-        cpu.flags.set(case.flags);
+        cpu.set_flags(case.flags);
         cpu.set_rip(start);
         case.fpu.load(&mut cpu.fpu);
         let mut fault = None;

@@ -3,6 +3,7 @@
 use crate::fault::{EventKind, Fault};
 use crate::flags::{RF, TF};
 use crate::state::cpu::{Cpu, Env};
+use crate::state::derived::Attention;
 use crate::state::system::Shadow;
 use emu_vmx::arch::cr::{BreakpointKind, Dr6, Dr7};
 use emu_vmx::arch::vector;
@@ -76,7 +77,7 @@ impl Cpu {
     pub fn open_shadow(&mut self, shadow: Shadow) {
         self.sys.shadow = shadow;
         self.carried.shadow_is_new = true;
-        self.raise(crate::state::derived::Attention::STEP);
+        self.raise(Attention::STEP);
     }
 
     /// The next instruction runs alone: notes TF as it begins, and ends RF, which has done its work.
@@ -84,7 +85,7 @@ impl Cpu {
         self.carried.single_step = true;
         self.carried.shadow_is_new = false;
         self.carried.trap_after = self.flags.has(TF);
-        self.flags.put(RF, false);
+        self.end_resume();
     }
 
     /// The step is over without a trap of its own.
@@ -92,6 +93,16 @@ impl Cpu {
         self.carried.single_step = false;
         self.carried.trap_after = false;
         self.carried.repeating = false;
+    }
+
+    /// SYSCALL and SYSRET trap at once by the TF that they leave, whatever it was when they began: as if SYSRET came back
+    /// behind a SYSCALL that has just completed (SDM Vol. 3B 18.3.1.4, "Single-Step Exception Condition").
+    pub(crate) fn step_by_new_flags(&mut self) {
+        self.carried.trap_after = false;
+        if self.flags.has(TF) {
+            self.sys.pending_debug |= Dr6::BS.bits();
+            self.raise(Attention::STEP);
+        }
     }
 
     /// A task switch ends the step: TF of the new task traps after its first instruction.

@@ -195,7 +195,7 @@ impl Cpu {
         let pointer = self.read_system::<u32>(env, self.sys.idtr.base.wrapping_add(slot))?;
         let flags = self.flags.get();
         self.enter_vector(env, delivery, pointer, flags)?;
-        self.flags.put(IF | TF | AC | RF, false);
+        self.put_flags(IF | TF | AC | RF, false);
         self.refresh();
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Cpu {
             image = image & !IF | if self.flags.has(VIF) { IF } else { 0 };
         }
         self.enter_vector(env, delivery, pointer, image)?;
-        self.flags.put(if iopl == 3 { IF | TF } else { VIF | TF }, false);
+        self.put_flags(if iopl == 3 { IF | TF } else { VIF | TF }, false);
         self.refresh();
         Ok(())
     }

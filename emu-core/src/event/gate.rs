@@ -73,9 +73,9 @@ impl Cpu {
     /// What every gate does to RFLAGS; interrupt gates also clear IF.
     fn clear_flags(&mut self, gate: Descriptor) {
         let interrupt_gate = gate.access_rights().type_field() & 1 == 0;
-        self.flags.put(TF | NT | RF | VM, false);
+        self.put_flags(TF | NT | RF | VM, false);
         if interrupt_gate {
-            self.flags.put(IF, false);
+            self.put_flags(IF, false);
         }
     }
 

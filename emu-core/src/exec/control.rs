@@ -463,7 +463,6 @@ pub fn set_ac(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if cpu.sys.cpl != 0 {
         return cpu.ud();
     }
-    cpu.flags.put(AC, u.variant() != 0);
-    cpu.refresh_context();
+    cpu.put_flags(AC, u.variant() != 0);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! SYSENTER, SYSEXIT, SYSCALL, SYSRET, SWAPGS and the FS and GS base instructions (SDM Vol. 3A 5.8.7, 5.8.8).
 
 use crate::fault::Exec;
-use crate::flags::{IF, RF, TF, VM};
+use crate::flags::{IF, RF, VM};
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::protect::selector::Selector;
@@ -47,7 +47,7 @@ pub fn sysenter(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
         return cpu.gp(0);
     }
     let long = cpu.derived.mode.long;
-    cpu.flags.put(VM | IF, false);
+    cpu.put_flags(VM | IF, false);
     let code = Selector(selector.0 & !3);
     let mask = if long { u64::MAX } else { 0xFFFF_FFFF };
     cpu.enter_flat(flat_code(code.0, 0, long), flat_stack(code.0.wrapping_add(8), 0), 0);
@@ -84,12 +84,8 @@ pub fn syscall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let [star, lstar, _, fmask] = cpu.sys.syscall;
     cpu.gpr[RCX] = cpu.next_rip(u);
     cpu.gpr[R11] = cpu.flags.get() & !RF;
-    let flags = cpu.flags.get() & !(fmask | RF);
-    cpu.flags.set(flags);
-    if flags & TF == 0 {
-        // A single step does not trap at the entry point when the mask clears TF.
-        cpu.carried.trap_after = false;
-    }
+    cpu.set_flags(cpu.flags.get() & !(fmask | RF));
+    cpu.step_by_new_flags();
     let cs = (star >> 32) as u16 & !3;
     cpu.enter_flat(flat_code(cs, 0, true), flat_stack(cs.wrapping_add(8), 0), 0);
     cpu.branch_to(lstar);
@@ -108,7 +104,8 @@ pub fn sysret<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     }
     let base = (cpu.sys.syscall[0] >> 48) as u16;
     let flags = cpu.gpr[R11] & crate::flags::DEFINED & !(RF | VM);
-    cpu.flags.set(flags);
+    cpu.set_flags(flags);
+    cpu.step_by_new_flags();
     let code = if long { base.wrapping_add(16) } else { base } | 3;
     cpu.enter_flat(flat_code(code, 3, long), flat_stack(base.wrapping_add(8) | 3, 3), 3);
     cpu.branch_to(if long { rip } else { rip & 0xFFFF_FFFF });

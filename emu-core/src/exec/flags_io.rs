@@ -38,7 +38,7 @@ pub fn popf<W: Width>(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
             return cpu.gp(0);
         }
         mask &= !(IF | IOPL);
-        cpu.flags.put(VIF, image & IF != 0);
+        cpu.put_flags(VIF, image & IF != 0);
     } else {
         if cpl > 0 {
             mask &= !IOPL;

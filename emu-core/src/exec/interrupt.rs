@@ -53,19 +53,9 @@ impl Cpu {
         }
     }
 
-    /// Replaces the flags that `mask` names, and looks at what depends on them.
+    /// Replaces the flags that `mask` names.
     pub fn replace_flags(&mut self, value: u64, mask: u64) {
-        let old = self.flags.get();
-        let new = old & !mask | value & mask;
-        self.flags.set(new);
-        let changed = old ^ new;
-        if changed & AC != 0 {
-            self.refresh_context();
-        }
-        if changed & (IF | TF | RF) != 0 {
-            self.refresh_attention();
-            self.leave_block();
-        }
+        self.set_flags(self.flags.get() & !mask | value & mask);
     }
 }
 
@@ -160,7 +150,7 @@ fn iret_v86<W: Width>(cpu: &mut Cpu, env: &mut Env) -> Exec {
     let mut mask = DEFINED & !(VM | VIF | VIP | IOPL) & W::MASK;
     if virtual_if {
         mask &= !IF;
-        cpu.flags.put(VIF, image & IF != 0);
+        cpu.put_flags(VIF, image & IF != 0);
     }
     cpu.replace_flags(image, mask);
     cpu.leave_block();
@@ -189,7 +179,7 @@ fn iret_to_v86(cpu: &mut Cpu, env: &mut Env, selector: u16, rip: u64, image: u64
         cpu.sys.segments[register as usize] = Segment::virtual_8086(value as u16);
     }
     cpu.sys.segments[SegmentRegister::Cs as usize] = Segment::virtual_8086(selector);
-    cpu.flags.set(image);
+    cpu.set_flags(image);
     cpu.gpr[RSP] = esp;
     cpu.sys.cpl = 3;
     cpu.refresh();

@@ -62,8 +62,8 @@ impl Cpu {
 /// CLI.
 pub fn cli(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     match cpu.uses_vif() {
-        Some(false) => cpu.flags.put(IF, false),
-        Some(true) => cpu.flags.put(VIF, false),
+        Some(false) => cpu.put_flags(IF, false),
+        Some(true) => cpu.put_flags(VIF, false),
         None => return cpu.gp(0),
     }
     Ok(())
@@ -74,14 +74,14 @@ pub fn sti(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     match cpu.uses_vif() {
         Some(false) => {
             if !cpu.flags.has(IF) {
-                cpu.flags.put(IF, true);
+                cpu.put_flags(IF, true);
                 cpu.open_shadow(Shadow::Sti);
             }
             // An interrupt may have waited for IF.
             cpu.leave_block();
         }
         Some(true) if cpu.flags.has(VIP) => return cpu.gp(0),
-        Some(true) => cpu.flags.put(VIF, true),
+        Some(true) => cpu.put_flags(VIF, true),
         None => return cpu.gp(0),
     }
     Ok(())
@@ -93,7 +93,7 @@ pub fn flag_bit(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
         let on = if u.r1 == 2 { !cpu.flags.cf() } else { u.r1 == 1 };
         cpu.flags.set_cf(on);
     } else {
-        cpu.flags.put(u.imm, u.r1 == 1);
+        cpu.put_flags(u.imm, u.r1 == 1);
     }
     Ok(())
 }

@@ -234,9 +234,9 @@ impl Cpu {
     /// The point of no return: registers, TR, and selectors without their descriptors.
     fn enter_task(&mut self, tss: &Segment, image: &Image, switch: TaskSwitch) {
         self.gpr[..8].copy_from_slice(&image.general);
-        self.flags.set(image.flags | if switch.nests() { NT } else { 0 });
+        self.set_flags(image.flags | if switch.nests() { NT } else { 0 });
         let v86 = is_wide(tss) && self.flags.has(VM);
-        self.flags.put(VM, v86);
+        self.put_flags(VM, v86);
         self.sys.segments[SegmentRegister::Tr as usize] = *tss;
         self.sys.segments[SegmentRegister::Ldtr as usize] = Segment { selector: image.ldt, ..Segment::NULL };
         for (segment, &selector) in self.sys.segments.iter_mut().zip(&image.segments) {

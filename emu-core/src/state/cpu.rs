@@ -3,7 +3,7 @@
 use super::carried::Carried;
 use super::derived::{Attention, Derived, SegmentAccess};
 use super::fault::{Exec, Fault, Stop};
-use super::flags::Flags;
+use super::flags::{AC, FIXED1, Flags, IF, RF, TF};
 use super::fpu::FpuState;
 use super::history::History;
 use super::lapic::Lapic;
@@ -146,7 +146,7 @@ impl Cpu {
         self.gpr[REG_MINUS_1G as usize] = 0u64.wrapping_sub(0x4000_0000);
         self.gpr[2] = u64::from(self.config.model.signature());
         self.set_rip(0xFFF0);
-        self.flags.set(2);
+        self.set_flags(FIXED1);
         self.tlb.flush_all();
     }
 
@@ -167,6 +167,46 @@ impl Cpu {
     pub fn branch_to(&mut self, rip: u64) {
         self.gpr[REG_RIP as usize] = rip;
         self.scratch.flow.branched = true;
+    }
+
+    /// Replaces RFLAGS; undefined bits are dropped. Whatever depends on the flags follows at once, but for what depends on
+    /// VM: that changes with the mode, of which [`Cpu::refresh`] derives everything.
+    pub fn set_flags(&mut self, value: u64) {
+        let old = self.flags.system();
+        self.flags.set(value);
+        self.see_flags(old);
+    }
+
+    /// Sets or clears the flags of `mask`, which holds no status flags; what depends on them follows as from
+    /// [`Cpu::set_flags`].
+    #[inline]
+    pub fn put_flags(&mut self, mask: u64, on: bool) {
+        let old = self.flags.system();
+        self.flags.put(mask, on);
+        self.see_flags(old);
+    }
+
+    /// RF has done its work: the instruction that it was for is about to run.
+    pub(crate) fn end_resume(&mut self) {
+        self.flags.put(RF, false);
+    }
+
+    /// System flags have changed from `old`.
+    #[inline]
+    fn see_flags(&mut self, old: u64) {
+        let new = self.flags.system();
+        let changed = old ^ new;
+        if changed & AC != 0 {
+            self.refresh_context();
+        }
+        if changed & (TF | RF) != 0 {
+            self.refresh_attention();
+            self.leave_block();
+        }
+        // An interrupt may have waited for IF; one that is cleared holds back what comes from now on.
+        if changed & new & IF != 0 {
+            self.leave_block();
+        }
     }
 
     /// Ends the present block after this instruction, so that the boundary looks at `attention`.

@@ -232,8 +232,9 @@ impl Flags {
         self.bits & !STATUS | self.status() | FIXED1
     }
 
-    /// Replaces the whole register; undefined bits are dropped.
-    pub fn set(&mut self, value: u64) {
+    /// Replaces the whole register; undefined bits are dropped. [`Cpu::set_flags`](super::cpu::Cpu::set_flags) also looks
+    /// at what depends on them.
+    pub(super) fn set(&mut self, value: u64) {
         self.bits = value & DEFINED | FIXED1;
         self.source = FlagSource::Explicit;
     }
@@ -253,7 +254,7 @@ impl Flags {
 
     /// Sets or clears the flags of `mask`, which holds no status flags.
     #[inline]
-    pub fn put(&mut self, mask: u64, on: bool) {
+    pub(super) fn put(&mut self, mask: u64, on: bool) {
         debug_assert_eq!(mask & STATUS, 0);
         self.bits = if on { self.bits | mask } else { self.bits & !mask };
     }

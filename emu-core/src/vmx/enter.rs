@@ -173,7 +173,7 @@ impl Cpu {
         sys.pending_debug = 0;
         self.load_control_msrs(&plan.msrs);
         self.gpr[4] = plan.rsp;
-        self.flags.set(plan.rflags.bits());
+        self.set_flags(plan.rflags.bits());
         if self.sys.dr7.bits() & Dr7::ENABLES != 0 {
             // Pages with data breakpoints have no fast entries.
             self.tlb.flush_all();

@@ -309,7 +309,7 @@ impl Cpu {
         sys.pending_debug = 0;
         self.load_control_msrs(&plan.msrs);
         self.gpr[4] = plan.rsp;
-        self.flags.set(plan.rflags.bits());
+        self.set_flags(plan.rflags.bits());
         self.branch_to(plan.rip);
         self.end_step();
         if plan.flush_vpid_0 {

@@ -103,7 +103,7 @@ pub fn protected(code: &[u8], cpl: u8) -> Bench {
     bench.cpu.sys.segments[SegmentRegister::Ldtr as usize] = Segment::NULL;
     bench.cpu.sys.cpl = cpl;
     bench.cpu.gpr[4] = STACK3;
-    bench.cpu.flags.set(FIXED1);
+    bench.cpu.set_flags(FIXED1);
     bench.cpu.set_rip(START);
     bench.cpu.refresh();
     bench

@@ -98,7 +98,7 @@ pub fn host_state(cpu: &mut Cpu) {
     sys.segments[SegmentRegister::Ldtr as usize] = Segment::NULL;
     flat(cpu);
     cpu.gpr[4] = at::STACK;
-    cpu.flags.set(2);
+    cpu.set_flags(2);
     cpu.set_rip(at::CODE);
     cpu.select_address_space();
     cpu.flush_tlb();

@@ -49,7 +49,7 @@ impl Guest {
         (fpu.instruction_pointer, fpu.data_pointer, fpu.opcode) = (0, 0, 0);
         cpu.gpr[0] = before.ax.into();
         cpu.gpr[RDI] = DATA;
-        cpu.flags.set(before.flags | 2);
+        cpu.set_flags(before.flags | 2);
         cpu.set_rip(CODE);
         assert!(self.bench.step().is_ok(), "exception {:?} from {before:x?}", self.bench.cpu.scratch.fault);
         let cpu = &self.bench.cpu;
