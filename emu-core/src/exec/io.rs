@@ -119,6 +119,7 @@ fn ins_once<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop, rep: bool) -> Exec 
         u,
         PortAccess { port, size: W::BYTES as u8, input: true, immediate: false, string: Some(string) },
     )?;
+    cpu.check_operand_alignment(ES, ea, W::BYTES, true)?;
     cpu.probe_write(env, ES, ea, W::BYTES as usize)?;
     let value = cpu.port_read::<W>(env, port);
     cpu.write::<W>(env, ES, ea, value)?;

@@ -64,6 +64,9 @@ impl Cpu {
         image[..2].copy_from_slice(&table.limit.to_le_bytes());
         image[2..].copy_from_slice(&table.base.to_le_bytes());
         let len = if self.derived.mode.is_64bit() { 10 } else { 6 };
+        // A word and the base behind it, each aligned for itself (SDM Vol. 3A 3.5.1, "Segment Descriptor Tables").
+        self.check_operand_alignment(u.seg, ea, 2, true)?;
+        self.check_operand_alignment(u.seg, ea.wrapping_add(2) & u.address_mask(), len as u64 - 2, true)?;
         self.write_bytes(env, u.seg, ea, &image[..len])
     }
 

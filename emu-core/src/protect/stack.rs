@@ -66,18 +66,21 @@ impl Cpu {
     pub fn push_on(&mut self, env: &mut Env, stack: &mut Stack, width: Size, value: u64) -> Exec {
         let len = u64::from(width.bits() / 8);
         let sp = stack.sp.wrapping_sub(len) & stack.size.mask();
-        let linear = if stack.size == Size::Bits64 {
-            if self.canonicalize(sp, len).is_none() {
-                return self.exception(vector::SS, stack.code);
-            }
-            sp
+        let wide = stack.size == Size::Bits64;
+        let allowed = if wide { self.canonicalize(sp, len).is_some() } else { stack.holds(sp, len) };
+        if !allowed {
+            return self.exception(vector::SS, stack.code);
+        }
+        let linear = if wide { sp } else { stack.segment.base.wrapping_add(sp) & 0xFFFF_FFFF };
+        if stack.user {
+            self.check_push_alignment(linear, len, stack.code & 1)?;
+        }
+        let (value, access) = (value & width.mask(), Access::data(Kind::Write, stack.user));
+        if wide {
+            self.write_linear(env, linear, len as usize, value, access)?;
         } else {
-            if !stack.holds(sp, len) {
-                return self.exception(vector::SS, stack.code);
-            }
-            stack.segment.base.wrapping_add(sp) & 0xFFFF_FFFF
-        };
-        self.write_linear(env, linear, len as usize, value & width.mask(), Access::data(Kind::Write, stack.user))?;
+            self.write_operand(env, linear, len as usize, value, access)?;
+        }
         stack.sp = sp;
         Ok(())
     }

@@ -84,7 +84,7 @@ impl Fault {
     }
 
     /// A hardware exception with an error code.
-    pub fn with_code(vector: u8, code: u32) -> Self {
+    pub const fn with_code(vector: u8, code: u32) -> Self {
         Self { vector, kind: EventKind::HardwareException, error_code: Some(code) }
     }
 }
