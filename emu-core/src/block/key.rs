@@ -8,18 +8,22 @@ use std::hash::{BuildHasherDefault, Hasher};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(u64);
 
+/// Bits of [`Mode::key`].
+const MODE_BITS: u32 = 5;
+
 impl Key {
     /// No place in memory: a block that is not kept.
     pub const NONE: Self = Self(u64::MAX);
 
     /// The key of the bytes at `offset` in guest memory.
     pub fn new(offset: usize, mode: Mode) -> Self {
-        Self((offset as u64) << 4 | u64::from(mode.key()))
+        Self((offset as u64) << MODE_BITS | u64::from(mode.key()))
     }
 
     /// Whether the code at `other` is in the same page and `delta` bytes further on.
     pub fn leads_to(self, other: Self, delta: u64) -> bool {
-        self.0 >> 16 == other.0 >> 16 && ((self.0 >> 4) & 0xFFF).wrapping_add(delta) == (other.0 >> 4) & 0xFFF
+        let (from, to) = (self.0 >> MODE_BITS, other.0 >> MODE_BITS);
+        from >> 12 == to >> 12 && (from & 0xFFF).wrapping_add(delta) == to & 0xFFF
     }
 }
 

@@ -8,7 +8,7 @@ use crate::ir::uop::{MAX_INSTRUCTION, REG_HIGH_BYTE, REG_MINUS_1G, REG_PLUS_1G, 
 use crate::model::CpuModel;
 use crate::state::derived::{Mode, Size};
 use emu_vmx::arch::segment::SegmentRegister;
-use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind, Register};
+use iced_x86::{Decoder, DecoderOptions, EncodingKind, Instruction, OpKind, Register};
 
 /// Whether a block may go on after an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,10 @@ impl<'a> Lowerer<'a> {
 
     /// Lowers one instruction; the caller sets `off` and `len`.
     pub fn lower(&mut self, i: &Instruction) -> (Uop, End) {
+        // SDM Vol. 2A 2.3.1, "Instruction Format", and 2.7, "Intel AVX-512 Encoding": the prefixes need protected mode.
+        if self.mode.real_segments() && i.code().encoding() != EncodingKind::Legacy {
+            return (self.uop(Op::Undefined, 1), End::Ends);
+        }
         if !i.cpuid_features().iter().all(|&feature| features::is_offered(self.model, feature)) {
             return super::misc::lower_without_feature(self, i);
         }

@@ -85,6 +85,6 @@ impl Mode {
     /// The part of the mode that decoded blocks depend on.
     #[inline(always)]
     pub fn key(self) -> u8 {
-        self.code as u8 | (self.stack as u8) << 2
+        self.code as u8 | (self.stack as u8) << 2 | u8::from(self.real_segments()) << 4
     }
 }

@@ -87,14 +87,13 @@ impl Cpu {
         if self.sys.cr0.contains(Cr0::EM) || !self.sys.cr4.contains(Cr4::OSFXSR) { self.ud() } else { self.nm() }
     }
 
-    /// #UD in real-address and virtual-8086 mode, without CR4.OSXSAVE or without `components` in XCR0; then #NM if
-    /// CR0.TS is set (SDM Vol. 2A 2.4.3, 2.8).
+    /// #UD without CR4.OSXSAVE or without `components` in XCR0; then #NM if CR0.TS is set (SDM Vol. 2A 2.4.3, 2.8). In
+    /// real-address and virtual-8086 mode the encodings themselves are undefined.
     #[inline(always)]
     pub fn require_avx(&mut self, components: u64) -> Exec {
         if self.sys.xcr0 & components == components
             && self.sys.cr4.contains(Cr4::OSXSAVE)
             && !self.sys.cr0.contains(Cr0::TS)
-            && !self.derived.mode.real_segments()
         {
             Ok(())
         } else {
@@ -105,9 +104,7 @@ impl Cpu {
     #[cold]
     #[inline(never)]
     fn no_avx(&mut self, components: u64) -> Exec {
-        let usable = self.sys.xcr0 & components == components
-            && self.sys.cr4.contains(Cr4::OSXSAVE)
-            && !self.derived.mode.real_segments();
+        let usable = self.sys.xcr0 & components == components && self.sys.cr4.contains(Cr4::OSXSAVE);
         if usable { self.nm() } else { self.ud() }
     }
 
