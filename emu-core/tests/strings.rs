@@ -1,7 +1,10 @@
 //! Repeated string instructions: slices of time, faults in the middle, overlapping runs, page edges.
 
+mod common;
+
 use emu_core::run::RunExit;
 use emu_core::testing::{Bench, PAGE_PRESENT, PAGE_USER, PAGE_WRITABLE};
+use emu_vmx::arch::segment::{AccessRights, SegmentRegister};
 
 const RCX: usize = 1;
 const RSI: usize = 6;
@@ -131,4 +134,32 @@ fn rep_insb_gives_every_iteration_to_the_device() {
     (bench.cpu.gpr[RDI], bench.cpu.gpr[RCX]) = (0x10_0FFE, 5);
     assert_eq!(bench.run(1_000), RunExit::Stopped);
     assert_eq!(&bench.ram.ram()[0x10_0FFE..0x10_1004], [0xC3, 0xC3, 0xC3, 0xC3, 0xC3, 0]);
+}
+
+/// SDM Vol. 3A 5.3 "Limit Checking": offsets of an expand-down segment end above its limit, in the midst of a page or not.
+#[test]
+fn repeated_store_downward_in_an_expand_down_segment_ends_at_its_limit() {
+    // std; rep stosb / rep stosd / rep movsb / rep movsw
+    let codes: [(&[u8], u64); 4] =
+        [(&[0xFD, 0xF3, 0xAA], 1), (&[0xFD, 0xF3, 0xAB], 4), (&[0xFD, 0xF3, 0xA4], 1), (&[0xFD, 0x66, 0xF3, 0xA5], 2)];
+    for (code, size) in codes {
+        for limit in [0xBFFF, 0xC002, 0xC007] {
+            let mut bench = common::protected(code, 0);
+            let es = &mut bench.cpu.sys.segments[SegmentRegister::Es as usize];
+            (es.limit, es.access_rights) = (limit, AccessRights::from_bits_retain(0xC097));
+            bench.cpu.refresh();
+            bench.ram.dma_write(0xBFE0, &[0x11; 0x80]);
+            bench.ram.dma_write(0xA000, &[0x22; 0x80]);
+            let start = 0xC010;
+            (bench.cpu.gpr[0], bench.cpu.gpr[1]) = (0x2222_2222, 0x100);
+            (bench.cpu.gpr[6], bench.cpu.gpr[7]) = (0xA040, start);
+            bench.run(200);
+            assert_eq!(common::handled(&bench), Some(13), "{code:x?} down to {limit:#x}");
+            // As many elements as lie above the limit.
+            let done = (start - u64::from(limit) - 1) / size + 1;
+            assert_eq!((bench.cpu.gpr[1], bench.cpu.gpr[7]), (0x100 - done, start - done * size), "{code:x?}");
+            let lowest = start - (done - 1) * size;
+            assert_eq!(bench.ram.load(lowest as usize - 1, 2), 0x2211, "{code:x?} down to {limit:#x}");
+        }
+    }
 }

@@ -114,7 +114,10 @@ impl Cpu {
         let segment = &self.seg_access[seg as usize & 7];
         let bound = if write { segment.write_bound } else { segment.read_bound };
         let in_page = segment.base.wrapping_add(ea) % PAGE;
-        if down {
+        if ea.wrapping_add(W::BYTES - 1) >= bound {
+            // The segment needs a closer look: an expand-down one ends somewhere below.
+            1
+        } else if down {
             (in_page / W::BYTES + 1).min(ea / W::BYTES + 1)
         } else {
             let to_end = |end: u64| end.saturating_sub(ea) / W::BYTES;
