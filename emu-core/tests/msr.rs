@@ -157,7 +157,8 @@ fn msrs_that_systems_read_unguarded_are_there() {
         let mut bench = Bench::new(CpuModel::named(model).unwrap());
         for number in numbers {
             let value = read(&mut bench, number).unwrap_or_else(|| panic!("{model}: {number:#x}"));
-            assert!(write(&mut bench, number, value), "{model}: {number:#x} takes what it read");
+            let read_only = matches!(rows(&bench)[&number].allowed, Allowed::Nothing);
+            assert_eq!(write(&mut bench, number, value), !read_only, "{model}: {number:#x} and what it read");
         }
     }
 }
@@ -169,4 +170,64 @@ fn msr_arch_capabilities_of_max_says_that_loads_do_not_leak() {
     let value = read(&mut bench, IA32_ARCH_CAPABILITIES).unwrap();
     assert_eq!((value & 0x16B, value & 0x84), (0x16B, 0));
     assert!(!write(&mut bench, IA32_ARCH_CAPABILITIES, value ^ 1));
+}
+
+/// SDM Vol. 4, Table 2-2 "IA-32 Architectural MSRs": of a register that is R/O.
+#[test]
+fn msr_that_is_read_only_refuses_what_it_holds() {
+    let mut refused = 0;
+    for mut bench in benches() {
+        for (number, row) in rows(&bench).into_iter().filter(|(_, row)| matches!(row.allowed, Allowed::Nothing)) {
+            if let Some(value) = read(&mut bench, number) {
+                assert!(!write(&mut bench, number, value), "{}", row.name_of(number));
+                refused += 1;
+            }
+        }
+        for (number, row) in rows(&bench) {
+            let writable = bench.cpu.config.model.plain_msr(number).map(|listed| listed.writable);
+            assert!(
+                writable != Some(0) || matches!(row.allowed, Allowed::Nothing) || MAY_TAKE_ITS_VALUE.contains(&number),
+                "{}: read-only, or which bits?",
+                row.name_of(number)
+            );
+        }
+    }
+    assert!(refused > 30, "{refused}");
+}
+
+/// Writable by the SDM, with no bit that these models let change: MSR_FEATURE_CONFIG (locked), MISC_FEATURES_ENABLES.
+const MAY_TAKE_ITS_VALUE: [u32; 2] = [MSR_FEATURE_CONFIG, MISC_FEATURES_ENABLES];
+
+/// SDM Vol. 4, Table 2-2 "IA-32 Architectural MSRs", IA32_MISC_ENABLE, bits 18, 22 and 34.
+#[test]
+fn misc_enable_hides_what_it_switches_off() {
+    const MONITOR: u64 = 1 << 18;
+    const LIMIT_CPUID: u64 = 1 << 22;
+    const XD_DISABLE: u64 = 1 << 34;
+    for mut bench in benches() {
+        let reset = read(&mut bench, IA32_MISC_ENABLE).unwrap();
+        let monitor = |bench: &Bench| bench.cpu.cpuid_leaf(1, 0).ecx >> 3 & 1 != 0;
+        let xd = |bench: &Bench| bench.cpu.cpuid_leaf(0x8000_0001, 0).edx >> 20 & 1 != 0;
+        assert_eq!(monitor(&bench), reset & MONITOR != 0, "the reset value mirrors CPUID");
+        assert!(xd(&bench) && bench.cpu.cpuid_leaf(0, 0).eax > 2 && bench.cpu.cpuid_leaf(4, 0).eax != 0);
+        let leaf_2 = bench.cpu.cpuid_leaf(2, 0);
+
+        assert!(write(&mut bench, IA32_EFER, 0x800), "NXE");
+        assert!(write(&mut bench, IA32_MISC_ENABLE, reset & !MONITOR | LIMIT_CPUID | XD_DISABLE));
+        assert!(!monitor(&bench) && !xd(&bench));
+        assert_eq!((bench.cpu.cpuid_leaf(0, 0).eax, bench.cpu.cpuid_leaf(4, 0)), (2, leaf_2));
+        assert_eq!(read(&mut bench, IA32_EFER), Some(0), "NXE is no more");
+        assert!(!write(&mut bench, IA32_EFER, 0x800));
+        for code in [0xC8, 0xC9] {
+            bench.ram.dma_write(0x1000, &[0x0F, 0x01, code]); // monitor; mwait
+            bench.cpu.load_real_segment(emu_vmx::arch::segment::SegmentRegister::Cs, 0);
+            bench.cpu.set_rip(0x1000);
+            bench.cpu.refresh();
+            assert!(bench.step().is_err());
+            assert_eq!(bench.cpu.scratch.fault.vector, vector::UD);
+        }
+
+        assert!(write(&mut bench, IA32_MISC_ENABLE, reset));
+        assert!(monitor(&bench) && xd(&bench) && write(&mut bench, IA32_EFER, 0x800));
+    }
 }

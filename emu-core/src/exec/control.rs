@@ -213,7 +213,8 @@ impl Cpu {
         let old = self.sys.efer;
         let new = (Efer::from_bits_retain(value) - Efer::LMA) | (old & Efer::LMA);
         let changed = old ^ new;
-        if changed.contains(Efer::LME) && self.sys.cr0.contains(Cr0::PG) {
+        let bad_lme = changed.contains(Efer::LME) && self.sys.cr0.contains(Cr0::PG);
+        if bad_lme || new.contains(Efer::NXE) && self.disables_xd() {
             return self.gp(0);
         }
         self.sys.efer = new;

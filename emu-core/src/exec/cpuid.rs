@@ -16,7 +16,7 @@ use emu_vmx::intercept::Instruction as Intercept;
 impl Cpu {
     /// The result of CPUID in the present state (SDM Vol. 2A, CPUID).
     pub fn cpuid_leaf(&self, leaf: u32, subleaf: u32) -> CpuidResult {
-        let basic = self.config.model.max_basic_leaf();
+        let basic = self.config.model.max_basic_leaf().min(if self.limits_cpuid() { 2 } else { u32::MAX });
         // Beyond the highest leaf Intel processors answer with the highest basic one.
         let leaf = match leaf {
             0..=0x7FFF_FFFF if leaf > basic => basic,
@@ -25,7 +25,11 @@ impl Cpu {
         };
         let mut result = self.config.model.leaf(leaf, subleaf);
         match leaf {
+            0 => result.eax = basic,
             1 => {
+                if !self.has_monitor() {
+                    set_bit(&mut result.ecx, 3, false);
+                }
                 result.ebx = result.ebx & 0x00FF_FFFF | self.sys.apic_id << 24;
                 set_bit(&mut result.ecx, 27, self.sys.cr4.contains(Cr4::OSXSAVE));
                 if !self.lapic.enabled {
@@ -40,8 +44,15 @@ impl Cpu {
                 }
             }
             0xD => self.fill_xsave_leaf(subleaf, &mut result),
-            // SYSCALL is reported in 64-bit mode only.
-            0x8000_0001 if !self.derived.mode.is_64bit() => set_bit(&mut result.edx, 11, false),
+            0x8000_0001 => {
+                // SYSCALL is reported in 64-bit mode only.
+                if !self.derived.mode.is_64bit() {
+                    set_bit(&mut result.edx, 11, false);
+                }
+                if self.disables_xd() {
+                    set_bit(&mut result.edx, 20, false);
+                }
+            }
             _ => {}
         }
         result
@@ -127,7 +138,7 @@ fn read_monitored(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// MONITOR: checks its address as a load; the wake-up condition is MWAIT's.
 pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    if cpu.sys.cpl != 0 {
+    if cpu.sys.cpl != 0 || !cpu.has_monitor() {
         return cpu.ud();
     }
     cpu.intercept(u, Intercept::Monitor)?;
@@ -140,7 +151,7 @@ pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// MWAIT: the processor waits for an event until its turn ends. Other processors write only in their own turns, so a
 /// store to the monitored line has been made by the next turn, and waking without one is allowed.
 pub fn mwait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    if cpu.sys.cpl != 0 {
+    if cpu.sys.cpl != 0 || !cpu.has_monitor() {
         return cpu.ud();
     }
     // What MONITOR watches is not kept: it is reported as armed.

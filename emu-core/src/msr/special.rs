@@ -56,6 +56,48 @@ pub(super) fn write_feature_control(cpu: &mut Cpu, _: &mut Env, number: u32, val
     Ok(())
 }
 
+/// IA32_MISC_ENABLE (SDM Vol. 4, Table 2-2 "IA-32 Architectural MSRs").
+mod misc_enable {
+    /// MONITOR and MWAIT exist, and CPUID says so.
+    pub const MONITOR: u64 = 1 << 18;
+    /// CPUID has no basic leaf above 2.
+    pub const LIMIT_CPUID: u64 = 1 << 22;
+    /// Execute-disable does not exist, and CPUID says so.
+    pub const XD_DISABLE: u64 = 1 << 34;
+}
+
+impl Cpu {
+    /// IA32_MISC_ENABLE; of a model without, what it would be to hide nothing.
+    fn misc_enable(&self) -> u64 {
+        let exists = self.config.model.plain_msr(IA32_MISC_ENABLE).is_some();
+        if exists { self.stored_msr(IA32_MISC_ENABLE) } else { misc_enable::MONITOR }
+    }
+
+    /// Whether software has left MONITOR and MWAIT there.
+    pub(crate) fn has_monitor(&self) -> bool {
+        self.misc_enable() & misc_enable::MONITOR != 0
+    }
+
+    /// Whether software has hidden the basic leaves of CPUID above 2.
+    pub(crate) fn limits_cpuid(&self) -> bool {
+        self.misc_enable() & misc_enable::LIMIT_CPUID != 0
+    }
+
+    /// Whether software has switched execute-disable off.
+    pub(crate) fn disables_xd(&self) -> bool {
+        self.misc_enable() & misc_enable::XD_DISABLE != 0
+    }
+}
+
+pub(super) fn write_misc_enable(cpu: &mut Cpu, _: &mut Env, number: u32, value: u64) -> Exec {
+    cpu.sys.plain_msrs.insert(number, value);
+    if cpu.disables_xd() && cpu.sys.efer.contains(Efer::NXE) {
+        cpu.sys.efer -= Efer::NXE;
+        cpu.refresh();
+    }
+    Ok(())
+}
+
 pub(super) fn write_microcode_update(cpu: &mut Cpu, _: &mut Env, _: u32, value: u64) -> Exec {
     if cpu.log_once("microcode update", 0) {
         log::warn!(target: "cpu", "microcode update from {value:#x} ignored: there is no microcode (SDM Vol. 3A 10.11.6)");
