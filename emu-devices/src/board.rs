@@ -97,6 +97,12 @@ pub(crate) struct Lent<'a> {
     pub wires: &'a mut Wires,
 }
 
+/// The largest naturally aligned access of at most `len` bytes at `port`.
+fn natural_size(port: u16, len: u8) -> u8 {
+    let aligned = 1 << port.trailing_zeros().min(2);
+    if len < aligned { 1 << len.ilog2() } else { aligned }
+}
+
 /// Guest memory for bus masters.
 struct Memory<'a>(&'a mut Ram);
 
@@ -355,6 +361,21 @@ impl Board {
         DeviceId::ALL.get(usize::from(self.wires.ports[usize::from(port)])).copied()
     }
 
+    /// Who answers at `port`, and to how many of the `size` ports from there on in one access: as far as no other device
+    /// has one. The bus splits what concerns two into naturally aligned pieces.
+    fn port_piece(&self, port: u16, size: u8) -> (Option<DeviceId>, u8) {
+        let device = self.port_device(port);
+        let mut len = 1;
+        while len < size {
+            let next = port.checked_add(u16::from(len)).and_then(|next| self.port_device(next));
+            if next.is_some() && next != device {
+                return (device, natural_size(port, len));
+            }
+            len += 1;
+        }
+        (device, size)
+    }
+
     fn mmio_device(&self, address: u64) -> Option<DeviceId> {
         self.wires.mmio.iter().find(|(range, _)| range.contains(&address)).map(|(_, id)| *id)
     }
@@ -397,15 +418,30 @@ impl Board {
 impl Bus for Board {
     fn port_read(&mut self, memory: &mut Ram, now: u64, port: u16, size: u8) -> u32 {
         self.advance(memory, now);
-        self.port_device(port)
-            .and_then(|id| self.access(memory, id, |device, ctx| device.port_read(ctx, port, size)))
-            .unwrap_or(all_ones(size))
+        let (mut value, mut done) = (0, 0);
+        while done < size {
+            let at = port.wrapping_add(u16::from(done));
+            let (device, len) = self.port_piece(at, size - done);
+            let part = device
+                .and_then(|id| self.access(memory, id, |device, ctx| device.port_read(ctx, at, len)))
+                .unwrap_or(all_ones(len));
+            value |= (part & all_ones(len)) << (8 * done);
+            done += len;
+        }
+        value
     }
 
     fn port_write(&mut self, memory: &mut Ram, now: u64, port: u16, size: u8, value: u32) {
         self.advance(memory, now);
-        if let Some(id) = self.port_device(port) {
-            self.access(memory, id, |device, ctx| device.port_write(ctx, port, size, value));
+        let mut done = 0;
+        while done < size {
+            let at = port.wrapping_add(u16::from(done));
+            let (device, len) = self.port_piece(at, size - done);
+            if let Some(id) = device {
+                let part = value >> (8 * done) & all_ones(len);
+                self.access(memory, id, |device, ctx| device.port_write(ctx, at, len, part));
+            }
+            done += len;
         }
     }
 

@@ -163,6 +163,34 @@ fn insert(machine: &mut Machine, drive: DrivePlace, medium: MediumId) {
     machine.board.advance(&mut machine.ram, machine.now);
 }
 
+/// A cycle that is wider than what answers is run as narrower ones, the lowest port first (82371SB 3.2, "ISA interface").
+#[test]
+fn port_access_that_covers_two_devices_reaches_both() {
+    let owners = Machine::new();
+    let mut meeting_places = 0;
+    for (port, size) in (0..0xFFFC).flat_map(|port| [(port, 2u8), (port, 4)]) {
+        let mut there: Vec<_> = (0..size.into()).filter_map(|n| owners.board.port_device(port + n)).collect();
+        there.dedup();
+        // QEMU's test device does not answer a wide access as it answers bytes.
+        if there.len() < 2 || there.contains(&DeviceId::PcTestdev) {
+            continue;
+        }
+        meeting_places += 1;
+        let (mut whole, mut parts) = (Machine::new(), Machine::new());
+        let bytes = || (0..size).map(|n| (port + u16::from(n), 8 * n));
+        let read = bytes().map(|(at, shift)| parts.board.port_read(&mut parts.ram, 0, at, 1) << shift).sum::<u32>();
+        assert_eq!(whole.board.port_read(&mut whole.ram, 0, port, size), read, "{size} bytes at {port:x} of {there:?}");
+        let value = 0x5A3C_0F01;
+        whole.board.port_write(&mut whole.ram, 0, port, size, value);
+        for (at, shift) in bytes() {
+            parts.board.port_write(&mut parts.ram, 0, at, 1, value >> shift & 0xFF);
+        }
+        let (one, other) = (whole.board.encode_state().unwrap(), parts.board.encode_state().unwrap());
+        assert_eq!(one, other, "{size} bytes at {port:x} of {there:?}");
+    }
+    assert!(meeting_places > 10, "{meeting_places}");
+}
+
 #[test]
 fn media_changed_since_the_snapshot_are_where_they_were_after_it_is_restored() {
     let mut machine = Machine::new();
