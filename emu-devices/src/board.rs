@@ -22,7 +22,7 @@ use crate::pci::{PAM_SEGMENTS, PciChanges};
 use crate::rtc::RtcConfig;
 use crate::sched::Deadlines;
 use crate::state::LAST_CYCLE;
-use emu_core::bus::Bus;
+use emu_core::bus::{Bus, DeliveryMode};
 use emu_core::mem::ram::{Legacy, Ram};
 use std::ops::Range;
 
@@ -198,6 +198,18 @@ impl Board {
     /// The nearest deadline or input event, in cycles; `u64::MAX` without any.
     pub fn next_deadline(&self) -> u64 {
         self.wires.deadlines.next().min(self.wires.inputs.next())
+    }
+
+    /// Whether a deadline or an input event that is still to come may send a message of this delivery mode (NMI or INIT)
+    /// to a processor. The reset button and a debugger's writes to registers count as INIT: they wake as it does.
+    pub(crate) fn may_send(&self, delivery: DeliveryMode) -> bool {
+        let by_input = |event: &InputEvent| match event {
+            InputEvent::Nmi => delivery == DeliveryMode::Nmi,
+            InputEvent::Reset | InputEvent::WriteRegister(_) => delivery == DeliveryMode::Init,
+            _ => false,
+        };
+        self.wires.inputs.any(by_input)
+            || self.next_deadline() != u64::MAX && (self.ioapic.can_send(delivery) || self.hpet.can_send(delivery))
     }
 
     /// Lets `event` happen at cycle `at`, or now if that is past; the cycle.

@@ -143,6 +143,15 @@ impl Hpet {
         }
     }
 
+    /// Whether a timer is set to send a message of this delivery mode.
+    pub fn can_send(&self, delivery: DeliveryMode) -> bool {
+        const BY_MESSAGE: u64 = timer::INTERRUPT_ENABLE | timer::FSB_ENABLE;
+        self.state.timers.iter().any(|timer| {
+            timer.configuration & BY_MESSAGE == BY_MESSAGE
+                && DeliveryMode::from_bits((timer.fsb >> 8 & 7) as u8) == Some(delivery)
+        })
+    }
+
     fn send_fsb(ctx: &mut Ctx, fsb: u64) {
         let (address, data) = (fsb >> 32, fsb as u32);
         let delivery = DeliveryMode::from_bits((data >> 8 & 7) as u8);

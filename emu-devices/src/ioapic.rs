@@ -66,6 +66,13 @@ impl IoApic {
         self.redirection(pin).is_some_and(|entry| entry & MASKED == 0 && entry >> 8 & 7 == 7)
     }
 
+    /// Whether an input could lead to a message of this delivery mode.
+    pub fn can_send(&self, delivery: DeliveryMode) -> bool {
+        let sends =
+            |entry: &u64| entry & MASKED == 0 && DeliveryMode::from_bits((entry >> 8 & 7) as u8) == Some(delivery);
+        self.state.redirection.iter().any(sends)
+    }
+
     /// Drives input `pin`. An edge on a masked input is lost (data sheet 3.2.4, interrupt mask).
     pub fn set_input(&mut self, requests: &mut Requests, pin: u8, asserted: bool) {
         let index = usize::from(pin);

@@ -65,7 +65,8 @@ pub enum PcExit {
     PowerOff,
     /// isa-debug-exit asked for this status.
     ExitStatus(i32),
-    /// Every processor is in HLT (or waits for a start-up IPI) with interrupts off.
+    /// Every processor is in HLT (or waits for a start-up IPI) with interrupts off, and nothing that is to come wakes one: no
+    /// NMI or INIT of a device's, no input.
     Halted,
     /// The observer has asked for it; the processor that it was told of last.
     Observer {

@@ -122,10 +122,12 @@ impl Cpu {
     }
 
     fn set_intr_level(&mut self, high: bool) {
+        // A level that stays wakes nobody again who has found that it is blocked.
+        let rises = high && !self.sys.intr;
         self.sys.intr = high;
-        if high {
+        if rises {
             self.raise(Attention::INTR);
-        } else {
+        } else if !high {
             self.attention.remove(Attention::INTR);
         }
     }

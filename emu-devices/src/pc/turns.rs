@@ -7,7 +7,9 @@
 //! with: its turns last from deadline to deadline.
 
 use super::{Pc, PcExit};
+use emu_core::bus::DeliveryMode;
 use emu_core::flags::IF;
+use emu_core::lapic::Lvt;
 use emu_core::observe::Observer;
 use emu_core::run::{RunExit, Slice};
 use emu_core::state::cpu::{Cpu, Env};
@@ -194,13 +196,7 @@ impl Pc {
 
     /// No processor executes, and no turn begins: the clock jumps to whatever comes next, if that is later.
     fn skip_idle(&mut self, cycle: u64) -> Option<PcExit> {
-        let deaf = |cpu: &Cpu| {
-            cpu.sys.activity == Activity::WaitForSipi
-                || (!cpu.in_non_root()
-                    && !cpu.flags.has(IF)
-                    && !cpu.attention.intersects(Attention::NMI | Attention::INIT))
-        };
-        if self.cpus.iter().all(deaf) {
+        if self.cpus.iter().all(|cpu| self.is_dead(cpu)) {
             return Some(PcExit::Halted);
         }
         let timers = self.cpus.iter().filter(|cpu| cpu.sys.activity == Activity::Hlt).map(Cpu::next_deadline);
@@ -212,5 +208,22 @@ impl Pc {
             }
         }
         None
+    }
+
+    /// Whether nothing that is to come can make a stopped processor execute, while no other one does.
+    fn is_dead(&self, cpu: &Cpu) -> bool {
+        if cpu.sys.activity == Activity::WaitForSipi {
+            return true;
+        }
+        let takes_init = !cpu.vmx.on();
+        let takes_nmi = !cpu.sys.nmi_blocked;
+        let comes = |pending: Attention, delivery| cpu.attention.intersects(pending) || self.board.may_send(delivery);
+        // The PIC's output is an NMI if LINT0 says so; while it is high it does not rise.
+        let lint0 = cpu.lapic.lvt[Lvt::Lint0 as usize] & 0x1_0700 == 0x400 && cpu.lapic.software_enabled();
+        let by_lint0 = lint0 && !self.intr && self.board.next_deadline() != u64::MAX;
+        !cpu.in_non_root()
+            && !cpu.flags.has(IF)
+            && !(takes_init && comes(Attention::INIT, DeliveryMode::Init))
+            && !(takes_nmi && (comes(Attention::NMI, DeliveryMode::Nmi) || by_lint0))
     }
 }
