@@ -58,6 +58,10 @@ pub trait IsaDma {
     fn from_memory(&mut self, memory: &mut dyn DmaMemory, channel: u8, buffer: &mut [u8]) -> DmaProgress;
 }
 
+/// What a look at a status register is worth to a device, in nanoseconds: so long an access took on the ISA bus. A driver
+/// that gives up after so many looks finds the device ready in time on the fastest of processors.
+pub const POLL_NS: u64 = 1_000;
+
 /// What the board lends a device for one call.
 pub struct Ctx<'a> {
     /// The time of this call, in cycles.
@@ -86,8 +90,23 @@ impl Ctx<'_> {
 
     /// Schedules this device's deadline `tag` after `nanoseconds` of guest time (at least one cycle).
     pub fn schedule_ns(&mut self, tag: u32, nanoseconds: u64) {
-        let cycles = (u128::from(nanoseconds) * u128::from(self.hz) / 1_000_000_000) as u64;
-        self.schedule(tag, self.now + cycles.max(1));
+        self.schedule(tag, self.now + self.cycles(nanoseconds).max(1));
+    }
+
+    /// Brings this device's deadline `tag`, if there is one, nearer by `nanoseconds` of guest time; to the next cycle at
+    /// most.
+    pub fn hurry(&mut self, tag: u32, nanoseconds: u64) {
+        if let Some(at) = self.deadlines.of(self.device, tag) {
+            let nearer = at.saturating_sub(self.cycles(nanoseconds)).max(self.now + 1);
+            if nearer < at {
+                self.schedule(tag, nearer);
+            }
+        }
+    }
+
+    /// `nanoseconds` of guest time in cycles, rounded down.
+    fn cycles(&self, nanoseconds: u64) -> u64 {
+        (u128::from(nanoseconds) * u128::from(self.hz) / 1_000_000_000) as u64
     }
 
     /// Drops this device's deadline `tag`.

@@ -11,7 +11,7 @@ mod translate;
 
 pub use keys::Key;
 
-use crate::device::{Claims, Ctx, Device, error_once, split_read, split_write};
+use crate::device::{Claims, Ctx, Device, POLL_NS, error_once, split_read, split_write};
 use crate::line::Line;
 use crate::state::{StateError, Stateful};
 use ps2_keyboard::{Keyboard, Timer};
@@ -251,7 +251,32 @@ impl KeyboardController {
             | flag(state.full && state.source == Source::Mouse, status::FROM_MOUSE)
     }
 
+    /// The status was read: the wire and the controller get on with what they do.
+    fn polled(&self, ctx: &mut Ctx) {
+        for tag in [tag::WIRE, tag::REPLY, tag::SELF_TEST] {
+            ctx.hurry(tag, POLL_NS);
+        }
+    }
+
+    /// An answer to a command that the guest reads without having waited for it is there at once. Scan codes and
+    /// movements come in their time: until then the data register keeps its byte.
+    fn hasten(&mut self, ctx: &mut Ctx) {
+        if self.state.full {
+            return;
+        }
+        if let Some((source, byte)) = self.state.replies.pop_front() {
+            self.state.replying = false;
+            ctx.cancel(tag::REPLY);
+            self.fill_output(ctx, source, byte);
+        } else if self.state.keyboard.answers() && self.sender() == Some(Source::Keyboard) {
+            self.state.on_wire = false;
+            ctx.cancel(tag::WIRE);
+            self.receive_from_wire(ctx);
+        }
+    }
+
     fn read_data(&mut self, ctx: &mut Ctx) -> u8 {
+        self.hasten(ctx);
         self.state.full = false;
         self.update_lines(ctx);
         self.pump(ctx);
@@ -370,7 +395,10 @@ impl Device for KeyboardController {
     fn port_read(&mut self, ctx: &mut Ctx, port: u16, size: u8) -> u32 {
         split_read(port, size, |port| match port {
             0x60 => self.read_data(ctx),
-            0x64 => self.status(),
+            0x64 => {
+                self.polled(ctx);
+                self.status()
+            }
             _ => 0xFF,
         })
     }
@@ -431,162 +459,4 @@ impl Device for KeyboardController {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::DeviceId;
-    use crate::testing::Bench;
-
-    const IRQ1: Line = Line(1);
-    const IRQ12: Line = Line(12);
-    const MS: u64 = 1_000_000;
-
-    fn controller() -> (Bench, KeyboardController) {
-        let mut bench = Bench::new(DeviceId::Keyboard, 1_000_000_000);
-        let mut controller = KeyboardController::new(IRQ1, IRQ12);
-        command(&mut bench, &mut controller, 0x60);
-        bench.outb(&mut controller, 0x60, 0x47);
-        (bench, controller)
-    }
-
-    fn command(bench: &mut Bench, controller: &mut KeyboardController, command: u8) {
-        bench.outb(controller, 0x64, command);
-    }
-
-    fn key(bench: &mut Bench, controller: &mut KeyboardController, key: Key, pressed: bool) {
-        controller.key_event(&mut bench.ctx(), key, pressed);
-    }
-
-    /// What a guest that polls reads within `ms`.
-    fn poll(bench: &mut Bench, controller: &mut KeyboardController, ms: u64) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for _ in 0..ms * 10 {
-            bench.run_ns(controller, MS / 10);
-            if bench.inb(controller, 0x64) & 1 != 0 {
-                bytes.push(bench.inb(controller, 0x60));
-            }
-        }
-        bytes
-    }
-
-    #[test]
-    fn key_press_arrives_translated_after_a_millisecond_with_irq1() {
-        let (mut bench, mut controller) = controller();
-        key(&mut bench, &mut controller, Key::A, true);
-        bench.run_ns(&mut controller, MS - 1);
-        assert_eq!(bench.inb(&mut controller, 0x64) & 1, 0);
-        bench.run_ns(&mut controller, 1);
-        assert!(bench.lines.level(IRQ1));
-        assert_eq!(bench.inb(&mut controller, 0x60), 0x1E);
-        assert!(!bench.lines.level(IRQ1));
-    }
-
-    #[test]
-    fn break_code_waits_until_the_make_code_was_read_and_comes_milliseconds_later() {
-        let (mut bench, mut controller) = controller();
-        key(&mut bench, &mut controller, Key::A, true);
-        key(&mut bench, &mut controller, Key::A, false);
-        bench.run_ns(&mut controller, 10 * MS);
-        assert_eq!(bench.inb(&mut controller, 0x60), 0x1E);
-        assert_eq!(bench.inb(&mut controller, 0x60), 0x1E, "the data register keeps its byte");
-        bench.run_ns(&mut controller, 2 * MS - 1);
-        assert_eq!(bench.inb(&mut controller, 0x64) & 1, 0, "F0h and the code are two bytes on the wire");
-        bench.run_ns(&mut controller, 1);
-        assert_eq!(bench.inb(&mut controller, 0x60), 0x9E);
-    }
-
-    #[test]
-    fn controller_self_test_interface_tests_and_command_byte_answer() {
-        let (mut bench, mut controller) = controller();
-        for (code, answer) in [(0xAA, 0x55), (0xAB, 0x00), (0xA9, 0x00), (0x20, 0x47), (0xC0, 0xB0), (0xE0, 0x03)] {
-            command(&mut bench, &mut controller, code);
-            assert_eq!(poll(&mut bench, &mut controller, 1), [answer], "{code:02X}");
-        }
-        assert_eq!(bench.inb(&mut controller, 0x64) & 0x1C, 0x1C);
-    }
-
-    #[test]
-    fn disabled_keyboard_holds_its_codes_until_enabled() {
-        let (mut bench, mut controller) = controller();
-        command(&mut bench, &mut controller, 0xAD);
-        key(&mut bench, &mut controller, Key::B, true);
-        assert_eq!(poll(&mut bench, &mut controller, 5), []);
-        command(&mut bench, &mut controller, 0xAE);
-        assert_eq!(poll(&mut bench, &mut controller, 5), [0x30]);
-    }
-
-    #[test]
-    fn keyboard_reset_gives_ack_then_aa() {
-        let (mut bench, mut controller) = controller();
-        bench.outb(&mut controller, 0x60, 0xFF);
-        assert_eq!(poll(&mut bench, &mut controller, 10), [0xFA]);
-        assert_eq!(poll(&mut bench, &mut controller, 20), [0xAA]);
-    }
-
-    #[test]
-    fn keys_pressed_while_a_command_is_answered_are_not_lost() {
-        let (mut bench, mut controller) = controller();
-        key(&mut bench, &mut controller, Key::CapsLock, true);
-        key(&mut bench, &mut controller, Key::CapsLock, false);
-        bench.outb(&mut controller, 0x60, 0xED);
-        assert_eq!(poll(&mut bench, &mut controller, 5), [0xFA]);
-        bench.outb(&mut controller, 0x60, 0x04);
-        assert_eq!(poll(&mut bench, &mut controller, 10), [0xFA, 0x3A, 0xBA]);
-        assert_eq!(controller.leds(), 4);
-    }
-
-    #[test]
-    fn held_key_repeats_after_its_delay_at_its_rate() {
-        let (mut bench, mut controller) = controller();
-        key(&mut bench, &mut controller, Key::Down, true);
-        assert_eq!(poll(&mut bench, &mut controller, 490), [0xE0, 0x50]);
-        assert_eq!(poll(&mut bench, &mut controller, 100), [0xE0, 0x50]);
-        assert_eq!(poll(&mut bench, &mut controller, 917).len(), 20);
-        key(&mut bench, &mut controller, Key::Down, false);
-        assert_eq!(poll(&mut bench, &mut controller, 1000), [0xE0, 0xD0]);
-    }
-
-    #[test]
-    fn output_port_moves_a20_and_resets_the_processor() {
-        let (mut bench, mut controller) = controller();
-        command(&mut bench, &mut controller, 0xD1);
-        bench.outb(&mut controller, 0x60, 0xDD);
-        assert_eq!(bench.requests.a20, Some(false));
-        command(&mut bench, &mut controller, 0xD0);
-        assert_eq!(poll(&mut bench, &mut controller, 1)[0] & 0x03, 0x01);
-        command(&mut bench, &mut controller, 0xDF);
-        assert_eq!(bench.requests.a20, Some(true));
-        assert!(!bench.requests.init);
-        command(&mut bench, &mut controller, 0xFF);
-        assert!(!bench.requests.init, "FFh pulses nothing");
-        command(&mut bench, &mut controller, 0xFE);
-        assert!(bench.requests.init);
-    }
-
-    #[test]
-    fn mouse_report_arrives_with_irq12_and_the_mouse_flag() {
-        let (mut bench, mut controller) = controller();
-        command(&mut bench, &mut controller, 0xD4);
-        bench.outb(&mut controller, 0x60, 0xF4);
-        assert_eq!(poll(&mut bench, &mut controller, 3), [0xFA]);
-        controller.mouse_event(&mut bench.ctx(), 3, -2, 0, 1);
-        bench.run_ns(&mut controller, 11 * MS);
-        assert!(bench.lines.level(IRQ12) && !bench.lines.level(IRQ1));
-        assert_eq!(bench.inb(&mut controller, 0x64) & 0x21, 0x21);
-        assert_eq!(poll(&mut bench, &mut controller, 5), [0x29, 3, 0xFE]);
-    }
-
-    #[test]
-    fn d2_and_d3_put_their_byte_in_the_output_buffer() {
-        let (mut bench, mut controller) = controller();
-        command(&mut bench, &mut controller, 0xD3);
-        bench.outb(&mut controller, 0x60, 0x5A);
-        bench.run_ns(&mut controller, MS);
-        assert!(bench.lines.level(IRQ12));
-        assert_eq!(bench.inb(&mut controller, 0x60), 0x5A);
-        command(&mut bench, &mut controller, 0xD2);
-        bench.outb(&mut controller, 0x60, 0x1C);
-        bench.run_ns(&mut controller, MS);
-        assert!(bench.lines.level(IRQ1));
-        assert_eq!(bench.inb(&mut controller, 0x60), 0x1C, "not translated");
-    }
-}
+mod tests;

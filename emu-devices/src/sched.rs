@@ -39,6 +39,11 @@ impl Deadlines {
         self.queue.retain(|other| other.device != device || other.tag != tag);
     }
 
+    /// When `device`'s deadline `tag` is, in cycles, if there is one.
+    pub fn of(&self, device: DeviceId, tag: u32) -> Option<u64> {
+        self.queue.iter().find(|other| other.device == device && other.tag == tag).map(|deadline| deadline.at)
+    }
+
     /// The time of the nearest deadline, in cycles; `u64::MAX` without one.
     pub fn next(&self) -> u64 {
         self.queue.last().map_or(u64::MAX, |deadline| deadline.at)

@@ -3,6 +3,8 @@
 use crate::device::DmaMemory;
 use serde::{Deserialize, Serialize};
 
+/// Offset of the status register.
+pub(super) const STATUS: u16 = 2;
 const COMMAND_START: u8 = 0x01;
 const COMMAND_TO_MEMORY: u8 = 0x08;
 const STATUS_ACTIVE: u8 = 0x01;
@@ -28,7 +30,7 @@ impl BusMasterState {
     pub(super) fn read(&self, offset: u16) -> u8 {
         match offset {
             0 => self.command,
-            2 => self.status,
+            STATUS => self.status,
             4..=7 => self.table.to_le_bytes()[usize::from(offset - 4)],
             _ => 0,
         }
@@ -45,7 +47,7 @@ impl BusMasterState {
                     self.status &= !STATUS_ACTIVE;
                 }
             }
-            2 => {
+            STATUS => {
                 self.status &= !(value & (STATUS_ERROR | STATUS_INTERRUPT));
                 self.status = self.status & !STATUS_CAPABLE | value & STATUS_CAPABLE;
             }

@@ -128,6 +128,35 @@ pub enum Work {
     PacketIn,
 }
 
+/// What a host does that may find a drive not ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HostAccess {
+    /// A read of the data port.
+    ReadData,
+    /// A write to the data port.
+    WriteData,
+    /// A write to the command block.
+    WriteRegister,
+}
+
+impl Work {
+    /// Whether the access would have had to wait for this.
+    fn precedes(self, access: HostAccess) -> bool {
+        let to_drive = match self {
+            Work::None => return false,
+            Work::Reset => return access == HostAccess::WriteRegister,
+            Work::Command(code) => super::commands::is_write(code),
+            Work::BlockOut => true,
+            Work::NextIn | Work::Packet | Work::PacketIn => false,
+        };
+        match access {
+            HostAccess::ReadData => !to_drive,
+            HostAccess::WriteData => to_drive,
+            HostAccess::WriteRegister => true,
+        }
+    }
+}
+
 /// Guest-visible state of one drive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriveState {
@@ -313,6 +342,16 @@ impl Drive<'_> {
             Work::Packet => self.packet(),
             Work::PacketIn => self.packet_in(),
         }
+    }
+
+    /// Does at once what the host should have waited for, if it has not: what it reads and writes is then as good as a
+    /// patient driver's. Tells whether there was anything.
+    pub fn hasten(&mut self, access: HostAccess) -> bool {
+        let late = self.state.work.precedes(access);
+        if late {
+            self.proceed();
+        }
+        late
     }
 
     /// The command ends well.

@@ -13,13 +13,13 @@ pub use atapi::PacketState;
 pub use bus_master::BusMasterState;
 pub use drive::{DriveState, Phase, Register, Work};
 
-use crate::device::{Claims, Ctx, Device, all_ones, split_read, split_write};
+use crate::device::{Claims, Ctx, Device, POLL_NS, all_ones, split_read, split_write};
 use crate::disk::{DiskImage, Geometry};
 use crate::line::Line;
 use crate::pci::PciMap;
 use crate::state::{LAST_CYCLE, StateError, Stateful, check};
 use bus_master::Engine;
-use drive::{Drive, control, status};
+use drive::{Drive, HostAccess, control, status};
 use serde::{Deserialize, Serialize};
 
 /// What is plugged into one place of a channel.
@@ -227,6 +227,9 @@ impl Ata {
         if self.state.channels[channel].control & control::SRST != 0 {
             return;
         }
+        self.each_drive(channel, |drive| {
+            drive.hasten(HostAccess::WriteRegister);
+        });
         // Registers are written in both drives at once; the selected one alone obeys the command,
         // but for EXECUTE DEVICE DIAGNOSTIC, which both do.
         self.state.channels[channel].control &= !control::HOB;
@@ -269,8 +272,9 @@ impl Ata {
 
     fn data_read(&mut self, ctx: &mut Ctx, channel: usize, size: u8) -> u32 {
         let Some(mut drive) = self.selected(channel) else { return all_ones(size) };
+        let hastened = drive.hasten(HostAccess::ReadData);
         let value = drive.read_data(size);
-        if drive.state.delay.is_some() {
+        if hastened || drive.state.delay.is_some() {
             self.settle(ctx, channel);
         }
         value
@@ -278,10 +282,16 @@ impl Ata {
 
     fn data_write(&mut self, ctx: &mut Ctx, channel: usize, size: u8, value: u32) {
         let Some(mut drive) = self.selected(channel) else { return };
+        let hastened = drive.hasten(HostAccess::WriteData);
         drive.write_data(size, value);
-        if drive.state.delay.is_some() {
+        if hastened || drive.state.delay.is_some() {
             self.settle(ctx, channel);
         }
+    }
+
+    /// The status of the selected drive was read; it gets on with what it does.
+    fn polled(&self, ctx: &mut Ctx, channel: usize) {
+        ctx.hurry((channel * 2) as u32 + u32::from(self.state.channels[channel].selected & 1), POLL_NS);
     }
 
     /// The channel and byte offset of a bus-master port.
@@ -292,15 +302,20 @@ impl Ata {
 
     fn byte_read(&mut self, ctx: &mut Ctx, port: u16) -> u8 {
         if let Some((channel, offset)) = self.bus_master_port(port) {
+            if offset == bus_master::STATUS {
+                ctx.hurry(TAG_BUS_MASTER + channel as u32, POLL_NS);
+            }
             return self.state.channels[channel].bus_master.read(offset);
         }
         for channel in 0..2 {
             if port == CONTROL_PORTS[channel] {
+                self.polled(ctx, channel);
                 return self.command_read(channel, Register::AlternateStatus);
             }
             if let Some(register) = port.checked_sub(COMMAND_BLOCKS[channel]).and_then(Register::of_offset) {
                 let value = self.command_read(channel, register);
                 if register == Register::Status {
+                    self.polled(ctx, channel);
                     self.settle(ctx, channel);
                 }
                 return value;

@@ -264,6 +264,102 @@ fn bus_master_with_a_short_table_stalls_and_goes_inactive() {
     assert!(!h.lines.level(IRQ14));
 }
 
+/// The command, without a look at the status and without time.
+fn command_at_once(h: &mut Bench, ata: &mut Ata, registers: [u8; 5], code: u8) {
+    for (port, value) in [0x1F2, 0x1F3, 0x1F4, 0x1F5, 0x1F6].into_iter().zip(registers) {
+        h.outb(ata, port, value);
+    }
+    h.outb(ata, 0x1F7, code);
+}
+
+/// ATA/ATAPI-6, "PIO data-in" and "PIO data-out command protocol": a host waits for DRQ. What one that does not wait
+/// reads and writes is nevertheless not lost.
+#[test]
+fn data_written_without_a_look_at_the_status_is_all_stored() {
+    for code in [0x30, 0xC5, 0x34] {
+        let (mut h, mut ata) = machine();
+        if code == 0x34 {
+            (0x1F2..=0x1F5).for_each(|port| h.outb(&mut ata, port, 0));
+        }
+        command_at_once(&mut h, &mut ata, [4, 5, 0, 0, 0xE0], code);
+        for word in 0..4 * 256 {
+            h.call(|ctx| ata.port_write(ctx, 0x1F0, 2, word));
+        }
+        command_at_once(&mut h, &mut ata, [4, 5, 0, 0, 0xE0], 0x20);
+        assert_eq!(h.inb(&mut ata, 0x3F6), 0x80, "the command is taken and takes its time");
+        let words: Vec<u16> = (0..4 * 256).collect();
+        assert_eq!(read_words(&mut h, &mut ata, 0x1F0, 4 * 256), words, "{code:02X}");
+        assert_eq!(h.inb(&mut ata, 0x1F7), 0x50);
+        assert_eq!(h.deadlines.next(), u64::MAX);
+    }
+}
+
+#[test]
+fn data_read_without_a_look_at_the_status_is_all_there() {
+    for (code, count) in [(0x20, 3), (0xC4, 3), (0xEC, 1)] {
+        let (mut h, mut ata) = machine();
+        command_at_once(&mut h, &mut ata, [3, 7, 0, 0, 0xE0], code);
+        let words = read_words(&mut h, &mut ata, 0x1F0, count * 256);
+        let first: Vec<u16> = words.chunks_exact(256).map(|sector| sector[0]).collect();
+        assert_eq!(first, if code == 0xEC { vec![0x40] } else { vec![7, 8, 9] }, "{code:02X}");
+        assert_eq!([0x1F7, 0x1F1].map(|port| h.inb(&mut ata, port)), [0x50, 0]);
+        assert_eq!(h.deadlines.next(), u64::MAX);
+    }
+}
+
+#[test]
+fn packet_sent_and_answered_without_a_look_at_the_status_is_carried_out() {
+    let (mut h, mut ata) = machine();
+    for (port, value) in [(0x171, 0), (0x174, 0), (0x175, 8), (0x176, 0xA0), (0x177, 0xA0)] {
+        h.outb(&mut ata, port, value);
+    }
+    for word in [0x0028, 0, 0x0300, 0, 2, 0] {
+        h.call(|ctx| ata.port_write(ctx, 0x170, 2, word));
+    }
+    let words = read_words(&mut h, &mut ata, 0x170, 2048);
+    assert_eq!((words[0], words[1024], words[2047]), (0x303, 0x404, 0x404));
+    h.run_ns(&mut ata, 100_000);
+    assert_eq!([0x172, 0x177].map(|p| h.inb(&mut ata, p)), [3, 0x50]);
+}
+
+#[test]
+fn data_port_read_during_a_write_command_and_written_during_a_read_hastens_nothing() {
+    let (mut h, mut ata) = machine();
+    command_at_once(&mut h, &mut ata, [1, 5, 0, 0, 0xE0], 0x30);
+    assert_eq!(read_words(&mut h, &mut ata, 0x1F0, 1), [0xFFFF]);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x80);
+    h.run_ns(&mut ata, 50_000);
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x58);
+    h.outb(&mut ata, 0x3F6, 4);
+    h.outb(&mut ata, 0x3F6, 0);
+    h.run_ns(&mut ata, 200_000);
+    command_at_once(&mut h, &mut ata, [1, 5, 0, 0, 0xE0], 0x20);
+    h.call(|ctx| ata.port_write(ctx, 0x1F0, 2, 1));
+    assert_eq!(h.inb(&mut ata, 0x1F7), 0x80);
+}
+
+#[test]
+fn command_written_while_the_drive_resets_or_ends_another_is_carried_out() {
+    let (mut h, mut ata) = machine();
+    h.outb(&mut ata, 0x3F6, 4);
+    h.outb(&mut ata, 0x3F6, 0);
+    command_at_once(&mut h, &mut ata, [2, 0, 0, 0, 0xE0], 0xC6); // SET MULTIPLE MODE
+    command_at_once(&mut h, &mut ata, [2, 9, 0, 0, 0xE0], 0xC4);
+    assert_eq!(read_words(&mut h, &mut ata, 0x1F0, 257)[256], 10);
+}
+
+#[test]
+fn look_at_a_busy_drive_is_worth_a_microsecond() {
+    let (mut h, mut ata) = machine();
+    command_at_once(&mut h, &mut ata, [1, 7, 0, 0, 0xE0], 0x20);
+    let looks = (0..).take_while(|_| {
+        let until = h.now + 1;
+        h.run_until(&mut ata, until);
+        h.inb(&mut ata, 0x1F7) & 0x80 != 0
+    });
+    assert!((9..=11).contains(&looks.count()), "the command takes 10 us");
+}
+
 fn packet(h: &mut Bench, ata: &mut Ata, bytes: [u8; 12]) -> u8 {
     for (port, value) in [(0x171, 0), (0x174, 0), (0x175, 8), (0x176, 0xA0), (0x177, 0xA0)] {
         h.outb(ata, port, value);

@@ -135,6 +135,9 @@ impl Floppy {
                 self.finish(ctx, &[&[a, b, c, d], &rest[..]].concat(), false);
             }
             Command::Data(operation) => {
+                if self.state.drives[drive].seek.is_some() {
+                    self.end_seek_early(ctx, drive);
+                }
                 // Bochs's BIOS never sends SEEK: until software does, data commands move the head.
                 let implied = self.state.configure[0] & IMPLIED_SEEK != 0 || !self.state.seek_sent;
                 self.begin_transfer(ctx, operation, (implied && operation.has_address()).then_some(second));
@@ -152,7 +155,19 @@ impl Floppy {
         READY_AND_TWO_SIDES | u8::from(protected) << 6 | u8::from(track_0) << 4 | selection & 7
     }
 
+    /// The host does not wait for the end of a seek.
+    fn end_seek_early(&mut self, ctx: &mut Ctx, drive: usize) {
+        ctx.cancel(TAG_SEEK + drive as u32);
+        self.seek_done(ctx, drive);
+    }
+
     fn sense_interrupt(&mut self, ctx: &mut Ctx) {
+        let drives = &self.state.drives;
+        if drives.iter().all(|drive| drive.sense.is_none())
+            && let Some(drive) = drives.iter().position(|drive| drive.seek.is_some())
+        {
+            self.end_seek_early(ctx, drive);
+        }
         let pending = self.state.drives.iter_mut().find(|drive| drive.sense.is_some());
         match pending.and_then(|drive| drive.sense.take().map(|status| (status, drive.present_cylinder))) {
             Some((status, cylinder)) => {

@@ -11,7 +11,7 @@ mod transfer;
 pub use drive::{FloppyDrive, FloppyDriveType};
 pub use transfer::{Operation, Transfer};
 
-use crate::device::{Claims, Ctx, Device, split_read, split_write};
+use crate::device::{Claims, Ctx, Device, POLL_NS, split_read, split_write};
 use crate::disk::{DiskImage, ImageError};
 use crate::line::Line;
 use crate::state::{StateError, Stateful, check};
@@ -281,7 +281,10 @@ impl Floppy {
             0x3F1 => self.status_b(),
             0x3F2 => self.state.dor,
             0x3F3 => self.state.tdr,
-            0x3F4 => self.main_status(),
+            0x3F4 => {
+                (TAG_RESET..TAG_SEEK + 4).for_each(|tag| ctx.hurry(tag, POLL_NS));
+                self.main_status()
+            }
             0x3F5 => self.fifo_read(ctx),
             0x3F7 => self.digital_input(),
             _ => 0xFF,
@@ -302,7 +305,21 @@ impl Floppy {
         }
     }
 
+    /// Does at once what the host should have waited for, if it has not: the end of a reset before a command byte, sectors
+    /// before a byte of data or of the result.
+    fn hasten(&mut self, ctx: &mut Ctx, write: bool) {
+        if write && self.state.phase == Phase::Reset && self.state.dor & dor::NOT_RESET != 0 {
+            ctx.cancel(TAG_RESET);
+            self.end_reset(ctx);
+        }
+        while self.state.phase == Phase::Execution && self.awaited(write) {
+            ctx.cancel(TAG_SECTOR);
+            self.sector(ctx);
+        }
+    }
+
     fn fifo_read(&mut self, ctx: &mut Ctx) -> u8 {
+        self.hasten(ctx, false);
         match self.state.phase {
             Phase::Result => {
                 // The first result byte that is read takes the interrupt back.
@@ -320,6 +337,7 @@ impl Floppy {
     }
 
     fn fifo_write(&mut self, ctx: &mut Ctx, value: u8) {
+        self.hasten(ctx, true);
         match self.state.phase {
             Phase::Command => self.command_byte(ctx, value),
             Phase::Out => self.host_writes(ctx, value),

@@ -404,3 +404,66 @@ fn random_accesses_never_panic() {
         }
     }
 }
+
+fn send(h: &mut Bench, floppy: &mut Floppy, bytes: &[u8]) {
+    bytes.iter().for_each(|byte| h.outb(floppy, 0x3F5, *byte));
+}
+
+fn receive(h: &mut Bench, floppy: &mut Floppy, count: usize) -> Vec<u8> {
+    (0..count).map(|_| h.inb(floppy, 0x3F5)).collect()
+}
+
+/// 82077AA, "Command Phase", "Execution Phase": a host waits for RQM and for interrupts. What one that does not wait sends
+/// and reads is nevertheless not lost.
+#[test]
+fn sectors_moved_by_programmed_io_without_a_look_at_the_status_are_complete() {
+    let (mut h, mut floppy) = machine();
+    send(&mut h, &mut floppy, &[3, 0xAF, 0x03]);
+    send(&mut h, &mut floppy, &[0x45, 0, 0, 0, 4, 2, 5, 0x1B, 0xFF]);
+    send(&mut h, &mut floppy, &[4; 512]);
+    send(&mut h, &mut floppy, &[5; 512]);
+    assert_eq!(receive(&mut h, &mut floppy, 7), [0x40, 0x80, 0, 1, 0, 1, 2]);
+    send(&mut h, &mut floppy, &[0x46, 0, 0, 0, 4, 2, 5, 0x1B, 0xFF]);
+    assert_eq!(receive(&mut h, &mut floppy, 1024), [[4; 512], [5; 512]].concat());
+    assert_eq!(receive(&mut h, &mut floppy, 7), [0x40, 0x80, 0, 1, 0, 1, 2]);
+    assert_eq!((h.inb(&mut floppy, 0x3F4), h.deadlines.next()), (0x80, u64::MAX));
+}
+
+#[test]
+fn result_read_before_the_end_of_a_dma_transfer_is_the_transfers() {
+    let (mut h, mut floppy) = machine();
+    channel(&mut h, 1024);
+    send(&mut h, &mut floppy, &[0xE6, 0, 0, 0, 3, 2, 18, 0x1B, 0xFF]);
+    assert_eq!(receive(&mut h, &mut floppy, 7), [0, 0, 0, 0, 0, 5, 2]);
+    assert_eq!(sector_at(&h, 0x1200), 3);
+}
+
+#[test]
+fn command_sent_during_a_seek_or_a_reset_is_carried_out_after_it() {
+    let (mut h, mut floppy) = machine();
+    send(&mut h, &mut floppy, &[0x0F, 0, 7]);
+    send(&mut h, &mut floppy, &[8]);
+    assert_eq!(receive(&mut h, &mut floppy, 2), [0x20, 7]);
+    send(&mut h, &mut floppy, &[0x0F, 0, 9]);
+    channel(&mut h, 512);
+    assert_eq!(command(&mut h, &mut floppy, &[0xE6, 0, 9, 0, 1, 2, 18, 0x1B, 0xFF])[..3], [0, 0, 0]);
+    assert_eq!(command(&mut h, &mut floppy, &[8]), [0x20, 9]);
+    h.outb(&mut floppy, 0x3F2, 0x18);
+    send(&mut h, &mut floppy, &[8]);
+    h.outb(&mut floppy, 0x3F2, 0x1C);
+    send(&mut h, &mut floppy, &[8]);
+    assert_eq!(receive(&mut h, &mut floppy, 2), [0xC0, 0], "in reset nothing is heard, after it everything");
+    assert_eq!(h.deadlines.next(), u64::MAX);
+}
+
+#[test]
+fn look_at_the_main_status_is_worth_a_microsecond() {
+    let (mut h, mut floppy) = machine();
+    send(&mut h, &mut floppy, &[7, 0]);
+    let looks = (0..).take_while(|_| {
+        let until = h.now + 1;
+        h.run_until(&mut floppy, until);
+        h.inb(&mut floppy, 0x3F4) & 1 != 0
+    });
+    assert!((199..=201).contains(&looks.count()), "the heads settle in 200 us");
+}

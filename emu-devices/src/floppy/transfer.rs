@@ -232,6 +232,13 @@ impl Floppy {
         self.state.phase = Phase::Out;
     }
 
+    /// Whether the host's access to the FIFO would have had to wait for the sector under the head: a write for the next
+    /// one that it fills, a read for its data or the command's end.
+    pub(super) fn awaited(&self, write: bool) -> bool {
+        let Some(transfer) = &self.state.transfer else { return false };
+        !write || self.non_dma() && transfer.operation.takes_host_data()
+    }
+
     /// A FIFO read in non-DMA mode.
     pub(super) fn host_reads(&mut self, ctx: &mut Ctx) -> u8 {
         let Some(transfer) = &mut self.state.transfer else { return 0 };

@@ -92,6 +92,11 @@ impl Keyboard {
         !self.replies.is_empty() || !self.queue.is_empty() && self.pending.is_none()
     }
 
+    /// Whether the next byte answers a command.
+    pub fn answers(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
     pub fn queued(&self) -> usize {
         self.replies.len() + self.queue.len()
     }
