@@ -3,7 +3,7 @@
 use crate::config::Stream;
 use crate::error::InputError;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Most bytes of a stream that a script can still search.
@@ -21,7 +21,8 @@ pub struct Sink {
 enum Target {
     Nowhere,
     Stdout,
-    File(PathBuf, BufWriter<File>),
+    /// Without a buffer of ours: who reads the file while the guest runs sees what the guest has sent.
+    File(PathBuf, File),
 }
 
 impl Sink {
@@ -32,7 +33,7 @@ impl Sink {
             Stream::Stdio => Target::Stdout,
             Stream::File(path) => {
                 let file = File::create(path).map_err(|e| InputError::io(path, &format!("write the {name}"), &e))?;
-                Target::File(path.clone(), BufWriter::new(file))
+                Target::File(path.clone(), file)
             }
         };
         Ok(Self { name, target, captured: capture.then(Vec::new) })
@@ -81,16 +82,6 @@ impl Sink {
         let captured = self.captured.as_deref().unwrap_or_default();
         String::from_utf8_lossy(captured.get(captured.len().saturating_sub(200)..).unwrap_or_default()).into_owned()
     }
-
-    /// Writes out what is buffered.
-    pub fn flush(&mut self) -> Result<(), InputError> {
-        match &mut self.target {
-            Target::Nowhere | Target::Stdout => Ok(()),
-            Target::File(path, file) => {
-                file.flush().map_err(|e| InputError::io(path, &format!("write the {}", self.name), &e))
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -110,11 +101,10 @@ mod tests {
     }
 
     #[test]
-    fn sink_to_a_file_writes_every_byte() {
+    fn sink_to_a_file_writes_every_byte_as_it_comes() {
         let path = std::env::temp_dir().join(format!("rvmx-emu-sink-{}", std::process::id()));
         let mut sink = Sink::open("test", &Stream::File(path.clone()), false).unwrap();
         sink.write(&[0, 255, 10]).unwrap();
-        sink.flush().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), [0, 255, 10]);
         std::fs::remove_file(path).unwrap();
         let error = Sink::open("test", &Stream::File("/nonexistent/x".into()), false).unwrap_err();

@@ -420,8 +420,6 @@ impl<'m> Driver<'m> {
     pub fn finish(&mut self) -> Result<(), InputError> {
         self.record()?;
         self.move_bytes()?;
-        self.serial.flush()?;
-        self.debugcon.flush()?;
         self.display.close();
         self.machine.flush()
     }
