@@ -159,7 +159,8 @@ impl Drive<'_> {
         const INQUIRY: u8 = 0x12;
         const REQUEST_SENSE: u8 = 0x03;
         const GET_EVENT_STATUS: u8 = 0x4A;
-        let reports_attention = !matches!(packet[0], INQUIRY | REQUEST_SENSE | GET_EVENT_STATUS);
+        const GET_CONFIGURATION: u8 = 0x46;
+        let reports_attention = !matches!(packet[0], INQUIRY | REQUEST_SENSE | GET_CONFIGURATION | GET_EVENT_STATUS);
         let attention = if reports_attention { self.state.packet.attention.take() } else { None };
         let reply = match attention {
             Some(attention) => Err(attention),
@@ -277,11 +278,14 @@ impl Drive<'_> {
                 _ => Err(OUT_OF_RANGE),
             },
             0x43 => limited(self.read_toc(packet)?, be16(packet, 7)),
+            0x46 => limited(self.configuration(packet)?, be16(packet, 7)),
             0x4A => {
                 let event = self.event_status(packet)?;
                 limited(event, be16(packet, 7))
             }
+            0x51 => limited(self.disc_information(packet)?, be16(packet, 7)),
             0x5A => limited(self.mode_sense(packet)?, be16(packet, 7)),
+            0xBD => limited(self.mechanism_status(), be16(packet, 8)),
             0xBE => {
                 let count = be32(packet, 5) & 0x00FF_FFFF;
                 match packet[9] & 0xF8 {
@@ -356,6 +360,49 @@ impl Drive<'_> {
         }
         data[1] = (data.len() - 2) as u8;
         Ok(data)
+    }
+
+    /// GET CONFIGURATION: the features from a number on, or one (MMC-3, "GET CONFIGURATION Command", "Features").
+    fn configuration(&mut self, packet: &[u8; 12]) -> Reply {
+        const ONE: u8 = 2;
+        const CD_ROM: u8 = 8;
+        let disc = self.disc().is_ok();
+        // Persistent, current, version 0. The profile is current while there is a disc.
+        let features: [(u16, Vec<u8>); 2] =
+            [(0x0000, vec![0, 0, 3, 4, 0, CD_ROM, u8::from(disc), 0]), (0x001D, vec![0, 0x1D, 3, 0])];
+        let (request, start) = (packet[1] & 3, be16(packet, 2));
+        if request == 3 {
+            return Err(INVALID_FIELD);
+        }
+        let mut data = vec![0, 0, 0, 0, 0, 0, 0, if disc { CD_ROM } else { 0 }];
+        for (number, descriptor) in features {
+            let number = usize::from(number);
+            if number == start || number > start && request != ONE {
+                data.extend(descriptor);
+            }
+        }
+        data[3] = (data.len() - 4) as u8;
+        Ok(data)
+    }
+
+    /// READ DISC INFORMATION: one finished session of one track (MMC-3, "READ DISC INFORMATION Command").
+    fn disc_information(&mut self, packet: &[u8; 12]) -> Reply {
+        if packet[1] & 7 != 0 {
+            return Err(INVALID_FIELD);
+        }
+        self.disc()?;
+        let mut data = vec![0; 34];
+        // 32 bytes follow; complete disc and session; first track, sessions, first and last track; unrestricted use.
+        data[..8].copy_from_slice(&[0, 32, 0x0E, 1, 1, 1, 1, 0x20]);
+        // Nothing can be appended: no start of a lead-in or lead-out to come.
+        data[16..24].fill(0xFF);
+        Ok(data)
+    }
+
+    /// MECHANISM STATUS: idle, one slot, no table of slots (MMC-3, "MECHANISM STATUS Command").
+    fn mechanism_status(&self) -> Vec<u8> {
+        const DOOR_OPEN: u8 = 0x10;
+        vec![0, if self.state.packet.tray_open { DOOR_OPEN } else { 0 }, 0, 0, 0, 1, 0, 0]
     }
 
     fn event_status(&mut self, packet: &[u8; 12]) -> Reply {

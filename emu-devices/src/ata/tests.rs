@@ -406,6 +406,41 @@ fn packet_capacity_and_identify_tell_a_cdrom() {
     assert_eq!(read_words(&mut h, &mut ata, 0x170, 1), [0x85C0]);
 }
 
+/// MMC-3, "GET CONFIGURATION", "READ DISC INFORMATION", "MECHANISM STATUS".
+#[test]
+fn packet_configuration_disc_and_mechanism_tell_a_cdrom_drive_with_a_finished_disc() {
+    let (mut h, mut ata) = machine();
+    let mut ask = |ata: &mut Ata, bytes, words| {
+        let status = packet(&mut h, ata, bytes);
+        let count = usize::from(h.inb(ata, 0x174)) | usize::from(h.inb(ata, 0x175)) << 8;
+        let data = read_words(&mut h, ata, 0x170, words);
+        let data: Vec<u8> = data.iter().flat_map(|word| word.to_le_bytes()).collect();
+        h.run_ns(ata, 100_000);
+        (status, count, data, h.inb(ata, 0x177))
+    };
+    let configuration = |start, request, length| [0x46, request, 0, start, 0, 0, 0, 0, length, 0, 0, 0];
+    let header = [0, 0, 0, 0x10, 0, 0, 0, 8];
+    assert_eq!(ask(&mut ata, configuration(0, 0, 8), 4), (0x58, 8, header.to_vec(), 0x50));
+    let profiles = [0, 0, 3, 4, 0, 8, 1, 0];
+    let multi_read = [0, 0x1D, 3, 0];
+    let all = [&header[..], &profiles, &multi_read].concat();
+    assert_eq!(ask(&mut ata, configuration(0, 0, 255), 10), (0x58, 20, all, 0x50));
+    let later = [&[0, 0, 0, 8, 0, 0, 0, 8][..], &multi_read].concat();
+    assert_eq!(ask(&mut ata, configuration(1, 0, 255), 6), (0x58, 12, later, 0x50));
+    let none = vec![0, 0, 0, 4, 0, 0, 0, 8];
+    assert_eq!(ask(&mut ata, configuration(0x20, 0, 255), 4), (0x58, 8, none.clone(), 0x50));
+    assert_eq!(ask(&mut ata, configuration(1, 2, 255), 4), (0x58, 8, none, 0x50));
+    let (_, count, disc, _) = ask(&mut ata, [0x51, 0, 0, 0, 0, 0, 0, 0, 34, 0, 0, 0], 17);
+    assert_eq!((count, &disc[..9]), (34, &[0, 32, 0x0E, 1, 1, 1, 1, 0x20, 0][..]));
+    let mechanism = [0xBD, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0];
+    assert_eq!(ask(&mut ata, mechanism, 4), (0x58, 8, vec![0, 0, 0, 0, 0, 1, 0, 0], 0x50));
+    // Without a disc there is no current profile; the news is for whoever asks for the medium.
+    assert!(ata.change_disc(1, 0, None).is_some());
+    assert_eq!(ask(&mut ata, configuration(1, 0, 8), 4).2, [0, 0, 0, 8, 0, 0, 0, 0]);
+    assert_eq!(packet(&mut h, &mut ata, [0x51, 0, 0, 0, 0, 0, 0, 0, 34, 0, 0, 0]), 0x51);
+    assert_eq!(h.inb(&mut ata, 0x171), 0x60);
+}
+
 #[test]
 fn changed_disc_is_a_unit_attention_once() {
     let (mut h, mut ata) = machine();
