@@ -7,6 +7,12 @@ FD_DIR          equ 0x3F7               ; read: change line; write: data rate
 FD_TIMEOUT      equ 91                  ; ticks: 5 seconds
 FD_MOTOR_TICKS  equ 37
 
+; eFDOP
+FDOP_READ       equ 0
+FDOP_WRITE      equ 1
+FDOP_VERIFY     equ 2
+FDOP_DETECT     equ 3                   ; a read on behalf of the BIOS
+
 MEDIA_KNOWN     equ 0x10
 
 ; Drive types of CMOS 10h: data for AH=08h: type, last cylinder, sectors per track.
@@ -386,23 +392,61 @@ floppy_dma:
         popf
         ret
 
-; One transfer command within a cylinder: CH = cylinder, DH = head, CL = first sector, AL = sectors, EDI = physical
-; buffer (no 64 KiB boundary inside), eFDOP 0 = read, 1 = write. GS = EBDA. AH = status, CF = 1 on error.
-floppy_command:
+; What a program's own table at INT 1Eh says of the sectors on a track: AL = N, AH = EOT. The table of the BIOS, or one
+; without a last sector, stands for the medium's: 2 and its sectors per track; so does any while the medium is looked for.
+floppy_layout:
+        mov     al, 2
+        mov     ah, [gs:eFDSPT + bx]
+        cmp     byte [gs:eFDOP], FDOP_DETECT
+        je      .done
+        push    es
+        push    si
+        call    floppy_dpt
         push    cx
+        mov     cx, es
+        cmp     cx, 0xF000
+        pop     cx
+        jne     .program
+        cmp     si, diskette_table
+        je      .own
+.program:
+        cmp     byte [es:si + 4], 0
+        je      .own
+        mov     ax, [es:si + 3]
+.own:   pop     si
+        pop     es
+.done:  ret
+
+; One transfer command within a cylinder: CH = cylinder, DH = head, CL = first sector, AL = sectors, EDI = physical
+; buffer (no 64 KiB boundary inside), eFDOP. GS = EBDA. AH = status, CF = 1 on error.
+floppy_command:
+        push    ax
+        call    floppy_layout
+        cmp     cl, ah                  ; behind the last sector
+        pop     ax
+        jbe     .found
+        mov     ah, 0x04
+        stc
+        ret
+.found: push    cx
         mov     [gs:eFDHEAD], dh
         movzx   cx, al
         shl     cx, 9
         mov     al, 0x46
-        cmp     byte [gs:eFDOP], 1
+        cmp     byte [gs:eFDOP], FDOP_WRITE
         jne     .mode
         mov     al, 0x4A
 .mode:  call    floppy_dma
         pop     cx
+        call    floppy_layout
+        cmp     ah, [gs:eFDSPT + bx]    ; CF = 1: the program's track ends early, and so does the transfer
         mov     al, 0xE6                ; READ DATA: multi-track, MFM, skip deleted
-        cmp     byte [gs:eFDOP], 1
+        jnc     .sides
+        mov     al, 0x66
+.sides: cmp     byte [gs:eFDOP], FDOP_WRITE
         jne     .code
-        mov     al, 0xC5                ; WRITE DATA
+        and     al, 0x80
+        or      al, 0x45                ; WRITE DATA
 .code:  call    floppy_out
         jc      .timeout
         mov     al, dh
@@ -415,9 +459,9 @@ floppy_command:
         call    floppy_out
         mov     al, cl
         call    floppy_out
-        mov     al, 2
+        call    floppy_layout
         call    floppy_out
-        mov     al, [gs:eFDSPT + bx]
+        mov     al, ah
         call    floppy_out
         push    es
         push    si
@@ -503,7 +547,13 @@ floppy_establish:
         shr     ah, 6
         jmp     floppy_rate             ; CF = 0
 .detect:
-        call    floppy_type
+        mov     al, [gs:eFDOP]
+        push    ax
+        call    .look
+        pop     cx
+        mov     [gs:eFDOP], cl          ; what is to be done with it
+        ret
+.look:  call    floppy_type
         movzx   si, al
         shl     si, 1
         mov     si, [cs:floppy_media + si]
@@ -524,7 +574,7 @@ floppy_establish:
         jc      .next
         call    floppy_read_id
         jc      .next
-        mov     byte [gs:eFDOP], 0      ; the track's last sector tells the format
+        mov     byte [gs:eFDOP], FDOP_DETECT ; the track's last sector tells the format
         mov     ch, 0
         mov     dh, 0
         mov     cl, [gs:eFDSPT + bx]

@@ -63,13 +63,13 @@ floppy_fn_reset:
 .done:  ret
 
 floppy_fn_read:
-        mov     byte [gs:eFDOP], 0
+        mov     byte [gs:eFDOP], FDOP_READ
         jmp     floppy_transfer
 floppy_fn_write:
-        mov     byte [gs:eFDOP], 1
+        mov     byte [gs:eFDOP], FDOP_WRITE
         jmp     floppy_transfer
 floppy_fn_verify:
-        mov     byte [gs:eFDOP], 2
+        mov     byte [gs:eFDOP], FDOP_VERIFY
 ; AL sectors from CH, CL, DH on, over the ends of tracks and cylinders; buffer ES:BX. AL = sectors transferred.
 floppy_transfer:
         mov     byte [gs:eFDDONE], 0
@@ -117,7 +117,7 @@ floppy_transfer:
         cmp     al, ah
         jbe     .left
         mov     al, ah
-.left:  cmp     byte [gs:eFDOP], 2
+.left:  cmp     byte [gs:eFDOP], FDOP_VERIFY
         je      .bounce                 ; verify: data goes nowhere
         movzx   esi, di                 ; whole sectors before the next 64 KiB boundary
         neg     esi
@@ -144,7 +144,7 @@ floppy_transfer:
         mov     ax, si
         jmp     .advance
 .bounce:
-        cmp     byte [gs:eFDOP], 1
+        cmp     byte [gs:eFDOP], FDOP_WRITE
         jne     .bounce_go
         call    .to_bounce
 .bounce_go:
@@ -158,7 +158,7 @@ floppy_transfer:
         pop     edi
         pop     cx
         jc      .result
-        cmp     byte [gs:eFDOP], 0
+        cmp     byte [gs:eFDOP], FDOP_READ
         jne     .one
         call    .from_bounce
 .one:   mov     al, 1
@@ -266,7 +266,9 @@ floppy_fn_format:
         shl     edi, 4
         movzx   eax, word [bp + fBX]
         add     edi, eax
-        movzx   cx, byte [gs:eFDSPT + bx]
+        mov     byte [gs:eFDOP], FDOP_WRITE
+        call    floppy_layout
+        movzx   cx, ah
         shl     cx, 2
         mov     ax, di
         add     ax, cx
@@ -282,9 +284,9 @@ floppy_fn_format:
         shl     al, 2
         or      al, bl
         call    floppy_out
-        mov     al, 2
+        call    floppy_layout
         call    floppy_out
-        mov     al, [gs:eFDSPT + bx]
+        mov     al, ah
         call    floppy_out
         push    es
         call    floppy_dpt

@@ -21,7 +21,7 @@ bROWS           equ 0x84                ; rows - 1
 bHEIGHT         equ 0x85
 bVCTL           equ 0x87                ; bit 7: last mode set kept the memory
 bVSWITCH        equ 0x88
-bVMODESET       equ 0x89                ; bit 3: no default palette; bit 1: grey summing
+bVMODESET       equ 0x89                ; bits 7, 4: scan lines of text; 3: no default palette; 1: grey summing
 bDCC            equ 0x8A
 bSAVEPTR        equ 0xA8
 bVBEMODE        equ 0xBA                ; word: mode of function 4F02h, 0 = none

@@ -95,15 +95,34 @@ font_fit:
         mov     al, 0x0B
         inc     ah
         out     dx, ax
-        mov     ax, 400                 ; scan lines of the mode
-        test    byte [bVMODESET], 0x10
-        jnz     .lines
+        mov     dx, [bCRTC]
+        mov     al, 0x09
+        out     dx, al
+        inc     dx
+        in      al, dx
+        mov     cl, al
+        dec     dx
+        push    dx
+        mov     dx, 0x3CC
+        in      al, dx
+        pop     dx
+        and     al, 0xC0
+        cmp     al, 0x80                ; the polarity of the sync pulses tells the mode's scan lines
         mov     ax, 350
-.lines: div     bh
+        je      .lines
+        mov     ax, 400
+        shl     cl, 1                   ; CF = 1: each line twice
+        jnc     .lines
+        mov     ax, 200
+.lines: pushf
+        div     bh
         mov     [bROWS], al
         dec     byte [bROWS]
         mul     bh                      ; lines shown
-        dec     ax
+        popf
+        jnc     .once
+        shl     ax, 1
+.once:  dec     ax
         push    ax
         mov     ah, al
         mov     al, 0x12
@@ -295,8 +314,23 @@ fn_alternate:
         and     ax, 0x0F
         mov     [bp + fCX], ax
         ret
-; 30h: text lines for the next mode set: this adapter has 400.
+; 30h: scan lines of text from the next mode set on: AL = 0 200, 1 350, 2 400.
 .scan_lines:
+        cmp     al, 2
+        ja      .ret
+        mov     ah, 0x80
+        mov     cl, 0x08                ; switches of a CGA, or of an enhanced adapter
+        cmp     al, 1
+        jb      .set_lines
+        mov     ah, 0x00
+        mov     cl, 0x09
+        je      .set_lines
+        mov     ah, 0x10
+.set_lines:
+        and     byte [bVMODESET], 0x6F
+        or      [bVMODESET], ah
+        and     byte [bVSWITCH], 0xF0
+        or      [bVSWITCH], cl
         ret
 .palette:
         and     byte [bVMODESET], 0xF7

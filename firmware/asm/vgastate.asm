@@ -48,6 +48,8 @@ fn_state_info:
         mov     al, 1
 .pages: stosb
         mov     al, 2                   ; 400 lines
+        or      bx, bx
+        jz      .text
         cmp     bx, KIND_PLANAR * 2
         jne     .lines
         cmp     byte [bHEIGHT], 14
@@ -78,13 +80,22 @@ fn_state_info:
         stosb
         mov     byte [bp + fAL], 0x1B
         ret
+.text:  mov     al, [bROWS]
+        inc     al
+        mul     byte [bHEIGHT]
+        cmp     ax, 300
+        setae   bl
+        cmp     ax, 390                 ; 28 rows of 14 lines, which 400 lines have room for
+        setae   al                      ; AL = 0 200, 1 350, 2 400
+        add     al, bl
+        jmp     .lines
 .colours:
         dw      16, 4, 2, 16, 256
 
 static_functionality:
         db      0xFF, 0xE0, 0x0F        ; modes 0-7, 0Dh-0Fh, 10h-13h
         dd      0
-        db      0x04                    ; 400 scan lines in text modes
+        db      0x07                    ; 200, 350, 400 scan lines in text modes
         db      8, 2                    ; font blocks, active at once
         dw      0x0CFF                  ; functions
         dw      0

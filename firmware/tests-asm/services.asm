@@ -37,6 +37,9 @@ drive:  db      0
         times 510 - ($ - $$) db 0
         dw      0xAA55
 
+program_table:
+        db      0xAF, 2, 0x25, 3, 18, 0x1B, 0xFF, 0x6C, 0xF6, 15, 8
+
 ; The name follows the call. Keeps all registers; flags are lost.
 pass:   pusha
         mov     si, text_ok
@@ -188,6 +191,55 @@ main:   sti
         CHECK   c, "floppy sector 19 fails"
         cmp     ah, 4
         CHECK   e, "floppy sector 19 status"
+        mov     eax, [0x1E * 4]         ; a program's own table
+        push    eax
+        mov     dword [0x1E * 4], program_table
+        mov     byte [program_table + 3], 3
+        mov     ax, 0x0201
+        mov     cx, 1
+        mov     dx, 0
+        int     0x13
+        cmp     ah, 4
+        CHECK   e, "INT 1Eh, no sector of 1024 bytes"
+        mov     byte [program_table + 3], 2
+        mov     byte [program_table + 4], 4
+        mov     ax, 0x0202
+        mov     cx, 4
+        int     0x13
+        cmp     ah, 4
+        CHECK   e, "INT 1Eh, no sector behind the last"
+        mov     ax, 0x0201
+        mov     cx, 5
+        int     0x13
+        cmp     ah, 4
+        CHECK   e, "INT 1Eh, not even alone"
+        mov     ax, 0x0203
+        mov     cx, 2
+        int     0x13
+        CHECK   nc, "INT 1Eh, up to the last sector"
+        mov     byte [program_table + 4], 18
+        mov     ax, 0x0218
+        mov     cx, 18
+        int     0x13
+        CHECK   nc, "INT 1Eh, over the end of a track"
+        pop     eax
+        mov     [0x1E * 4], eax
+        mov     ax, 0x2000              ; a write to a disk whose format has yet to be found
+        mov     es, ax
+        mov     byte [0x490], 0
+        mov     ax, 0x0301
+        mov     bx, 0x8000
+        mov     cx, 0x4F01
+        int     0x13
+        CHECK   nc, "floppy write, format unknown"
+        mov     byte [es:0x8000], 0
+        mov     ax, 0x0201
+        int     0x13
+        mov     di, bx
+        mov     bx, 40
+        mov     cx, 1
+        call    pattern
+        CHECK   e, "floppy written, format unknown"
         mov     ah, 0x08
         mov     dl, 0
         int     0x13
