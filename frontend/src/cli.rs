@@ -3,7 +3,7 @@
 use crate::config::sources::{Host, locate};
 use crate::config::{
     AtaDrive, BootDevice, DisplayKind, Floppy, FloppyKind, IPS_RANGE, Kernel, MAX_CPUS, MAX_MEMORY_MIB, MachineConfig,
-    Notice, QUANTUM_RANGE, Rom, Stream, bochsrc, ron,
+    Notice, QUANTUM_RANGE, Rom, Severity, Stream, bochsrc, ron,
 };
 use crate::error::InputError;
 use crate::loader::LinuxEntry;
@@ -352,8 +352,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         });
     }
     if !machine.has_something_to_boot() {
-        return Err(InputError::new("command line", "there is nothing to boot")
-            .remedy("give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"));
+        return Err(nothing_to_boot(args.config.as_deref(), &notices));
     }
     machine.check("command line")?;
     let run = RunConfig {
@@ -371,6 +370,22 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         gdb: args.gdb,
     };
     Ok((Settings { machine, run }, notices))
+}
+
+/// Why there is nothing to boot: no medium was named, or what was named is not there.
+fn nothing_to_boot(config: Option<&Path>, notices: &[Notice]) -> InputError {
+    let missing = notices.iter().filter(|notice| notice.missing_medium);
+    let missing = missing.min_by_key(|notice| notice.severity == Severity::Info);
+    match (missing, config) {
+        (Some(notice), _) => {
+            let problem = format!("{}, and there is nothing else to boot", notice.text);
+            InputError::new(&notice.place, problem).line(notice.line).remedy("correct the path, or give an IMAGE")
+        }
+        (None, Some(config)) => InputError::file(config, "there is nothing to boot")
+            .remedy("name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
+        (None, None) => InputError::new("command line", "there is nothing to boot")
+            .remedy("give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
+    }
 }
 
 /// Reads a configuration file: RON by its name's ending, else Bochs's.

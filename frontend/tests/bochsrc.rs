@@ -136,6 +136,64 @@ fn working_folder_is_searched_before_the_files_own() {
     assert_eq!(config.hda.unwrap().image(), Some(Path::new("c.img")));
 }
 
+/// What Bochs's "Save options" writes: places that are empty, switches that are off, defaults.
+const SAVED_BY_BOCHS: &str = r#"
+memory: guest=64, host=64, block_size=0
+romimage: file="bios.bin", address=0x00000000, options=none, flash_data=none
+floppya: type=1_44, 1_44="a.img", status=inserted, write_protected=0
+ata0: enabled=true, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=none
+ata2: enabled=false
+optromimage1: file=none
+optramimage1: file=none
+vga: extension=vbe, update_freq=10, realtime=1, ddc=builtin, vbe_memsize=16
+boot: floppy
+port_e9_hack: enabled=true, all_rings=false
+mouse: type=ps2, enabled=false, toggle=ctrl+mbutton
+pci: enabled=true, chipset=i440fx, slot1=none, advopts=none
+floppy_bootsig_check: disabled=false
+speaker: enabled=true, mode=sound, volume=15
+warn: action=warn
+parport2: enabled=false
+com2: enabled=false
+"#;
+
+#[test]
+fn file_that_bochs_has_saved_is_read_without_a_warning() {
+    let (config, notices) = read(&host(&[("bios.bin", 131_072), ("a.img", 1_474_560)]), SAVED_BY_BOCHS);
+    assert_eq!(warnings(&notices), [""; 0]);
+    assert_eq!(config.rom.map(|rom| (rom.file, rom.address)), Some(("bios.bin".into(), None)));
+    assert_eq!((config.option_roms.len(), config.memory, config.debugcon), (0, 64, Some(Stream::Stdio)));
+}
+
+#[test]
+fn cpu_model_of_bochs_is_replaced_by_the_nearest_with_a_warning() {
+    for (name, nearest) in [
+        ("bx_generic", "corei5_arrandale_m520"),
+        ("core2_penryn_t9600", "corei5_arrandale_m520"),
+        ("corei7_skylake_x", "max"),
+        ("ryzen", "max"),
+    ] {
+        let (config, notices) = read(&host(&[]), &format!("cpu: model={name}"));
+        assert_eq!(config.cpu_model, nearest);
+        let expected = format!("folder/bs:1: cpu: model={name}: this model of Bochs's is not here; {nearest} is used");
+        assert_eq!(warnings(&notices), [expected]);
+    }
+    for name in ["max", "corei5_arrandale_m520", "no_such_model"] {
+        let (config, notices) = read(&host(&[]), &format!("cpu: model={name}"));
+        assert_eq!((config.cpu_model.as_str(), warnings(&notices).len()), (name, 0));
+    }
+}
+
+#[test]
+fn parameter_that_is_not_read_may_name_a_variable_that_is_not_set() {
+    let text = "keyboard: type=mf, keymap=$BXSHARE/keymaps/x11-pc-us.map\ncpu: msrs=$NOSUCH/msrs.def\n\
+                ata0-master: type=cdrom, status=ejected, model=$NOSUCH\n";
+    let (_, notices) = read(&host(&[]), text);
+    assert_eq!(warnings(&notices), [""; 0]);
+    assert_eq!(notices.len(), 3);
+}
+
 #[test]
 fn unknown_option_warns_once_with_its_first_line() {
     let (_, notices) = read(&host(&[]), "\nfrobnicate: 1\nfrobnicate: 2\ncpu: frob=1\ncpu: frob=2\n");

@@ -40,6 +40,8 @@ fn host() -> Files {
         ("initrd", (100, "")),
         ("bios", (65536, "")),
         ("bs", (10, "cpu: count=2, ips=10000000\nmemory: guest=64\nata0-master: type=disk, path=c.img\nboot: disk\n")),
+        ("gone", (10, "floppyb: 1_44=/dev/fd1\nfloppya: 320k=bin/disk.img,status=inserted\n")),
+        ("none", (10, "memory: guest=64\n")),
         ("m.ron", (10, "Machine(cpus: 3, hda: Disk(image: \"c.img\"), boot: [disk], snapshot: true)")),
     ];
     Files(files.into_iter().collect())
@@ -184,6 +186,11 @@ fn help_names_every_option_of_the_contract() {
 #[test]
 fn mistakes_say_what_where_and_what_to_do() {
     for (line, expected) in [
+        (
+            "-f gone",
+            "gone:2: floppya: there is no file \"bin/disk.img\"; the drive is empty, and there is nothing else to boot; correct the path, or give an IMAGE",
+        ),
+        ("-f none", "none: there is nothing to boot; name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
         ("", "command line: there is nothing to boot; give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
         ("no.img", "IMAGE: there is no file \"no.img\"; correct the path"),
         ("empty.img", "empty.img: the image is empty; give a disk or floppy image"),

@@ -364,6 +364,8 @@ pub struct Notice {
     pub line: usize,
     /// What has no effect, and why.
     pub text: String,
+    /// A drive is empty because its medium was not found.
+    pub missing_medium: bool,
 }
 
 /// How much a [`Notice`] matters.

@@ -21,8 +21,8 @@ const fn device(name: &'static str, reason: &'static str) -> Unread {
     Unread { name, severity: Severity::Warning, reason }
 }
 
-/// Host-side options and devices that are not emulated. A device's warning is left out where its line says
-/// `enabled=0`.
+/// Host-side options and devices that are not emulated. A device's warning is left out where its line switches it off,
+/// with `enabled=0` or `file=none`.
 pub const UNREAD: &[Unread] = &[
     harmless("config_interface", "there is no configuration menu"),
     harmless("log", "use --log-file"),
@@ -31,6 +31,7 @@ pub const UNREAD: &[Unread] = &[
     harmless("error", "use --log"),
     harmless("info", "use --log"),
     harmless("debug", "use --log"),
+    harmless("warn", "use --log"),
     harmless("debugger_log", "the debugger writes to the terminal"),
     harmless("debug_symbols", "the debugger loads symbols by command"),
     harmless("print_timestamps", "it belongs to the debugger"),
@@ -61,8 +62,8 @@ pub const UNREAD: &[Unread] = &[
     device("optramimage3", "RAM images are not loaded"),
     device("optramimage4", "RAM images are not loaded"),
     device("voodoo", "the device is not emulated"),
-    device("speaker", "the speaker makes no sound"),
-    device("sound", "the device is not emulated"),
+    harmless("speaker", "the speaker makes no sound"),
+    harmless("sound", "no sound leaves the machine"),
     device("sb16", "the device is not emulated"),
     device("es1370", "the device is not emulated"),
     device("ne2k", "the device is not emulated"),
@@ -75,6 +76,77 @@ pub const UNREAD: &[Unread] = &[
     device("pcidev", "the device is not emulated"),
     device("gameport", "the device is not emulated"),
 ];
+
+/// Parameters whose values are not looked at, by the option's name and theirs; `ata` stands for every ATA drive. A guest
+/// notices none of them.
+const UNREAD_PARAMETERS: &[(&str, &[&str], &str)] = &[
+    ("cpu", &["msrs"], "MSRs come from the CPU model"),
+    ("memory", &["host", "block_size"], "host memory is managed by the host"),
+    ("clock", &["rtc_sync"], "the RTC runs on guest time"),
+    ("display_library", &["options"], "they are for Bochs's displays"),
+    ("keyboard", &["serial_delay", "paste_delay", "keymap", "user_shortcut"], "the front end decides it"),
+    ("mouse", &["toggle"], "the front end decides it"),
+    ("vga", &["update_freq", "realtime"], "the front end decides it"),
+    ("ata", &["biosdetect", "translation", "model", "journal"], "the machine decides it"),
+];
+
+/// Why a parameter's value is not looked at, if it is not.
+pub fn unread_parameter(option: &str, parameter: &str) -> Option<&'static str> {
+    let drive = option.strip_prefix("ata").is_some_and(|rest| rest.contains('-'));
+    let option = if drive { "ata" } else { option };
+    let row = UNREAD_PARAMETERS.iter().find(|(name, keys, _)| *name == option && keys.contains(&parameter));
+    row.map(|(_, _, reason)| *reason)
+}
+
+/// Bochs's CPU models that are not here, each with the model of ours that comes nearest: the default one for processors
+/// without AVX, `max` for those with it.
+const BOCHS_MODELS: &[(&str, &[&str])] = &[
+    (
+        super::DEFAULT_CPU_MODEL,
+        &[
+            "bx_generic",
+            "pentium",
+            "pentium_mmx",
+            "amd_k6_2_chomper",
+            "athlon_xp",
+            "p2_klamath",
+            "p3_katmai",
+            "p4_willamette",
+            "p4_prescott_celeron_336",
+            "athlon64_clawhammer",
+            "athlon64_venice",
+            "turion64_tyler",
+            "phenom_8650_toliman",
+            "core_duo_t2400_yonah",
+            "atom_n270",
+            "core2_penryn_t9600",
+            "corei5_lynnfield_750",
+        ],
+    ),
+    (
+        "max",
+        &[
+            "corei7_sandy_bridge_2600k",
+            "corei7_ivy_bridge_3770k",
+            "corei7_haswell_4770",
+            "broadwell_ult",
+            "corei7_skylake_x",
+            "corei3_cnl",
+            "corei7_icelake_u",
+            "tigerlake",
+            "sapphire_rapids",
+            "arrow_lake",
+            "zambezi",
+            "trinity_apu",
+            "ryzen",
+        ],
+    ),
+];
+
+/// The model of ours that comes nearest to one of Bochs's.
+pub fn nearest_model(name: &str) -> Option<&'static str> {
+    BOCHS_MODELS.iter().find(|(_, models)| models.contains(&name)).map(|(nearest, _)| *nearest)
+}
 
 /// Looks an option up.
 pub fn unread(name: &str) -> Option<&'static Unread> {

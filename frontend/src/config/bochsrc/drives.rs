@@ -3,7 +3,7 @@
 use super::syntax::OptionLine;
 use super::{Place, Reader};
 use crate::config::sources::{is_device_name, locate};
-use crate::config::{AtaDrive, BootDevice, Floppy, FloppyKind, Rom, Severity};
+use crate::config::{AtaDrive, BootDevice, Floppy, FloppyKind, Notice, Rom, Severity};
 use crate::error::InputError;
 use emu_devices::disk::Geometry;
 use std::path::Path;
@@ -14,6 +14,8 @@ impl Reader<'_> {
         for parameter in &option.parameters {
             let key = parameter.key.as_deref().unwrap_or("");
             match key {
+                // An empty place, as Bochs saves it.
+                "file" | "" if parameter.value == "none" => {}
                 "file" | "" if parameter.value.contains("$BXSHARE") && self.host.variable("BXSHARE").is_none() => {
                     let text = format!("BXSHARE is not set; {without}");
                     self.notice_once(at, Severity::Warning, &option.name, &parameter.value, &text);
@@ -23,10 +25,15 @@ impl Reader<'_> {
                 }
                 "address" => {
                     let field = format!("{}: address", option.name);
-                    address = Some(self.number(at, &field, &parameter.value, 0..=0xffff_ffff)?);
+                    // 0 stands for the end of the address space.
+                    address = Some(self.number(at, &field, &parameter.value, 0..=0xffff_ffff)?).filter(|at| *at != 0);
                 }
                 "options" => {
                     self.notice_once(at, Severity::Info, &option.name, key, "they are for the Bochs BIOS's menu");
+                }
+                "flash_data" if parameter.value == "none" => {}
+                "flash_data" => {
+                    self.notice_once(at, Severity::Warning, &option.name, key, "the BIOS is ROM, not flash memory");
                 }
                 _ => self.notice_once(at, Severity::Warning, &option.name, key, "unknown parameter, ignored"),
             }
@@ -92,7 +99,7 @@ impl Reader<'_> {
                 let severity = if device { Severity::Info } else { Severity::Warning };
                 let what = if device { "device" } else { "file" };
                 let text = format!("{name}: there is no {what} {named:?}; the drive is empty");
-                let notice = self.make_notice(at, severity, text);
+                let notice = Notice { missing_medium: true, ..self.make_notice(at, severity, text) };
                 self.missing_images.push((drive, notice));
             }
         }
@@ -167,9 +174,6 @@ impl Reader<'_> {
                     let problem = format!("{value:?} is no status");
                     return Err(reader.bad(at, &field, &problem, "give inserted or ejected"));
                 }
-                "biosdetect" | "translation" | "model" | "journal" => {
-                    reader.notice_once(at, Severity::Info, &name, key, "the machine decides it");
-                }
                 _ => return Ok(false),
             }
             Ok(true)
@@ -234,7 +238,9 @@ impl Reader<'_> {
             let found = locate(self.host, Path::new(&named), at.file);
             if found.is_none() {
                 let severity = if is_device_name(Path::new(&named)) { Severity::Info } else { Severity::Warning };
-                self.notice_once(at, severity, name, &named, "there is no such file; the drive is empty");
+                let text = format!("{name}: there is no file {named:?}; the drive is empty");
+                let notice = Notice { missing_medium: true, ..self.make_notice(at, severity, text) };
+                self.notices.push(notice);
             }
             found
         });

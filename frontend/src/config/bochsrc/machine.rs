@@ -2,9 +2,8 @@
 
 use super::syntax::OptionLine;
 use super::{Place, Reader};
-use crate::config::{
-    DEFAULT_CPU_MODEL, DisplayKind, IPS_RANGE, MAX_CPUS, MAX_MEMORY_MIB, QUANTUM_RANGE, Severity, Stream,
-};
+use crate::config::options::nearest_model;
+use crate::config::{DisplayKind, IPS_RANGE, MAX_CPUS, MAX_MEMORY_MIB, QUANTUM_RANGE, Severity, Stream};
 use crate::error::InputError;
 use crate::time;
 use std::path::PathBuf;
@@ -26,14 +25,17 @@ impl Reader<'_> {
                 "quantum" => {
                     reader.config.quantum = Some(reader.number(at, "cpu: quantum", value, QUANTUM_RANGE)?);
                 }
-                "model" if value == "bx_generic" => {
-                    let text = format!("Bochs's generic model is not here; {} is used", DEFAULT_CPU_MODEL);
-                    reader.notice_once(at, Severity::Warning, "cpu", "model=bx_generic", &text);
-                }
                 "model" if value.is_empty() => {
                     return Err(reader.bad(at, "cpu: model", "there is no name", "see rvmx-emu cpu-models"));
                 }
-                "model" => reader.config.cpu_model = value.to_owned(),
+                "model" => {
+                    let nearest = nearest_model(value);
+                    if let Some(nearest) = nearest {
+                        let text = format!("this model of Bochs's is not here; {nearest} is used");
+                        reader.notice_once(at, Severity::Warning, "cpu", &format!("model={value}"), &text);
+                    }
+                    reader.config.cpu_model = nearest.unwrap_or(value).to_owned();
+                }
                 "reset_on_triple_fault" => {
                     reader.config.reset_on_triple_fault = reader.switch(at, "cpu: reset_on_triple_fault", value)?;
                 }
@@ -51,7 +53,6 @@ impl Reader<'_> {
                         reader.notice_once(at, Severity::Warning, "cpu", key, "MWAIT is never a NOP");
                     }
                 }
-                "msrs" => reader.notice_once(at, Severity::Info, "cpu", key, "MSRs come from the CPU model"),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -64,9 +65,6 @@ impl Reader<'_> {
                 "guest" | "" => {
                     let field = if key.is_empty() { "megs" } else { "memory: guest" };
                     reader.config.memory = reader.number(at, field, value, 1..=MAX_MEMORY_MIB)?;
-                }
-                "host" | "block_size" => {
-                    reader.notice_once(at, Severity::Info, "memory", key, "host memory is managed by the host");
                 }
                 _ => return Ok(false),
             }
@@ -98,7 +96,6 @@ impl Reader<'_> {
                     })?;
                     reader.config.seed_time = Some(moment);
                 }
-                "rtc_sync" => reader.notice_once(at, Severity::Info, "clock", key, "the RTC runs on guest time"),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -140,9 +137,6 @@ impl Reader<'_> {
                 ("", "term") => reader.config.display = Some(DisplayKind::Terminal),
                 // Whichever toolkit it was, the default display is ours.
                 ("", _) => reader.config.display = None,
-                ("options", _) => {
-                    reader.notice_once(at, Severity::Info, "display_library", key, "they are for Bochs's displays");
-                }
                 _ => return Ok(false),
             }
             Ok(true)
@@ -153,29 +147,27 @@ impl Reader<'_> {
     pub(super) fn fixed(&mut self, at: Place, option: &OptionLine) -> Result<(), InputError> {
         let name = option.name.clone();
         self.each(at, option, |reader, key, value| {
+            // What switches and defaults may be called; the first is what the machine has.
             let expected: &[&str] = match (name.as_str(), key) {
                 ("keyboard", "type") => &["mf"],
                 ("mouse", "type") => &["ps2"],
-                ("mouse", "enabled") => &["0", "1"],
-                ("pci", "enabled") => &["1"],
-                ("pci", "chipset") => &["i440fx"],
-                ("floppy_bootsig_check", "disabled") => &["0"],
-                ("vga", "extension") => &["none", "vbe"],
-                ("keyboard", "serial_delay" | "paste_delay" | "keymap" | "user_shortcut")
-                | ("mouse", "toggle")
-                | ("vga", "update_freq" | "realtime") => {
-                    reader.notice_once(at, Severity::Info, &name, key, "the front end decides it");
+                ("mouse", "enabled") => {
+                    reader.switch(at, "mouse: enabled", value)?;
                     return Ok(true);
                 }
-                ("pci", "advopts") | ("vga", "ddc") => &[],
-                ("pci", slot) if slot.starts_with("slot") => &["none"],
+                ("pci", "enabled") => &["1", "true", "yes", "on"],
+                ("pci", "chipset") => &["i440fx"],
+                ("pci", "advopts") => &["none", ""],
+                ("floppy_bootsig_check", "disabled") => &["0", "false", "no", "off"],
+                ("vga", "extension") => &["vbe", "none"],
+                ("vga", "ddc") => &["disabled", "builtin"],
+                ("vga", "vbe_memsize") => &["16"],
+                ("pci", slot) if slot.starts_with("slot") => &["none", ""],
                 _ => return Ok(false),
             };
             if !expected.contains(&value) {
-                let text = match expected {
-                    [] => format!("{value:?} is not offered, ignored"),
-                    [first, ..] => format!("{value:?} is not offered; it is {first:?}"),
-                };
+                let first = expected.first().copied().unwrap_or_default();
+                let text = format!("{value:?} is not offered; it is {first:?}");
                 reader.notice_once(at, Severity::Warning, &name, key, &text);
             }
             Ok(true)

@@ -7,7 +7,7 @@ mod drives;
 mod machine;
 mod syntax;
 
-use super::options::unread;
+use super::options::{unread, unread_parameter};
 use super::sources::{Host, locate};
 use super::{IPS_RANGE, MachineConfig, Notice, Severity, Stream};
 use crate::error::InputError;
@@ -134,12 +134,21 @@ impl Reader<'_> {
             "clock" => self.clock(at, option),
             "com1" => self.com1(at, option),
             "port_e9_hack" => self.each(at, option, |reader, key, value| {
-                let known = key == "enabled";
-                if known {
-                    let on = reader.switch(at, "port_e9_hack: enabled", value)?;
-                    reader.config.debugcon = Some(if on { Stream::Stdio } else { Stream::None });
+                match key {
+                    "enabled" => {
+                        let on = reader.switch(at, "port_e9_hack: enabled", value)?;
+                        reader.config.debugcon = Some(if on { Stream::Stdio } else { Stream::None });
+                    }
+                    // Ring 3 needs IOPL or the I/O permission bitmap, as for any port.
+                    "all_rings" => {
+                        if reader.switch(at, "port_e9_hack: all_rings", value)? {
+                            let text = "the port obeys IOPL and the I/O permission bitmap";
+                            reader.notice_once(at, Severity::Warning, "port_e9_hack", key, text);
+                        }
+                    }
+                    _ => return Ok(false),
                 }
-                Ok(known)
+                Ok(true)
             }),
             "display_library" => self.display(at, option),
             "keyboard" | "mouse" | "vga" | "pci" | "floppy_bootsig_check" => self.fixed(at, option),
@@ -162,6 +171,10 @@ impl Reader<'_> {
     ) -> Result<(), InputError> {
         for parameter in &option.parameters {
             let key = parameter.key.as_deref().unwrap_or("");
+            if let Some(reason) = unread_parameter(&option.name, key) {
+                self.notice_once(at, Severity::Info, &option.name, key, reason);
+                continue;
+            }
             let what = format!("{}: {key}", option.name);
             let value = self.expand(at, &what, &parameter.value)?;
             if !read(self, key, &value)? {
@@ -175,7 +188,11 @@ impl Reader<'_> {
     fn unread_option(&mut self, at: Place, option: &OptionLine) {
         match unread(&option.name) {
             Some(known) => {
-                let off = option.parameters.iter().any(|p| p.key.as_deref() == Some("enabled") && p.value == "0");
+                let off = option.parameters.iter().any(|parameter| match parameter.key.as_deref() {
+                    Some("enabled") => matches!(self.switch(at, "", &parameter.value), Ok(false)),
+                    Some("file") => parameter.value == "none",
+                    _ => false,
+                });
                 let severity = if off { Severity::Info } else { known.severity };
                 self.notice_once(at, severity, known.name, "", known.reason);
             }
@@ -203,7 +220,7 @@ impl Reader<'_> {
     }
 
     fn make_notice(&self, at: Place, severity: Severity, text: String) -> Notice {
-        Notice { severity, place: at.file.display().to_string(), line: at.line, text }
+        Notice { severity, place: at.file.display().to_string(), line: at.line, text, missing_medium: false }
     }
 
     fn notice_once(&mut self, at: Place, severity: Severity, option: &str, parameter: &str, text: &str) {
