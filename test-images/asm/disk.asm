@@ -368,6 +368,91 @@ main:	mov byte [boot_drive], 0x80
 	mov ecx, 1000
 	call wait2
 	CHECK "nIEN: no interrupt", [irqs], 0
+
+	SECTION_ "without a look at the status"
+	mov edi, BUF
+	mov eax, 0x600DCAFE
+	mov ecx, 4 * 128
+.pat:	stosd
+	imul eax, eax, 69069
+	inc eax
+	loop .pat
+	mov ebx, 720			; four sectors, straight after the command
+	mov ecx, 4
+	mov al, 0x30
+	call command_now
+	mov esi, BUF
+	mov ecx, 4 * 256
+	rep outsw
+	call ready
+	call status
+	and eax, 0x29
+	CHECK "WRITE SECTORS: all taken", eax, 0
+	call clear4
+	mov ebx, 720
+	mov ecx, 4
+	mov al, 0x20
+	call command_now
+	call drq			; one look for four sectors
+	mov edi, BUF2
+	mov ecx, 4 * 256
+	mov dx, 0x1F0
+.in:	in ax, dx
+	stosw
+	loop .in
+	call ready
+	call status
+	and eax, 0x29
+	CHECK "READ SECTORS: all given", eax, 0
+	call compare4
+	CHECK "the same", ecx, 0
+	mov edi, BUF
+	mov ecx, 4 * 128
+.not:	not dword [edi]
+	add edi, 4
+	loop .not
+	mov ebx, 720			; the other direction with one look
+	mov ecx, 4
+	mov al, 0x30
+	call command_now
+	call drq
+	mov esi, BUF
+	mov ecx, 4 * 256
+	mov dx, 0x1F0
+.out:	lodsw
+	out dx, ax
+	loop .out
+	call clear4
+	mov ebx, 720			; and no look at all
+	mov ecx, 4
+	mov al, 0x20
+	call command_now
+	mov edi, BUF2
+	mov ecx, 4 * 256
+	rep insw
+	call compare4
+	CHECK "the other way the same", ecx, 0
+	mov al, 0xEC			; IDENTIFY after 400 ns
+	xor ebx, ebx
+	mov ecx, 1
+	call command_now
+	mov dx, 0x3F6
+	mov ecx, 4
+.ns:	in al, dx
+	loop .ns
+	mov edi, BUF2
+	mov ecx, 256
+	mov dx, 0x1F0
+	rep insw
+	movzx eax, word [BUF2 + 6]
+	CHECK "IDENTIFY: heads", eax, 16
+	movzx eax, word [BUF2 + 12]
+	CHECK "IDENTIFY: sectors per track", eax, 63
+	call ready
+	call status
+	and eax, 0x29
+	CHECK "IDENTIFY: all given", eax, 0
+
 	mov dx, 0x3F6			; software reset leaves the signature
 	mov al, 6
 	out dx, al
@@ -448,6 +533,28 @@ command0:
 command:				; al: command, ebx: LBA, ecx: sectors
 	push eax
 	call ready
+	pop eax
+	call command_now
+	mov ecx, 10
+	jmp wait2
+
+clear4:	mov edi, BUF2
+	mov ecx, 4 * 128
+	xor eax, eax
+	rep stosd
+	ret
+
+compare4:				; ecx: 0 if four sectors are equal
+	mov esi, BUF
+	mov edi, BUF2
+	mov ecx, 4 * 128
+	repe cmpsd
+	setne cl
+	movzx ecx, cl
+	ret
+
+command_now:				; the same, without a look before and a pause after; edx: the data port
+	push eax
 	mov dx, 0x1F2
 	mov al, cl
 	out dx, al
@@ -468,8 +575,7 @@ command:				; al: command, ebx: LBA, ecx: sectors
 	inc edx
 	pop eax
 	out dx, al
-	mov ecx, 10
-	call wait2
+	mov dx, 0x1F0
 	ret
 
 compare32:				; ecx: 0 if three sectors are equal

@@ -4,7 +4,6 @@
 %define IMG "keyboard"
 %include "boot.inc"
 %include "pm.inc"
-%include "pit.inc"
 
 	absolute uservars
 count	resd 1
@@ -37,7 +36,8 @@ main:	SECTION_ "int 16h"
 	CHECK "AH=01h: no key yet", eax, 1
 	PRINT "press a", 10
 	mov cx, 0			; AH=01h shows it and leaves it there
-.peek:	mov ah, 1
+.peek:	hlt
+	mov ah, 1
 	int 0x16
 	jz .peek
 	movzx eax, ax
@@ -80,7 +80,7 @@ main:	SECTION_ "int 16h"
 	SECTION_ "IRQ 1"
 	call enter_pm
 	bits 32
-	call ref2_start
+	mov dword [hooks + 0x20 * 4], on_irq0
 	mov dword [hooks + 0x21 * 4], on_irq1
 	mov dword [count], 0
 	mov al, 0xFD
@@ -185,9 +185,9 @@ main:	SECTION_ "int 16h"
 	GETKB "set 3: acknowledge", 0xFA
 	PRINT "press F2", 10
 	GETKB "set 3: F2", 0x0F
-	mov ecx, 50000			; by default set 3 has break codes for few keys; some send them all the same
-	mov ebx, 36
-.drain:	call wait2			; (a byte may follow the one before by milliseconds)
+	; By default set 3 has break codes for few keys; some send them all the same.
+	mov ebx, 30
+.drain:	call nap			; (a byte may follow the one before by milliseconds)
 	call flush
 	dec ebx
 	jnz .drain
@@ -216,6 +216,26 @@ main:	SECTION_ "int 16h"
 	CHECK "z: make and break, translated", [codes], 0x0000AC2C
 	jmp finish32
 
+nap:	pushfd				; to the next tick of the BIOS's clock: 55 ms that cost nothing
+	push eax
+	in al, 0x21
+	push eax
+	and al, 0xFE
+	out 0x21, al
+	sti
+	hlt
+	cli
+	pop eax
+	out 0x21, al
+	pop eax
+	popfd
+	ret
+
+on_irq0:
+	mov al, 0x20
+	out 0x20, al
+	ret
+
 on_irq1:
 	in al, 0x60
 	mov ecx, [count]
@@ -228,11 +248,10 @@ on_irq1:
 
 wait_codes:				; until ebx bytes came (20 s); clears the ones before
 	mov dword [codes], 0
-	mov edx, 800
+	mov edx, 400
 .w:	cmp [count], ebx
 	jae .ok
-	mov ecx, 30000
-	call wait2
+	call nap
 	dec edx
 	jnz .w
 .ok:	ret
@@ -258,12 +277,11 @@ idle:	push eax
 
 get:	push ecx			; eax: the next byte, or -1 after 20 s
 	push edx
-	mov edx, 20000
+	mov edx, 400
 .g:	in al, 0x64
 	test al, 1
 	jnz .ok
-	mov ecx, 1193
-	call wait2
+	call nap
 	dec edx
 	jnz .g
 	mov eax, -1

@@ -68,6 +68,7 @@ pub const ALL: &[TestImage] = &[
     image!("disk", Disk, 1, "int 13h by CHS and LBA, ATA PIO by ports", "ATA ports", "PASS disk: "),
     image!("floppy", Floppy, 1, "int 13h on a floppy: up to 64 sectors in one call, writes, errors", "many sectors in one read", "PASS floppy: "),
     image!("keyboard", Disk, 1, "int 16h, IRQ 1, the 8042, LEDs, scan-code sets 1 to 3", "scan-code sets", "PASS keyboard: "),
+    image!("serial", Disk, 1, "COM1: polled, FIFO, interrupts, loopback, input, no waiting at all", "without waiting", "PASS serial: "),
     image!("strings", Disk, 1, "string instructions: widths, directions, overlap, restarts, wrap-around", "trap flag, ports", "PASS strings: "),
     image!("selfmod", Disk, 2, "self-modifying and cross-modifying code, aliases", "alias", "PASS selfmod: "),
     image!("gates", Disk, 1, "call gates, privilege, LAR and kin, SYSENTER, SYSCALL, IRET", "expand-down segments", "PASS gates: "),
