@@ -177,8 +177,10 @@ impl Pc {
             self.ram.set_legacy(start, end, Legacy::Rom, Legacy::Rom);
         }
         self.board.reset(&mut self.ram);
+        let cycle = self.cpus.iter().map(|cpu| cpu.cycles.max(cpu.carried.tsc_shown)).max().unwrap_or(self.now);
         for cpu in &mut self.cpus {
             cpu.reset();
+            cpu.restart_tsc(cycle);
             // The reset button wakes a halted processor, too.
             cpu.carried.asleep = false;
         }

@@ -120,7 +120,7 @@ pub fn rdtsc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     }
     cpu.require_tsc()?;
     cpu.intercept(u, if u.variant() == 1 { Intercept::Rdtscp } else { Intercept::Rdtsc })?;
-    let tsc = cpu.guest_tsc();
+    let tsc = cpu.show_guest_tsc();
     cpu.gpr[0] = tsc & 0xFFFF_FFFF;
     cpu.gpr[2] = tsc >> 32;
     if u.variant() == 1 {
@@ -183,7 +183,7 @@ pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
         return cpu.gp(0);
     }
     let deadline = cpu.edx_eax();
-    let wanted = cpu.cycles_of_guest_tsc(deadline.saturating_sub(cpu.guest_tsc()));
+    let wanted = cpu.cycles_to_guest_tsc(deadline);
     let granted = match cpu.stored_msr(IA32_UMWAIT_CONTROL) & 0xFFFF_FFFC {
         0 => u64::MAX,
         time => time,
@@ -201,7 +201,7 @@ pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 /// when a turn ends.
 /// In VMX non-root operation it counts for PAUSE-loop exiting first.
 pub fn pause(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    let (cpl, tsc) = (cpu.sys.cpl, cpu.tsc());
+    let (cpl, tsc) = (cpu.sys.cpl, cpu.own_tsc());
     if let Some(non_root) = &mut cpu.vmx.non_root
         && non_root.pause_loop.pause(&non_root.controls, cpl, tsc)
     {

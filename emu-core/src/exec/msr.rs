@@ -12,7 +12,7 @@ pub fn rdmsr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let index = cpu.gpr[1] as u32;
     cpu.intercept_msr(env, u, index, false)?;
     let virtual_register = match index {
-        IA32_TSC => Some(cpu.guest_tsc()),
+        IA32_TSC => Some(cpu.show_guest_tsc()),
         IA32_SPEC_CTRL => cpu.virtual_spec_ctrl(),
         IA32_X2APIC_BASE..=IA32_X2APIC_LAST if cpu.in_non_root() => cpu.virtual_x2apic_read(env, index)?,
         _ => None,

@@ -20,7 +20,7 @@ pub(super) fn canonical(model: &CpuModel, _: u32, value: u64) -> bool {
 }
 
 pub(super) fn write_tsc(cpu: &mut Cpu, _: &mut Env, _: u32, value: u64) -> Exec {
-    let delta = value.wrapping_sub(cpu.tsc());
+    let delta = value.wrapping_sub(cpu.show_tsc());
     cpu.sys.tsc_offset = cpu.sys.tsc_offset.wrapping_add(delta);
     if cpu.config.model.has(Feature::TscAdjust) {
         cpu.sys.tsc_adjust = cpu.sys.tsc_adjust.wrapping_add(delta);

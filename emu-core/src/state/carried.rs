@@ -17,6 +17,8 @@ pub struct Carried {
     pub shadow_is_new: bool,
     /// A string instruction has completed an iteration that is not its last; it sets and clears this.
     pub repeating: bool,
+    /// The latest cycle that this processor, or one that ran before it, has shown as its time-stamp counter.
+    pub tsc_shown: u64,
     /// The processor was found stopped, and nothing was raised since.
     pub asleep: bool,
 }

@@ -271,8 +271,32 @@ impl Cpu {
         self.notes.logged.insert((kind, what))
     }
 
-    /// The time-stamp counter.
-    pub fn tsc(&self) -> u64 {
+    /// The time-stamp counter by the processor's own clock, for what measures how long it ran.
+    pub(crate) fn own_tsc(&self) -> u64 {
         self.cycles.wrapping_add(self.sys.tsc_offset)
+    }
+
+    /// The time-stamp counter as software reads it: never below what another processor has shown before. Within a turn
+    /// processors run one after the other, each from the turn's start; by their own clocks a later reading could be the
+    /// lower one (SDM Vol. 3B 19.17.4, "Invariant Time-Keeping").
+    pub fn tsc(&self) -> u64 {
+        self.carried.tsc_shown.max(self.cycles).wrapping_add(self.sys.tsc_offset)
+    }
+
+    /// [`Cpu::tsc`], which software now gets to see.
+    pub(crate) fn show_tsc(&mut self) -> u64 {
+        self.carried.tsc_shown = self.carried.tsc_shown.max(self.cycles);
+        self.tsc()
+    }
+
+    /// Another processor has shown its time-stamp counter at `cycle`.
+    pub fn see_tsc(&mut self, cycle: u64) {
+        self.carried.tsc_shown = self.carried.tsc_shown.max(cycle);
+    }
+
+    /// The time-stamp counter is 0 at `cycle`, as at all processors that are reset together.
+    pub fn restart_tsc(&mut self, cycle: u64) {
+        self.sys.tsc_offset = 0u64.wrapping_sub(cycle);
+        self.see_tsc(cycle);
     }
 }

@@ -102,7 +102,7 @@ impl Cpu {
         if let Some(count) = plan.preemption_timer {
             let shift = model.caps.misc.preemption_timer_shift();
             // It counts changes of one bit of the TSC.
-            let into = self.tsc() & ((1u64 << shift) - 1);
+            let into = self.own_tsc() & ((1u64 << shift) - 1);
             let cycles = (u64::from(count) << shift).saturating_sub(if count == 0 { 0 } else { into });
             if let Some(non_root) = &mut self.vmx.non_root {
                 non_root.timer_deadline = self.cycles.saturating_add(cycles);

@@ -11,6 +11,7 @@ use crate::state::system::{Activity, DescriptorTable, Shadow};
 use crate::state::vmx::{Delivering, ExitDetails, Length};
 use emu_vmx::arch::cr::{Cr0, Dr7};
 use emu_vmx::arch::efer::Efer;
+use emu_vmx::arch::msr::IA32_TSC;
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
 use emu_vmx::controls::*;
@@ -240,6 +241,9 @@ impl Cpu {
             let first = self.read_quad(env, at);
             let index = check_msr_store(first, false).map_err(|_| ())?;
             let value = self.read_msr(index).map_err(|_| ())?;
+            if index == IA32_TSC {
+                self.show_tsc();
+            }
             let place = env.ram.gate_a20(at.wrapping_add(8));
             self.write_physical(env, place, 8, value);
         }

@@ -173,14 +173,24 @@ impl Cpu {
     }
 
     /// How many cycles pass while the TSC that the guest reads goes on by `ticks`.
-    pub(crate) fn cycles_of_guest_tsc(&self, ticks: u64) -> u64 {
+    fn cycles_of_guest_tsc(&self, ticks: u64) -> u64 {
         self.vm_controls().map_or(ticks, |controls| controls.tsc_ticks_of_guest(ticks))
     }
 
-    /// The TSC as RDTSC and RDMSR read it: scaled and offset in VMX non-root operation.
-    pub(crate) fn guest_tsc(&self) -> u64 {
-        let tsc = self.tsc();
+    /// `tsc` as software reads it: scaled and offset in VMX non-root operation.
+    fn seen_by_guest(&self, tsc: u64) -> u64 {
         self.vm_controls().map_or(tsc, |controls| controls.guest_tsc(tsc))
+    }
+
+    /// The TSC as RDTSC and RDMSR read it, which software now gets to see.
+    pub(crate) fn show_guest_tsc(&mut self) -> u64 {
+        let tsc = self.show_tsc();
+        self.seen_by_guest(tsc)
+    }
+
+    /// How many cycles pass until the TSC that the guest reads has come to `deadline`.
+    pub(crate) fn cycles_to_guest_tsc(&self, deadline: u64) -> u64 {
+        self.cycles_of_guest_tsc(deadline.saturating_sub(self.seen_by_guest(self.own_tsc())))
     }
 
     /// What RDMSR of IA32_SPEC_CTRL reads with "virtualize IA32_SPEC_CTRL": the shadow (SDM Vol. 3C 26.3).

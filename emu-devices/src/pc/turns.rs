@@ -104,6 +104,8 @@ impl Pc {
         let turn = Turn { end: limit.min(self.board.next_deadline()).max(self.now + 1), processor: 0 };
         self.turn = Some(turn);
         self.cpus.iter_mut().for_each(Cpu::begin_turn);
+        let shown = self.cpus.last().map_or(0, |cpu| cpu.carried.tsc_shown);
+        self.cpus[0].see_tsc(shown);
         turn
     }
 
@@ -123,8 +125,13 @@ impl Pc {
         while let Some(cpu) = self.cpus.get_mut(turn.processor as usize) {
             let n = turn.processor as usize;
             if cpu.cycles >= turn.end {
+                let shown = cpu.carried.tsc_shown;
                 turn.processor += 1;
                 self.turn = Some(turn);
+                // The next processor's clock starts anew, its time-stamp counter does not.
+                if let Some(next) = self.cpus.get_mut(turn.processor as usize) {
+                    next.see_tsc(shown);
+                }
                 continue;
             }
             if cpu.cycles >= cycle {
