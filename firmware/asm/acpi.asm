@@ -49,7 +49,10 @@ acpi_build:
         mov     esi, dsdt
         mov     cx, dsdt.end - dsdt
         call    acpi_copy
-        lea     edi, [ebp + ACPI_DSDT]
+        call    acpi_hpet               ; CF = 1: no HPET
+        jnc     .hpet
+        mov     byte [ebp + ACPI_DSDT + dsdt.hpet_status - dsdt], 0
+.hpet:  lea     edi, [ebp + ACPI_DSDT]
         call    acpi_checksum
 
         lea     edi, [ebp + ACPI_FADT]
@@ -107,6 +110,7 @@ acpi_build:
         mov     [edi + 16], eax
         lea     eax, [ebp + ACPI_XSDT]
         mov     [edi + 24], eax
+        ANCHOR  [edi], "RSD "
         mov     ecx, 20
         call    acpi_sum
         mov     [edi + 8], al
@@ -197,7 +201,8 @@ acpi_hpet:
         ret
 
 acpi_rsdp:
-        db      "RSD PTR ", 0, "RVMXEM", 2
+        dd      0                       ; its anchor
+        db      "PTR ", 0, "RVMXEM", 2
         dd      0, 36
         dq      0
         db      0, 0, 0, 0

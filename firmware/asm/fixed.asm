@@ -11,12 +11,21 @@ mp_scratch:
         times 16 db 0
 mp_config:
         times 0x1700 db 0               ; room for 255 processors
+smbios_entry:
+        times 32 db 0
+smbios_area:
+        times 0xE000 - ($ - $$) db 0
+.end:
         AT_OFFSET 0xE000
 
 ; ---- Start of the application processors: start-up IPI vector FEh ------------------------------
 ap_entry:
         cli
-        mov     eax, 1
+        jmp     ROM_SEG:.here           ; from FE00:0000
+.here:  LOADSEG gs, EBDA_SEG
+        mov     bp, .ready
+        jmp     cpu_init
+.ready: mov     eax, 1
         cpuid
         shr     ebx, 24                 ; initial APIC id
         LOADSEG ds, EBDA_SEG

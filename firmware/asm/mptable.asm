@@ -107,6 +107,7 @@ mp_build:
         mov     di, mp_floating
         mov     cx, 16
         rep movsb
+        ANCHOR  [mp_floating], "_MP_"
         mov     di, mp_floating
         mov     cx, 16
         call    sum_cs
@@ -177,7 +178,7 @@ mp_local:
         dw      0
         db      1, 0, 0xFF, 1
 mp_pointer:
-        db      "_MP_"
+        dd      0                       ; its anchor
         dd      ROM_BASE + mp_config
         db      1, 4, 0, 0, 0, 0, 0, 0
 
@@ -221,6 +222,7 @@ pir_build:
         inc     bl
         cmp     bl, 32
         jb      .slot
+        ANCHOR  [pir_table], "$PIR"
         mov     di, pir_table
         mov     cx, 32 + 31 * 16
         call    sum_cs
@@ -229,7 +231,7 @@ pir_build:
         pop     ds
         ret
 pir_head:
-        db      "$PIR"
+        dd      0                       ; its anchor
         dw      0x0100, 32 + 31 * 16
         db      0, 0x08                 ; router 00:01.0
         dw      0x0C00                  ; IRQs used by PCI only

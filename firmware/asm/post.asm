@@ -107,6 +107,7 @@ post_cold:
         call    acpi_build
         call    mp_build
         call    pir_build
+        call    smbios_build
         call    print_machine
         POSTCODE 0x09
         call    floppy_init

@@ -11,7 +11,12 @@ smp_init:
         push    es
         LOADSEG gs, EBDA_SEG
         mov     word [gs:eCPUS], 1
-        mov     eax, 1
+        mov     al, 0x60
+        call    cmos_read
+        mov     [gs:eVMXOPEN], al
+        mov     bp, .ready
+        jmp     cpu_init
+.ready: mov     eax, 1
         cpuid
         test    edx, 1 << 9
         jnz     .apic

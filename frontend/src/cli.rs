@@ -150,6 +150,9 @@ pub struct RunArgs {
     /// MSRs that the CPU model lacks read 0 and swallow writes [default: #GP]
     #[arg(long, help_heading = "Machine")]
     pub ignore_bad_msrs: bool,
+    /// The BIOS leaves IA32_FEATURE_CONTROL unlocked and 0 [default: locked, with VMX enabled]
+    #[arg(long, help_heading = "Machine")]
+    pub vmx_unlocked: bool,
 
     /// How to show the screen [default: a window where there is a display, else the terminal]
     #[arg(long, value_name = "KIND", value_enum, help_heading = "Input and output")]
@@ -473,6 +476,7 @@ fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {
     machine.test_devices |= args.test_devices;
     machine.reset_on_triple_fault |= args.reset_on_triple_fault;
     machine.ignore_bad_msrs |= args.ignore_bad_msrs;
+    machine.vmx_unlocked |= args.vmx_unlocked;
     machine.realtime |= args.realtime;
     if args.headless {
         machine.display = Some(DisplayKind::None);

@@ -88,7 +88,7 @@ pub fn describe(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result
     let MachineConfig { rom, vga_rom, option_roms, snapshot, seed_time, debug_exit, test_devices, .. } = config;
     // Drives, boot order and kernel are below; the rest of the configuration is the host's.
     let MachineConfig { hda: _, hdb: _, hdc: _, hdd: _, fda: _, fdb: _, boot: _, kernel: _, .. } = config;
-    let MachineConfig { serial: _, debugcon: _, display: _, realtime: _, .. } = config;
+    let MachineConfig { vmx_unlocked, serial: _, debugcon: _, display: _, realtime: _, .. } = config;
     let mut all = Description::new();
     let mut add = |name: &str, value: String| all.push((name.to_owned(), value));
     let default = || "the default".to_owned();
@@ -100,6 +100,7 @@ pub fn describe(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result
     add("--quantum", quantum.map_or_else(default, |quantum| quantum.to_string()));
     add("--seed-time", seed_time.map_or_else(default, |time| format!("{time} s after 1970")));
     add("ignore_bad_msrs", ignore_bad_msrs.to_string());
+    add("vmx_unlocked", vmx_unlocked.to_string());
     add("--reset-on-triple-fault", reset_on_triple_fault.to_string());
     add("--debug-exit", debug_exit.map_or("none".to_owned(), |port| format!("{port:#x}")));
     add("--test-devices", test_devices.to_string());

@@ -164,6 +164,7 @@ impl PcBuilder {
                     boot: self.boot,
                     skip_floppy_signature: true,
                     processors: self.processors as u8,
+                    vmx_unlocked: false,
                 },
             },
             ata: [[first, second], [self.cd_rom.map(|image| AtaDrive::Cdrom { image: Some(image) }), None]],

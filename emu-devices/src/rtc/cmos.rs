@@ -78,6 +78,8 @@ pub struct CmosConfig {
     pub skip_floppy_signature: bool,
     /// Logical processors.
     pub processors: u8,
+    /// The machine's own BIOS leaves IA32_FEATURE_CONTROL unlocked and 0.
+    pub vmx_unlocked: bool,
 }
 
 impl CmosConfig {
@@ -128,6 +130,7 @@ impl CmosConfig {
         set(0x38, boot(2) << 4 | u8::from(self.skip_floppy_signature));
         set(0x3D, boot(1) << 4 | boot(0));
         set(0x5F, self.processors.saturating_sub(1));
+        set(0x60, u8::from(self.vmx_unlocked));
         set(0x32, to_bcd(20));
 
         let checksum = ram.iter().take(0x2E).skip(0x10).fold(0u16, |sum, byte| sum.wrapping_add(u16::from(*byte)));

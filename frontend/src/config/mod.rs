@@ -215,6 +215,8 @@ pub struct MachineConfig {
     pub quantum: Option<u64>,
     /// Unknown MSRs read 0 and swallow writes instead of raising #GP.
     pub ignore_bad_msrs: bool,
+    /// The machine's own BIOS leaves IA32_FEATURE_CONTROL unlocked and 0, instead of locked with VMX enabled.
+    pub vmx_unlocked: bool,
     /// A triple fault resets the machine instead of ending the run.
     pub reset_on_triple_fault: bool,
     /// The BIOS; ours without one.
@@ -266,6 +268,7 @@ impl Default for MachineConfig {
             ips: 50_000_000,
             quantum: None,
             ignore_bad_msrs: false,
+            vmx_unlocked: false,
             reset_on_triple_fault: false,
             rom: None,
             vga_rom: None,

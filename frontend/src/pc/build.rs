@@ -76,6 +76,7 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
                 boot: boot.collect(),
                 skip_floppy_signature: true,
                 processors: config.cpus as u8,
+                vmx_unlocked: config.vmx_unlocked,
             },
         },
         ata: [[a, b], [c, d]],
