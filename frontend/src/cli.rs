@@ -100,7 +100,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Drives")]
     pub snapshot: bool,
 
-    /// Load a Multiboot-1 ELF or a Linux bzImage directly
+    /// Start a kernel directly: Linux (bzImage, vmlinux), Multiboot 1 or 2, or an ELF with a PVH entry
     #[arg(long, value_name = "FILE", help_heading = "Kernel")]
     pub kernel: Option<PathBuf>,
     /// Initial RAM disk, also the Multiboot module

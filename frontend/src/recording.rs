@@ -6,7 +6,7 @@
 
 use crate::config::MachineConfig;
 use crate::error::InputError;
-use crate::loader::LoadedKernel;
+use crate::loader::{KernelFiles, LoadedKernel, standard_memory_map};
 use crate::machine::Machine;
 use crate::run::End;
 use emu_core::hash::StableHash;
@@ -83,7 +83,7 @@ impl Final {
 }
 
 /// Describes the machine of `config`; reads its images and ROMs through.
-pub fn describe(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result<Description, InputError> {
+pub fn describe(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<Description, InputError> {
     let MachineConfig { cpus, memory, cpu_model, ips, quantum, ignore_bad_msrs, reset_on_triple_fault, .. } = config;
     let MachineConfig { rom, vga_rom, option_roms, snapshot, seed_time, debug_exit, test_devices, .. } = config;
     // Drives, boot order and kernel are below; the rest of the configuration is the host's.
@@ -137,7 +137,15 @@ pub fn describe(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result
         };
         add(name, value);
     }
-    add("--kernel", kernel.map_or("none".to_owned(), |kernel| format!("{:016x}", hash_kernel(kernel))));
+    let kernel = match kernel {
+        None => "none".to_owned(),
+        Some(files) => {
+            let loaded = files.load(standard_memory_map(config.memory), None);
+            let loaded = loaded.map_err(|error| InputError::new(&files.file_name, error.to_string()))?;
+            format!("{:016x}", hash_kernel(&loaded))
+        }
+    };
+    add("--kernel", kernel);
     Ok(all)
 }
 

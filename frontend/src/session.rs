@@ -6,7 +6,7 @@ use crate::config::{DisplayKind, MachineConfig, Severity, Stream};
 use crate::display::terminal::Terminal;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
-use crate::loader::{self, LoadedKernel};
+use crate::loader::{self, KernelFiles};
 use crate::machine::Machine;
 use crate::output::Sink;
 use crate::recording::{self, Final, Recorder, Recording};
@@ -267,20 +267,21 @@ fn check_streams(machine: &MachineConfig, display: DisplayKind) -> Result<(), In
     Ok(())
 }
 
-/// Reads the files that `--kernel` names.
-fn load_kernel(config: &MachineConfig) -> Result<Option<LoadedKernel>, InputError> {
+/// Reads the files that `--kernel` names. What is wrong with them, or does not fit, is told before the run.
+fn load_kernel(config: &MachineConfig) -> Result<Option<KernelFiles>, InputError> {
     let Some(kernel) = &config.kernel else { return Ok(None) };
     let limit = config.memory << 20;
-    let image = read_bounded(&kernel.file, limit)?;
-    let initrd = kernel.initrd.as_deref().map(|path| read_bounded(path, limit)).transpose()?;
-    let options = loader::LoadOptions {
-        initrd: initrd.as_deref(),
-        command_line: &kernel.append,
+    let files = KernelFiles {
         file_name: kernel.file.as_os_str().to_string_lossy().into_owned(),
+        image: read_bounded(&kernel.file, limit)?,
+        initrd: kernel.initrd.as_deref().map(|path| read_bounded(path, limit)).transpose()?,
+        command_line: kernel.append.clone(),
         linux_entry: kernel.linux_entry,
-        memory_map: loader::standard_memory_map(config.memory),
     };
-    loader::load(&image, &options).map(Some).map_err(|e| InputError::file(&kernel.file, e.to_string()))
+    match files.load(loader::standard_memory_map(config.memory), None) {
+        Ok(_) => Ok(Some(files)),
+        Err(error) => Err(InputError::file(&kernel.file, error.to_string())),
+    }
 }
 
 /// Reads a file that must fit into guest memory.

@@ -1,47 +1,123 @@
-//! `--kernel` as the program has it: the firmware runs, then the kernel does.
+//! `--kernel`: kernels of our own, started by the program.
 
 mod common;
 
-use common::images::{bzimage, elf, multiboot_header};
-use std::process::{Command, Output};
+use common::images::{elf, multiboot_header, multiboot2_header, pvh_elf, vmlinux};
+use std::path::PathBuf;
+use std::process::Command;
 
-/// Ends the run through isa-debug-exit with status 33: mov al,10h; out 0F4h,al; hlt.
-const EXIT: [u8; 5] = [0xB0, 0x10, 0xE6, 0xF4, 0xF4];
+/// A folder for one test's files.
+struct Folder(PathBuf);
 
-fn run(name: &str, kernel: &[u8], options: &[&str]) -> Output {
-    let path = std::env::temp_dir().join(format!("rvmx-emu-kernel-{name}-{}", std::process::id()));
-    std::fs::write(&path, kernel).expect("the host has a temporary folder");
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("rvmx-emu-kernel-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("the folder is made");
+        Self(path)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, bytes).expect("the file is written");
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Exit status, standard output (port E9h) and standard error.
+fn run(options: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
-        .args(["--headless", "--debugcon", "none", "--memory", "64", "--debug-exit", "0xf4", "--max-time", "5"])
+        .args(["--headless", "--max-time", "5"])
         .args(options)
-        .arg("--kernel")
-        .arg(&path)
         .output()
         .expect("the program starts");
-    std::fs::remove_file(&path).expect("it was written");
-    output
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// mov al,'K'; out 0E9h,al; mov al,3; out 0F4h,al; hlt
+const CODE: [u8; 9] = [0xB0, b'K', 0xE6, 0xE9, 0xB0, 3, 0xE6, 0xF4, 0xF4];
+
+#[test]
+fn kernel_of_every_format_runs_when_the_firmware_is_done() {
+    let folder = Folder::new("runs");
+    let multiboot = [multiboot_header(0), CODE.to_vec()].concat();
+    let multiboot2 = [multiboot2_header(&[]), CODE.to_vec()].concat();
+    let elf = |code: &[u8], entry| elf(false, entry, &[(0x10_0000, 0x10_0000, code, 0x1000)]);
+    let kernels = [
+        ("multiboot", elf(&multiboot, 0x10_000C)),
+        ("multiboot2", elf(&multiboot2, 0x10_0018)),
+        ("pvh", pvh_elf(0x10_0000, &CODE)),
+        ("vmlinux", vmlinux(&CODE)),
+    ];
+    for (name, bytes) in kernels {
+        let kernel = folder.file(name, &bytes);
+        for cpus in ["1", "2"] {
+            let (status, out, err) = run(&["--kernel", &kernel, "--debug-exit", "0xf4", "--cpus", cpus]);
+            assert_eq!((status, out.as_str()), (Some(7), "K"), "{name}, {cpus} processors: {err}");
+        }
+    }
+}
+
+/// What `firmware/tests-asm/kernel.asm` computes of its initrd.
+fn initrd_sum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0u32, |sum, byte| sum.rotate_left(1).wrapping_add(u32::from(*byte)))
+}
+
+/// Starts the kernel of `firmware/tests-asm` with an initrd; its words.
+fn bzimage(initrd: &str, options: &[&str]) -> String {
+    let kernel = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/tests-asm/kernel.bzimage");
+    let (status, out, err) = run(&[&["--kernel", kernel, "--initrd", initrd][..], options].concat());
+    assert_eq!(status, Some(0), "{out}\n{err}");
+    assert!(!out.contains("FAIL") && out.ends_with("end\n"), "{options:?}: {out}");
+    out
 }
 
 #[test]
-fn multiboot_kernel_runs_where_the_firmware_would_boot() {
-    let mut code = multiboot_header(0);
-    code.extend(EXIT);
-    let kernel = elf(false, 0x40_000C, &[(0x40_0000, 0x40_0000, &code, 0x3000)]);
-    for cpus in ["1", "4"] {
-        let output = run(&format!("multiboot-{cpus}"), &kernel, &["--cpus", cpus]);
-        assert_eq!(output.status.code(), Some(33), "{}", String::from_utf8_lossy(&output.stderr));
+fn bzimage_finds_its_initrd_and_acpi_tables_whole_at_any_size_of_memory() {
+    let folder = Folder::new("initrd");
+    let bytes: Vec<u8> = (0..300_000u32).map(|n| (n.wrapping_mul(n) >> 3) as u8).collect();
+    let (initrd, sum) = (folder.file("initrd", &bytes), format!("initrd sum: {:08x}\n", initrd_sum(&bytes)));
+    for (memory, entry) in [("2", "real"), ("16", "protected"), ("512", "real"), ("2048", "protected")]
+        .into_iter()
+        .chain([("2048", "real"), ("3072", "protected"), ("4096", "real")])
+    {
+        let out = bzimage(&initrd, &["--memory", memory, "--linux-entry", entry, "--append", "hello \"a b\""]);
+        assert!(out.contains(&sum) && out.contains("ACPI tables are whole"), "{memory} MiB, {entry}: {out}");
+        assert!(out.contains("command line: hello \"a b\"\n"), "{out}");
+        let address = if entry == "real" { "acpi_rsdp_addr: 00000000" } else { "acpi_rsdp_addr: 000f" };
+        assert!(out.contains(address), "{entry}: {out}");
     }
 }
 
 #[test]
-fn linux_kernel_runs_at_either_of_its_entries() {
-    let mut kernel = bzimage();
-    // The 16-bit entry lies behind the setup header's jump, the 32-bit one is the kernel's first byte.
-    let real = 0x200 + 2 + usize::from(kernel[0x201]);
-    kernel[real..real + EXIT.len()].copy_from_slice(&EXIT);
-    kernel[3 * 512..][..EXIT.len()].copy_from_slice(&EXIT);
-    for entry in ["real", "protected"] {
-        let output = run(entry, &kernel, &["--linux-entry", entry]);
-        assert_eq!(output.status.code(), Some(33), "{entry}: {}", String::from_utf8_lossy(&output.stderr));
+fn vga_option_becomes_vid_mode_and_what_nobody_can_set_is_refused() {
+    let folder = Folder::new("vga");
+    let initrd = folder.file("initrd", b"x");
+    for (line, mode) in [
+        ("quiet", "ffff"),
+        ("vga=normal", "ffff"),
+        ("vga=ext x", "fffe"),
+        ("vga=1 vga=0x317", "0317"),
+        ("vga=791", "0317"),
+    ] {
+        let out = bzimage(&initrd, &["--append", line]);
+        assert!(out.contains(&format!("vid_mode: 0000{mode}\n")), "{line}: {out}");
     }
+    let kernel = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/tests-asm/kernel.bzimage");
+    let refused = |options: &[&str]| {
+        let (status, _, err) = run(&[&["--kernel", kernel][..], options].concat());
+        assert_eq!(status, Some(2), "{options:?}: {err}");
+        err
+    };
+    assert!(refused(&["--append", "vga=wide"]).contains("vga=: \"wide\" is neither normal, ext, ask nor a number"));
+    let err = refused(&["--append", "vga=0x317", "--linux-entry", "protected"]);
+    assert!(err.contains("give --linux-entry real"), "{err}");
+    let err = refused(&["--memory", "1"]);
+    assert!(err.contains("the kernel at 0x100000") && err.contains("give more --memory"), "{err}");
 }

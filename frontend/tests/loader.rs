@@ -2,9 +2,11 @@
 
 mod common;
 
-use common::images::{bzimage, elf, multiboot_elf, multiboot_header, multiboot_raw};
+use common::images::{
+    bzimage, elf, multiboot_elf, multiboot_header, multiboot_raw, multiboot2_header, pvh_elf, vmlinux,
+};
 use rvmx_emu::loader::{
-    EntryMode, LinuxEntry, LoadError, LoadOptions, LoadedKernel, MemoryKind, load, standard_memory_map,
+    EntryMode, LinuxEntry, LoadError, LoadOptions, LoadedKernel, MemoryKind, Rsdp, load, standard_memory_map,
 };
 
 fn options<'a>(initrd: Option<&'a [u8]>, command_line: &'a str) -> LoadOptions<'a> {
@@ -14,6 +16,7 @@ fn options<'a>(initrd: Option<&'a [u8]>, command_line: &'a str) -> LoadOptions<'
         file_name: "kernel.elf".to_owned(),
         linux_entry: LinuxEntry::Real,
         memory_map: standard_memory_map(64),
+        rsdp: None,
     }
 }
 
@@ -68,7 +71,7 @@ fn multiboot_information_has_memory_command_line_module_map_and_loader_name() {
     assert!(info < 0xa_0000, "clear of the heap that kernels make behind themselves: {info:#x}");
     assert_eq!(number(&kernel, info, 4), 1 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9);
     assert_eq!(number(&kernel, info + 4, 4), 639);
-    assert_eq!(number(&kernel, info + 8, 4), 63 * 1024);
+    assert_eq!(number(&kernel, info + 8, 4), 63 * 1024 - 64, "up to the ACPI tables");
     assert_eq!(string(&kernel, number(&kernel, info + 16, 4)), "kernel.elf a \"b c\"");
     assert_eq!(number(&kernel, info + 20, 4), 1);
     let modules = number(&kernel, info + 24, 4);
@@ -171,7 +174,7 @@ fn bzimage_is_entered_in_real_mode_with_its_header_filled_in() {
     assert_eq!(string(&kernel, number(&kernel, setup + 0x228, 4)), "console=ttyS0");
     let (at, size) = (number(&kernel, setup + 0x218, 4), number(&kernel, setup + 0x21c, 4));
     assert_eq!((at % 4096, size), (0, 5000));
-    assert_eq!(at, (64 << 20) - 8192, "as high as memory goes");
+    assert_eq!(at, (64 << 20) - (64 << 10) - 8192, "as high as memory goes, below the ACPI tables");
     assert_eq!(read(&kernel, at, 5000), initrd);
     assert_eq!(read(&kernel, 0x10_0000, 48), [0xf4; 48]);
     assert!(u64::from(entry.esp) > number(&kernel, setup + 0x224, 2), "the stack is above the heap");
@@ -207,7 +210,122 @@ fn bzimages_that_cannot_be_right_are_refused_by_field() {
     let long = "x".repeat(3000);
     let error = load(&bzimage(), &options(None, &long)).expect_err("too long").to_string();
     assert_eq!(error, "cmdline_size: --append has 3000 bytes, the kernel takes 2047");
-    let small = LoadOptions { memory_map: standard_memory_map(2), ..options(Some(&[0; 9]), "") };
-    let error = load(&bzimage(), &small).expect_err("no room").to_string();
-    assert_eq!(error, "there is no room for the initrd, 0x9 bytes; give more --memory");
+    let small = |memory| LoadOptions { memory_map: standard_memory_map(memory), ..options(Some(&[0; 1 << 20]), "") };
+    let error = load(&bzimage(), &small(18)).expect_err("no room").to_string();
+    assert_eq!(
+        error,
+        "the kernel unpacked (pref_address, init_size) at 0x1000000, 0x200000 bytes, is not in the guest's usable memory; \
+         give more --memory"
+    );
+    let error = load(&bzimage(), &small(19)).expect_err("no room").to_string();
+    assert_eq!(error, "there is no room for the initrd, 0x100000 bytes; give more --memory");
+    load(&bzimage(), &small(20)).expect("there is room");
+}
+
+/// The tags of Multiboot 2 boot information: type, address of the contents, their size.
+fn tags(kernel: &LoadedKernel) -> Vec<(u64, u64, u64)> {
+    let info = u64::from(kernel.entry.ebx);
+    let (mut at, end) = (info + 8, info + number(kernel, info, 4));
+    let mut tags = Vec::new();
+    while at < end {
+        let (kind, size) = (number(kernel, at, 4), number(kernel, at + 4, 4));
+        tags.push((kind, at + 8, size - 8));
+        at += size.next_multiple_of(8);
+    }
+    assert_eq!((at, tags.last().map(|tag| tag.0)), (end, Some(0)));
+    tags
+}
+
+#[test]
+fn multiboot_2_information_has_a_tag_for_each_thing_told() {
+    let rsdp = Rsdp { address: 0xf_b000, bytes: vec![7; 36] };
+    let options = LoadOptions { rsdp: Some(rsdp), ..options(Some(b"module"), "a b") };
+    let mut code = multiboot2_header(&[(1, 0, &[1, 2, 3, 4, 6, 9]), (4, 0, &[1]), (6, 0, &[]), (77, 1, &[])]);
+    code.resize(0x100, 0xf4);
+    let kernel = load(&elf(true, 0x10_0080, &[(0x10_0000, 0x10_0000, &code, 0x2800)]), &options).expect("loads");
+    assert_eq!(
+        (kernel.entry.mode, kernel.entry.eax, kernel.entry.eip),
+        (EntryMode::Protected32, 0x36d7_6289, 0x10_0080)
+    );
+    assert_eq!(kernel.entry.ebx % 8, 0);
+    let tags = tags(&kernel);
+    let find = |kind| *tags.iter().find(|tag| tag.0 == kind).unwrap_or_else(|| panic!("no tag {kind}: {tags:x?}"));
+    assert_eq!(string(&kernel, find(1).1), "a b");
+    assert!(string(&kernel, find(2).1).starts_with("rvmx-emu "));
+    let (_, module, _) = find(3);
+    assert_eq!((number(&kernel, module, 4), number(&kernel, module + 4, 4)), (0x10_3000, 0x10_3006));
+    assert_eq!(string(&kernel, module + 8), "initrd");
+    assert_eq!((number(&kernel, find(4).1, 4), number(&kernel, find(4).1 + 4, 4)), (639, 63 * 1024 - 64));
+    let (_, map, size) = find(6);
+    assert_eq!((number(&kernel, map, 4), (size - 8) / 24), (24, standard_memory_map(64).len() as u64));
+    assert_eq!((number(&kernel, map + 8 + 8, 8), number(&kernel, map + 8 + 16, 4)), (0x9_fc00, 1));
+    assert_eq!((number(&kernel, find(8).1, 8), number(&kernel, find(8).1 + 21, 1)), (0xb_8000, 2));
+    assert_eq!(read(&kernel, find(15).1, 36), [7; 36]);
+}
+
+#[test]
+fn multiboot_2_address_and_entry_tags_load_a_raw_image() {
+    let mut image = multiboot2_header(&[
+        (2, 0, &[0x20_0000, 0x20_0000, 0, 0x20_1000]),
+        (3, 0, &[0x20_0040]),
+        (10, 1, &[0, 0, 0, 0]),
+    ]);
+    image.resize(0x80, 0xf4);
+    let kernel = load(&image, &options(None, "")).expect("loads");
+    assert_eq!(kernel.entry.eip, 0x20_0040);
+    let code = kernel.segments.iter().find(|s| s.address == 0x20_0000).expect("code");
+    assert_eq!((code.bytes.len(), code.size), (0x80, 0x1000));
+    let base = tags(&kernel).into_iter().find(|tag| tag.0 == 21).expect("the load base");
+    assert_eq!(number(&kernel, base.1, 4), 0x20_0000);
+}
+
+#[test]
+fn multiboot_2_headers_that_cannot_be_right_are_refused_by_field() {
+    let with = |tags: &[(u16, u16, &[u32])]| {
+        let mut image = multiboot2_header(tags);
+        image.resize(0x100, 0);
+        refused(&image)
+    };
+    assert_eq!(with(&[(1, 0, &[2, 7])]), "information request: it demands tag 7, which there is not");
+    assert!(with(&[(1, 1, &[7])]).starts_with("e_ident: "), "optional");
+    assert_eq!(with(&[(77, 0, &[])]), "Multiboot 2 header: tag 77 demands what no specification defines");
+    assert_eq!(with(&[(2, 0, &[0x10_0000, 0x10_0000, 0, 0])]), "entry address tag: an address tag needs it");
+    assert_eq!(with(&[(2, 0, &[0x10_0000])]), "Multiboot 2 header: a tag is not within it");
+}
+
+#[test]
+fn pvh_kernel_is_entered_at_its_note_with_start_information() {
+    let rsdp = Rsdp { address: 0xf_b000, bytes: vec![0; 36] };
+    let options = LoadOptions { rsdp: Some(rsdp), ..options(Some(&[9; 5000]), "quiet") };
+    let kernel = load(&pvh_elf(0x10_0010, &[0xf4; 64]), &options).expect("loads");
+    assert_eq!(kernel.description, "PVH kernel");
+    assert_eq!((kernel.entry.mode, kernel.entry.eip), (EntryMode::Protected32, 0x10_0010));
+    let info = u64::from(kernel.entry.ebx);
+    let get = |offset, size| number(&kernel, info + offset, size);
+    assert_eq!((get(0, 4), get(4, 4), get(12, 4)), (0x336e_c578, 1, 1));
+    assert_eq!(string(&kernel, get(24, 8)), "quiet");
+    assert_eq!((get(32, 8), get(48, 4)), (0xf_b000, standard_memory_map(64).len() as u64));
+    let (module, size) = (number(&kernel, get(16, 8), 8), number(&kernel, get(16, 8) + 8, 8));
+    assert_eq!((size, module % 4096, read(&kernel, module, 5000)), (5000, 0, vec![9; 5000]));
+    assert_eq!((number(&kernel, get(40, 8) + 8, 8), number(&kernel, get(40, 8) + 16, 4)), (0x9_fc00, 1));
+}
+
+#[test]
+fn vmlinux_is_entered_in_64_bit_mode_with_boot_parameters() {
+    let kernel = load(&vmlinux(&[0xf4; 64]), &options(Some(&[5; 100]), "quiet")).expect("loads");
+    assert_eq!(kernel.description, "Linux kernel (ELF64)");
+    let EntryMode::Long64 { cr3 } = kernel.entry.mode else { panic!("{:?}", kernel.entry.mode) };
+    assert_eq!(kernel.entry.eip, 0x100_0000);
+    let (pml4, base) = (number(&kernel, u64::from(cr3), 8), !0xfffu64);
+    let pointer = number(&kernel, (pml4 & base) + 8 * 3, 8);
+    assert_eq!(number(&kernel, (pointer & base) + 8 * 511, 8), 0xffe0_0083, "the last 2 MiB below 4 GiB");
+    let (gdt, _) = kernel.entry.gdt.expect("a GDT");
+    assert_eq!(number(&kernel, u64::from(gdt) + u64::from(kernel.entry.cs), 8), 0x00af_9b00_0000_ffff);
+    let page = u64::from(kernel.entry.esi);
+    assert_eq!((read(&kernel, page + 0x202, 4), number(&kernel, page + 0x1fe, 2)), (b"HdrS".to_vec(), 0xaa55));
+    assert_eq!(string(&kernel, number(&kernel, page + 0x228, 4)), "quiet");
+    assert_eq!((number(&kernel, page + 0x21c, 4), number(&kernel, page + 0x218, 4) % 4096), (100, 0));
+    let long = "x".repeat(2048);
+    let error = load(&vmlinux(&[0xf4; 64]), &options(None, &long)).expect_err("too long").to_string();
+    assert_eq!(error, "--append: it has 2048 bytes, the kernel takes 2047");
 }

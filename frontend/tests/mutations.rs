@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::images::{bzimage, elf, multiboot_elf, multiboot_raw};
+use common::images::{bzimage, elf, multiboot_elf, multiboot_raw, multiboot2_header, pvh_elf, vmlinux};
 use rvmx_emu::config::sources::Host;
 use rvmx_emu::config::{bochsrc, ron};
 use rvmx_emu::loader::{self, LinuxEntry, LoadOptions, standard_memory_map};
@@ -124,6 +124,10 @@ fn broken_kernels_are_answered() {
         multiboot_elf(true),
         multiboot_raw(0x10_0030, 0x10_1000),
         bzimage(),
+        elf(true, 0x10_0000, &[(0x10_0000, 0x10_0000, &multiboot2_header(&[(1, 0, &[1, 6]), (6, 0, &[])]), 0x100)]),
+        multiboot2_header(&[(2, 0, &[0x10_0000, 0x10_0000, 0, 0]), (3, 0, &[0x10_0000])]),
+        pvh_elf(0x10_0000, &[0xf4; 16]),
+        vmlinux(&[0xf4; 16]),
         elf(
             false,
             0x10_0000,
@@ -142,6 +146,7 @@ fn broken_kernels_are_answered() {
             file_name: "k".to_owned(),
             linux_entry: if round % 4 < 2 { LinuxEntry::Real } else { LinuxEntry::Protected },
             memory_map: standard_memory_map([1, 16, 4096][round % 3]),
+            rsdp: None,
         };
         let Ok(kernel) = loader::load(&image, &options) else { continue };
         loaded += 1;

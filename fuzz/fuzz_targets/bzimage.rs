@@ -12,6 +12,7 @@ fuzz_target!(|image: &[u8]| {
             file_name: "kernel".to_owned(),
             linux_entry,
             memory_map: standard_memory_map(64),
+            rsdp: None,
         };
         if let Ok(kernel) = linux::load(image, &options) {
             let mut places: Vec<(u64, u64)> = kernel.segments.iter().map(|s| (s.address, s.end())).collect();

@@ -1,30 +1,10 @@
 //! Linux bzImages (Documentation/arch/x86/boot.rst: "The Linux/x86 Boot Protocol").
 
+use super::boot_params::{self, offset};
 use super::{
-    CODE_SELECTOR, DATA_SELECTOR, EntryMode, EntryState, LinuxEntry, LoadError, LoadOptions, LoadedKernel, MemoryKind,
-    MemoryRegion, Places, Segment, field, flat_gdt, number, put, u16_at, u32_at,
+    EntryMode, EntryState, LinuxEntry, LoadError, LoadOptions, LoadedKernel, Places, Segment, field, number,
+    protected_entry, put, u16_at, u32_at,
 };
-
-/// Offsets in the setup header.
-mod offset {
-    pub const SETUP_SECTS: usize = 0x1f1;
-    pub const SYSSIZE: usize = 0x1f4;
-    pub const BOOT_FLAG: usize = 0x1fe;
-    pub const JUMP_LENGTH: usize = 0x201;
-    pub const MAGIC: usize = 0x202;
-    pub const VERSION: usize = 0x206;
-    pub const TYPE_OF_LOADER: usize = 0x210;
-    pub const LOADFLAGS: usize = 0x211;
-    pub const CODE32_START: usize = 0x214;
-    pub const RAMDISK_IMAGE: usize = 0x218;
-    pub const RAMDISK_SIZE: usize = 0x21c;
-    pub const HEAP_END_PTR: usize = 0x224;
-    pub const CMD_LINE_PTR: usize = 0x228;
-    pub const INITRD_ADDR_MAX: usize = 0x22c;
-    pub const CMDLINE_SIZE: usize = 0x238;
-    pub const PREF_ADDRESS: usize = 0x258;
-    pub const INIT_SIZE: usize = 0x260;
-}
 
 /// `loadflags`: the kernel is loaded at 1 MiB; the heap may be used.
 const LOADED_HIGH: u8 = 1;
@@ -33,6 +13,8 @@ const CAN_USE_HEAP: u8 = 0x80;
 const OLDEST: u16 = 0x0202;
 /// A boot loader without a number of its own.
 const LOADER_UNDEFINED: u64 = 0xff;
+/// `vid_mode`: 80 columns, 25 lines.
+const MODE_NORMAL: u16 = 0xffff;
 
 /// Where the protected-mode kernel goes.
 const KERNEL: u64 = 0x10_0000;
@@ -42,9 +24,8 @@ const HEAP_END: u64 = 0xf000;
 const STACK_TOP: u32 = 0xfff0;
 /// Where the command line goes.
 const COMMAND_LINE: u64 = 0x2_0000;
-/// Where the 32-bit protocol's boot parameters and GDT go.
+/// Where the 32-bit protocol's boot parameters go.
 const BOOT_PARAMETERS: u64 = REAL_MODE;
-const GDT: u64 = REAL_MODE + 0x1000;
 
 /// Whether the file has a Linux setup header.
 pub fn is_bzimage(image: &[u8]) -> bool {
@@ -91,12 +72,13 @@ pub fn load(image: &[u8], options: &LoadOptions) -> Result<LoadedKernel, LoadErr
 
     let mut places = Places::new(&options.memory_map);
     places.take("the kernel", KERNEL, kernel.len() as u64)?;
+    let unpacked = room_to_unpack(image, version, &places)?;
     let mut segments = vec![Segment::new(KERNEL, kernel.to_vec())];
     let command_line = command_line(image, version, options, &mut places)?;
     segments.push(command_line);
     let initrd = match options.initrd {
         Some(data) => {
-            let at = place_initrd(image, version, data.len() as u64, &mut places)?;
+            let at = place_initrd(image, version, data.len() as u64, unpacked, &mut places)?;
             segments.push(Segment::new(at, data.to_vec()));
             Some((at, data.len() as u64))
         }
@@ -113,6 +95,8 @@ pub fn load(image: &[u8], options: &LoadOptions) -> Result<LoadedKernel, LoadErr
         put(&mut header, offset::RAMDISK_IMAGE, at, 4);
         put(&mut header, offset::RAMDISK_SIZE, size, 4);
     }
+    let video_mode = video_mode(options.command_line)?;
+    put(&mut header, offset::VIDEO_MODE, u64::from(video_mode.unwrap_or(MODE_NORMAL)), 2);
     let entry = match options.linux_entry {
         LinuxEntry::Real => {
             // Heap and stack share the 64 KiB of the real-mode code.
@@ -134,22 +118,18 @@ pub fn load(image: &[u8], options: &LoadOptions) -> Result<LoadedKernel, LoadErr
             }
         }
         LinuxEntry::Protected => {
-            places.take("the boot parameters", BOOT_PARAMETERS, 0x2000)?;
-            segments.push(Segment::new(BOOT_PARAMETERS, boot_parameters(&header, &options.memory_map)));
-            let gdt = flat_gdt();
-            let limit = gdt.len() as u16 - 1;
-            segments.push(Segment::new(GDT, gdt));
-            EntryState {
-                mode: EntryMode::Protected32,
-                cs: CODE_SELECTOR,
-                eip: KERNEL as u32,
-                data_selector: DATA_SELECTOR,
-                eax: 0,
-                ebx: 0,
-                esi: BOOT_PARAMETERS as u32,
-                esp: BOOT_PARAMETERS as u32,
-                gdt: Some((GDT as u32, limit)),
+            // It is the real-mode code that sets the mode.
+            if let Some(mode) = video_mode.filter(|mode| *mode != MODE_NORMAL) {
+                let problem =
+                    format!("nobody sets video mode {mode:#x} for a kernel that is entered in protected mode");
+                return Err(field("vga=", format!("{problem}; give --linux-entry real")));
             }
+            places.take("the boot parameters", BOOT_PARAMETERS, boot_params::SIZE)?;
+            let rsdp = options.rsdp.as_ref().filter(|_| version >= 0x020e);
+            let parameters = boot_params::page(&header, &options.memory_map, rsdp);
+            segments.push(Segment::new(BOOT_PARAMETERS, parameters));
+            let page = BOOT_PARAMETERS as u32;
+            EntryState { esi: page, esp: page, ..protected_entry(KERNEL as u32, &mut places, &mut segments)? }
         }
     };
     let description = format!("Linux kernel (boot protocol {}.{:02})", version >> 8, version & 0xff);
@@ -172,45 +152,55 @@ fn command_line(image: &[u8], version: u16, options: &LoadOptions, places: &mut 
     Ok(Segment::new(COMMAND_LINE, line))
 }
 
+/// Where the kernel unpacks itself it needs `init_size` bytes before it looks at the memory map. Their end; 0 for kernels
+/// that do not say.
+fn room_to_unpack(image: &[u8], version: u16, places: &Places) -> Result<u64, LoadError> {
+    if version < 0x020a {
+        return Ok(0);
+    }
+    let truncated = || field("setup header", "the file ends within it");
+    let preferred = number(image, offset::PREF_ADDRESS, 8).ok_or_else(truncated)?;
+    let size = u32_at(image, offset::INIT_SIZE).ok_or_else(truncated)?;
+    let start = match image.get(offset::RELOCATABLE_KERNEL).ok_or_else(truncated)? {
+        0 => preferred,
+        _ => {
+            let alignment = u32_at(image, offset::KERNEL_ALIGNMENT).ok_or_else(truncated)?;
+            let aligned = KERNEL.max(preferred).checked_next_multiple_of(u64::from(alignment).max(1));
+            aligned
+                .ok_or_else(|| field("kernel_alignment", format!("{alignment:#x} leaves no place for the kernel")))?
+        }
+    };
+    places.require("the kernel unpacked (pref_address, init_size)", start, u64::from(size))
+}
+
 /// As high as the kernel allows, clear of the room that it needs to unpack itself.
-fn place_initrd(image: &[u8], version: u16, size: u64, places: &mut Places) -> Result<u64, LoadError> {
+fn place_initrd(image: &[u8], version: u16, size: u64, unpacked: u64, places: &mut Places) -> Result<u64, LoadError> {
     let stated = if version >= 0x0203 { u32_at(image, offset::INITRD_ADDR_MAX).unwrap_or(0) } else { 0 };
     let most = if stated == 0 { 0x37ff_ffff } else { u64::from(stated) };
-    let unpacked = if version >= 0x020a {
-        let preferred = number(image, offset::PREF_ADDRESS, 8).unwrap_or(0);
-        preferred.saturating_add(u64::from(u32_at(image, offset::INIT_SIZE).unwrap_or(0)))
-    } else {
-        0
-    };
     let from = places.highest().max(unpacked);
     places.highest_free("the initrd", size.max(1), 4096, from, most + 1)
 }
 
-/// The 32-bit protocol's `boot_params` page: the header, a screen in mode 3, the memory map.
-fn boot_parameters(header: &[u8], map: &[MemoryRegion]) -> Vec<u8> {
-    const E820_ENTRIES: usize = 0x1e8;
-    const E820_TABLE: usize = 0x2d0;
-    const E820_MAX: usize = 128;
-    let mut page = vec![0; 4096];
-    // The header ends where its jump instruction lands.
-    let end = offset::MAGIC + usize::from(header.get(offset::JUMP_LENGTH).copied().unwrap_or(0));
-    let end = end.min(E820_TABLE).min(header.len());
-    if let (Some(to), Some(from)) = (page.get_mut(offset::SETUP_SECTS..end), header.get(offset::SETUP_SECTS..end)) {
-        to.copy_from_slice(from);
+/// The video mode that the last `vga=` asks for, as a boot loader puts it into `vid_mode` (boot protocol, "Special
+/// Command Line Options").
+fn video_mode(command_line: &str) -> Result<Option<u16>, LoadError> {
+    let Some(value) = command_line.split_ascii_whitespace().filter_map(|word| word.strip_prefix("vga=")).next_back()
+    else {
+        return Ok(None);
+    };
+    let parsed = match value {
+        "normal" => Some(MODE_NORMAL),
+        "ext" => Some(0xfffe),
+        "ask" => Some(0xfffd),
+        // An integer in C's notation.
+        number => match number.strip_prefix("0x").or_else(|| number.strip_prefix("0X")) {
+            Some(digits) => u16::from_str_radix(digits, 16).ok(),
+            None if number.starts_with('0') => u16::from_str_radix(number, 8).ok(),
+            None => number.parse().ok(),
+        },
+    };
+    match parsed {
+        Some(mode) => Ok(Some(mode)),
+        None => Err(field("vga=", format!("{value:?} is neither normal, ext, ask nor a number up to 0xffff"))),
     }
-    // screen_info: video mode 3, 80 columns, 25 lines, VGA, 16 scan lines a character.
-    for (at, value, size) in [(0x06, 3, 1), (0x07, 80, 1), (0x0e, 25, 1), (0x0f, 1, 1), (0x10, 16, 2)] {
-        put(&mut page, at, value, size);
-    }
-    let upper = map.iter().find(|r| r.kind == MemoryKind::Usable && r.base == KERNEL).map_or(0, |r| r.length / 1024);
-    put(&mut page, 0x02, upper.min(0xffff), 2);
-    put(&mut page, 0x1e0, upper.min(0xffff_ffff), 4);
-    for (index, region) in map.iter().take(E820_MAX).enumerate() {
-        let at = E820_TABLE + 20 * index;
-        put(&mut page, at, region.base, 8);
-        put(&mut page, at + 8, region.length, 8);
-        put(&mut page, at + 16, region.kind as u64, 4);
-    }
-    put(&mut page, E820_ENTRIES, map.len().min(E820_MAX) as u64, 1);
-    page
 }

@@ -1,70 +1,19 @@
 //! `--kernel`: kernels that are put into memory without a boot loader. Pure functions from bytes to what goes
 //! where; nothing here touches a machine.
 
+mod boot_params;
 pub mod elf;
 pub mod linux;
+mod map;
 pub mod multiboot;
+pub mod multiboot2;
+mod places;
+pub mod pvh;
+pub mod vmlinux;
 
+pub use map::{LOW_MEMORY_END, MemoryKind, MemoryRegion, parse_e820, standard_memory_map};
+pub(crate) use places::Places;
 use serde::{Deserialize, Serialize};
-
-/// What a region of the memory map is (the E820 types).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[repr(u32)]
-pub enum MemoryKind {
-    /// Free for the kernel.
-    Usable = 1,
-    /// Not to be touched.
-    Reserved = 2,
-    /// ACPI tables, free after they are read.
-    AcpiReclaimable = 3,
-    /// ACPI non-volatile storage.
-    AcpiNvs = 4,
-}
-
-/// One region of physical memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemoryRegion {
-    /// First address.
-    pub base: u64,
-    /// Length in bytes.
-    pub length: u64,
-    /// What it is.
-    pub kind: MemoryKind,
-}
-
-impl MemoryRegion {
-    /// A region from `base` to before `end`.
-    pub fn new(base: u64, end: u64, kind: MemoryKind) -> Self {
-        Self { base, length: end.saturating_sub(base), kind }
-    }
-}
-
-/// Where the PC's memory below 4 GiB ends at most: devices live above it.
-pub const LOW_MEMORY_END: u64 = 0xc000_0000;
-const MIB: u64 = 1 << 20;
-const FOUR_GIB: u64 = 1 << 32;
-/// Start of the extended BIOS data area.
-const EBDA: u64 = 0x9_fc00;
-
-/// The memory map of a PC with this much memory, without ACPI tables: conventional memory, extended memory up to
-/// [`LOW_MEMORY_END`], the rest above 4 GiB.
-pub fn standard_memory_map(memory_mib: u64) -> Vec<MemoryRegion> {
-    let bytes = memory_mib.saturating_mul(MIB);
-    let low_end = bytes.min(LOW_MEMORY_END);
-    let mut map = vec![
-        MemoryRegion::new(0, EBDA, MemoryKind::Usable),
-        MemoryRegion::new(EBDA, 0xa_0000, MemoryKind::Reserved),
-        MemoryRegion::new(0xf_0000, MIB, MemoryKind::Reserved),
-    ];
-    if low_end > MIB {
-        map.push(MemoryRegion::new(MIB, low_end, MemoryKind::Usable));
-    }
-    map.push(MemoryRegion::new(0xfffc_0000, FOUR_GIB, MemoryKind::Reserved));
-    if bytes > LOW_MEMORY_END {
-        map.push(MemoryRegion::new(FOUR_GIB, FOUR_GIB + (bytes - LOW_MEMORY_END), MemoryKind::Usable));
-    }
-    map
-}
 
 /// Bytes for physical memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +47,11 @@ pub enum EntryMode {
     /// Protected mode with paging off; every segment is flat (base 0, limit 4 GiB, 32-bit), CS code read/execute,
     /// the others data read/write.
     Protected32,
+    /// 64-bit mode with the paging structures at `cr3`, which are among the segments; CS is 64-bit code.
+    Long64 {
+        /// CR3.
+        cr3: u32,
+    },
 }
 
 /// The boot processor's state on entry; interrupts are off, A20 is on, other registers are 0.
@@ -141,7 +95,7 @@ pub enum LinuxEntry {
     /// Through its real-mode code, which asks the BIOS for the memory map and the video mode.
     #[default]
     Real,
-    /// Directly in protected mode, with boot parameters made by the loader.
+    /// Directly in protected mode, with boot parameters made by the loader. (An ELF kernel has no other entry.)
     Protected,
 }
 
@@ -158,14 +112,58 @@ pub struct LoadOptions<'a> {
     pub linux_entry: LinuxEntry,
     /// The machine's memory.
     pub memory_map: Vec<MemoryRegion>,
+    /// Where the firmware has put the ACPI tables' root; `None` if it has none, or has not run.
+    pub rsdp: Option<Rsdp>,
+}
+
+/// The root system description pointer (ACPI specification 5.2.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rsdp {
+    /// Its address.
+    pub address: u64,
+    /// The structure: 20 bytes of ACPI 1.0, or its length field's.
+    pub bytes: Vec<u8>,
+}
+
+/// A kernel's files, and how it is started: everything that [`load`] wants but what the machine says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelFiles {
+    /// The kernel's name, as it was given.
+    pub file_name: String,
+    /// The kernel.
+    pub image: Vec<u8>,
+    /// Initial RAM disk or Multiboot module.
+    pub initrd: Option<Vec<u8>>,
+    /// Command line.
+    pub command_line: String,
+    /// How a bzImage is entered.
+    pub linux_entry: LinuxEntry,
+}
+
+impl KernelFiles {
+    /// Finds the kernel's place in a machine of this memory map.
+    ///
+    /// # Errors
+    /// [`LoadError`], as [`load`].
+    pub fn load(&self, memory_map: Vec<MemoryRegion>, rsdp: Option<Rsdp>) -> Result<LoadedKernel, LoadError> {
+        let options = LoadOptions {
+            initrd: self.initrd.as_deref(),
+            command_line: &self.command_line,
+            file_name: self.file_name.clone(),
+            linux_entry: self.linux_entry,
+            memory_map,
+            rsdp,
+        };
+        load(&self.image, &options)
+    }
 }
 
 /// Why a kernel cannot be loaded. Each names the field or region that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// Neither format's mark is there.
+    /// No format's mark is there.
     #[error(
-        "it is neither a Multiboot-1 kernel (no header 1BADB002h in the first 8192 bytes) nor a Linux bzImage (no \"HdrS\" at 202h); give one of these to --kernel"
+        "it is no Linux bzImage (no \"HdrS\" at 202h), no Multiboot kernel (no header 1BADB002h in the first 8192 bytes, none E85250D6h in the first 32768), no ELF executable with Xen's PVH note and no vmlinux; give one of these to --kernel"
     )]
     UnknownFormat,
     /// A field has a value that cannot be.
@@ -201,12 +199,18 @@ pub(crate) fn field(field: &'static str, problem: impl Into<String>) -> LoadErro
     LoadError::Field { field, problem: problem.into() }
 }
 
-/// Loads a kernel of either format.
+/// Loads a kernel of any format.
 pub fn load(image: &[u8], options: &LoadOptions) -> Result<LoadedKernel, LoadError> {
     if linux::is_bzimage(image) {
         linux::load(image, options)
     } else if multiboot::find_header(image).is_some() {
         multiboot::load(image, options)
+    } else if multiboot2::find_header(image).is_some() {
+        multiboot2::load(image, options)
+    } else if pvh::entry(image).is_some() {
+        pvh::load(image, options)
+    } else if vmlinux::is_vmlinux(image) {
+        vmlinux::load(image, options)
     } else {
         Err(LoadError::UnknownFormat)
     }
@@ -233,134 +237,54 @@ pub(crate) fn put(data: &mut [u8], at: usize, value: u64, size: usize) {
     }
 }
 
-/// Finds places in memory for what comes with a kernel.
-pub(crate) struct Places<'a> {
-    map: &'a [MemoryRegion],
-    taken: Vec<(u64, u64)>,
+/// KiB of conventional memory, and of memory from 1 MiB up to its first hole.
+pub(crate) fn memory_sizes(map: &[MemoryRegion]) -> (u64, u64) {
+    let usable_at = |base: u64| {
+        let region = map.iter().find(|r| r.kind == MemoryKind::Usable && r.base == base);
+        region.map_or(0, |r| r.length / 1024)
+    };
+    (usable_at(0), usable_at(0x10_0000))
 }
 
-impl<'a> Places<'a> {
-    pub(crate) fn new(map: &'a [MemoryRegion]) -> Self {
-        Self { map, taken: Vec::new() }
-    }
-
-    /// Takes a fixed place; it must lie in usable memory and be free.
-    pub(crate) fn take(&mut self, what: &'static str, address: u64, size: u64) -> Result<(), LoadError> {
-        let wrong = || LoadError::DoesNotFit { what, address, size };
-        let end = address.checked_add(size).ok_or_else(wrong)?;
-        let usable = |region: &&MemoryRegion| region.kind == MemoryKind::Usable;
-        let inside =
-            self.map.iter().filter(usable).any(|r| r.base <= address && end <= r.base.saturating_add(r.length));
-        if !inside && size > 0 {
-            return Err(wrong());
-        }
-        if self.overlaps(address, end) {
-            return Err(field(
-                "segments",
-                format!("{what} at {address:#x}, {size:#x} bytes, overlaps another segment"),
-            ));
-        }
-        self.taken.push((address, end));
-        Ok(())
-    }
-
-    fn overlaps(&self, start: u64, end: u64) -> bool {
-        self.taken.iter().any(|(s, e)| start < *e && *s < end)
-    }
-
-    /// The end of the highest place taken.
-    pub(crate) fn highest(&self) -> u64 {
-        self.taken.iter().map(|(_, end)| *end).max().unwrap_or(0)
-    }
-
-    /// Takes the lowest free place from `from` on that ends at or below `below`.
-    pub(crate) fn lowest(
-        &mut self,
-        what: &'static str,
-        size: u64,
-        align: u64,
-        from: u64,
-        below: u64,
-    ) -> Result<u64, LoadError> {
-        let ends = self.taken.iter().map(|(_, end)| *end).chain(self.map.iter().map(|region| region.base));
-        let mut starts: Vec<u64> =
-            ends.chain([from]).filter_map(|at| at.max(from).checked_next_multiple_of(align)).collect();
-        starts.sort_unstable();
-        self.first_free(what, size, below, &starts)
-    }
-
-    /// Takes the highest free place from `from` on that ends at or below `below`.
-    pub(crate) fn highest_free(
-        &mut self,
-        what: &'static str,
-        size: u64,
-        align: u64,
-        from: u64,
-        below: u64,
-    ) -> Result<u64, LoadError> {
-        let ends = self.taken.iter().map(|(start, _)| *start);
-        let tops = self.map.iter().map(|region| region.base.saturating_add(region.length));
-        let mut starts: Vec<u64> = ends
-            .chain(tops)
-            .chain([below])
-            .filter_map(|end| end.min(below).checked_sub(size))
-            .map(|start| start - start % align)
-            .filter(|start| *start >= from)
-            .collect();
-        starts.sort_unstable_by(|a, b| b.cmp(a));
-        self.first_free(what, size, below, &starts)
-    }
-
-    fn first_free(&mut self, what: &'static str, size: u64, below: u64, starts: &[u64]) -> Result<u64, LoadError> {
-        for start in starts {
-            let fits = start.checked_add(size).is_some_and(|end| end <= below);
-            if fits && self.take(what, *start, size).is_ok() {
-                return Ok(*start);
-            }
-        }
-        Err(LoadError::NoRoom { what, size })
-    }
-}
-
-/// A flat GDT: null, two unused, then 32-bit code at 10h and data at 18h, as the Linux boot protocol wants them.
+/// Selectors of the GDT: code and data, where the Linux boot protocol wants them.
 pub(crate) const CODE_SELECTOR: u16 = 0x10;
 pub(crate) const DATA_SELECTOR: u16 = 0x18;
+/// Its descriptors: flat 32-bit and 64-bit code, flat data.
+pub(crate) const CODE_32: u64 = 0x00cf_9b00_0000_ffff;
+pub(crate) const CODE_64: u64 = 0x00af_9b00_0000_ffff;
+const DATA: u64 = 0x00cf_9300_0000_ffff;
 
-/// The bytes of that GDT.
-pub(crate) fn flat_gdt() -> Vec<u8> {
-    const CODE: u64 = 0x00cf_9b00_0000_ffff;
-    const DATA: u64 = 0x00cf_9300_0000_ffff;
-    [0, 0, CODE, DATA].iter().flat_map(|descriptor: &u64| descriptor.to_le_bytes()).collect()
+/// The bytes of a GDT with this code descriptor: null, one unused, code, data.
+pub(crate) fn gdt(code: u64) -> Vec<u8> {
+    [0, 0, code, DATA].iter().flat_map(|descriptor: &u64| descriptor.to_le_bytes()).collect()
+}
+
+/// An entry in flat 32-bit protected mode, with its GDT among the segments.
+pub(crate) fn protected_entry(
+    eip: u32,
+    places: &mut Places,
+    segments: &mut Vec<Segment>,
+) -> Result<EntryState, LoadError> {
+    let gdt = gdt(CODE_32);
+    let (size, limit) = (gdt.len() as u64, gdt.len() as u16 - 1);
+    let at = places.for_information("the GDT", size, 16)?;
+    segments.push(Segment::new(at, gdt));
+    Ok(EntryState {
+        mode: EntryMode::Protected32,
+        cs: CODE_SELECTOR,
+        eip,
+        data_selector: DATA_SELECTOR,
+        eax: 0,
+        ebx: 0,
+        esi: 0,
+        esp: 0,
+        gdt: Some((at as u32, limit)),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_map_of_a_pc_leaves_the_hole_below_4_gib() {
-        let usable = |mib| -> u64 {
-            standard_memory_map(mib).iter().filter(|r| r.kind == MemoryKind::Usable).map(|r| r.length).sum()
-        };
-        assert_eq!(usable(512), 512 * MIB - (MIB - EBDA));
-        assert_eq!(usable(8192), 8192 * MIB - (MIB - EBDA));
-        assert_eq!(standard_memory_map(8192).last().map(|r| r.base), Some(FOUR_GIB));
-        assert_eq!(usable(1), EBDA);
-    }
-
-    #[test]
-    fn places_are_found_around_what_is_taken() {
-        let map = standard_memory_map(16);
-        let mut places = Places::new(&map);
-        places.take("kernel", 0x10_0000, 0x1234).unwrap();
-        assert!(places.take("other", 0x10_1000, 1).is_err());
-        assert!(places.take("hole", 0xa_0000, 1).is_err());
-        assert_eq!(places.lowest("module", 0x10, 0x1000, places.highest(), u64::MAX), Ok(0x10_2000));
-        assert_eq!(places.highest_free("info", 0x100, 16, 0x1000, 0xa_0000), Ok(0x9_fb00));
-        assert_eq!(places.highest_free("initrd", 0x1000, 0x1000, 0, u64::MAX), Ok(0xff_f000));
-        assert_eq!(places.highest_free("initrd", 0x1000, 0x1000, 0, u64::MAX), Ok(0xff_e000));
-        assert!(places.lowest("huge", 1 << 30, 1, 0, u64::MAX).is_err());
-    }
 
     #[test]
     fn image_of_no_known_format_is_refused() {
@@ -370,6 +294,7 @@ mod tests {
             file_name: String::new(),
             linux_entry: LinuxEntry::Real,
             memory_map: standard_memory_map(64),
+            rsdp: None,
         };
         assert_eq!(load(b"", &options), Err(LoadError::UnknownFormat));
         assert_eq!(load(&[0; 9000], &options), Err(LoadError::UnknownFormat));

@@ -2,8 +2,8 @@
 //! fields.
 
 use super::{
-    CODE_SELECTOR, DATA_SELECTOR, EntryMode, EntryState, LoadError, LoadOptions, LoadedKernel, MemoryKind, Places,
-    Segment, elf, field, flat_gdt, put, u32_at,
+    EntryState, LoadError, LoadOptions, LoadedKernel, MemoryRegion, Places, Segment, elf, field, memory_sizes,
+    protected_entry, put, u32_at,
 };
 
 /// The header's magic number.
@@ -26,10 +26,6 @@ const INFO_COMMAND_LINE: u32 = 1 << 2;
 const INFO_MODULES: u32 = 1 << 3;
 const INFO_MAP: u32 = 1 << 6;
 const INFO_LOADER_NAME: u32 = 1 << 9;
-/// Where the boot information is put if it can be: conventional memory, clear of the BIOS's data below and the
-/// EBDA and BIOS stacks above.
-const INFO_LOW: u64 = 0x8000;
-const INFO_HIGH: u64 = 0x9_0000;
 const FOUR_GIB: u64 = 1 << 32;
 
 /// A Multiboot header.
@@ -67,45 +63,52 @@ pub fn load(image: &[u8], options: &LoadOptions) -> Result<LoadedKernel, LoadErr
         (vec![segment], entry, "by address fields")
     } else {
         let elf = elf::parse(image)?;
-        let load =
-            |load: &elf::Load| Segment { address: load.physical_address, bytes: load.bytes.to_vec(), size: load.size };
-        let kind = if elf.is_64 { "ELF64" } else { "ELF32" };
-        (elf.loads.iter().map(load).collect(), elf.physical_entry(), kind)
+        (elf.segments(), elf.physical_entry(), if elf.is_64 { "ELF64" } else { "ELF32" })
     };
     for segment in &segments {
         places.take("segment", segment.address, segment.size)?;
     }
     let entry = u32::try_from(entry).map_err(|_| field("e_entry", format!("{entry:#x} is above 4 GiB")))?;
-    let (information, info_at, gdt_at) = boot_information(options, &mut places, &mut segments)?;
-    let gdt = flat_gdt();
-    let gdt_limit = gdt.len() as u16 - 1;
+    let module = place_module(options, &mut places, &mut segments)?;
+    let (information, info_at) = boot_information(options, module, &mut places)?;
     segments.push(Segment::new(info_at, information));
-    segments.push(Segment::new(gdt_at, gdt));
-    let state = EntryState {
-        mode: EntryMode::Protected32,
-        cs: CODE_SELECTOR,
-        eip: entry,
-        data_selector: DATA_SELECTOR,
-        eax: LOADER_MAGIC,
-        ebx: info_at as u32,
-        esi: 0,
-        esp: 0,
-        gdt: Some((gdt_at as u32, gdt_limit)),
-    };
+    let state =
+        EntryState { eax: LOADER_MAGIC, ebx: info_at as u32, ..protected_entry(entry, &mut places, &mut segments)? };
     Ok(LoadedKernel { description: format!("Multiboot kernel ({kind})"), segments, entry: state })
+}
+
+/// Puts the module, if there is one, on a page right after the kernel, where boot loaders put modules; kernels that map
+/// only a few MiB at first rely on it. Its start and end.
+pub(super) fn place_module(
+    options: &LoadOptions,
+    places: &mut Places,
+    segments: &mut Vec<Segment>,
+) -> Result<Option<(u64, u64)>, LoadError> {
+    let Some(data) = options.initrd else { return Ok(None) };
+    let (size, from) = (data.len() as u64, places.highest().max(0x10_0000));
+    let at = places.lowest("the initrd", size.max(1), 4096, from, FOUR_GIB)?;
+    segments.push(Segment::new(at, data.to_vec()));
+    Ok(Some((at, at + size)))
 }
 
 /// The one segment of a kernel whose header has address fields, and its entry.
 fn load_by_addresses(image: &[u8], header: Header) -> Result<(Segment, u64), LoadError> {
     let get = |index: usize| u32_at(image, header.offset + 12 + 4 * index);
-    let all = || Some([get(0)?, get(1)?, get(2)?, get(3)?, get(4)?]);
-    let [header_addr, load_addr, load_end, bss_end, entry] =
+    let all = || Some(([get(0)?, get(1)?, get(2)?, get(3)?], get(4)?));
+    let (addresses, entry) =
         all().ok_or_else(|| field("Multiboot header", "the file ends within its address fields"))?;
+    Ok((segment_by_addresses(image, header.offset, addresses)?, u64::from(entry)))
+}
+
+/// The segment that `header_addr`, `load_addr`, `load_end_addr` and `bss_end_addr` describe, for a header at `offset`.
+pub(super) fn segment_by_addresses(image: &[u8], offset: usize, addresses: [u32; 4]) -> Result<Segment, LoadError> {
+    let [header_addr, load_addr, load_end, bss_end] = addresses;
     let before = header_addr.checked_sub(load_addr).and_then(|before| usize::try_from(before).ok());
-    let start = before.and_then(|before| header.offset.checked_sub(before)).ok_or_else(|| {
+    let start = before.and_then(|before| offset.checked_sub(before));
+    let start = start.ok_or_else(|| {
         field(
             "load_addr",
-            format!("{load_addr:#x} does not fit header_addr {header_addr:#x} at file offset {:#x}", header.offset),
+            format!("{load_addr:#x} does not fit header_addr {header_addr:#x} at file offset {offset:#x}"),
         )
     })?;
     let available = image.len() - start.min(image.len());
@@ -129,33 +132,22 @@ fn load_by_addresses(image: &[u8], header: Header) -> Result<(Segment, u64), Loa
     if size == 0 {
         return Err(field("load_end_addr", "there is nothing to load"));
     }
-    Ok((Segment { address: u64::from(load_addr), bytes, size }, u64::from(entry)))
+    Ok(Segment { address: u64::from(load_addr), bytes, size })
 }
 
-/// Builds the boot information with all that it points to in one block, and places the module. Returns the block
-/// and its address, and the address for the GDT.
+/// The name that kernels are told.
+pub(super) const LOADER_NAME: &[u8] = concat!("rvmx-emu ", env!("CARGO_PKG_VERSION"), "\0").as_bytes();
+
+/// Builds the boot information with all that it points to in one block; the block and its address.
 fn boot_information(
     options: &LoadOptions,
+    module: Option<(u64, u64)>,
     places: &mut Places,
-    segments: &mut Vec<Segment>,
-) -> Result<(Vec<u8>, u64, u64), LoadError> {
-    const LOADER_NAME: &[u8] = concat!("rvmx-emu ", env!("CARGO_PKG_VERSION"), "\0").as_bytes();
+) -> Result<(Vec<u8>, u64), LoadError> {
     let command_line = format!("{} {}", options.file_name, options.command_line);
     if command_line.contains('\0') {
         return Err(field("--append", "a zero byte cannot be passed"));
     }
-    let module = match options.initrd {
-        Some(data) => {
-            // On a page right after the kernel, where boot loaders put modules; kernels that map only a few MiB at
-            // first rely on it.
-            let (size, from) = (data.len() as u64, places.highest().max(0x10_0000));
-            let at = places.lowest("the initrd", size.max(1), 4096, from, FOUR_GIB)?;
-            segments.push(Segment::new(at, data.to_vec()));
-            Some((at, at + size))
-        }
-        None => None,
-    };
-
     let mut block = vec![0; INFO_SIZE];
     let mut append = |data: &[u8]| {
         let at = block.len();
@@ -166,7 +158,7 @@ fn boot_information(
     let map: Vec<u8> = options
         .memory_map
         .iter()
-        .flat_map(|region| {
+        .flat_map(|region: &MemoryRegion| {
             let mut entry = [0; 24];
             put(&mut entry, 0, 20, 4);
             put(&mut entry, 4, region.base, 8);
@@ -184,22 +176,12 @@ fn boot_information(
     let line_at = append(&line);
 
     let size = block.len() as u64;
-    let info_at = places
-        .highest_free("the Multiboot information", size, 16, INFO_LOW, INFO_HIGH)
-        .or_else(|_| places.lowest("the Multiboot information", size, 16, places.highest(), FOUR_GIB))?;
-    let gdt_size = flat_gdt().len() as u64;
-    let gdt_at = places
-        .highest_free("the GDT", gdt_size, 16, INFO_LOW, INFO_HIGH)
-        .or_else(|_| places.lowest("the GDT", gdt_size, 16, places.highest(), FOUR_GIB))?;
+    let info_at = places.for_information("the Multiboot information", size, 16)?;
     let address = |offset: usize| info_at + offset as u64;
-
-    let usable_at = |base: u64| {
-        let region = options.memory_map.iter().find(|r| r.kind == MemoryKind::Usable && r.base == base);
-        region.map_or(0, |r| r.length / 1024)
-    };
+    let (lower, upper) = memory_sizes(&options.memory_map);
     let mut flags = INFO_MEMORY | INFO_COMMAND_LINE | INFO_MAP | INFO_LOADER_NAME;
-    put(&mut block, 4, usable_at(0), 4);
-    put(&mut block, 8, usable_at(0x10_0000), 4);
+    put(&mut block, 4, lower, 4);
+    put(&mut block, 8, upper, 4);
     put(&mut block, 16, address(line_at), 4);
     if let Some((start, end)) = module {
         flags |= INFO_MODULES;
@@ -213,5 +195,5 @@ fn boot_information(
     put(&mut block, 48, address(map_at), 4);
     put(&mut block, 64, address(name_at), 4);
     put(&mut block, 0, u64::from(flags), 4);
-    Ok((block, info_at, gdt_at))
+    Ok((block, info_at))
 }

@@ -6,7 +6,7 @@ mod kernel;
 use crate::background::BackgroundFile;
 use crate::config::MachineConfig;
 use crate::error::InputError;
-use crate::loader::LoadedKernel;
+use crate::loader::KernelFiles;
 use crate::machine::{Machine, RunResult, Statistics};
 use crate::snapshot_file;
 use emu_core::trace::{TraceFilter, Tracer};
@@ -17,13 +17,13 @@ use emu_devices::vga::{Frame, TextScreen};
 use emu_vmx::exit::ExitReason;
 use std::collections::BTreeMap;
 
-/// Builds the PC that a configuration describes. `kernel` has been read and checked already; it is started when the
-/// firmware is about to boot.
-pub fn build(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result<Box<dyn Machine>, InputError> {
+/// Builds the PC that a configuration describes. `kernel` is started when the firmware is about to boot.
+pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<Box<dyn Machine>, InputError> {
     let pc = build::pc(config, kernel.is_some())?;
     Ok(Box::new(PcMachine {
         pc,
         hz: config.ips,
+        memory_mib: config.memory,
         kernel: kernel.cloned(),
         reset_on_triple_fault: config.reset_on_triple_fault,
         tracer: None,
@@ -33,8 +33,9 @@ pub fn build(config: &MachineConfig, kernel: Option<&LoadedKernel>) -> Result<Bo
 struct PcMachine {
     pc: Pc,
     hz: u64,
+    memory_mib: u64,
     /// Entered whenever the firmware comes to the boot handler of the loader's ROM: also after a reset.
-    kernel: Option<LoadedKernel>,
+    kernel: Option<KernelFiles>,
     reset_on_triple_fault: bool,
     tracer: Option<Tracer<BackgroundFile>>,
 }
@@ -61,7 +62,9 @@ impl PcMachine {
                 PcExit::ExitStatus(status) => return RunResult::ExitStatus(status),
                 PcExit::Halted => match &self.kernel {
                     Some(kernel) if kernel::firmware_is_done(&self.pc) => {
-                        kernel::enter(&mut self.pc, kernel);
+                        if let Err(error) = kernel::start(&mut self.pc, kernel, self.memory_mib) {
+                            return RunResult::Failed(InputError::new(&kernel.file_name, error.to_string()));
+                        }
                     }
                     _ => return RunResult::Halted,
                 },

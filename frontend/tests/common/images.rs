@@ -28,7 +28,7 @@ pub fn elf(is_64: bool, entry: u64, segments: &[ElfSegment]) -> Vec<u8> {
     put(&mut image, sizes, entry_size as u64, 2);
     put(&mut image, sizes + 2, segments.len() as u64, 2);
     for (index, (virtual_address, physical_address, bytes, size)) in segments.iter().enumerate() {
-        image.resize(image.len().next_multiple_of(4), 0);
+        image.resize(image.len().next_multiple_of(8), 0);
         let (at, offset) = (header + index * entry_size, image.len() as u64);
         let length = bytes.len() as u64;
         put(&mut image, at, 1, 4);
@@ -80,4 +80,38 @@ pub fn bzimage() -> Vec<u8> {
     put(&mut image, 0x260, 0x20_0000, 4);
     image.extend_from_slice(&[0xf4; 48]);
     image
+}
+
+/// A Multiboot 2 header with these tags: type, flags, contents.
+pub fn multiboot2_header(tags: &[(u16, u16, &[u32])]) -> Vec<u8> {
+    let mut header = vec![0; 16];
+    for (kind, flags, words) in tags.iter().chain([&(0, 0, &[][..])]) {
+        header.extend(kind.to_le_bytes());
+        header.extend(flags.to_le_bytes());
+        header.extend((8 + 4 * words.len() as u32).to_le_bytes());
+        words.iter().for_each(|word| header.extend(word.to_le_bytes()));
+        header.resize(header.len().next_multiple_of(8), 0);
+    }
+    let (magic, length) = (0xe852_50d6u32, header.len() as u32);
+    put(&mut header, 0, u64::from(magic), 4);
+    put(&mut header, 8, u64::from(length), 4);
+    put(&mut header, 12, u64::from(0u32.wrapping_sub(magic).wrapping_sub(length)), 4);
+    header
+}
+
+/// A kernel with Xen's PVH note, which names this entry; one segment at 1 MiB.
+pub fn pvh_elf(entry: u32, code: &[u8]) -> Vec<u8> {
+    let mut note: Vec<u8> = [4u32, 4, 18].iter().flat_map(|word| word.to_le_bytes()).collect();
+    note.extend(b"Xen\0");
+    note.extend(entry.to_le_bytes());
+    let mut image = elf(true, 0xdead, &[(0, 0, &note, 20), (0x10_0000, 0x10_0000, code, 0x2000)]);
+    put(&mut image, 64, 4, 4); // PT_NOTE
+    image
+}
+
+/// A Linux kernel as an ELF executable: linked high, loaded at 16 MiB.
+pub fn vmlinux(code: &[u8]) -> Vec<u8> {
+    let mut code = code.to_vec();
+    code.extend(b"\0Linux version 6.1\0");
+    elf(true, 0x100_0000, &[(0xffff_ffff_8100_0000, 0x100_0000, &code, 0x2000)])
 }
