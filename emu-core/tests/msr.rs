@@ -231,3 +231,23 @@ fn misc_enable_hides_what_it_switches_off() {
         assert!(monitor(&bench) && xd(&bench) && write(&mut bench, IA32_EFER, 0x800));
     }
 }
+
+/// SDM Vol. 3B 15.2 "Hardware Coordination Feedback Capability and MSRs": IA32_MPERF counts at the TSC's rate, and the
+/// ratio of what both have counted is that of the frequencies. Linux 6.1 takes counters that stand for an overflow.
+#[test]
+fn mperf_and_aperf_count_with_the_tsc_from_what_was_written() {
+    for mut bench in benches() {
+        for number in [IA32_MPERF, IA32_APERF] {
+            assert!(write(&mut bench, number, 1000));
+        }
+        bench.cpu.cycles += 500;
+        for number in [IA32_MPERF, IA32_APERF] {
+            assert_eq!(read(&mut bench, number), Some(1500));
+        }
+        bench.cpu.reset();
+        bench.cpu.cycles += 7;
+        for number in [IA32_MPERF, IA32_APERF, IA32_TIME_STAMP_COUNTER] {
+            assert_eq!(read(&mut bench, number), Some(7));
+        }
+    }
+}

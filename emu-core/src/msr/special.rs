@@ -37,6 +37,17 @@ pub(super) fn write_tsc_adjust(cpu: &mut Cpu, _: &mut Env, _: u32, value: u64) -
     Ok(())
 }
 
+/// IA32_MPERF and IA32_APERF (SDM Vol. 3B 15.2, "Hardware Coordination Feedback Capability and MSRs"): both count at the
+/// TSC's rate, since there is one frequency and no C-state. What is stored is the distance to the clock.
+pub(super) fn read_performance_clock(cpu: &Cpu, number: u32) -> Option<u64> {
+    Some(cpu.cycles.wrapping_add(cpu.stored_msr(number)))
+}
+
+pub(super) fn write_performance_clock(cpu: &mut Cpu, _: &mut Env, number: u32, value: u64) -> Exec {
+    cpu.sys.plain_msrs.insert(number, value.wrapping_sub(cpu.cycles));
+    Ok(())
+}
+
 pub(super) fn apic_base_bits(model: &CpuModel, _: u32) -> u64 {
     let mut flags = ApicBase::BSP | ApicBase::EN;
     flags.set(ApicBase::EXTD, model.has(Feature::X2Apic));

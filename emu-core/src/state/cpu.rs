@@ -17,6 +17,7 @@ use crate::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP};
 use crate::mem::ram::Ram;
 use crate::mem::tlb::Tlb;
 use crate::model::CpuModel;
+use emu_vmx::arch::msr::{IA32_APERF, IA32_MPERF};
 use emu_vmx::arch::vector;
 use std::sync::Arc;
 
@@ -127,6 +128,10 @@ impl Cpu {
         let (index, apic_id, intr) = (self.sys.index, self.sys.apic_id, self.sys.intr);
         let tsc_offset = 0u64.wrapping_sub(self.cycles);
         self.sys = SystemState { tsc_offset, intr, ..SystemState::new(index, apic_id) };
+        if self.cycles != 0 {
+            // Clocks that start anew.
+            self.sys.plain_msrs.extend([(IA32_MPERF, tsc_offset), (IA32_APERF, tsc_offset)]);
+        }
         *self.fpu = FpuState::default();
         self.lapic = Lapic::new(apic_id);
         let counts = std::mem::take(&mut self.vmx.counts);
