@@ -4,6 +4,7 @@
 
 mod book;
 mod kut;
+mod linux;
 mod slicing;
 mod snapshots;
 
@@ -25,6 +26,8 @@ enum Command {
     /// Run the tests of a built kvm-unit-tests tree and compare their failures with the list of exceptions
     #[command(name = "kvm-unit-tests")]
     KvmUnitTests(kut::Args),
+    /// Start a distribution's Linux kernel by --kernel, to a shell and power-off
+    Linux(linux::Args),
     /// Run test images in one piece and in random pieces, and compare instruction counts and states
     Slicing(slicing::Args),
     /// Compare a run that is saved and restored at random cycles with the same run in one go
@@ -35,6 +38,7 @@ fn main() {
     let status = match Cli::parse().command {
         Command::Book(args) => book::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
+        Command::Linux(args) => linux::main(&args),
         Command::Slicing(args) => slicing::main(&args),
         Command::Snapshots(args) => snapshots::main(&args),
     };

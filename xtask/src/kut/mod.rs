@@ -49,7 +49,7 @@ pub struct Args {
 
 /// Runs that could not be made; the exit status is 2.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub enum Error {
     #[error("{0}: {1}; build the suite first: ./configure && make")]
     Suite(String, std::io::Error),
     #[error("{0}: {1}")]
@@ -123,7 +123,7 @@ fn tests(args: &Args, plan: &Plan, kernels: &Path) -> Result<Vec<Test>, Error> {
 }
 
 /// Builds the program `rvmx-emu`; its path.
-fn build_emulator() -> Result<PathBuf, Error> {
+pub fn build_emulator() -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(host(Path::new("the path of this program")))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let build = ["build", "--release", "--package", "rvmx-emu", "--bin", "rvmx-emu"];
