@@ -222,6 +222,36 @@ impl ExitReason {
     pub const fn has_instruction_length(self) -> bool {
         matches!(self as u16, 9..=32 | 36 | 39 | 40 | 46 | 47 | 50 | 51 | 53..=55 | 57..=61 | 63..=65 | 67..=70 | 72 | 73 | 76..=79)
     }
+    /// Where bit 16 of the guest RFLAGS that this exit saves comes from (28.3.3 "Saving RIP, RSP, RFLAGS, and SSP").
+    pub const fn saved_rf(self) -> SavedRf {
+        match self {
+            Self::ExceptionOrNmi | Self::ExternalInterrupt => SavedRf::Image,
+            Self::TaskSwitch => SavedRf::TaskImage,
+            Self::ApicAccess
+            | Self::EptViolation
+            | Self::EptMisconfiguration
+            | Self::PageModificationLogFull
+            | Self::SppEvent => SavedRf::Access,
+            // The triple fault's register is that of the shutdown state, which its events never changed.
+            _ if self.has_instruction_length() => SavedRf::Clear,
+            _ => SavedRf::Register,
+        }
+    }
+}
+
+/// Where a VM exit takes the RFLAGS.RF that it saves from (28.3.3 "Saving RIP, RSP, RFLAGS, and SSP").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SavedRf {
+    /// An instruction that exits: 0.
+    Clear,
+    /// An event that exits: RF of the flags that its delivery would have saved.
+    Image,
+    /// A task switch: RF of the flags that the old TSS would have got: those of the event whose gate it is, or 0.
+    TaskImage,
+    /// An access to memory: RF of the flags that the event being delivered would have saved; 1 outside event delivery.
+    Access,
+    /// Anything else: RF as it was before the VM exit.
+    Register,
 }
 
 /// The pending-debug-exceptions field that a VM exit saves (28.3.4 "Saving Non-Register State"). `pending`: causes of
@@ -527,6 +557,17 @@ mod tests {
             assert_eq!(ExitReason::from_number(reason as u16), Some(reason));
         }
         assert_eq!(ExitReason::from_number(35), None);
+    }
+
+    #[test]
+    fn saved_rf_of_every_exit_that_an_instruction_causes_is_0() {
+        let of = |wanted| ExitReason::ALL.iter().copied().filter(move |reason| reason.saved_rf() == wanted);
+        assert!(of(SavedRf::Clear).all(ExitReason::has_instruction_length));
+        assert_eq!(of(SavedRf::TaskImage).collect::<alloc::vec::Vec<_>>(), [ExitReason::TaskSwitch]);
+        let reasons: alloc::vec::Vec<u16> = of(SavedRf::Access).map(|reason| reason as u16).collect();
+        assert_eq!(reasons, [44, 48, 49, 62, 66]);
+        let reasons: alloc::vec::Vec<u16> = of(SavedRf::Register).map(|reason| reason as u16).collect();
+        assert_eq!(reasons, [2, 3, 4, 5, 6, 7, 8, 33, 34, 37, 41, 43, 45, 52, 56, 74, 75]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Cpu {
             Next::Sipi => self.take_sipi(),
             Next::DebugTrap => {
                 let conditions = std::mem::take(&mut self.sys.pending_debug);
-                self.wake();
+                self.cycles += 1;
                 self.deliver_debug(env, conditions);
             }
             Next::Nmi => {

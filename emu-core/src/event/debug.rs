@@ -4,7 +4,7 @@ use crate::fault::{EventKind, Fault};
 use crate::flags::{RF, TF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
-use crate::state::system::Shadow;
+use crate::state::system::{Activity, Shadow};
 use emu_vmx::arch::cr::{BreakpointKind, Dr6, Dr7};
 use emu_vmx::arch::vector;
 
@@ -20,6 +20,8 @@ impl Cpu {
             let resume = self.flags.has(RF) || self.carried.repeating;
             return self.exit_for_debug(env, conditions, resume);
         }
+        // An exception that exits directly leaves the activity state as well (SDM Vol. 3C 28.1).
+        self.sys.activity = Activity::Active;
         self.set_dr6(conditions);
         self.deliver_event(env, Fault::exception(vector::DB));
     }
@@ -49,8 +51,9 @@ impl Cpu {
         self.sys.dr6 = Dr6::from_bits_retain(kept | conditions);
     }
 
-    /// The handler may use the debug registers and is not traced (SDM Vol. 3B 18.2.4, 18.4.2).
-    pub(super) fn enter_debug_handler(&mut self) {
+    /// The handler may use the debug registers and is not traced (SDM Vol. 3B 18.2.4, 18.4.2). That has happened even if
+    /// a VM exit keeps it from its handler (SDM Vol. 3C 28.1, "Architectural State Before a VM Exit").
+    pub(super) fn begin_debug_exception(&mut self) {
         self.sys.dr7 -= Dr7::GD;
         self.sys.debugctl &= !(DEBUGCTL_LBR | DEBUGCTL_BTF);
     }
@@ -85,6 +88,7 @@ impl Cpu {
         self.carried.single_step = true;
         self.carried.shadow_is_new = false;
         self.carried.trap_after = self.flags.has(TF);
+        self.scratch.began_with_rf = self.flags.has(RF);
         self.end_resume();
     }
 

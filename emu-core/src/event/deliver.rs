@@ -63,22 +63,21 @@ impl Cpu {
         self.deliver(env, event, resume, Some(length));
     }
 
-    fn deliver(&mut self, env: &mut Env, event: Fault, mut resume: bool, mut injected: Option<u8>) {
-        let mut event = event;
+    fn deliver(&mut self, env: &mut Env, event: Fault, resume: bool, injected: Option<u8>) {
         // An event comes between instructions, or by one that ends its block.
         self.scratch.flow.exact = true;
         // A software interrupt whose delivery gave rise to the event.
-        let mut original = self.vmx.delivering.take();
+        let original = self.vmx.delivering.take();
+        let mut injecting = injected.is_some();
+        if !injecting && self.exits_on(&event) {
+            return self.exit_for_exception(env, event, original, resume);
+        }
+        let length = injected.filter(|_| event.kind.is_software()).unwrap_or(0);
+        let return_rip = self.rip().wrapping_add(u64::from(length));
+        let mut delivery = Delivery { event, return_rip, resume };
         loop {
-            let injection = injected.take();
-            if injection.is_none() && self.exits_on(&event) {
-                self.note_exit_for(event);
-                return self.exit_for_exception(env, event, original, resume);
-            }
-            let length = injection.filter(|_| event.kind.is_software()).unwrap_or(0);
-            let return_rip = self.rip().wrapping_add(u64::from(length));
-            self.vmx.injecting = injection.is_some();
-            let result = self.try_deliver(env, &Delivery { event, return_rip, resume });
+            self.vmx.injecting = injecting;
+            let result = self.try_deliver(env, &delivery);
             self.vmx.injecting = false;
             match result {
                 Ok(()) => return,
@@ -88,18 +87,25 @@ impl Cpu {
                 Err(Stop::VmExit) => return self.take_parked_exit(env),
                 Err(Stop::Shutdown) => return self.shut_down(env),
             }
-            original = self.vmx.delivering.take();
+            injecting = false;
+            let original = self.vmx.delivering.take();
             let second = self.scratch.fault;
-            let is_exception = event.kind == EventKind::HardwareException;
-            event = match vector::nest(event.vector, is_exception, second.vector) {
+            // The exception bitmap comes before the merge (SDM Vol. 3C 26.2, "Other Causes of VM Exits"; 28.2.4,
+            // "Information for VM Exits During Event Delivery").
+            if self.exits_on(&second) {
+                return self.exit_for_exception(env, second, original, true);
+            }
+            let first = delivery.event;
+            let event = match vector::nest(first.vector, first.kind == EventKind::HardwareException, second.vector) {
                 NestedFault::Serial => second,
-                NestedFault::DoubleFault => {
-                    original = None;
-                    Fault::with_code(vector::DF, 0)
-                }
+                NestedFault::DoubleFault => Fault::with_code(vector::DF, 0),
                 NestedFault::Shutdown => return self.shut_down(env),
             };
-            resume = true;
+            if event.vector == vector::DF && self.exits_on(&event) {
+                // That is no exit during event delivery.
+                return self.exit_for_exception(env, event, None, true);
+            }
+            delivery = Delivery { event, return_rip: self.rip(), resume: true };
         }
     }
 
@@ -107,6 +113,8 @@ impl Cpu {
     pub(crate) fn shut_down(&mut self, env: &mut Env) {
         self.notes.history.end_in_triple_fault();
         if self.in_non_root() {
+            // It is not considered to occur during event delivery (SDM Vol. 3C 28.2.4).
+            self.vmx.delivering = None;
             return self.vm_exit(env, ExitDetails::new(ExitReason::TripleFault));
         }
         self.sys.activity = Activity::Shutdown;
@@ -122,6 +130,8 @@ impl Cpu {
             details.length = Length::Until(return_rip);
             return self.park_exit(details);
         }
+        // RF is clear from the start of a software interrupt (SDM Vol. 3B 18.3.1.1).
+        self.scratch.began_with_rf = false;
         self.try_deliver(env, &Delivery { event, return_rip, resume: false })?;
         self.scratch.flow.branched = true;
         Ok(())
@@ -131,12 +141,18 @@ impl Cpu {
     fn try_deliver(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
         let exception = delivery.event.is_exception().then(|| self.event_record(delivery));
         let result = self.enter_handler(env, delivery);
+        if matches!(result, Err(Stop::Fault | Stop::VmExit)) {
+            // There is no blocking by STI or MOV SS when a VM exit comes of it (SDM Vol. 3C 28.1, "Architectural State
+            // Before a VM Exit").
+            self.sys.shadow = Shadow::None;
+        }
         match (result, exception) {
             (Ok(()), None) => {}
             (Ok(()), Some(record)) => self.note_delivered(record),
             (Err(Stop::VmExit), _) => self.note_exit_for(delivery.event),
             // Nothing has happened; it is tried again.
-            (Err(Stop::Alone | Stop::Shutdown), _) => {}
+            (Err(Stop::Alone), _) => self.vmx.delivering = None,
+            (Err(Stop::Shutdown), _) => {}
             (Err(Stop::Fault), record) => {
                 let record = record.unwrap_or_else(|| self.event_record(delivery));
                 self.note_undelivered(record);
@@ -155,8 +171,14 @@ impl Cpu {
             delivery.return_rip
         );
         let cs = self.sys.seg(SegmentRegister::Cs).selector;
+        let Delivery { event, return_rip, resume } = *delivery;
         if self.in_non_root() {
-            self.vmx.delivering = Some(Delivering { event: delivery.event, return_rip: delivery.return_rip });
+            self.vmx.delivering = Some(Delivering { event, return_rip, resume });
+            // From here on an exit is no longer that of the IRET that raised the event.
+            self.vmx.iret_unblocked = false;
+        }
+        if event.vector == vector::DB && event.kind == EventKind::HardwareException && !self.vmx.injecting {
+            self.begin_debug_exception();
         }
         if !self.derived.mode.protected {
             self.deliver_real(env, delivery)?;
@@ -168,16 +190,8 @@ impl Cpu {
             self.deliver_protected(env, delivery)?;
         }
         self.vmx.delivering = None;
-        self.vmx.iret_unblocked = false;
         if self.notes.watch.contains(Watch::EVENTS) {
-            let Delivery { event, return_rip, .. } = *delivery;
             self.note(Observed::Event(DeliveredEvent { event, cs, return_rip, injected: self.vmx.injecting }));
-        }
-        if delivery.event.vector == vector::DB
-            && delivery.event.kind == EventKind::HardwareException
-            && !self.vmx.injecting
-        {
-            self.enter_debug_handler();
         }
         // The handler starts without a shadow, and the instruction that led here does not single-step into it.
         self.end_step();

@@ -1,7 +1,7 @@
 //! INT n, INT3, INTO, INT1 and IRET (SDM Vol. 2A, INT n and IRET).
 
 use super::task::TaskSwitch;
-use crate::fault::{EventKind, Exec, Fault};
+use crate::fault::{EventKind, Exec, Fault, Stop};
 use crate::flags::*;
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
@@ -39,6 +39,18 @@ pub fn into(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 }
 
 impl Cpu {
+    /// Blocking by NMI, and by virtual NMIs.
+    fn nmi_blocking(&self) -> (bool, bool) {
+        (self.sys.nmi_blocked, self.vmx.non_root.as_ref().is_some_and(|non_root| non_root.virtual_nmi_blocked))
+    }
+
+    fn set_nmi_blocking(&mut self, (nmi, virtual_nmi): (bool, bool)) {
+        self.sys.nmi_blocked = nmi;
+        if let Some(non_root) = &mut self.vmx.non_root {
+            non_root.virtual_nmi_blocked = virtual_nmi;
+        }
+    }
+
     /// IRET ends blocking by NMI; in VMX non-root operation that of virtual NMIs, or with "NMI exiting" alone none
     /// (SDM Vol. 3C 26.3).
     fn unblock_nmis(&mut self) {
@@ -62,10 +74,17 @@ impl Cpu {
 /// IRET, IRETD, IRETQ.
 pub fn iret<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     // NMIs are open again even if this IRET faults.
+    let blocking = cpu.nmi_blocking();
     cpu.unblock_nmis();
     let result = iret_by_mode::<W>(cpu, env, u);
-    if result.is_ok() {
-        cpu.vmx.iret_unblocked = false;
+    match result {
+        Ok(()) => cpu.vmx.iret_unblocked = false,
+        // It has not happened yet.
+        Err(Stop::Alone) => {
+            cpu.set_nmi_blocking(blocking);
+            cpu.vmx.iret_unblocked = false;
+        }
+        Err(_) => {}
     }
     result
 }

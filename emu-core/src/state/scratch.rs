@@ -11,6 +11,8 @@ pub struct Scratch {
     pub rmw: RmwTarget,
     /// How the present block goes.
     pub flow: Flow,
+    /// RF was set when the instruction that runs alone began.
+    pub began_with_rf: bool,
     /// How many micro-ops of the present block were left undone when it was cut short; 0 after any other.
     pub undone: usize,
     /// Cycle at which the present turn ends.
@@ -35,6 +37,7 @@ impl Default for Scratch {
             fault: Fault::exception(0),
             rmw: RmwTarget::default(),
             flow: Flow { branched: false, exact: true },
+            began_with_rf: false,
             undone: 0,
             turn_end: 0,
             progressed: false,

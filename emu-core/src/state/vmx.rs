@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use emu_vmx::boundary::Pending;
 use emu_vmx::controls::{PinBasedControls, PrimaryProcessorControls};
-use emu_vmx::exit::{ExitReason, InterruptionInformation};
+use emu_vmx::exit::{ExitReason, InterruptionInformation, SavedRf};
 use emu_vmx::intercept::{ExecutionControls, PauseLoop};
 use emu_vmx::vmcs::{NO_VMCS, Vmcs};
 use serde::{Deserialize, Serialize};
@@ -151,6 +151,8 @@ pub struct Delivering {
     pub event: Fault,
     /// RIP that it returns to: for software events, that of the next instruction.
     pub return_rip: u64,
+    /// RF of the flags that its delivery saves.
+    pub resume: bool,
 }
 
 /// What the VM-exit instruction-length field gets.
@@ -182,7 +184,7 @@ pub struct ExitDetails {
     pub length: Length,
     /// VM-exit interruption information and error code.
     pub event: Option<(InterruptionInformation, Option<u32>)>,
-    /// RF is set in the saved RFLAGS: what the delivery of a fault would have pushed.
+    /// RF of the flags that the delivery of the event that exits would have saved.
     pub resume: bool,
 }
 
@@ -203,8 +205,7 @@ impl ExitDetails {
 
     /// The exit comes of an access to memory, which any instruction may make.
     pub(crate) fn by_access(&self) -> bool {
-        use ExitReason as R;
-        matches!(self.reason, R::EptViolation | R::EptMisconfiguration | R::ApicAccess | R::PageModificationLogFull)
+        self.reason.saved_rf() == SavedRf::Access
     }
 
     /// With an exit qualification.

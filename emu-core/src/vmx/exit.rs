@@ -3,7 +3,7 @@
 use crate::event::boundary::Boundary;
 use crate::event::debug::DEBUGCTL_BTF;
 use crate::fault::{EventKind, Fault};
-use crate::flags::{RF, TF};
+use crate::flags::{RF, TF, bit};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::observed::{Observed, VmExit, Watch};
@@ -16,7 +16,7 @@ use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
 use emu_vmx::controls::*;
 use emu_vmx::entry::{HostPlan, LoadedMsrs, MsrList, VmxAbort, check_msr_load, check_msr_store};
-use emu_vmx::exit::{ExitReason, InterruptionInformation, InterruptionType, saved_pending_debug};
+use emu_vmx::exit::{ExitReason, InterruptionInformation, InterruptionType, SavedRf, saved_pending_debug};
 use emu_vmx::field::Field;
 use emu_vmx::tags::Invalidation;
 use emu_vmx::vmcs::{ABORT_OFFSET, Interruptibility, PendingDebug, Vmcs};
@@ -52,6 +52,7 @@ impl Cpu {
         original: Option<Delivering>,
         resume: bool,
     ) {
+        self.note_exit_for(event);
         let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi);
         // Real-address mode has no error codes.
         let code = event.error_code.filter(|_| self.sys.cr0.contains(Cr0::PE));
@@ -94,7 +95,8 @@ impl Cpu {
             let (reason, qualification, guest_rip) = (details.reason, details.qualification, self.rip());
             self.note(Observed::VmExit(VmExit { vmcs: current, reason, qualification, guest_rip }));
         }
-        self.record_exit(&mut vmcs, &details);
+        let delivering = self.vmx.delivering.take();
+        self.record_exit(&mut vmcs, &details, delivering);
         let stores_lma = self.config.model.vmx().is_some_and(|model| model.caps.misc.stores_lma());
         let mut entry = vmcs.get32(Field::VmEntryInterruptionInformation);
         entry &= !InterruptionInformation::VALID;
@@ -104,7 +106,8 @@ impl Cpu {
             controls.set(VmEntryControls::IA32E_MODE_GUEST, self.sys.efer.contains(Efer::LMA));
             vmcs.set(Field::VmEntryControls, controls.bits().into());
         }
-        self.save_guest(&mut vmcs, &details, non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked));
+        let resume = self.saved_rf(&details, delivering);
+        self.save_guest(&mut vmcs, &details, resume, non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked));
         if non_root.timer_deadline != u64::MAX && vmcs.exit().contains(VmExitControls::SAVE_VMX_PREEMPTION_TIMER_VALUE)
         {
             let shift = self.config.model.vmx().map_or(0, |model| model.caps.misc.preemption_timer_shift());
@@ -121,7 +124,23 @@ impl Cpu {
         self.load_host(env);
     }
 
-    fn record_exit(&mut self, vmcs: &mut Vmcs, details: &ExitDetails) {
+    /// RFLAGS.RF as it is saved (SDM Vol. 3C 28.3.3, "Saving RIP, RSP, RFLAGS, and SSP").
+    fn saved_rf(&self, details: &ExitDetails, delivering: Option<Delivering>) -> bool {
+        let image = delivering.map(|delivering| delivering.resume);
+        match details.reason.saved_rf() {
+            SavedRf::Clear => false,
+            SavedRf::Image => details.resume,
+            SavedRf::TaskImage => image.unwrap_or(false),
+            SavedRf::Access => image.unwrap_or(true),
+            // RF is cleared as an instruction begins here, and as it completes on a processor.
+            SavedRf::Register => {
+                let begun = self.carried.single_step && self.scratch.began_with_rf;
+                self.flags.has(RF) || self.carried.repeating || begun
+            }
+        }
+    }
+
+    fn record_exit(&mut self, vmcs: &mut Vmcs, details: &ExitDetails, delivering: Option<Delivering>) {
         vmcs.set(Field::ExitReason, details.reason.field().into());
         vmcs.set(Field::ExitQualification, details.qualification);
         let (information, code) = match details.event {
@@ -132,9 +151,11 @@ impl Cpu {
         if let Some(code) = code {
             vmcs.set(Field::VmExitInterruptionErrorCode, code.into());
         }
-        let delivering = self.vmx.delivering.take();
-        vmcs.set(Field::IdtVectoringInformation, delivering.map_or(0, |d| interruption(&d.event).0.into()));
-        if let Some(code) = delivering.and_then(|d| d.event.error_code) {
+        // Real-address mode has no error codes.
+        let protected = self.sys.cr0.contains(Cr0::PE);
+        let original = delivering.map(|d| Fault { error_code: d.event.error_code.filter(|_| protected), ..d.event });
+        vmcs.set(Field::IdtVectoringInformation, original.map_or(0, |event| interruption(&event).0.into()));
+        if let Some(code) = original.and_then(|event| event.error_code) {
             vmcs.set(Field::IdtVectoringErrorCode, code.into());
         }
         let mut length = match details.length {
@@ -167,7 +188,7 @@ impl Cpu {
     }
 
     /// SDM Vol. 3C 28.3 "Saving Guest State".
-    fn save_guest(&mut self, vmcs: &mut Vmcs, details: &ExitDetails, virtual_nmi: Option<bool>) {
+    fn save_guest(&mut self, vmcs: &mut Vmcs, details: &ExitDetails, resume: bool, virtual_nmi: Option<bool>) {
         let exit = vmcs.exit();
         let secondary = vmcs.secondary();
         let sys = &self.sys;
@@ -201,7 +222,7 @@ impl Cpu {
         vmcs.set(Field::GuestIdtrLimit, sys.idtr.limit.into());
         vmcs.set(Field::GuestRip, self.gpr[crate::ir::uop::REG_RIP as usize]);
         vmcs.set(Field::GuestRsp, self.gpr[4]);
-        vmcs.set(Field::GuestRflags, self.flags.get() | if details.resume { RF } else { 0 });
+        vmcs.set(Field::GuestRflags, self.flags.get() & !RF | bit(resume, RF));
         vmcs.set(Field::GuestActivityState, sys.activity as u64);
         let mut blocking = Interruptibility::empty();
         blocking.set(Interruptibility::STI, sys.shadow == Shadow::Sti);
@@ -347,6 +368,7 @@ impl Cpu {
     /// VM exit for an event at an instruction boundary.
     pub(crate) fn exit_for_event(&mut self, env: &mut Env, reason: ExitReason) -> Boundary {
         let mut details = ExitDetails::new(reason);
+        details.resume = self.flags.has(RF) || self.carried.repeating;
         self.cycles += 1;
         match reason {
             ExitReason::ExternalInterrupt => {

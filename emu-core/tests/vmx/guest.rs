@@ -21,10 +21,14 @@ const HOST: u64 = 0x8000;
 /// Handler of the guest's vector n: HLT at this address plus n.
 pub const HANDLERS: u64 = 0x9000;
 const GDT: u64 = 0x1000;
-const IDT: u64 = 0x2000;
+pub const IDT: u64 = 0x2000;
 const VMCS: u64 = 0x10_1000;
 /// Pages for structures of a test.
 pub const PAGES: u64 = 0x11_0000;
+/// GDT, IDT and TSS of [`Guest::legacy`].
+pub const LEGACY_GDT: u64 = 0x12_0000;
+pub const LEGACY_IDT: u64 = 0x12_1000;
+pub const LEGACY_TSS: u64 = 0x12_2000;
 /// EPT: PML4, PDPT, page directory, and the page table of the first 2 MiB.
 pub const EPT: u64 = 0x20_0000;
 /// A page that the guest's code does not lie in.
@@ -119,6 +123,36 @@ impl Guest {
         guest
     }
 
+    /// An unrestricted 32-bit guest with EPT and without paging at CPL 0: every vector has an interrupt gate of DPL 3, the
+    /// stack of privilege 0 is 10h:[`STACK`].
+    pub fn legacy(code: &[u8]) -> Guest {
+        let mut guest = Guest::with_ept(code);
+        guest.secondary(SecondaryProcessorControls::UNRESTRICTED_GUEST);
+        let entry = guest.get(Field::VmEntryControls) & !u64::from(VmEntryControls::IA32E_MODE_GUEST.bits());
+        guest.set(Field::VmEntryControls, entry);
+        guest.set(Field::GuestIa32Efer, 0);
+        guest.set(Field::GuestCr0, 0x31);
+        guest.set(Field::GuestCr4, Cr4::VMXE.bits());
+        guest.set(Field::GuestCsAccessRights, 0xC09B);
+        let flat = |rights| Segment {
+            selector: 0,
+            base: 0,
+            limit: u32::MAX,
+            access_rights: AccessRights::from_bits_retain(rights),
+        };
+        guest.write(LEGACY_GDT + 8, flat(0xC09B).to_descriptor());
+        guest.write(LEGACY_GDT + 16, flat(0xC093).to_descriptor());
+        guest.set(Field::GuestGdtrBase, LEGACY_GDT);
+        for n in 0..256 {
+            let target = HANDLERS + n;
+            guest.write(LEGACY_IDT + 8 * n, target & 0xFFFF | 8 << 16 | 0xEE << 40 | (target >> 16 & 0xFFFF) << 48);
+        }
+        guest.set(Field::GuestIdtrBase, LEGACY_IDT);
+        guest.set(Field::GuestTrBase, LEGACY_TSS);
+        guest.write(LEGACY_TSS + 4, STACK | 0x10 << 32);
+        guest
+    }
+
     /// Identity-mapping EPT structures in the four pages at `at`.
     pub fn make_ept(&mut self, at: u64) {
         self.write(at, (at + 0x1000) | 7);
@@ -176,11 +210,24 @@ impl Guest {
         self.launched = true;
     }
 
+    /// The VMCS was put back to one that has not been launched.
+    pub fn begin_again(&mut self) {
+        self.launched = false;
+    }
+
     /// Enters the guest, which does not execute.
     pub fn enter(&mut self) {
         self.start();
         self.bench.run(100);
         assert!(self.bench.cpu.in_non_root(), "VM exit {}", self.get(Field::ExitReason));
+    }
+
+    /// The local APIC has an interrupt to deliver.
+    pub fn interrupt(&mut self, vector: u8) {
+        let cpu = &mut self.bench.cpu;
+        cpu.lapic.svr = 0x1FF;
+        cpu.lapic.request(vector, false);
+        cpu.refresh_apic_attention();
     }
 
     /// Enters the guest and runs until it sends an IPI.

@@ -1,5 +1,6 @@
 //! VMX non-root operation in the interpreter.
 
+mod delivery;
 mod features;
 mod guest;
 mod invalidation;
