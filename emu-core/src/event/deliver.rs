@@ -229,7 +229,9 @@ impl Cpu {
     fn deliver_v86_software(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
         let iopl = self.flags.iopl();
         if !self.vme_redirects(env, delivery.event.vector)? {
-            return if iopl == 3 { self.deliver_protected(env, delivery) } else { self.gp(0) };
+            // IOPL does not matter to an injected one (SDM Vol. 3C 27.6.1.1, "Details of Vectored-Event Injection").
+            let allowed = iopl == 3 || self.vmx.injecting;
+            return if allowed { self.deliver_protected(env, delivery) } else { self.gp(0) };
         }
         // The 8086 program's own handler, by the interrupt table at linear address 0.
         let pointer = self.read_linear(

@@ -2,6 +2,8 @@
 //! [`crate::matrix`] checks every saved field of every combination; here are the rules, one by one.
 
 use crate::guest::*;
+use emu_vmx::arch::cr::Cr4;
+use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
 use emu_vmx::arch::vector;
 use emu_vmx::controls::*;
 use emu_vmx::exit::ExitReason;
@@ -362,4 +364,48 @@ fn nmi_unblocking_due_to_iret_is_not_lost_when_the_iret_runs_again_alone() {
     exit_on(&mut guest, &[vector::GP]);
     guest.expect(ExitReason::ExceptionOrNmi);
     assert_eq!(guest.get(Field::VmExitInterruptionInformation), 0x8000_0B0D | NMI_UNBLOCKING);
+}
+
+/// SDM Vol. 3C, "Details of Vectored-Event Injection".
+#[test]
+fn injected_software_interrupt_in_virtual_8086_mode_ignores_iopl() {
+    let virtual_8086 = |iopl: u64, vme: bool| {
+        // INT 21h
+        let mut guest = Guest::legacy(&[]);
+        guest.set(Field::GuestRflags, 0x2_0002 | iopl << 12);
+        for register in SegmentRegister::USER {
+            let selector = if register == SegmentRegister::Cs { 0x7C0 } else { 0x100 };
+            let segment = Segment::virtual_8086(selector);
+            guest.vmcs().set_guest_segment(register, &segment);
+        }
+        let tss =
+            Segment { selector: 0, base: LEGACY_TSS, limit: 0xFF, access_rights: AccessRights::from_bits_retain(0x8B) };
+        guest.vmcs().set_guest_segment(SegmentRegister::Tr, &tss);
+        if vme {
+            guest.or(Field::GuestCr4, Cr4::VME.bits());
+            // The redirection bitmap sends vector 21h to protected mode.
+            guest.write(LEGACY_TSS + 0x66, 0x88);
+            guest.write(LEGACY_TSS + 0x68, u64::MAX);
+        }
+        guest.bench.ram.dma_write(CODE, &[0xCD, 0x21]);
+        guest.set(Field::GuestRip, 0);
+        guest
+    };
+    for (iopl, vme) in [(0, false), (2, false), (3, false), (0, true), (3, true)] {
+        let mut guest = virtual_8086(iopl, vme);
+        guest.set(Field::VmEntryInterruptionInformation, 0x8000_0421);
+        guest.set(Field::VmEntryInstructionLength, 2);
+        guest.expect_vector(0x21);
+        // As an instruction it is #GP(0).
+        let mut guest = virtual_8086(iopl, vme);
+        guest.expect_vector(if iopl == 3 { 0x21 } else { vector::GP });
+    }
+    // The gate's DPL counts.
+    let mut guest = virtual_8086(0, false);
+    let place = LEGACY_IDT + 8 * 0x21;
+    let gate = guest.read(place);
+    guest.write(place, gate & !(3 << 45));
+    guest.set(Field::VmEntryInterruptionInformation, 0x8000_0421);
+    guest.set(Field::VmEntryInstructionLength, 2);
+    guest.expect_vector(vector::GP);
 }
