@@ -7,6 +7,7 @@ use crate::state::derived::Attention;
 use crate::state::system::{Activity, Shadow};
 use emu_vmx::arch::cr::{BreakpointKind, Dr6, Dr7};
 use emu_vmx::arch::vector;
+use emu_vmx::vmcs::PendingDebug;
 
 /// IA32_DEBUGCTL.LBR.
 const DEBUGCTL_LBR: u64 = 1 << 0;
@@ -48,7 +49,7 @@ impl Cpu {
     /// B0 to B3 are replaced, the other conditions stay until software clears them.
     fn set_dr6(&mut self, conditions: u64) {
         let kept = self.sys.dr6.bits() & !0xF;
-        self.sys.dr6 = Dr6::from_bits_retain(kept | conditions);
+        self.sys.dr6 = Dr6::from_bits_retain(kept | conditions & !PendingDebug::ENABLED_BREAKPOINT.bits());
     }
 
     /// The handler may use the debug registers and is not traced (SDM Vol. 3B 18.2.4, 18.4.2). That has happened even if

@@ -12,6 +12,7 @@ use crate::state::scratch::RmwTarget;
 use emu_vmx::arch::cr::{BreakpointKind, Cr3, Cr4};
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
+use emu_vmx::vmcs::PendingDebug;
 
 /// How a handler reaches memory: handlers that are worth it are generated once for each.
 ///
@@ -814,7 +815,7 @@ impl Cpu {
     pub fn note_debug_hits(&mut self, hits: u64) {
         let enabled = (0..4).any(|n| hits >> n & 1 != 0 && self.sys.dr7.enabled(n));
         if enabled {
-            self.sys.pending_debug |= hits;
+            self.sys.pending_debug |= hits | PendingDebug::ENABLED_BREAKPOINT.bits();
             self.raise(crate::state::derived::Attention::STEP);
         }
     }

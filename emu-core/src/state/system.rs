@@ -89,7 +89,8 @@ pub struct SystemState {
     pub init_pending: bool,
     /// A start-up IPI waits, with the vector that the local APIC keeps.
     pub sipi_pending: bool,
-    /// Debug conditions that the next instruction boundary reports as #DB (DR6 bits).
+    /// Debug conditions that the next instruction boundary reports as #DB: bits of DR6, and bit 12 if an enabled data or
+    /// I/O breakpoint is among them, as in the VMCS's pending debug exceptions.
     pub pending_debug: u64,
     /// IA32_APIC_BASE.
     pub apic_base: u64,

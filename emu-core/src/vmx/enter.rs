@@ -20,6 +20,9 @@ use emu_vmx::operation::VmFail;
 use emu_vmx::tags::Invalidation;
 use emu_vmx::vmcs::{ActivityState, Interruptibility, LaunchState};
 
+/// B0 to B3, enabled breakpoint, BS: the pending debug exceptions that a processor without RTM and bus-lock detection has.
+pub(super) const PENDING_DEBUG: u64 = 0x500F;
+
 impl Cpu {
     /// VMLAUNCH, or with `resume` VMRESUME, in VMX root operation.
     pub(crate) fn vm_entry(&mut self, env: &mut Env, u: &Uop, resume: bool) -> Exec {
@@ -113,7 +116,7 @@ impl Cpu {
             self.inject(env, injection);
         }
         if self.in_non_root() {
-            let conditions = plan.pending_debug.bits() & 0x400F;
+            let conditions = plan.pending_debug.bits() & PENDING_DEBUG;
             if plan.pending_debug_outcome != PendingDebugOutcome::None {
                 self.sys.pending_debug = conditions;
             }

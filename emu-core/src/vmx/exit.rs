@@ -1,5 +1,6 @@
 //! VM exits: what is recorded and saved, and the host's state (SDM Vol. 3C chapter 28).
 
+use super::enter::PENDING_DEBUG;
 use crate::event::boundary::Boundary;
 use crate::event::debug::DEBUGCTL_BTF;
 use crate::fault::{EventKind, Fault};
@@ -72,7 +73,8 @@ impl Cpu {
     /// VM exit because of #DB with these conditions (bits of DR6, which is not changed).
     pub(crate) fn exit_for_debug(&mut self, env: &mut Env, conditions: u64, resume: bool) {
         self.note_exit_for(Fault::exception(vector::DB));
-        let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi).qualified(conditions);
+        let qualification = conditions & !PendingDebug::ENABLED_BREAKPOINT.bits();
+        let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi).qualified(qualification);
         details.event = Some((interruption(&Fault::exception(vector::DB)), None));
         details.resume = resume;
         self.vm_exit(env, details);
@@ -229,8 +231,7 @@ impl Cpu {
         blocking.set(Interruptibility::MOV_SS, sys.shadow == Shadow::MovSs);
         blocking.set(Interruptibility::NMI, virtual_nmi.unwrap_or(sys.nmi_blocked));
         vmcs.set(Field::GuestInterruptibilityState, blocking.bits().into());
-        let mut pending = PendingDebug::from_bits_retain(sys.pending_debug & 0x400F);
-        pending.set(PendingDebug::ENABLED_BREAKPOINT, sys.pending_debug & 0xF != 0);
+        let pending = PendingDebug::from_bits_retain(sys.pending_debug & PENDING_DEBUG);
         let debug_exception = details.event.is_some_and(|(event, _)| {
             event.vector() == vector::DB && event.kind() == InterruptionType::HardwareException
         });

@@ -409,3 +409,50 @@ fn injected_software_interrupt_in_virtual_8086_mode_ignores_iopl() {
     guest.set(Field::VmEntryInstructionLength, 2);
     guest.expect_vector(vector::GP);
 }
+
+/// SDM Vol. 3C, "Saving Non-Register State", "Delivery of Pending Debug Exceptions after VM Entry".
+#[test]
+fn enabled_breakpoint_of_the_pending_debug_exceptions_is_a_bit_of_its_own() {
+    // Held by MOV SS, saved by CPUID: bit 12 alone, and with conditions.
+    for pending in [0x1000, 0x1005] {
+        let mut guest = Guest::new(&[0x0F, 0xA2]);
+        guest.set(Field::GuestInterruptibilityState, 2);
+        guest.set(Field::GuestPendingDebugExceptions, pending);
+        guest.expect(ExitReason::Cpuid);
+        assert_eq!(guest.get(Field::GuestPendingDebugExceptions), pending);
+    }
+    // A condition that no enabled breakpoint met goes with a single step, and does not become an enabled one.
+    let mut guest = Guest::new(&[0x90]);
+    guest.set(Field::GuestPendingDebugExceptions, 0x4002);
+    guest.set(Field::GuestRflags, 0x102);
+    guest.set(Field::VmEntryInterruptionInformation, 0x8000_0700);
+    guest.expect(ExitReason::MonitorTrapFlag);
+    assert_eq!(guest.get(Field::GuestPendingDebugExceptions), 0x4002);
+    // Delivered: #DB, of which neither the qualification nor DR6 has the bit.
+    for direct in [true, false] {
+        let mut guest = Guest::new(&[0x90]);
+        guest.set(Field::GuestPendingDebugExceptions, 0x1000);
+        exit_on(&mut guest, if direct { &[vector::DB] } else { &[] });
+        let before = guest.bench.cpu.sys.dr6.bits();
+        if direct {
+            guest.expect(ExitReason::ExceptionOrNmi);
+            assert_eq!(
+                (guest.get(Field::VmExitInterruptionInformation), guest.get(Field::ExitQualification)),
+                (0x8000_0301, 0)
+            );
+        } else {
+            guest.expect_vector(vector::DB);
+        }
+        assert_eq!(guest.bench.cpu.sys.dr6.bits(), before);
+    }
+    // A data breakpoint that MOV SS holds back: MOV SS, [RBX]; CPUID.
+    let mut guest = Guest::new(&[0x8E, 0x13, 0x0F, 0xA2]);
+    guest.or(Field::VmEntryControls, VmEntryControls::LOAD_DEBUG_CONTROLS.bits().into());
+    guest.set(Field::GuestDr7, 0x3_0402);
+    guest.bench.cpu.sys.dr[0] = DATA;
+    guest.bench.cpu.gpr[3] = DATA;
+    guest.write(DATA, 0x10);
+    guest.expect(ExitReason::Cpuid);
+    assert_eq!(guest.get(Field::GuestPendingDebugExceptions), 0x1001);
+    assert_eq!(guest.get(Field::GuestInterruptibilityState), 2);
+}
