@@ -90,7 +90,13 @@ impl Cpu {
         self.carried.shadow_is_new = false;
         self.carried.trap_after = self.flags.has(TF);
         self.scratch.began_with_rf = self.flags.has(RF);
+        self.scratch.held_debug = self.sys.pending_debug;
         self.end_resume();
+    }
+
+    /// An instruction that does not complete reports no breakpoints; what MOV SS has held back for it stays.
+    pub(crate) fn forget_debug_hits(&mut self) {
+        self.sys.pending_debug = if self.carried.single_step { self.scratch.held_debug } else { 0 };
     }
 
     /// The step is over without a trap of its own.

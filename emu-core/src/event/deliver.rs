@@ -44,9 +44,13 @@ impl Delivery {
 impl Cpu {
     /// Delivers the exception that an instruction (or its fetch) raised. RIP is that of the instruction.
     pub fn deliver_fault(&mut self, env: &mut Env, fault: Fault) {
-        // What the instruction had to report is lost with it.
-        self.sys.pending_debug = 0;
+        self.forget_debug_hits();
         let resume = fault.kind == EventKind::HardwareException;
+        if self.exits_directly(env, fault, resume) {
+            return;
+        }
+        // What MOV SS has held back is lost with the instruction.
+        self.sys.pending_debug = 0;
         self.deliver(env, fault, resume, None);
     }
 
@@ -54,7 +58,20 @@ impl Cpu {
     /// shutdown (SDM Vol. 3A Table 6-5).
     pub fn deliver_event(&mut self, env: &mut Env, event: Fault) {
         let resume = self.flags.has(RF) || self.carried.repeating;
-        self.deliver(env, event, resume, None);
+        if !self.exits_directly(env, event, resume) {
+            self.deliver(env, event, resume, None);
+        }
+    }
+
+    /// Takes the VM exit of an exception that the exception bitmap asks for; false if it does not.
+    fn exits_directly(&mut self, env: &mut Env, event: Fault, resume: bool) -> bool {
+        let exits = self.exits_on(&event);
+        if exits {
+            // A software interrupt whose delivery gave rise to the event.
+            let original = self.vmx.delivering.take();
+            self.exit_for_exception(env, event, original, resume);
+        }
+        exits
     }
 
     /// Delivers the event that VM entry injects; `length` is that of a software event's instruction (SDM Vol. 3C 27.6).
@@ -66,12 +83,7 @@ impl Cpu {
     fn deliver(&mut self, env: &mut Env, event: Fault, resume: bool, injected: Option<u8>) {
         // An event comes between instructions, or by one that ends its block.
         self.scratch.flow.exact = true;
-        // A software interrupt whose delivery gave rise to the event.
-        let original = self.vmx.delivering.take();
         let mut injecting = injected.is_some();
-        if !injecting && self.exits_on(&event) {
-            return self.exit_for_exception(env, event, original, resume);
-        }
         let length = injected.filter(|_| event.kind.is_software()).unwrap_or(0);
         let return_rip = self.rip().wrapping_add(u64::from(length));
         let mut delivery = Delivery { event, return_rip, resume };

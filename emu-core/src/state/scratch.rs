@@ -13,6 +13,8 @@ pub struct Scratch {
     pub flow: Flow,
     /// RF was set when the instruction that runs alone began.
     pub began_with_rf: bool,
+    /// The pending debug conditions when the instruction that runs alone began.
+    pub held_debug: u64,
     /// How many micro-ops of the present block were left undone when it was cut short; 0 after any other.
     pub undone: usize,
     /// Cycle at which the present turn ends.
@@ -38,6 +40,7 @@ impl Default for Scratch {
             rmw: RmwTarget::default(),
             flow: Flow { branched: false, exact: true },
             began_with_rf: false,
+            held_debug: 0,
             undone: 0,
             turn_end: 0,
             progressed: false,

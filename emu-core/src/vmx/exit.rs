@@ -31,6 +31,9 @@ pub(crate) fn interruption(event: &Fault) -> InterruptionInformation {
 impl Cpu {
     /// Takes the VM exit that a handler has parked.
     pub(crate) fn take_parked_exit(&mut self, env: &mut Env) {
+        if self.vmx.delivering.is_none() {
+            self.forget_debug_hits();
+        }
         match self.vmx.exit.take() {
             Some(details) => self.vm_exit(env, details),
             None => log::error!(target: "vmx", "a VM exit without details"),
