@@ -4,5 +4,6 @@ mod delivery;
 mod features;
 mod guest;
 mod invalidation;
+mod matrix;
 mod report;
 mod reported;
