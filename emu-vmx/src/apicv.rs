@@ -215,25 +215,50 @@ pub fn posted_interrupts(
 /// An access to the APIC-access page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageAccess {
-    /// Data read.
+    /// Data read, by an instruction or by the delivery of an event.
     Read,
-    /// Data write.
+    /// Data write, likewise.
     Write,
+    /// Read-modify-write: virtualized if its read and its write both are.
+    ReadWrite,
     /// Instruction fetch.
     Fetch,
-    /// Part of the delivery of an event through the IDT, or by a guest-physical address (paging structures).
-    NotByInstruction,
+    /// By a guest-physical address that is not the translation of a linear one: guest paging structures, PDPTEs
+    /// (30.4.6.1 "Guest-Physical Accesses to the APIC-Access Page").
+    GuestPhysical,
 }
 
-fn read_virtualized(offset: u16) -> bool {
+/// A write that has been virtualized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageWrite {
+    /// Page offset.
+    pub offset: u16,
+    /// Bytes, 1 to 4.
+    pub size: u8,
+}
+
+fn read_virtualized(controls: &ExecutionControls, offset: u16) -> bool {
     use register::*;
+    if !controls.secondary.contains(SecondaryProcessorControls::APIC_REGISTER_VIRTUALIZATION) {
+        return offset == TPR;
+    }
     matches!(offset & 0xFF0,
         ID | VERSION | TPR | EOI | LDR | DFR | SVR | ISR..=0x270 | ESR | ICR_LOW | ICR_HIGH
         | LVT_TIMER..=LVT_ERROR | INITIAL_COUNT | DIVIDE)
 }
 
-fn write_virtualized(offset: u16) -> bool {
+fn write_virtualized(controls: &ExecutionControls, offset: u16) -> bool {
     use register::*;
+    if !controls.secondary.contains(SecondaryProcessorControls::APIC_REGISTER_VIRTUALIZATION) {
+        let delivery = controls.secondary.contains(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY);
+        let ipi = controls.tertiary.contains(TertiaryProcessorControls::IPI_VIRTUALIZATION);
+        return match offset {
+            TPR => true,
+            EOI => delivery,
+            ICR_LOW => delivery || ipi,
+            _ => false,
+        };
+    }
     matches!(
         offset & 0xFF0,
         ID | TPR | EOI | LDR | DFR | SVR | ESR | ICR_LOW | ICR_HIGH | LVT_TIMER..=LVT_ERROR | INITIAL_COUNT | DIVIDE
@@ -241,29 +266,28 @@ fn write_virtualized(offset: u16) -> bool {
 }
 
 /// Whether an access of `size` bytes at `offset` of the APIC-access page is redirected to the virtual-APIC page
-/// (30.4.2 "Virtualizing Reads", 30.4.3 "Virtualizing Writes"); otherwise it causes VM exit 44.
-pub fn page_access_virtualized(controls: &ExecutionControls, access: PageAccess, offset: u16, size: u8) -> bool {
-    use SecondaryProcessorControls as P2;
-    if !controls.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
-        || size > 4
-        || (offset & 0xF) + u16::from(size) > 4
-    {
+/// (30.4.2 "Virtualizing Reads from the APIC-Access Page", 30.4.3.1 "Determining Whether a Write Access is
+/// Virtualized"); otherwise it causes VM exit 44. `earlier` is a write of the same operation that has been virtualized.
+pub fn page_access_virtualized(
+    controls: &ExecutionControls,
+    access: PageAccess,
+    offset: u16,
+    size: u8,
+    earlier: Option<PageWrite>,
+) -> bool {
+    // Entirely within the low four bytes of 16.
+    let narrow = size <= 4 && (offset & 0xF) + u16::from(size) <= 4;
+    if !narrow || !controls.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW) {
         return false;
     }
-    let all = controls.secondary.contains(P2::APIC_REGISTER_VIRTUALIZATION);
-    let delivery = controls.secondary.contains(P2::VIRTUAL_INTERRUPT_DELIVERY);
-    let ipi = controls.tertiary.contains(TertiaryProcessorControls::IPI_VIRTUALIZATION);
-    let at = offset & 0xFF0;
+    let reads = || earlier.is_none() && read_virtualized(controls, offset);
+    let writes =
+        || earlier.is_none_or(|write| write == PageWrite { offset, size }) && write_virtualized(controls, offset);
     match access {
-        PageAccess::Read if all => read_virtualized(offset),
-        PageAccess::Write if all => write_virtualized(offset),
-        PageAccess::Read => at == register::TPR,
-        PageAccess::Write => {
-            at == register::TPR
-                || (delivery && matches!(at, register::EOI | register::ICR_LOW))
-                || (ipi && at == register::ICR_LOW)
-        }
-        PageAccess::Fetch | PageAccess::NotByInstruction => false,
+        PageAccess::Read => reads(),
+        PageAccess::Write => writes(),
+        PageAccess::ReadWrite => reads() && writes(),
+        PageAccess::Fetch | PageAccess::GuestPhysical => false,
     }
 }
 
@@ -297,16 +321,17 @@ fn icr_virtualization(
     After::ApicWrite(exit_offset)
 }
 
-/// APIC-write emulation (30.4.3.2): after a virtualized write at `offset` has reached the virtual-APIC page.
+/// APIC-write emulation (30.4.3.2): after a virtualized write at `offset` has reached the virtual-APIC page. It is the
+/// exact offset that decides, and that an APIC-write VM exit reports.
 pub fn apic_write(
     page: &mut impl VirtualApicPage,
     status: &mut GuestInterruptStatus,
     controls: &ExecutionControls,
     offset: u16,
 ) -> After {
+    const ICR_HIGH_END: u16 = register::ICR_HIGH + 3;
     let delivery = controls.secondary.contains(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY);
-    let at = offset & 0xFF0;
-    match at {
+    match offset {
         register::TPR => {
             let value = page.read(register::TPR) & 0xFF;
             page.write(register::TPR, value);
@@ -319,14 +344,14 @@ pub fn apic_write(
         register::ICR_LOW => {
             let low = page.read(register::ICR_LOW);
             let destination = page.read(register::ICR_HIGH) >> 24;
-            icr_virtualization(page, status, controls, low, destination, at)
+            icr_virtualization(page, status, controls, low, destination, offset)
         }
-        register::ICR_HIGH => {
+        register::ICR_HIGH..=ICR_HIGH_END => {
             let value = page.read(register::ICR_HIGH) & 0xFF00_0000;
             page.write(register::ICR_HIGH, value);
             After::Nothing
         }
-        _ => After::ApicWrite(at),
+        _ => After::ApicWrite(offset),
     }
 }
 
@@ -506,21 +531,74 @@ mod tests {
         assert_eq!(status.svi(), 0x31);
     }
 
+    /// Offsets at which accesses of `size` bytes are virtualized.
+    fn offsets(controls: &ExecutionControls, access: PageAccess, size: u8) -> alloc::vec::Vec<u16> {
+        (0..0x1000).filter(|&at| page_access_virtualized(controls, access, at, size, None)).collect()
+    }
+
+    // 30.4.2 "Virtualizing Reads from the APIC-Access Page", 30.4.3.1 "Determining Whether a Write Access is
+    // Virtualized".
     #[test]
-    fn apic_page_without_register_virtualization_redirects_the_tpr_only() {
-        let c = shadow();
-        assert!(page_access_virtualized(&c, PageAccess::Read, 0x80, 4));
-        assert!(page_access_virtualized(&c, PageAccess::Write, 0x80, 1));
-        assert!(!page_access_virtualized(&c, PageAccess::Read, 0x80, 8));
-        assert!(!page_access_virtualized(&c, PageAccess::Read, 0x82, 4));
-        assert!(!page_access_virtualized(&c, PageAccess::Read, 0x300, 4));
-        assert!(!page_access_virtualized(&c, PageAccess::Fetch, 0x80, 1));
-        assert!(!page_access_virtualized(&ExecutionControls::default(), PageAccess::Read, 0x80, 4));
-        assert!(page_access_virtualized(&delivery(), PageAccess::Write, 0xB0, 4));
+    fn apic_page_without_register_virtualization_redirects_exact_offsets_only() {
+        use PageAccess::*;
+        let ipi = ExecutionControls { tertiary: TertiaryProcessorControls::IPI_VIRTUALIZATION, ..shadow() };
+        for size in [1, 2, 3, 4] {
+            for controls in [shadow(), delivery(), ipi] {
+                assert_eq!(offsets(&controls, Read, size), [0x80]);
+                assert_eq!(offsets(&controls, ReadWrite, size), [0x80]);
+                assert_eq!(offsets(&controls, Fetch, size), []);
+                assert_eq!(offsets(&controls, GuestPhysical, size), []);
+            }
+            assert_eq!(offsets(&shadow(), Write, size), [0x80]);
+            assert_eq!(offsets(&delivery(), Write, size), [0x80, 0xB0, 0x300]);
+            assert_eq!(offsets(&ipi, Write, size), [0x80, 0x300]);
+        }
+        assert_eq!(offsets(&shadow(), Read, 8), []);
+        assert_eq!(offsets(&ExecutionControls::default(), Read, 4), []);
+    }
+
+    #[test]
+    fn apic_page_with_register_virtualization_redirects_whatever_lies_within_a_register() {
+        use PageAccess::*;
         let all = ExecutionControls { secondary: SecondaryProcessorControls::APIC_REGISTER_VIRTUALIZATION, ..shadow() };
-        assert!(page_access_virtualized(&all, PageAccess::Read, 0x30, 4));
-        assert!(!page_access_virtualized(&all, PageAccess::Write, 0x30, 4));
-        assert!(!page_access_virtualized(&all, PageAccess::Read, 0x390, 4));
+        for access in [Read, Write, ReadWrite] {
+            let dwords = offsets(&all, access, 4);
+            let bytes = offsets(&all, access, 1);
+            assert_eq!(bytes.len(), 4 * dwords.len(), "{access:?}");
+            assert!(bytes.iter().all(|byte| dwords.contains(&(byte & !3))), "{access:?}");
+            assert_eq!(dwords.contains(&0x30), access == Read, "the version is read-only");
+            assert!(!dwords.contains(&0x390) && dwords.contains(&0x310));
+        }
+    }
+
+    #[test]
+    fn apic_page_after_a_virtualized_write_takes_but_the_same_write_from_its_operation() {
+        let c = delivery();
+        let earlier = |size| Some(PageWrite { offset: 0x80, size });
+        assert!(page_access_virtualized(&c, PageAccess::Write, 0x80, 4, earlier(4)));
+        assert!(!page_access_virtualized(&c, PageAccess::Write, 0x80, 4, earlier(1)));
+        assert!(!page_access_virtualized(&c, PageAccess::Write, 0xB0, 4, earlier(4)));
+        assert!(!page_access_virtualized(&c, PageAccess::Read, 0x80, 4, earlier(4)));
+        assert!(!page_access_virtualized(&c, PageAccess::ReadWrite, 0x80, 4, earlier(4)));
+    }
+
+    // 30.4.3.2 "APIC-Write Emulation", 30.4.3.3 "APIC-Write VM Exits".
+    #[test]
+    fn apic_write_emulation_goes_by_the_exact_offset() {
+        let mut p = page();
+        let mut status = GuestInterruptStatus(0);
+        for offset in [0x81, 0xB1, 0x301, 0x323, 0x20] {
+            assert_eq!(apic_write(&mut p, &mut status, &delivery(), offset), After::ApicWrite(offset), "{offset:x}");
+        }
+        for offset in 0x310..0x314 {
+            p.write(register::ICR_HIGH, 0xAB12_3456);
+            assert_eq!(apic_write(&mut p, &mut status, &delivery(), offset), After::Nothing);
+            assert_eq!(p.read(register::ICR_HIGH), 0xAB00_0000);
+        }
+        p.write(register::TPR, 0x1234_5678);
+        assert_eq!(apic_write(&mut p, &mut status, &shadow(), 0x80), After::Nothing);
+        assert_eq!(p.read(register::TPR), 0x78);
+        assert_eq!(apic_write(&mut p, &mut status, &shadow(), 0xB0), After::ApicWrite(0xB0));
     }
 
     #[test]
@@ -533,9 +611,6 @@ mod tests {
             p.write(register::ICR_LOW, icr);
             assert_eq!(apic_write(&mut p, &mut status, &c, 0x300), After::ApicWrite(0x300), "{icr:x}");
         }
-        p.write(register::ICR_HIGH, 0xAB12_3456);
-        assert_eq!(apic_write(&mut p, &mut status, &c, 0x310), After::Nothing);
-        assert_eq!(p.read(register::ICR_HIGH), 0xAB00_0000);
     }
 
     #[test]

@@ -415,7 +415,9 @@ pub enum CrWrite {
     Load(u64),
 }
 
-/// PAUSE-loop exiting (SDM Vol. 3C 25.6.13 and 26.1.3 "PAUSE"): the times of the loop's first and of the last PAUSE.
+/// PAUSE-loop exiting (SDM Vol. 3C 25.6.13 "Controls for PAUSE-Loop Exiting" and 26.1.3 "Instructions That Cause VM
+/// Exits Conditionally"): the times of the loop's first and of the last PAUSE. PLE_Gap and PLE_Window are times that the
+/// processor runs; the caller tells of those in between that it gave to others ([`PauseLoop::gave_away`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PauseLoop {
     first: u64,
@@ -440,6 +442,11 @@ impl PauseLoop {
         self.seen = true;
         self.last = tsc;
         !new_loop && tsc.wrapping_sub(self.first) > u64::from(controls.ple_window)
+    }
+    /// The processor, which is in a loop, gave `ticks` of the TSC to others and executed nothing: no part of the loop.
+    pub fn gave_away(&mut self, ticks: u64) {
+        self.first = self.first.wrapping_add(ticks);
+        self.last = self.last.wrapping_add(ticks);
     }
     fn exits_by_control(&self, controls: &ExecutionControls) -> bool {
         controls.primary.contains(PrimaryProcessorControls::PAUSE_EXITING)
@@ -534,5 +541,23 @@ mod tests {
         assert!(!state.pause(&c, 3, 1060), "CPL 3 never exits");
         assert!(state.pause(&c, 0, 1060));
         assert!(!state.pause(&c, 0, 2000), "a new loop");
+    }
+
+    #[test]
+    fn pause_loop_does_not_count_time_that_the_processor_gave_away() {
+        let c = ExecutionControls {
+            secondary: SecondaryProcessorControls::PAUSE_LOOP_EXITING,
+            ple_gap: 10,
+            ple_window: 50,
+            ..controls()
+        };
+        let (mut state, mut now) = (PauseLoop::default(), 1000);
+        for n in 0..6 {
+            assert!(!state.pause(&c, 0, now), "{n}");
+            // 10 ticks of the loop, and a turn of somebody else.
+            state.gave_away(30_000);
+            now += 30_010;
+        }
+        assert!(state.pause(&c, 0, now));
     }
 }

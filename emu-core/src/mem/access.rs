@@ -303,7 +303,7 @@ impl Cpu {
             self.linear(seg, ea, len as u64, false)?;
         }
         self.check_alignment(linear, len)?;
-        let access = Access::data(Kind::Write, self.sys.cpl == 3);
+        let access = Access::read_modify_write(self.sys.cpl == 3);
         self.scratch.rmw = self.operand_target(env, linear, len, access)?;
         self.note_data_breakpoints(linear, len, true);
         let value = self.read_target(env, self.scratch.rmw, len);

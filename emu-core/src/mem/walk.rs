@@ -43,19 +43,27 @@ pub struct Access {
     pub implicit: bool,
     /// It is judged and not made: no accessed or dirty flag is set.
     pub judged: bool,
+    /// A write whose place is read first: a read-modify-write.
+    pub reads_too: bool,
 }
 
 impl Access {
     /// An explicit access.
     #[inline]
     pub fn data(kind: Kind, user: bool) -> Self {
-        Self { kind, user, implicit: false, judged: false }
+        Self { kind, user, implicit: false, judged: false, reads_too: false }
+    }
+
+    /// The write of a read-modify-write, and its read.
+    #[inline]
+    pub fn read_modify_write(user: bool) -> Self {
+        Self { reads_too: true, ..Self::data(Kind::Write, user) }
     }
 
     /// An implicit supervisor-mode access.
     #[inline]
     pub fn implicit(kind: Kind) -> Self {
-        Self { kind, user: false, implicit: true, judged: false }
+        Self { kind, user: false, implicit: true, judged: false, reads_too: false }
     }
 
     /// The same access, only judged.
@@ -317,8 +325,25 @@ impl Cpu {
         }
         let judged = access.judged;
         let access = EptAccess { read: true, write, paging_structure: true, judged, ..EptAccess::default() };
-        let host = self.translate_guest_physical(env, place, access, Some(linear), None)?;
-        Ok(env.ram.gate_a20(host.address))
+        self.guest_structure_address(env, place, access, Some(linear))
+    }
+
+    /// Host-physical address of a guest paging-structure entry or PDPTE: its guest-physical address is not the
+    /// translation of a linear one, so that the APIC-access page is no place for it (SDM Vol. 3C 30.4.6.1
+    /// "Guest-Physical Accesses to the APIC-Access Page").
+    fn guest_structure_address(
+        &mut self,
+        env: &mut Env,
+        place: u64,
+        access: EptAccess,
+        linear: Option<u64>,
+    ) -> Result<u64, Stop> {
+        let host = self.translate_guest_physical(env, place, access, linear, None)?;
+        let physical = env.ram.gate_a20(host.address);
+        if physical & !0xFFF == self.apic_access_page() {
+            return self.exit_for_guest_physical_apic_access(physical);
+        }
+        Ok(physical)
     }
 
     /// Reserved bits of a 4 MiB page entry: 21, and the part of 20:13 beyond the physical address (SDM Vol. 3A
@@ -394,9 +419,10 @@ impl Cpu {
             let mut address = (cr3 & 0xFFFF_FFE0) + 8 * n as u64;
             if self.uses_ept() {
                 let access = EptAccess { read: true, ..EptAccess::default() };
-                address = self.translate_guest_physical(env, address, access, None, None)?.address;
+                address = self.guest_structure_address(env, address, access, None)?;
+            } else {
+                address = env.ram.gate_a20(address);
             }
-            let address = env.ram.gate_a20(address);
             *pdpte = self.read_physical(env, address, 8);
             if *pdpte & P != 0 && *pdpte & reserved != 0 {
                 return Ok(false);

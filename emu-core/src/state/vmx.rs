@@ -1,6 +1,7 @@
 //! What VMX operation adds to a processor's state.
 
 use super::fault::Fault;
+use emu_vmx::apicv::PageWrite;
 use emu_vmx::boundary::Pending;
 use emu_vmx::controls::{PinBasedControls, PrimaryProcessorControls};
 use emu_vmx::exit::{ExitReason, InterruptionInformation, SavedRf};
@@ -117,8 +118,9 @@ pub struct NonRoot {
     pub virtual_nmi_blocked: bool,
     /// Cycle at which the VMX-preemption timer reaches 0; `u64::MAX` without one.
     pub timer_deadline: u64,
-    /// Offset of a write that has reached the virtual-APIC page and waits for its emulation.
-    pub apic_write: Option<u16>,
+    /// A write that has reached the virtual-APIC page and waits for its emulation, which the end of its instruction
+    /// brings.
+    pub apic_write: Option<PageWrite>,
     /// A virtual interrupt is recognized.
     pub virtual_interrupt: bool,
 }

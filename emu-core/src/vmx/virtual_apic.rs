@@ -5,7 +5,7 @@ use crate::fault::{Exec, Stop};
 use crate::mem::walk::{Access, Kind};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::vmx::ExitDetails;
-use emu_vmx::apicv::{self, After, GuestInterruptStatus, PageAccess, VirtualApicPage};
+use emu_vmx::apicv::{self, After, GuestInterruptStatus, PageAccess, PageWrite, VirtualApicPage};
 use emu_vmx::boundary::Pending;
 use emu_vmx::controls::{PinBasedControls, SecondaryProcessorControls};
 use emu_vmx::exit::ExitReason;
@@ -134,9 +134,9 @@ impl Cpu {
 
     /// APIC-write emulation of the instruction that has just ended.
     pub(crate) fn emulate_apic_write(&mut self, env: &mut Env) {
-        let Some(offset) = self.vmx.non_root.as_mut().and_then(|non_root| non_root.apic_write.take()) else { return };
-        let after =
-            self.with_virtual_apic(env, |page, status, controls| apicv::apic_write(page, status, controls, offset));
+        let Some(write) = self.vmx.non_root.as_mut().and_then(|non_root| non_root.apic_write.take()) else { return };
+        let after = self
+            .with_virtual_apic(env, |page, status, controls| apicv::apic_write(page, status, controls, write.offset));
         self.after_virtualization(env, after);
     }
 
@@ -232,33 +232,41 @@ impl Cpu {
         len: usize,
         access: Access,
     ) -> Result<u64, Stop> {
-        let Some(controls) = self.vm_controls() else { return Ok(physical) };
-        let offset = (physical & 0xFFF) as u16;
-        let delivery = self.vmx.delivering.is_some();
+        let Some(non_root) = &mut self.vmx.non_root else { return Ok(physical) };
+        let write = PageWrite { offset: (physical & 0xFFF) as u16, size: len.min(255) as u8 };
+        let PageWrite { offset, size } = write;
         let by = match access.kind {
-            _ if delivery => PageAccess::NotByInstruction,
             Kind::Read => PageAccess::Read,
+            Kind::Write if access.reads_too => PageAccess::ReadWrite,
             Kind::Write => PageAccess::Write,
             Kind::Fetch => PageAccess::Fetch,
         };
-        if apicv::page_access_virtualized(controls, by, offset, len.min(255) as u8) {
-            let place = controls.virtual_apic | u64::from(offset);
-            if access.kind == Kind::Write
-                && let Some(non_root) = &mut self.vmx.non_root
-            {
-                non_root.apic_write = Some(offset);
+        if apicv::page_access_virtualized(&non_root.controls, by, offset, size, non_root.apic_write) {
+            let place = non_root.controls.virtual_apic | u64::from(offset);
+            if access.kind == Kind::Write {
+                non_root.apic_write = Some(write);
                 self.refresh_attention();
                 self.leave_block();
             }
             return Ok(env.ram.gate_a20(place));
         }
         let kind = match access.kind {
-            _ if delivery => ApicAccess::LinearEventDelivery,
+            _ if self.vmx.delivering.is_some() => ApicAccess::LinearEventDelivery,
             Kind::Read => ApicAccess::LinearRead,
             Kind::Write => ApicAccess::LinearWrite,
             Kind::Fetch => ApicAccess::LinearFetch,
         };
         let details = ExitDetails::new(ExitReason::ApicAccess).qualified(qualification::apic_access(offset, kind));
         self.park_exit(ExitDetails { linear: Some(linear), ..details })
+    }
+
+    /// VM exit 44 by an address on the APIC-access page that is not the translation of a linear address; such accesses
+    /// are never virtualized.
+    #[cold]
+    pub(crate) fn exit_for_guest_physical_apic_access<T>(&mut self, physical: u64) -> Result<T, Stop> {
+        let delivery = self.vmx.delivering.is_some();
+        let kind = if delivery { ApicAccess::PhysicalEventDelivery } else { ApicAccess::Physical };
+        let qualification = qualification::apic_access((physical & 0xFFF) as u16, kind);
+        self.park_exit(ExitDetails::new(ExitReason::ApicAccess).qualified(qualification))
     }
 }

@@ -1,6 +1,7 @@
 //! VMX non-root operation in the interpreter.
 
 mod delivery;
+mod apic_page;
 mod features;
 mod guest;
 mod invalidation;
