@@ -36,9 +36,7 @@ impl Cpu {
             self.refresh_segment(register);
         }
         self.select_address_space();
-        self.refresh_context();
         self.refresh_attention();
-        self.leave_block();
     }
 
     /// Derives the access bounds of one segment register.
@@ -47,7 +45,8 @@ impl Cpu {
         self.seg_access[register as usize] = segment_access(&segment, register, self.derived.mode);
     }
 
-    /// Derives the translation context: after a change of CPL, CR0.AM, CR4.SMAP, RFLAGS.AC or the address space.
+    /// Derives the translation context: after a change of CPL, CR0.AM, CR4.SMAP, RFLAGS.AC or the address space
+    /// ([`Cpu::select_address_space`] does it itself). The present block ends.
     pub fn refresh_context(&mut self) {
         let user = self.sys.cpl == 3;
         self.derived.context = if user && self.flags.has(AC) && self.sys.cr0.contains(Cr0::AM) {

@@ -89,9 +89,12 @@ impl Cpu {
         if self.sys.cr4.contains(Cr4::PCIDE) { (self.sys.cr3 & 0xFFF) as u16 } else { 0 }
     }
 
-    /// Makes the address space that the control registers name the present one.
+    /// Makes the address space that the control registers, and in VMX non-root operation VPID and EPTP, name the present
+    /// one, at once and with all that hangs on it: from the next access and the next fetch on only its translations are
+    /// used, and they are entered under its tag; the present block ends.
     pub fn select_address_space(&mut self) {
         self.tlb.switch(self.address_space());
+        self.refresh_context();
     }
 
     /// Forgets the translations that `scope` names.
@@ -169,9 +172,8 @@ impl Cpu {
         self.sys.cr3 = value;
         self.select_address_space();
         if !keep {
-            self.tlb.invalidate(&Invalidation::Pcid { vpid: self.vpid(), pcid: self.pcid() });
+            self.invalidate(&Invalidation::Pcid { vpid: self.vpid(), pcid: self.pcid() });
         }
-        self.refresh_context();
         Ok(())
     }
 

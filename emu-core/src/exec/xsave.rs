@@ -237,7 +237,6 @@ impl Cpu {
         if self.sys.pkru != value {
             self.sys.pkru = value;
             self.select_address_space();
-            self.refresh_context();
         }
     }
 

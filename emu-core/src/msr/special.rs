@@ -181,7 +181,6 @@ pub(super) fn read_capability(cpu: &Cpu, number: u32) -> Option<u64> {
 pub(super) fn write_pkrs(cpu: &mut Cpu, _: &mut Env, _: u32, value: u64) -> Exec {
     cpu.sys.pkrs = value as u32;
     cpu.select_address_space();
-    cpu.refresh_context();
     Ok(())
 }
 

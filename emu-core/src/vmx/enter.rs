@@ -84,7 +84,6 @@ impl Cpu {
         if plan.flush_vpid_0 {
             self.tlb.invalidate(&Invalidation::Vpid { vpid: 0 });
         }
-        self.select_address_space();
         self.end_step();
         self.branch_to(plan.rip);
         self.refresh();

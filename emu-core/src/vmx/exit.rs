@@ -344,7 +344,6 @@ impl Cpu {
         if plan.flush_vpid_0 {
             self.tlb.invalidate(&Invalidation::Vpid { vpid: 0 });
         }
-        self.select_address_space();
         self.refresh();
         if old_long && !plan.msrs.efer.contains(Efer::LMA) && plan.cr4.contains(emu_vmx::arch::Cr4::PCIDE) {
             return self.vmx_abort(env, VmxAbort::LongModeTo32BitHost);

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod apic_page;
+mod eptp_switching;
 mod features;
 mod guest;
 mod invalidation;
