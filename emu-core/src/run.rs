@@ -90,7 +90,7 @@ impl Cpu {
                 return RunExit::Signals;
             }
             if std::mem::take(&mut self.carried.gives_way) && self.attention.is_empty() {
-                self.cycles = self.cycles.max(slice.turn_end.min(self.lapic.deadline));
+                self.give_time_until(slice.turn_end.min(self.next_deadline()));
             }
             if self.cycles >= slice.stop || slice.step && self.scratch.progressed {
                 return RunExit::Budget;
@@ -115,9 +115,9 @@ impl Cpu {
                         self.scratch.progressed = true;
                         continue;
                     }
-                    Boundary::Stopped if self.sys.activity == Activity::Hlt && deadline < slice.stop => {
+                    Boundary::Stopped if self.wake_deadline() < slice.stop => {
                         // Nothing happens before a timer's end.
-                        self.cycles = self.cycles.max(deadline);
+                        self.cycles = self.cycles.max(self.wake_deadline());
                         continue;
                     }
                     Boundary::Stopped => {

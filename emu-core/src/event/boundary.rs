@@ -47,6 +47,9 @@ impl Cpu {
     /// Looks at what waits, highest priority first.
     #[inline(never)]
     pub fn boundary(&mut self, env: &mut Env) -> Boundary {
+        if self.vmx.aborted {
+            return Boundary::Stopped;
+        }
         if self.in_non_root() {
             self.emulate_apic_write(env);
         } else if self.nothing_waits() {

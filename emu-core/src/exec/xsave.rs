@@ -255,14 +255,20 @@ impl Cpu {
         if self.sys.cr0.intersects(Cr0::EM | Cr0::TS) { self.nm() } else { Ok(()) }
     }
 
-    fn require_xsave(&mut self) -> Exec {
+    /// What XSAVE and its kind raise before they look at their operand: #UD, for XSAVES and with `restore` XRSTORS what
+    /// [`Cpu::require_supervisor_state`] says, and last #NM, which as an ordinary fault comes after a VM exit (SDM
+    /// Vol. 3C 26.1.1 "Relative Priority of Faults and VM Exits").
+    fn require_xsave(&mut self, u: &Uop, restore: bool) -> Exec {
         if !self.sys.cr4.contains(Cr4::OSXSAVE) {
             return self.ud();
+        }
+        if u.area_has(SUPERVISOR) {
+            self.require_supervisor_state(u, restore)?;
         }
         if self.sys.cr0.contains(Cr0::TS) { self.nm() } else { Ok(()) }
     }
 
-    /// XSAVES, or with `restore` XRSTORS: CPL 0, and in VMX non-root operation #UD without their control, or a VM exit
+    /// XSAVES, or with `restore` XRSTORS: in VMX non-root operation #UD without their control, then CPL 0, then a VM exit
     /// by the XSS-exiting bitmap (SDM Vol. 3C 26.1.3, 26.3).
     fn require_supervisor_state(&mut self, u: &Uop, restore: bool) -> Exec {
         let requested = self.edx_eax();
@@ -340,10 +346,7 @@ pub fn fxrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// XSAVE, XSAVEOPT, XSAVEC, XSAVES (SDM Vol. 1 13.7, 13.9 to 13.11).
 pub fn xsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let (compact, supervisor) = (u.area_has(COMPACT), u.area_has(SUPERVISOR));
-    cpu.require_xsave()?;
-    if supervisor {
-        cpu.require_supervisor_state(u, false)?;
-    }
+    cpu.require_xsave(u, false)?;
     let ea = cpu.ea(u);
     cpu.require_aligned(u.seg, ea, 64, true)?;
     let rfbm = cpu.requested(supervisor);
@@ -394,10 +397,7 @@ pub fn xsave(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// XRSTOR, XRSTORS (SDM Vol. 1 13.8, 13.12). Everything is read and checked before anything is loaded.
 pub fn xrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let supervisor = u.area_has(SUPERVISOR);
-    cpu.require_xsave()?;
-    if supervisor {
-        cpu.require_supervisor_state(u, true)?;
-    }
+    cpu.require_xsave(u, true)?;
     cpu.x87_before_summary()?;
     let ea = cpu.ea(u);
     cpu.require_aligned(u.seg, ea, 64, false)?;

@@ -82,8 +82,7 @@ impl Cpu {
                 }
             }
             DeliveryMode::StartUp => {
-                // A start-up IPI means something only to a processor that waits for it.
-                if self.sys.activity == Activity::WaitForSipi || self.sys.init_pending {
+                if self.accepts_sipi() {
                     self.lapic.sipi_vector = message.vector;
                     self.sys.sipi_pending = true;
                     self.raise(Attention::SIPI);
@@ -104,8 +103,21 @@ impl Cpu {
         self.raise(Attention::NMI);
     }
 
-    /// An INIT from any source.
+    /// Whether a start-up IPI means something: to a processor that waits for one, or that is going to, because an INIT
+    /// is pending that nothing blocks. Any other is discarded, also one that comes while VMX operation blocks an INIT or
+    /// makes it a VM exit (SDM Vol. 3C 24.8 "Restrictions on VMX Operation", 26.2 "Other Causes of VM Exits").
+    fn accepts_sipi(&self) -> bool {
+        self.sys.activity == Activity::WaitForSipi || (self.sys.init_pending && !self.vmx.on())
+    }
+
+    /// An INIT from any source. What waited for a processor that it resets is lost, and a processor that waits for a
+    /// start-up IPI in VMX non-root operation drops it (docs/decisions/0009-init-while-waiting-for-sipi.md).
     pub fn accept_init(&mut self) {
+        if self.in_non_root() && self.sys.activity == Activity::WaitForSipi {
+            return;
+        }
+        self.sys.sipi_pending = false;
+        self.attention.remove(Attention::SIPI);
         self.sys.init_pending = true;
         self.raise(Attention::INIT);
     }

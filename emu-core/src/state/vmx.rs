@@ -43,6 +43,8 @@ pub struct VmxState {
     pub active: BTreeMap<u64, Vmcs>,
     /// VMX non-root operation, while a guest runs.
     pub non_root: Option<Box<NonRoot>>,
+    /// A VMX abort has shut the processor down: RESET alone ends this shutdown (SDM Vol. 3C 28.7 "VMX Aborts").
+    pub aborted: bool,
     // What follows is of the present instruction or delivery, and no part of the state between instructions.
     /// The event that is being delivered through the IDT: IDT-vectoring information, if a VM exit comes of it.
     #[serde(skip)]
@@ -74,6 +76,7 @@ impl Default for VmxState {
             current: NO_VMCS,
             active: BTreeMap::new(),
             non_root: None,
+            aborted: false,
             delivering: None,
             injecting: false,
             exit: None,

@@ -78,6 +78,7 @@ impl Cpu {
         let plan = EntryPlan::new(&vmcs, self.sys.cr0.bits(), self.sys.efer);
         let mut non_root = Box::new(NonRoot { controls: ExecutionControls::from_vmcs(&vmcs), ..NonRoot::default() });
         non_root.timer_deadline = u64::MAX;
+        let nmi_blocked = self.sys.nmi_blocked;
         self.load_guest(&plan, &now, &mut non_root);
         let controls = non_root.controls;
         self.vmx.non_root = Some(non_root);
@@ -93,6 +94,8 @@ impl Cpu {
             vmcs.set(Field::ExitReason, ExitReason::EntryFailureMsrLoading.field().into());
             vmcs.set(Field::ExitQualification, number.into());
             self.vmx.active.insert(current, vmcs);
+            // 27.8 "VM-Entry Failures During or After Loading Guest State", step 3.
+            self.sys.nmi_blocked = nmi_blocked;
             self.load_host(env);
             return Ok(());
         }

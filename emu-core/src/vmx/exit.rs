@@ -345,7 +345,7 @@ impl Cpu {
             self.tlb.invalidate(&Invalidation::Vpid { vpid: 0 });
         }
         self.refresh();
-        if old_long && !plan.msrs.efer.contains(Efer::LMA) && plan.cr4.contains(emu_vmx::arch::Cr4::PCIDE) {
+        if old_long && !plan.msrs.efer.contains(Efer::LMA) {
             return self.vmx_abort(env, VmxAbort::LongModeTo32BitHost);
         }
         if plan.pae && !matches!(self.load_pdptes(env, plan.cr3), Ok(true)) {
@@ -357,13 +357,14 @@ impl Cpu {
         self.refresh();
     }
 
-    /// SDM Vol. 3C 28.7: the indicator goes into the region, and the processor shuts down.
+    /// SDM Vol. 3C 28.7 "VMX Aborts": the indicator goes into the region, and the processor shuts down until it is reset.
     fn vmx_abort(&mut self, env: &mut Env, abort: VmxAbort) {
         log::error!(target: "vmx", "processor {}: VMX abort {} ({abort:?}): shutdown (SDM Vol. 3C 28.7)", self.sys.index, abort as u32);
         let at = self.vmx.current.wrapping_add(ABORT_OFFSET as u64);
         env.ram.dma_write(at, &(abort as u32).to_le_bytes());
         self.vmx.non_root = None;
         self.notes.history.set_vmx_abort(Some(abort));
+        self.vmx.aborted = true;
         self.sys.activity = Activity::Shutdown;
         self.raise(Attention::STOPPED);
     }

@@ -4,6 +4,7 @@ use crate::fault::{Exec, Stop};
 use crate::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use crate::mem::ram::{Place, Ram};
 use crate::state::cpu::{Cpu, Env};
+use crate::state::system::Activity;
 use crate::state::vmx::{ExitDetails, Length};
 use emu_vmx::arch::msr::IA32_SPEC_CTRL;
 use emu_vmx::arch::segment::SegmentRegister;
@@ -215,9 +216,33 @@ impl Cpu {
     /// Cycle of the next thing that happens by itself: the APIC timer's interrupt, the end of the VMX-preemption timer.
     #[inline]
     pub fn next_deadline(&self) -> u64 {
-        match &self.vmx.non_root {
-            None => self.lapic.deadline,
-            Some(non_root) => self.lapic.deadline.min(non_root.timer_deadline),
+        self.lapic.deadline.min(self.preemption_deadline())
+    }
+
+    /// Cycle at which the VMX-preemption timer reaches 0; `u64::MAX` without one.
+    #[inline]
+    fn preemption_deadline(&self) -> u64 {
+        self.vmx.non_root.as_ref().map_or(u64::MAX, |non_root| non_root.timer_deadline)
+    }
+
+    /// Cycle of the next thing that can end the present activity state by itself; `u64::MAX` when only others can. The
+    /// preemption timer ends every state but wait-for-SIPI (SDM Vol. 3C 26.5.1 "VMX-Preemption Timer"), interrupts do
+    /// not end shutdown.
+    pub fn wake_deadline(&self) -> u64 {
+        match self.sys.activity {
+            Activity::Active | Activity::Hlt => self.next_deadline(),
+            Activity::Shutdown => self.preemption_deadline(),
+            Activity::WaitForSipi => u64::MAX,
+        }
+    }
+
+    /// PAUSE gives the time until `cycle` away: none of it is the guest's loop's (SDM Vol. 3C 25.6.13 "Controls for
+    /// PAUSE-Loop Exiting").
+    pub(crate) fn give_time_until(&mut self, cycle: u64) {
+        let given = cycle.saturating_sub(self.cycles);
+        self.cycles += given;
+        if let Some(non_root) = &mut self.vmx.non_root {
+            non_root.pause_loop.gave_away(given);
         }
     }
 }

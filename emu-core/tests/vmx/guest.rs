@@ -22,7 +22,8 @@ const HOST: u64 = 0x8000;
 pub const HANDLERS: u64 = 0x9000;
 const GDT: u64 = 0x1000;
 pub const IDT: u64 = 0x2000;
-const VMCS: u64 = 0x10_1000;
+/// Where the VMCS region is.
+pub const VMCS: u64 = 0x10_1000;
 /// Pages for structures of a test.
 pub const PAGES: u64 = 0x11_0000;
 /// GDT, IDT and TSS of [`Guest::legacy`].
@@ -203,7 +204,8 @@ impl Guest {
         self.bench.ram.load(address as usize, 8)
     }
 
-    fn start(&mut self) {
+    /// Has the VMM enter the guest with its next instruction.
+    pub fn start(&mut self) {
         self.bench.cpu.set_rip(if self.launched { RESUME } else { LAUNCH });
         self.bench.cpu.sys.activity = Activity::Active;
         self.bench.cpu.refresh();
@@ -228,6 +230,14 @@ impl Guest {
         cpu.lapic.svr = 0x1FF;
         cpu.lapic.request(vector, false);
         cpu.refresh_apic_attention();
+    }
+
+    /// Enters the guest, which executes until RIP is `rip`.
+    pub fn enter_until(&mut self, rip: u64) {
+        self.start();
+        while !self.bench.cpu.in_non_root() || self.bench.cpu.rip() != rip {
+            self.bench.run(1);
+        }
     }
 
     /// Enters the guest and runs until it sends an IPI.

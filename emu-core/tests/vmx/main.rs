@@ -9,3 +9,4 @@ mod invalidation;
 mod matrix;
 mod report;
 mod reported;
+mod states;

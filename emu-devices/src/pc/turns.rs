@@ -195,8 +195,7 @@ impl Pc {
             turn.end = turn.end.min(multiple);
             self.turn = Some(*turn);
         }
-        let wake = if cpu.sys.activity == Activity::Hlt { cpu.next_deadline() } else { u64::MAX };
-        let target = turn.end.min(wake);
+        let target = turn.end.min(cpu.wake_deadline());
         cpu.cycles = cpu.cycles.max(target.min(cycle));
         (target > cycle).then_some(PcExit::Limit)
     }
@@ -206,7 +205,7 @@ impl Pc {
         if self.cpus.iter().all(|cpu| self.is_dead(cpu)) {
             return Some(PcExit::Halted);
         }
-        let timers = self.cpus.iter().filter(|cpu| cpu.sys.activity == Activity::Hlt).map(Cpu::next_deadline);
+        let timers = self.cpus.iter().map(Cpu::wake_deadline);
         let next = timers.fold(self.board.next_deadline(), u64::min).min(cycle);
         if next > self.now {
             self.now = next;
