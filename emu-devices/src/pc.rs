@@ -8,6 +8,7 @@ mod turns;
 
 pub use builder::{DEFAULT_HZ, DEFAULT_MEMORY, DEFAULT_TIME, PcBuilder, VIDEO_MEMORY};
 pub use face::AccessError;
+pub use registers::register_of;
 pub use turns::Turn;
 
 use crate::board::{Board, BoardConfig};
@@ -159,6 +160,11 @@ impl Pc {
     /// The clock, in cycles since power-on: what the last run came to.
     pub fn now(&self) -> u64 {
         self.now.max(self.reached)
+    }
+
+    /// The turn that the last run left unfinished, if it did: which processor runs next.
+    pub fn turn(&self) -> Option<Turn> {
+        self.turn
     }
 
     /// Instructions executed by all processors.

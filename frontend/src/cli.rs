@@ -53,6 +53,9 @@ pub enum Command {
         /// Read debugger commands from a file
         #[arg(short = 'x', value_name = "FILE")]
         command_file: Option<PathBuf>,
+        /// Answer every command with one line of JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List every VM-entry check that a VMCS dump fails
     VmcsLint {

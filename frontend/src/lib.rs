@@ -5,6 +5,7 @@
 pub mod background;
 pub mod cli;
 pub mod config;
+pub mod debug;
 pub mod display;
 pub mod error;
 pub mod lint;

@@ -2,7 +2,7 @@
 
 use crate::cli::{self, Command, Parsed, RunArgs, Settings};
 use crate::config::sources::{Host, MAX_TEXT_BYTES, RealHost};
-use crate::config::{DisplayKind, MachineConfig, Severity, Stream};
+use crate::config::{DisplayKind, MachineConfig, Notice, Severity, Stream};
 use crate::display::terminal::Terminal;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
@@ -14,7 +14,7 @@ use crate::run::{Driver, End, Limits};
 use crate::script::{self, Script, execute};
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
-use crate::{lint, logging, models, pc, screen, snapshot_file};
+use crate::{debug, lint, logging, models, pc, screen, snapshot_file};
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::mpsc;
@@ -33,7 +33,9 @@ where
         }
         Ok(Parsed::Cli(cli)) => match cli.command {
             None => run(&cli.run),
-            Some(Command::Debug { .. }) => Err(not_here("debug", "the debugger")),
+            Some(Command::Debug { run, commands, command_file, json }) => {
+                debug(&run, &debug::Source { commands, file: command_file, json })
+            }
             Some(Command::VmcsLint { cpu_model, dump }) => lint::run(&cpu_model, &dump).map(|(text, status)| {
                 print(&text);
                 status
@@ -76,12 +78,7 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     settings.machine.display = Some(display);
     check_streams(&settings.machine, display)?;
     logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), display == DisplayKind::Terminal)?;
-    for notice in notices {
-        match notice.severity {
-            Severity::Warning => log::warn!("{notice}"),
-            Severity::Info => log::info!("{notice}"),
-        }
-    }
+    notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     if settings.run.gdb.is_some() {
         return Err(not_here("--gdb", "the GDB server"));
@@ -106,7 +103,34 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
         (None, Some(machine), Some(path)) => Input::Recorded(Recorder::create(path, machine)?),
         _ => Input::Free,
     };
-    run_machine(&settings, script.as_ref(), input, &mut *machine)
+    run_machine(&settings, script.as_ref(), input, &mut machine)
+}
+
+/// The debugger on a machine.
+fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
+    debug::check(args)?;
+    let (mut settings, notices) = cli::settings(&RealHost, args)?;
+    if settings.machine.display.is_some_and(|display| display != DisplayKind::None) && args.display.is_some() {
+        return Err(InputError::new("--display", "the debugger has the terminal")
+            .remedy("see the screen with its command screen"));
+    }
+    settings.machine.display = Some(DisplayKind::None);
+    logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), false)?;
+    notices.iter().for_each(tell);
+    models::find("CPU model", &settings.machine.cpu_model)?;
+    let kernel = load_kernel(&settings.machine)?;
+    let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
+    if let Some(path) = &settings.run.restore {
+        machine.restore(&snapshot_file::read(path)?).map_err(|problem| InputError::file(path, problem))?;
+    }
+    debug::run(&settings, machine, source)
+}
+
+fn tell(notice: &Notice) {
+    match notice.severity {
+        Severity::Warning => log::warn!("{notice}"),
+        Severity::Info => log::info!("{notice}"),
+    }
 }
 
 /// Where a machine's input comes from, and goes.

@@ -2,7 +2,7 @@
 
 use crate::error::InputError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The signals that have arrived.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +16,6 @@ impl Signals {
     pub fn catch() -> Result<Self, InputError> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         use signal_hook::flag;
-        use std::sync::atomic::AtomicBool;
         let this = Self::default();
         let error = |e: std::io::Error| InputError::new("signals", format!("cannot be caught: {e}"));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -39,4 +38,19 @@ impl Signals {
     pub fn arrived(&self) -> Option<i32> {
         i32::try_from(self.number.load(Ordering::Relaxed)).ok().filter(|number| *number != 0)
     }
+}
+
+/// A flag that Ctrl-C raises; somebody lowers it again. The process goes on.
+#[cfg(unix)]
+pub fn interrupts() -> Result<Arc<AtomicBool>, InputError> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let registered = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&flag));
+    registered.map_err(|e| InputError::new("signals", format!("cannot be caught: {e}")))?;
+    Ok(flag)
+}
+
+/// Elsewhere Ctrl-C ends the process.
+#[cfg(not(unix))]
+pub fn interrupts() -> Result<Arc<AtomicBool>, InputError> {
+    Ok(Arc::default())
 }

@@ -101,6 +101,14 @@ fn system(cpu: &Cpu, name: &str) -> Option<u64> {
     })
 }
 
+/// What [`Pc::register`] reads, of a processor that an observer is shown; the name is in upper case.
+pub fn register_of(cpu: &Cpu, name: &str) -> Option<u64> {
+    match Part::named(name) {
+        Some(part) => Some(part.whole(cpu) >> part.shift & part.mask()),
+        None => system(cpu, name),
+    }
+}
+
 impl Pc {
     /// A register of a processor by its name in the SDM, in upper or lower case: general-purpose registers and their
     /// parts, RIP, RFLAGS, segment selectors, control and debug registers, XCR0, and MSRs as RDMSR reads them.
@@ -108,12 +116,7 @@ impl Pc {
     /// # Errors
     /// [`AccessError::NoProcessor`], [`AccessError::NoRegister`].
     pub fn register(&self, processor: usize, name: &str) -> Result<u64, AccessError> {
-        let cpu = self.processor(processor)?;
-        let upper = name.to_ascii_uppercase();
-        let value = match Part::named(&upper) {
-            Some(part) => Some(part.whole(cpu) >> part.shift & part.mask()),
-            None => system(cpu, &upper),
-        };
+        let value = register_of(self.processor(processor)?, &name.to_ascii_uppercase());
         value.ok_or_else(|| AccessError::NoRegister(name.to_owned()))
     }
 

@@ -18,20 +18,22 @@ use emu_vmx::exit::ExitReason;
 use std::collections::BTreeMap;
 
 /// Builds the PC that a configuration describes. `kernel` is started when the firmware is about to boot.
-pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<Box<dyn Machine>, InputError> {
+pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcMachine, InputError> {
     let pc = build::pc(config, kernel.is_some())?;
-    Ok(Box::new(PcMachine {
+    Ok(PcMachine {
         pc,
         hz: config.ips,
         memory_mib: config.memory,
         kernel: kernel.cloned(),
         reset_on_triple_fault: config.reset_on_triple_fault,
         tracer: None,
-    }))
+    })
 }
 
-struct PcMachine {
-    pc: Pc,
+/// A [`Pc`] with what its configuration wants done when it comes to a halt.
+pub struct PcMachine {
+    /// The PC.
+    pub pc: Pc,
     hz: u64,
     memory_mib: u64,
     /// Entered whenever the firmware comes to the boot handler of the loader's ROM: also after a reset.
@@ -58,25 +60,39 @@ impl PcMachine {
                 PcExit::Limit if self.pc.now() < cycle => {}
                 // No observer of ours stops a run.
                 PcExit::Limit | PcExit::Observer { .. } => return RunResult::Limit,
-                PcExit::PowerOff => return RunResult::PoweredOff,
-                PcExit::ExitStatus(status) => return RunResult::ExitStatus(status),
-                PcExit::Halted => match &self.kernel {
-                    Some(kernel) if kernel::firmware_is_done(&self.pc) => {
-                        if let Err(error) = kernel::start(&mut self.pc, kernel, self.memory_mib) {
-                            return RunResult::Failed(InputError::new(&kernel.file_name, error.to_string()));
-                        }
+                exit => {
+                    if let Some(result) = self.after(&exit) {
+                        return result;
                     }
-                    _ => return RunResult::Halted,
-                },
-                PcExit::Shutdown { .. } if self.reset_on_triple_fault => self.pc.reset(),
-                PcExit::Shutdown { processor, rip } => {
-                    let cpu = self.pc.cpus.get(processor as usize);
-                    let what = match cpu.and_then(|cpu| cpu.notes.history.vmx_abort()) {
-                        Some(abort) => format!("VMX abort {}", abort as u32),
-                        None => "triple fault".to_owned(),
-                    };
-                    return RunResult::Died(format!("{what} on processor {processor} at RIP {rip:#x}"));
                 }
+            }
+        }
+    }
+
+    /// What it means that the PC has come back for another reason than that it was asked to; `None` if the run goes on.
+    pub fn after(&mut self, exit: &PcExit) -> Option<RunResult> {
+        match exit {
+            PcExit::Limit | PcExit::Observer { .. } => None,
+            PcExit::PowerOff => Some(RunResult::PoweredOff),
+            PcExit::ExitStatus(status) => Some(RunResult::ExitStatus(*status)),
+            PcExit::Halted => match &self.kernel {
+                Some(kernel) if kernel::firmware_is_done(&self.pc) => {
+                    let started = kernel::start(&mut self.pc, kernel, self.memory_mib);
+                    started.err().map(|error| RunResult::Failed(InputError::new(&kernel.file_name, error.to_string())))
+                }
+                _ => Some(RunResult::Halted),
+            },
+            PcExit::Shutdown { .. } if self.reset_on_triple_fault => {
+                self.pc.reset();
+                None
+            }
+            PcExit::Shutdown { processor, rip } => {
+                let cpu = self.pc.cpus.get(*processor as usize);
+                let what = match cpu.and_then(|cpu| cpu.notes.history.vmx_abort()) {
+                    Some(abort) => format!("VMX abort {}", abort as u32),
+                    None => "triple fault".to_owned(),
+                };
+                Some(RunResult::Died(format!("{what} on processor {processor} at RIP {rip:#x}")))
             }
         }
     }

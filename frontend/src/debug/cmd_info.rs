@@ -1,0 +1,119 @@
+//! Commands about everything else: processors, screen, symbols, descriptor tables.
+
+use super::answer::{Answer, Table, hex};
+use super::cmd_breaks;
+use super::session::{CommandError, Outcome, Session};
+use crate::machine::Machine;
+use crate::screen as pictures;
+use emu_core::report::{CpuReport, Detail};
+use serde_json::json;
+use std::path::Path;
+
+const USAGE: &str = "info b|cpu|screen|exceptions|apic|symbols";
+
+fn report(session: &Session) -> Result<CpuReport, CommandError> {
+    let pc = session.target.pc();
+    let cpu = pc.cpus.get(session.cpu).ok_or("there is no such processor")?;
+    Ok(CpuReport::new(cpu, &pc.ram))
+}
+
+/// `info …`.
+pub fn info(session: &mut Session, arguments: &str) -> Outcome {
+    let (what, _rest) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
+    match what {
+        "b" | "break" | "breakpoints" => Ok(cmd_breaks::list(session)),
+        "cpu" => {
+            let report = report(session)?;
+            Ok(Answer::new(report.text(Detail::Full), json!({ "processor": report })))
+        }
+        "r" | "registers" => super::cmd_registers::general(session, ""),
+        "screen" => screen(session, ""),
+        "exceptions" => {
+            let report = report(session)?;
+            let mut table = Table::new(&["cycle", "at", "chain"]);
+            for chain in &report.exceptions {
+                table.row([
+                    chain.cycle.to_string(),
+                    format!("{:04x}:{:#x}", chain.cs.0, chain.rip.0),
+                    chain.text.clone(),
+                ]);
+            }
+            let text = if table.is_empty() { "no exceptions so far\n".to_owned() } else { table.text() };
+            Ok(Answer::new(text, json!({ "exceptions": report.exceptions })))
+        }
+        "apic" => {
+            let report = report(session)?;
+            let apic = &report.local_apic;
+            let list = |vectors: &[u8]| {
+                let words: Vec<String> = vectors.iter().map(|vector| format!("{vector:#04x}")).collect();
+                if words.is_empty() { "none".to_owned() } else { words.join(" ") }
+            };
+            let text = format!(
+                "local APIC {}: {}, {} by software, base {}, TPR {}\nrequested: {}\nin service: {}\ntimer: {}\nerrors: {}\n",
+                apic.id,
+                apic.mode,
+                if apic.software_enabled { "enabled" } else { "not enabled" },
+                apic.base,
+                apic.tpr,
+                list(&apic.requested),
+                list(&apic.in_service),
+                apic.timer,
+                apic.errors,
+            );
+            Ok(Answer::new(text, json!({ "local_apic": apic })))
+        }
+        "symbols" => {
+            let count = session.symbols.len();
+            Ok(Answer::new(format!("{count} symbols"), json!({ "symbols": count })))
+        }
+        _ => Err(CommandError::Usage(format!("there is no information about {what:?}"), USAGE)),
+    }
+}
+
+/// `screen [FILE.png]`.
+pub fn screen(session: &mut Session, arguments: &str) -> Outcome {
+    if !arguments.is_empty() {
+        let frame = session.target.machine().render();
+        pictures::write_png(Path::new(arguments), &frame)?;
+        return Ok(Answer::silent());
+    }
+    let screen = session.target.machine().text_screen();
+    let lines = screen.as_ref().map(|screen| screen.lines());
+    Ok(Answer::new(pictures::dump(screen.as_ref()), json!({ "screen": lines })))
+}
+
+/// `ldsym FILE [OFFSET]`.
+pub fn load_symbols(session: &mut Session, arguments: &str) -> Outcome {
+    if arguments.is_empty() {
+        return Err(CommandError::Usage("a file is missing".to_owned(), "ldsym FILE [OFFSET]"));
+    }
+    let (file, offset) = match arguments.rsplit_once(char::is_whitespace) {
+        Some((file, offset)) if !Path::new(arguments).exists() => (file.trim(), session.value(offset)?),
+        _ => (arguments, 0),
+    };
+    let count = session.symbols.load(Path::new(file), offset)?;
+    Ok(Answer::new(format!("{count} symbols"), json!({ "symbols": count })))
+}
+
+/// `slist [PREFIX]`.
+pub fn list_symbols(session: &mut Session, arguments: &str) -> Outcome {
+    let mut table = Table::new(&["address", "symbol"]);
+    let mut list = Vec::new();
+    for (name, address) in session.symbols.starting_with(arguments) {
+        table.row([format!("{address:#x}"), name.to_owned()]);
+        list.push(json!({ "symbol": name, "address": hex(address) }));
+    }
+    let text = if table.is_empty() { "no symbols\n".to_owned() } else { table.text() };
+    Ok(Answer::new(text, json!({ "symbols": list })))
+}
+
+/// `where [ADDR]`.
+pub fn symbol_at(session: &mut Session, arguments: &str) -> Outcome {
+    if arguments.is_empty() {
+        return Ok(session.place());
+    }
+    let address = session.value(arguments)?;
+    let label = session.symbols.label(address);
+    let text = label.clone().unwrap_or_else(|| "no symbol".to_owned());
+    Ok(Answer::new(format!("{address:#x} is {text}"), json!({ "address": hex(address), "symbol": label })))
+}

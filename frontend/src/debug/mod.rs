@@ -1,0 +1,80 @@
+//! `rvmx-emu debug`: the debugger.
+//!
+//! It watches through observers and changes nothing but what a command changes: a run under the debugger is the run
+//! without it (`docs/debugger.md`).
+
+mod answer;
+mod breakpoints;
+mod cmd_breaks;
+mod cmd_info;
+mod cmd_memory;
+mod cmd_registers;
+mod cmd_run;
+mod commands;
+mod expr;
+mod input;
+mod scope;
+mod session;
+mod symbols;
+mod target;
+mod watcher;
+mod words;
+
+use crate::cli::{RunArgs, Settings};
+use crate::config::Stream;
+use crate::error::InputError;
+use crate::output::Sink;
+use crate::pc::PcMachine;
+use crate::signals;
+use session::Session;
+use std::path::PathBuf;
+use target::Target;
+
+/// Where commands come from.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// `-c`: commands.
+    pub commands: Option<String>,
+    /// `-x`: a file of commands.
+    pub file: Option<PathBuf>,
+    /// Answers are JSON.
+    pub json: bool,
+}
+
+/// Options of a run that the debugger has no use for.
+fn refuse(args: &RunArgs) -> Result<(), InputError> {
+    for (option, given) in [
+        ("--script", args.script.is_some()),
+        ("--record", args.record.is_some()),
+        ("--replay", args.replay.is_some()),
+        ("--trace", args.trace.is_some()),
+        ("--max-instructions", args.max_instructions.is_some()),
+    ] {
+        if given {
+            return Err(InputError::new(option, "the debugger does not take it").remedy("leave it out"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks what the command line asks of the debugger.
+pub fn check(args: &RunArgs) -> Result<(), InputError> {
+    refuse(args)
+}
+
+/// Debugs a machine; the exit status. It stands before its first instruction.
+pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i32, InputError> {
+    let machine_settings = &settings.machine;
+    let serial = Sink::open("serial output", &machine_settings.serial, false)?;
+    let debugcon = machine_settings.debugcon.clone().unwrap_or(Stream::None);
+    let debugcon = Sink::open("debug output", &debugcon, false)?;
+    let interrupt = signals::interrupts()?;
+    let mut target = Target::new(machine, serial, debugcon, interrupt);
+    if let Some(seconds) = settings.run.max_time {
+        let cycle = target.pc().now().saturating_add((seconds * target.hz() as f64) as u64);
+        target.set_last_cycle(cycle, format!("{seconds} guest seconds (--max-time)"));
+    }
+    let mut session = Session::new(target);
+    session.json = source.json;
+    input::feed(&mut session, source)
+}

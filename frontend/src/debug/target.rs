@@ -1,0 +1,196 @@
+//! The machine in the debugger's hands: it runs in slices, between which bytes of the guest are passed on and Ctrl-C is
+//! seen.
+
+use super::watcher::{Here, Watcher};
+use crate::error::InputError;
+use crate::machine::{Machine, RunResult};
+use crate::output::Sink;
+use crate::pc::PcMachine;
+use emu_core::observe::{Observer, Observers};
+use emu_core::state::system::Activity;
+use emu_core::trace::{TraceFilter, Tracer};
+use emu_devices::pc::{Pc, PcExit};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The slice, in milliseconds of guest time.
+const SLICE_MS: u64 = 10;
+
+/// Why a run has come back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Came {
+    /// The cycle asked for was reached, or the step was made.
+    There,
+    /// A breakpoint; [`Watcher::hit`] says which.
+    Hit,
+    /// Ctrl-C.
+    Interrupted,
+    /// The machine has ended.
+    Ended(RunResult),
+    /// A limit of the command line was reached; which.
+    Limit(String),
+    /// The host could not do something.
+    Failed(InputError),
+}
+
+/// How a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// All processors until a cycle.
+    Until(u64),
+    /// Until this processor has made a step.
+    Step(usize),
+}
+
+/// The machine, and where its bytes go.
+pub struct Target {
+    machine: PcMachine,
+    serial: Sink,
+    debugcon: Sink,
+    /// Set by Ctrl-C.
+    interrupt: Arc<AtomicBool>,
+    /// The run ends at this cycle.
+    last_cycle: Option<(u64, String)>,
+    /// How the machine has ended, if it has.
+    ended: Option<RunResult>,
+    /// Where instructions are printed, while they are.
+    tracer: Option<Tracer<String>>,
+}
+
+impl Target {
+    /// A machine that has not run yet.
+    pub fn new(machine: PcMachine, serial: Sink, debugcon: Sink, interrupt: Arc<AtomicBool>) -> Self {
+        Self { machine, serial, debugcon, interrupt, last_cycle: None, ended: None, tracer: None }
+    }
+
+    /// Lets no run go beyond a cycle; the words say why.
+    pub fn set_last_cycle(&mut self, cycle: u64, words: String) {
+        self.last_cycle = Some((cycle, words));
+    }
+
+    /// The machine with its surroundings.
+    pub fn machine(&mut self) -> &mut PcMachine {
+        &mut self.machine
+    }
+
+    /// The PC.
+    pub fn pc(&self) -> &Pc {
+        &self.machine.pc
+    }
+
+    /// The PC, to be changed. It may go on after its end.
+    pub fn pc_mut(&mut self) -> &mut Pc {
+        self.ended = None;
+        &mut self.machine.pc
+    }
+
+    /// Somebody has written to the guest's state from outside.
+    pub fn changed(&mut self) {
+        self.ended = None;
+    }
+
+    /// Cycles per guest second.
+    pub fn hz(&self) -> u64 {
+        self.machine.hz()
+    }
+
+    /// How the machine has ended.
+    pub fn ended(&self) -> Option<&RunResult> {
+        self.ended.as_ref()
+    }
+
+    /// The processor whose turn it is.
+    pub fn running(&self) -> usize {
+        let last = self.pc().cpus.len() - 1;
+        self.pc().turn().map_or(0, |turn| turn.processor as usize).min(last)
+    }
+
+    /// Prints instructions from now on, or no longer.
+    pub fn trace(&mut self, filter: Option<TraceFilter>) {
+        self.tracer = filter.map(|filter| Tracer::new(filter, String::new()));
+    }
+
+    /// What was traced since the last call.
+    pub fn take_trace(&mut self) -> String {
+        self.tracer.as_mut().map_or(String::new(), |tracer| std::mem::take(tracer.sink()))
+    }
+
+    /// Runs. Breakpoints on the instruction at which a processor stands do not stop it there.
+    pub fn run(&mut self, how: How, watcher: &mut Watcher) -> Came {
+        if let Some(ended) = &self.ended {
+            return Came::Ended(ended.clone());
+        }
+        watcher.begin();
+        watcher.passed = self.pc().cpus.get(self.running()).map(Here::of);
+        self.interrupt.store(false, Ordering::Relaxed);
+        let came = loop {
+            if let Some(came) = self.slice(how, watcher) {
+                break came;
+            }
+            if let Err(error) = self.move_bytes() {
+                break Came::Failed(error);
+            }
+            if self.interrupt.swap(false, Ordering::Relaxed) {
+                break Came::Interrupted;
+            }
+        };
+        match self.move_bytes() {
+            Err(error) if !matches!(came, Came::Failed(_)) => Came::Failed(error),
+            _ => came,
+        }
+    }
+
+    /// One slice; `None` if it is not the last.
+    fn slice(&mut self, how: How, watcher: &mut Watcher) -> Option<Came> {
+        let now = self.pc().now();
+        if let Some((last, words)) = self.last_cycle.as_ref().filter(|(last, _)| now >= *last) {
+            debug_assert!(now >= *last);
+            return Some(Came::Limit(words.clone()));
+        }
+        let slice = (self.hz() * SLICE_MS / 1000).max(1);
+        let last = self.last_cycle.as_ref().map_or(u64::MAX, |(last, _)| *last);
+        let mut target = now.saturating_add(slice).min(last);
+        if let How::Until(cycle) = how {
+            if now >= cycle {
+                return Some(Came::There);
+            }
+            target = target.min(cycle);
+        }
+        let stepped = match how {
+            How::Step(n) => self.pc().cpus.get(n).map(|cpu| (n, cpu.cycles, cpu.instructions, cpu.rip())),
+            How::Until(_) => None,
+        };
+        let Self { machine, tracer, .. } = self;
+        let mut observers = Observers(vec![&mut *watcher as &mut dyn Observer]);
+        observers.0.extend(tracer.as_mut().map(|tracer| tracer as &mut dyn Observer));
+        let exit = match how {
+            How::Until(_) => machine.pc.run_observed(target, &mut observers),
+            How::Step(n) => machine.pc.step_observed(n, target, &mut observers),
+        };
+        drop(observers);
+        if let Some(result) = machine.after(&exit) {
+            self.ended = Some(result.clone());
+            return Some(Came::Ended(result));
+        }
+        match exit {
+            PcExit::Observer { .. } => Some(Came::Hit),
+            PcExit::Limit => match stepped {
+                // It comes back without a step when the processor does not execute.
+                Some((n, cycle, instructions, rip)) => {
+                    let cpu = self.pc().cpus.get(n)?;
+                    let stands = (instructions, rip) == (cpu.instructions, cpu.rip()) && cycle != cpu.cycles;
+                    (!stands || cpu.sys.activity == Activity::Active).then_some(Came::There)
+                }
+                None => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn move_bytes(&mut self) -> Result<(), InputError> {
+        self.serial.write(&self.machine.take_serial())?;
+        self.debugcon.write(&self.machine.take_debugcon())?;
+        self.serial.flush()?;
+        self.debugcon.flush()
+    }
+}
