@@ -14,7 +14,7 @@
 //! | what an exit reports | [`exit`] |
 //! | address translation and its caches | [`ept`], [`tags`] |
 //! | APIC virtualization, virtual interrupts | [`apicv`] |
-//! | all that is wrong with a VMCS | [`lint`], [`dump`] |
+//! | all that is wrong with a VMCS; its bits by name | [`lint`], [`dump`], [`names`] |
 #![forbid(unsafe_code)]
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -34,6 +34,7 @@ pub mod exit;
 pub mod field;
 pub mod intercept;
 pub mod lint;
+pub mod names;
 pub mod operation;
 pub mod tags;
 pub mod vmcs;

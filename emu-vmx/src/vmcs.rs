@@ -99,6 +99,69 @@ impl VmInstructionError {
     pub const fn number(self) -> u32 {
         self as u32
     }
+    /// From the value of the VM-instruction error field.
+    pub const fn from_number(number: u32) -> Option<VmInstructionError> {
+        Some(match number {
+            1 => Self::VmcallInRoot,
+            2 => Self::VmclearInvalidAddress,
+            3 => Self::VmclearVmxonPointer,
+            4 => Self::VmlaunchNonClear,
+            5 => Self::VmresumeNonLaunched,
+            6 => Self::VmresumeAfterVmxoff,
+            7 => Self::EntryInvalidControls,
+            8 => Self::EntryInvalidHostState,
+            9 => Self::VmptrldInvalidAddress,
+            10 => Self::VmptrldVmxonPointer,
+            11 => Self::VmptrldIncorrectRevision,
+            12 => Self::UnsupportedComponent,
+            13 => Self::ReadOnlyComponent,
+            15 => Self::VmxonInRoot,
+            16 => Self::EntryInvalidExecutiveVmcs,
+            17 => Self::EntryNonLaunchedExecutiveVmcs,
+            18 => Self::EntryExecutiveVmcsNotVmxon,
+            19 => Self::VmcallNonClear,
+            20 => Self::VmcallInvalidExitControls,
+            22 => Self::VmcallIncorrectMsegRevision,
+            23 => Self::VmxoffDualMonitor,
+            24 => Self::VmcallInvalidSmmMonitor,
+            25 => Self::EntryInvalidExecutiveControls,
+            26 => Self::EntryMovSsBlocking,
+            28 => Self::InvalidInvalidationOperand,
+            _ => return None,
+        })
+    }
+    /// The SDM's words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::VmcallInRoot => "VMCALL executed in VMX root operation",
+            Self::VmclearInvalidAddress => "VMCLEAR with invalid physical address",
+            Self::VmclearVmxonPointer => "VMCLEAR with VMXON pointer",
+            Self::VmlaunchNonClear => "VMLAUNCH with non-clear VMCS",
+            Self::VmresumeNonLaunched => "VMRESUME with non-launched VMCS",
+            Self::VmresumeAfterVmxoff => "VMRESUME after VMXOFF (VMXOFF and VMXON between VMLAUNCH and VMRESUME)",
+            Self::EntryInvalidControls => "VM entry with invalid control field(s)",
+            Self::EntryInvalidHostState => "VM entry with invalid host-state field(s)",
+            Self::VmptrldInvalidAddress => "VMPTRLD with invalid physical address",
+            Self::VmptrldVmxonPointer => "VMPTRLD with VMXON pointer",
+            Self::VmptrldIncorrectRevision => "VMPTRLD with incorrect VMCS revision identifier",
+            Self::UnsupportedComponent => "VMREAD/VMWRITE from/to unsupported VMCS component",
+            Self::ReadOnlyComponent => "VMWRITE to read-only VMCS component",
+            Self::VmxonInRoot => "VMXON executed in VMX root operation",
+            Self::EntryInvalidExecutiveVmcs => "VM entry with invalid executive-VMCS pointer",
+            Self::EntryNonLaunchedExecutiveVmcs => "VM entry with non-launched executive VMCS",
+            Self::EntryExecutiveVmcsNotVmxon => "VM entry with executive-VMCS pointer not VMXON pointer",
+            Self::VmcallNonClear => "VMCALL with non-clear VMCS (dual-monitor)",
+            Self::VmcallInvalidExitControls => "VMCALL with invalid VM-exit control fields (dual-monitor)",
+            Self::VmcallIncorrectMsegRevision => "VMCALL with incorrect MSEG revision identifier",
+            Self::VmxoffDualMonitor => "VMXOFF under dual-monitor treatment",
+            Self::VmcallInvalidSmmMonitor => "VMCALL with invalid SMM-monitor features",
+            Self::EntryInvalidExecutiveControls => {
+                "VM entry with invalid VM-execution control fields in executive VMCS"
+            }
+            Self::EntryMovSsBlocking => "VM entry with events blocked by MOV SS",
+            Self::InvalidInvalidationOperand => "Invalid operand to INVEPT/INVVPID",
+        }
+    }
 }
 
 bitflags::bitflags! {

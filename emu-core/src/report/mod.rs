@@ -9,6 +9,7 @@ mod words;
 pub use exceptions::{ChainReport, EventReport};
 pub use text::Detail;
 pub use vmx::{GuestReport, VmxReport};
+pub use words::segment as segment_words;
 
 use crate::flags::IF;
 use crate::lapic::timer::TimerMode;

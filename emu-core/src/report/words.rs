@@ -86,8 +86,8 @@ pub(super) fn paging(sys: &SystemState) -> &'static str {
     }
 }
 
-/// What a segment is.
-pub(super) fn segment(rights: AccessRights) -> String {
+/// What a segment is, in words: `64-bit code, DPL 0`.
+pub fn segment(rights: AccessRights) -> String {
     if rights.unusable() {
         return "unusable".to_owned();
     }

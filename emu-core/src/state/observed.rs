@@ -1,6 +1,7 @@
 //! What a processor notes for those who watch it: plain data, no part of its state.
 
 use super::fault::Fault;
+use emu_vmx::checks::BasicFailure;
 use emu_vmx::entry::EntryPlan;
 use emu_vmx::exit::ExitReason;
 use emu_vmx::field::Field;
@@ -19,7 +20,7 @@ bitflags::bitflags! {
         const MMIO = 1 << 3;
         /// Exceptions and interrupts as they are delivered through the IDT.
         const EVENTS = 1 << 4;
-        /// VMLAUNCH and VMRESUME that come to the checks of the VMCS.
+        /// VMLAUNCH and VMRESUME in VMX root operation that raise no exception.
         const VM_ENTRIES = 1 << 5;
         /// VM exits.
         const VM_EXITS = 1 << 6;
@@ -78,6 +79,8 @@ pub struct DeliveredEvent {
 /// How a VM entry ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EntryOutcome {
+    /// Before any field was looked at: no current VMCS, a wrong launch state, blocking by MOV SS.
+    Refused(BasicFailure),
     /// In VMX non-root operation; what was loaded.
     Entered(Box<EntryPlan>),
     /// A rule of emu-vmx does not hold: its identifier.

@@ -14,6 +14,7 @@ use crate::observe::{
 use crate::state::cpu::Cpu;
 use crate::state::derived::Mode;
 use emu_vmx::arch::segment::SegmentRegister;
+use emu_vmx::checks::BasicFailure;
 use registers::Registers;
 use std::fmt::Write;
 
@@ -221,6 +222,10 @@ impl<S: TraceSink> Observer for Tracer<S> {
     fn vm_entry(&mut self, view: View, entry: &VmEntry) {
         match &entry.outcome {
             EntryOutcome::Entered(_) => self.add(view.cpu, format_args!("-> VM entry")),
+            EntryOutcome::Refused(BasicFailure::VmFailInvalid) => self.add(view.cpu, format_args!("-> VMfailInvalid")),
+            EntryOutcome::Refused(BasicFailure::VmFailValid(error)) => {
+                self.add(view.cpu, format_args!("-> VMfailValid {}", error.number()));
+            }
             EntryOutcome::Failed(rule) => self.add(view.cpu, format_args!("-> VM entry failed: {rule}")),
             EntryOutcome::MsrLoading(n) => self.add(view.cpu, format_args!("-> VM entry failed: MSR-load entry {n}")),
         }

@@ -28,14 +28,6 @@ impl Cpu {
     pub(crate) fn vm_entry(&mut self, env: &mut Env, u: &Uop, resume: bool) -> Exec {
         let model = self.require_vmx_root()?;
         let mov_ss = self.sys.shadow == Shadow::MovSs;
-        if let Err(failure) = checks::basic_checks(self.vmx.current(), resume, mov_ss) {
-            let fail = match failure {
-                BasicFailure::VmFailInvalid => VmFail::Invalid,
-                BasicFailure::VmFailValid(error) => VmFail::Error(error),
-            };
-            self.vmx_result(Err(fail));
-            return Ok(());
-        }
         let rip = self.rip().wrapping_add(u.off.into());
         let current = self.vmx.current;
         let note = |cpu: &mut Self, outcome: &dyn Fn() -> EntryOutcome| {
@@ -43,6 +35,15 @@ impl Cpu {
                 cpu.note(Observed::VmEntry(Box::new(VmEntry { vmcs: current, resume, rip, outcome: outcome() })));
             }
         };
+        if let Err(failure) = checks::basic_checks(self.vmx.current(), resume, mov_ss) {
+            note(self, &|| EntryOutcome::Refused(failure));
+            let fail = match failure {
+                BasicFailure::VmFailInvalid => VmFail::Invalid,
+                BasicFailure::VmFailValid(error) => VmFail::Error(error),
+            };
+            self.vmx_result(Err(fail));
+            return Ok(());
+        }
         let Some(mut vmcs) = self.vmx.active.remove(&current) else { return Ok(()) };
         let mut now = EntryMoment {
             ia32e_mode: self.sys.efer.contains(Efer::LMA),

@@ -4,7 +4,7 @@
 pub mod execution {
     use crate::arch::addr::page_aligned;
     use crate::caps::EptVpidCap;
-    use crate::checks::{Section, Stage, rules, wrong_bits};
+    use crate::checks::{Section, Stage, differing, rules, wrong_bits};
     use crate::controls::*;
     use crate::field::Field;
     use alloc::format;
@@ -17,22 +17,22 @@ pub mod execution {
         section SECTION; stage Stage::Controls; qualification 0;
         "ctl.pin.reserved" => [PinBasedControls],
             "the pin-based controls respect IA32_VMX_(TRUE_)PINBASED_CTLS", "adjust the word with the capability MSR",
-            |c| c.caps.pin().allows(c.pin.bits()), show |c| wrong_bits(c.pin.bits(), c.caps.pin());
+            |c| c.caps.pin().allows(c.pin.bits()), show |c| wrong_bits(Field::PinBasedControls, c.pin.bits(), c.caps.pin());
         "ctl.primary.reserved" => [PrimaryProcessorControls],
             "the primary processor-based controls respect IA32_VMX_(TRUE_)PROCBASED_CTLS",
             "adjust the word with the capability MSR",
-            |c| c.caps.primary().allows(c.primary.bits()), show |c| wrong_bits(c.primary.bits(), c.caps.primary());
+            |c| c.caps.primary().allows(c.primary.bits()), show |c| wrong_bits(Field::PrimaryProcessorControls, c.primary.bits(), c.caps.primary());
         "ctl.secondary.reserved" => [PrimaryProcessorControls, SecondaryProcessorControls],
             "the secondary processor-based controls respect IA32_VMX_PROCBASED_CTLS2",
             "adjust the word with the capability MSR",
             |c| !c.primary.contains(PrimaryProcessorControls::ACTIVATE_SECONDARY_CONTROLS)
                 || c.caps.procbased_ctls2.allows(c.secondary.bits()),
-            show |c| wrong_bits(c.secondary.bits(), c.caps.procbased_ctls2);
+            show |c| wrong_bits(Field::SecondaryProcessorControls, c.secondary.bits(), c.caps.procbased_ctls2);
         "ctl.tertiary.reserved" => [PrimaryProcessorControls, TertiaryProcessorControls],
             "the tertiary processor-based controls have no bit that IA32_VMX_PROCBASED_CTLS3 has clear",
             "clear the bits that the capability MSR does not report",
             |c| c.tertiary.bits() & !c.caps.procbased_ctls3.bits() == 0,
-            show |c| format!("must be 0: {:X}h", c.tertiary.bits() & !c.caps.procbased_ctls3.bits());
+            show |c| differing(Field::TertiaryProcessorControls, 0, c.tertiary.bits() & !c.caps.procbased_ctls3.bits());
         "ctl.cr3_target_count" => [Cr3TargetCount],
             "the CR3-target count is not above the number of CR3-target values (IA32_VMX_MISC bits 24:16, 4)", "",
             |c| c.get(Field::Cr3TargetCount) <= u64::from(c.caps.misc.cr3_targets());
@@ -311,10 +311,9 @@ pub mod execution {
 
 /// Checks on VM-Exit Control Fields.
 pub mod vm_exit {
-    use crate::checks::{Section, Stage, rules, wrong_bits};
+    use crate::checks::{Section, Stage, differing, rules, wrong_bits};
     use crate::controls::*;
     use crate::field::Field;
-    use alloc::format;
 
     const SECTION: Section = Section { number: "27.2.1.2", title: "VM-Exit Control Fields" };
 
@@ -322,12 +321,12 @@ pub mod vm_exit {
         section SECTION; stage Stage::Controls; qualification 0;
         "ctl.exit.reserved" => [VmExitControls],
             "the primary VM-exit controls respect IA32_VMX_(TRUE_)EXIT_CTLS", "adjust the word with the capability MSR",
-            |c| c.caps.exit().allows(c.exit.bits()), show |c| wrong_bits(c.exit.bits(), c.caps.exit());
+            |c| c.caps.exit().allows(c.exit.bits()), show |c| wrong_bits(Field::VmExitControls, c.exit.bits(), c.caps.exit());
         "ctl.exit2.reserved" => [VmExitControls, SecondaryVmExitControls],
             "the secondary VM-exit controls have no bit that IA32_VMX_EXIT_CTLS2 has clear",
             "clear the bits that the capability MSR does not report",
             |c| c.vmcs.secondary_exit().bits() & !c.caps.exit_ctls2.bits() == 0,
-            show |c| format!("must be 0: {:X}h", c.vmcs.secondary_exit().bits() & !c.caps.exit_ctls2.bits());
+            show |c| differing(Field::SecondaryVmExitControls, 0, c.vmcs.secondary_exit().bits() & !c.caps.exit_ctls2.bits());
         "ctl.exit.preemption_timer" => [PinBasedControls, VmExitControls],
             "“save VMX-preemption timer value” is 0 without “activate VMX-preemption timer”", "clear it",
             |c| c.pin.contains(PinBasedControls::ACTIVATE_VMX_PREEMPTION_TIMER)
@@ -366,7 +365,7 @@ pub mod vm_entry {
         section SECTION; stage Stage::Controls; qualification 0;
         "ctl.entry.reserved" => [VmEntryControls],
             "the VM-entry controls respect IA32_VMX_(TRUE_)ENTRY_CTLS", "adjust the word with the capability MSR",
-            |c| c.caps.entry().allows(c.entry.bits()), show |c| wrong_bits(c.entry.bits(), c.caps.entry());
+            |c| c.caps.entry().allows(c.entry.bits()), show |c| wrong_bits(Field::VmEntryControls, c.entry.bits(), c.caps.entry());
         "ctl.event.type_reserved" => [VmEntryInterruptionInformation],
             "the type of an injected event is not 1 (reserved)", "",
             |c| !c.event.injects(InterruptionType::Reserved);

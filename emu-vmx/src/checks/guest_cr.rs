@@ -1,10 +1,9 @@
 //! Checks on Guest Control Registers, Debug Registers, and MSRs (SDM Vol. 3C 27.3.1.1): exit reason 33.
 
 use crate::arch::{Cr0, Cr4, Efer, msr};
-use crate::checks::{Section, Stage, rules};
+use crate::checks::{Section, Stage, differing, rules};
 use crate::controls::*;
 use crate::field::Field;
-use alloc::format;
 
 const SECTION: Section =
     Section { number: "27.3.1.1", title: "Checks on Guest Control Registers, Debug Registers, and MSRs" };
@@ -16,15 +15,16 @@ rules! {
          are not checked)",
         "set CR0.NE; for a guest without paging use “unrestricted guest”",
         |c| c.caps.guest_cr0_allowed(c.cr0.bits() & !0x6000_0000 | c.caps.cr0_fixed0 & 0x6000_0000, c.unrestricted()),
-        show |c| format!("must be 1: {:X}h, must be 0: {:X}h", c.caps.cr0_fixed0 & !c.cr0.bits(),
-            c.cr0.bits() & !c.caps.cr0_fixed1);
+        show |c| differing(Field::GuestCr0,
+            c.caps.cr0_fixed0 & !c.cr0.bits() & !if c.unrestricted() { (Cr0::PE | Cr0::PG).bits() } else { 0 },
+            c.cr0.bits() & !c.caps.cr0_fixed1 & !(Cr0::NW | Cr0::CD).bits());
     "guest.cr0.pg_pe" => [GuestCr0],
         "guest CR0.PE is 1 when CR0.PG is 1", "",
         |c| !c.unrestricted() || !c.cr0.contains(Cr0::PG) || c.cr0.contains(Cr0::PE);
     "guest.cr4.fixed" => [GuestCr4],
         "guest CR4 respects IA32_VMX_CR4_FIXED0 and FIXED1", "CR4.VMXE must be 1; hide it with mask and read shadow",
         |c| c.caps.cr4_allowed(c.cr4.bits()),
-        show |c| format!("must be 1: {:X}h, must be 0: {:X}h", c.caps.cr4_fixed0 & !c.cr4.bits(),
+        show |c| differing(Field::GuestCr4, c.caps.cr4_fixed0 & !c.cr4.bits(),
             c.cr4.bits() & !c.caps.cr4_fixed1);
     "guest.cr4.cet_wp" => [GuestCr0, GuestCr4],
         "guest CR0.WP is 1 when guest CR4.CET is 1", "",

@@ -28,6 +28,12 @@ macro_rules! common {
             use super::*;
             use crate::checks::{Stage, rules};
 
+            /// What helps a null selector; CS is never one.
+            const NULL: &str = match SegmentRegister::$register {
+                SegmentRegister::Cs => "give CS the rights of a code segment that is present, as in A09Bh or C09Bh",
+                _ => "set “unusable” for a null selector",
+            };
+
             /// The register is checked: outside virtual-8086 mode, and usable (CS always is).
             fn applies(c: &CheckContext) -> bool {
                 let cs = matches!(SegmentRegister::$register, SegmentRegister::Cs);
@@ -46,10 +52,10 @@ macro_rules! common {
                     concat!("in virtual-8086 mode the ", $name, " access rights are 000000F3h"), "",
                     |c| !c.v8086() || c.get(Field::$rights) == 0xF3;
                 concat!("guest.seg.", $id, ".s") => [$rights],
-                    concat!("S (bit 4) of the ", $name, " access rights is 1"), "set “unusable” for a null selector",
+                    concat!("S (bit 4) of the ", $name, " access rights is 1"), NULL,
                     |c| !applies(c) || rights(c, Field::$rights).contains(AccessRights::S);
                 concat!("guest.seg.", $id, ".p") => [$rights],
-                    concat!("P (bit 7) of the ", $name, " access rights is 1"), "set “unusable” for a null selector",
+                    concat!("P (bit 7) of the ", $name, " access rights is 1"), NULL,
                     |c| !applies(c) || rights(c, Field::$rights).present();
                 concat!("guest.seg.", $id, ".reserved_low") => [$rights],
                     concat!("bits 11:8 of the ", $name, " access rights are 0"),

@@ -3,10 +3,9 @@
 /// Checks on Host Control Registers, MSRs, and SSP.
 pub mod registers {
     use crate::arch::{Cr0, Cr4, Efer, msr};
-    use crate::checks::{Section, Stage, rules};
+    use crate::checks::{Section, Stage, differing, rules};
     use crate::controls::*;
     use crate::field::Field;
-    use alloc::format;
 
     const SECTION: Section = Section { number: "27.2.2", title: "Checks on Host Control Registers, MSRs, and SSP" };
 
@@ -15,12 +14,12 @@ pub mod registers {
         "host.cr0.fixed" => [HostCr0],
             "host CR0 respects IA32_VMX_CR0_FIXED0 and FIXED1", "",
             |c| c.caps.cr0_allowed(c.get(Field::HostCr0)),
-            show |c| format!("must be 1: {:X}h, must be 0: {:X}h", c.caps.cr0_fixed0 & !c.get(Field::HostCr0),
+            show |c| differing(Field::HostCr0, c.caps.cr0_fixed0 & !c.get(Field::HostCr0),
                 c.get(Field::HostCr0) & !c.caps.cr0_fixed1);
         "host.cr4.fixed" => [HostCr4],
             "host CR4 respects IA32_VMX_CR4_FIXED0 and FIXED1", "",
             |c| c.caps.cr4_allowed(c.get(Field::HostCr4)),
-            show |c| format!("must be 1: {:X}h, must be 0: {:X}h", c.caps.cr4_fixed0 & !c.get(Field::HostCr4),
+            show |c| differing(Field::HostCr4, c.caps.cr4_fixed0 & !c.get(Field::HostCr4),
                 c.get(Field::HostCr4) & !c.caps.cr4_fixed1);
         "host.cr4.cet_wp" => [HostCr0, HostCr4],
             "host CR0.WP is 1 when host CR4.CET is 1", "",

@@ -343,8 +343,15 @@ macro_rules! rules {
 pub(crate) use rules;
 
 /// Bits of a control word that break its capability MSR, for `show`.
-fn wrong_bits(value: u32, allowed: crate::caps::AllowedSettings) -> String {
-    format!("must be 1: {:08X}h, must be 0: {:08X}h", allowed.must_be_1() & !value, value & !allowed.may_be_1())
+fn wrong_bits(field: Field, value: u32, allowed: crate::caps::AllowedSettings) -> String {
+    let (missing, excess) = (allowed.must_be_1() & !value, value & !allowed.may_be_1());
+    differing(field, missing.into(), excess.into())
+}
+
+/// Bits of a field that are 0 and must be 1, and that are 1 and must be 0, for `show`.
+fn differing(field: Field, missing: u64, excess: u64) -> String {
+    let words = |bits| crate::names::bits_in_words(field, bits);
+    format!("must be 1: {}, must be 0: {}", words(missing), words(excess))
 }
 
 /// All tables, in the order in which the processor checks them.

@@ -66,6 +66,11 @@ impl Table {
         self.rows.len() <= 1
     }
 
+    /// Whether there is not even a line of headings.
+    pub fn rows_is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The table as text.
     pub fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -6,17 +6,23 @@
 mod answer;
 mod breakpoints;
 mod cmd_breaks;
+mod cmd_exits;
 mod cmd_info;
 mod cmd_memory;
 mod cmd_registers;
 mod cmd_run;
+mod cmd_vmcs;
+mod cmd_vmentry;
 mod commands;
+mod entry;
 mod expr;
+mod fields;
 mod input;
 mod scope;
 mod session;
 mod symbols;
 mod target;
+mod vmxlog;
 mod watcher;
 mod words;
 

@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, hex};
 use super::breakpoints::Breakpoint;
+use super::cmd_vmentry::Walk;
 use super::commands;
 use super::expr::{self, Expr, ExprError};
 use super::scope::CpuScope;
@@ -66,6 +67,10 @@ pub struct Session {
     pub json: bool,
     /// The session is over.
     pub over: bool,
+    /// How far a stepped VM entry is.
+    pub entry_walk: Walk,
+    /// How far a stepped VM exit is.
+    pub exit_walk: Walk,
     next_id: u32,
     /// The last command that an empty line repeats.
     repeat: String,
@@ -81,6 +86,8 @@ impl Session {
             cpu: 0,
             json: false,
             over: false,
+            entry_walk: Walk::default(),
+            exit_walk: Walk::default(),
             next_id: 1,
             repeat: String::new(),
         }

@@ -3,6 +3,7 @@
 use super::breakpoints::{Breakpoint, Kind, msr_words};
 use super::scope::{CpuScope, Event, mode};
 use super::symbols::Symbols;
+use super::vmxlog::VmxLog;
 use emu_core::disasm::{MAX_LENGTH, disassemble};
 use emu_core::observe::{
     DeliveredEvent, DeviceAccess, EntryOutcome, Instruction, MemoryAccess, Observer, RegisterWrite, View, VmEntry,
@@ -11,6 +12,7 @@ use emu_core::observe::{
 use emu_core::state::cpu::Cpu;
 use emu_core::state::derived::Mode;
 use emu_vmx::arch::segment::SegmentRegister;
+use emu_vmx::checks::BasicFailure;
 
 /// Why a run has stopped.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +67,8 @@ pub struct Watcher {
     pub passed: Option<Here>,
     /// Why the run is to stop.
     pub hit: Option<Hit>,
+    /// VM entries and VM exits so far.
+    pub vmx: VmxLog,
     modes: Vec<Option<Mode>>,
     /// Mnemonic breakpoints: the bytes last judged and the verdict.
     mnemonics: std::collections::HashMap<([u8; MAX_LENGTH], u32), String>,
@@ -138,6 +142,7 @@ fn access_words(what: &str, address: u64, size: u8, write: bool, value: u64) -> 
 impl Observer for Watcher {
     fn watches(&self) -> Watch {
         let own = if self.over.is_some() { Watch::INSTRUCTIONS } else { Watch::empty() };
+        let own = own | Watch::VM_ENTRIES | Watch::VM_EXITS;
         self.breakpoints.iter().fold(own, |all, breakpoint| all | breakpoint.watch())
     }
 
@@ -237,8 +242,13 @@ impl Observer for Watcher {
     }
 
     fn vm_entry(&mut self, view: View, entry: &VmEntry) {
+        self.vmx.entry(view, entry);
         let failure = match &entry.outcome {
             EntryOutcome::Entered(_) => return,
+            EntryOutcome::Refused(BasicFailure::VmFailInvalid) => {
+                "there is no current VMCS, or it is a shadow".to_owned()
+            }
+            EntryOutcome::Refused(BasicFailure::VmFailValid(error)) => error.text().to_owned(),
             EntryOutcome::Failed(rule) => format!("the rule {rule} does not hold"),
             EntryOutcome::MsrLoading(n) => format!("entry {n} of the MSR-load area cannot be loaded"),
         };
@@ -248,6 +258,7 @@ impl Observer for Watcher {
     }
 
     fn vm_exit(&mut self, view: View, exit: &VmExit) {
+        self.vmx.exit(view, exit);
         let VmExit { vmcs, reason, qualification, guest_rip } = *exit;
         let scope = vec![
             ("reason", (reason as u16).into()),

@@ -1,0 +1,263 @@
+//! `vmcs` and `vmx`.
+
+use super::answer::{Answer, Table, hex};
+use super::fields::{AREAS, digits, words};
+use super::session::{CommandError, Outcome, Session};
+use crate::error::InputError;
+use emu_vmx::dump;
+use emu_vmx::field::{Area, Field, FieldSet};
+use emu_vmx::vmcs::{LaunchState, NO_VMCS, REGION_SIZE, Vmcs};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+const USAGE: &str = "vmcs [ADDR|link] [controls|guest|host|exit|FIELD] [all] | vmcs diff [FILE] | vmcs list";
+
+/// The VMCS at a physical address: as a processor holds it, else as memory has it.
+pub fn at(session: &Session, address: u64) -> Result<Vmcs, CommandError> {
+    let pc = session.target.pc();
+    if let Some(vmcs) = pc.cpus.iter().find_map(|cpu| cpu.vmx.active.get(&address)) {
+        return Ok(vmcs.clone());
+    }
+    let mut region = vec![0; REGION_SIZE];
+    pc.read_physical(address, &mut region)?;
+    Vmcs::load(&region).ok_or_else(|| CommandError::Other(format!("there is no VMCS at {address:#x}")))
+}
+
+/// The current VMCS of the selected processor, and its address.
+pub fn current(session: &Session) -> Result<(u64, Vmcs), CommandError> {
+    let cpu = session.target.pc().cpus.get(session.cpu).ok_or("there is no such processor")?;
+    let vmcs = cpu.vmx.current().ok_or("this processor has no current VMCS")?;
+    Ok((cpu.vmx.current, vmcs.clone()))
+}
+
+/// The fields that the selected processor has.
+fn supported(session: &Session) -> FieldSet {
+    let model = session.target.pc().cpus.get(session.cpu).and_then(|cpu| super::scope::model(cpu).vmx());
+    model.map_or_else(FieldSet::default, |vmx| FieldSet::supported(&vmx.caps))
+}
+
+/// `vmcs …`.
+pub fn vmcs(session: &mut Session, arguments: &str) -> Outcome {
+    let (first, rest) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
+    match first {
+        "diff" => return diff(session, rest.trim()),
+        "list" => return Ok(list(session)),
+        _ => {}
+    }
+    let area = |word: &str| match word {
+        "controls" | "control" => Some(Area::Control),
+        "guest" => Some(Area::Guest),
+        "host" => Some(Area::Host),
+        "exit" | "info" => Some(Area::ReadOnly),
+        _ => None,
+    };
+    let mut words: Vec<&str> = arguments.split_whitespace().collect();
+    let all = words.last() == Some(&"all");
+    if all {
+        words.pop();
+    }
+    let mut wanted = None;
+    if let Some(last) = words.last().and_then(|word| area(word)) {
+        wanted = Some(last);
+        words.pop();
+    }
+    let text = words.join(" ");
+    let field = Field::from_name(&text).filter(|_| !text.starts_with("0x"));
+    let (address, vmcs) = match text.as_str() {
+        "" => current(session)?,
+        _ if field.is_some() => current(session)?,
+        "link" | "shadow" => {
+            let address = current(session)?.1.get(Field::VmcsLinkPointer);
+            if address == NO_VMCS {
+                return Err("the VMCS link pointer names no VMCS".into());
+            }
+            (address, at(session, address)?)
+        }
+        text => {
+            let address = session.value(text).map_err(|error| CommandError::Usage(error.to_string(), USAGE))?;
+            (address, at(session, address)?)
+        }
+    };
+    let launch = if vmcs.launch_state == LaunchState::Launched { "launched" } else { "clear" };
+    let kind = if vmcs.shadow { "shadow VMCS" } else { "VMCS" };
+    let head = format!("{kind} {address:#x}, revision {:#x}, {launch}\n", vmcs.revision_id);
+    let mut text = if field.is_some() { String::new() } else { head };
+    let mut fields = Map::new();
+    let own = supported(session);
+    for (area, heading) in AREAS {
+        let mut table = Table::default();
+        for each in Field::ALL.iter().copied().filter(|each| each.area() == area && own.contains(*each)) {
+            let value = vmcs.get(each);
+            if wanted.is_some_and(|wanted| wanted != area) || field.is_some_and(|field| field != each) {
+                continue;
+            }
+            // What is 0 says nothing, unless somebody asks for it.
+            if value == 0 && !all && field.is_none() && wanted.is_none() {
+                continue;
+            }
+            let meaning = self::words(each, value, &vmcs);
+            table.row([
+                format!("  {:04x}", each.encoding()),
+                each.name().to_owned(),
+                digits(each, value),
+                meaning.clone(),
+            ]);
+            fields.insert(each.identifier().to_owned(), json!({ "value": hex(value), "words": meaning }));
+        }
+        if !table.rows_is_empty() {
+            if field.is_none() {
+                text += &format!("{heading}\n");
+            }
+            text += &table.text();
+        }
+    }
+    let json = json!({ "address": hex(address), "shadow": vmcs.shadow, "launch_state": launch, "fields": fields });
+    Ok(Answer::new(text, json))
+}
+
+/// `vmcs list`: the VMCSs that processors hold.
+fn list(session: &Session) -> Answer {
+    let mut table = Table::new(&["processor", "address", "", "state", "guest RIP", "last VM exit"]);
+    let mut list = Vec::new();
+    for cpu in &session.target.pc().cpus {
+        for (&address, vmcs) in &cpu.vmx.active {
+            let current = if address == cpu.vmx.current { "current" } else { "" };
+            let launch = if vmcs.launch_state == LaunchState::Launched { "launched" } else { "clear" };
+            let state = if vmcs.shadow { "shadow" } else { launch };
+            let rip = vmcs.get(Field::GuestRip);
+            let exit = super::words::exit_reason(vmcs.get32(Field::ExitReason));
+            let n = cpu.sys.index;
+            table.row([
+                n.to_string(),
+                format!("{address:#x}"),
+                current.to_owned(),
+                state.to_owned(),
+                format!("{rip:#x}"),
+                exit,
+            ]);
+            list.push(json!({ "processor": n, "address": hex(address), "current": !current.is_empty(), "state": state, "guest_rip": hex(rip) }));
+        }
+    }
+    let text = if table.is_empty() { "no processor holds a VMCS\n".to_owned() } else { table.text() };
+    Answer::new(text, json!({ "vmcss": list }))
+}
+
+/// `vmcs diff [FILE]`: against the last VM entry, or a dump.
+fn diff(session: &Session, file: &str) -> Outcome {
+    let (address, now) = current(session)?;
+    let (before, named, what) = if file.is_empty() {
+        let entered =
+            session.watcher.vmx.entered.get(&(session.cpu as u32)).filter(|entered| entered.address == address);
+        let Some(entered) = entered else {
+            return Err(
+                "there was no VM entry with this VMCS while the debugger watched; give a file to compare with".into()
+            );
+        };
+        (entered.vmcs.clone(), None, format!("the VM entry at cycle {}", entered.cycle))
+    } else {
+        let path = Path::new(file);
+        let text = std::fs::read_to_string(path).map_err(|e| InputError::io(path, "read the dump", &e))?;
+        let fields = dump::parse(&text).map_err(|error| InputError::file(path, error.to_string()))?;
+        let mut vmcs = now.clone();
+        let mut named = Vec::new();
+        for (name, value) in fields {
+            let field = Field::from_name(&name)
+                .ok_or_else(|| InputError::file(path, format!("no field is called {name:?}")))?;
+            vmcs.set(field, value);
+            named.push(field);
+        }
+        (vmcs, Some(named), file.to_owned())
+    };
+    let mut table = Table::new(&["field", "before", "now", "what changed"]);
+    let mut list = Vec::new();
+    for &field in Field::ALL {
+        let (old, new) = (before.get(field), now.get(field));
+        if old == new || named.as_ref().is_some_and(|named| !named.contains(&field)) {
+            continue;
+        }
+        let change = changed_bits(field, old, new).unwrap_or_else(|| words(field, new, &now));
+        table.row([field.name().to_owned(), digits(field, old), digits(field, new), change.clone()]);
+        list.push(json!({ "field": field.identifier(), "before": hex(old), "now": hex(new), "words": change }));
+    }
+    let text = if table.is_empty() { format!("no difference to {what}\n") } else { table.text() };
+    Ok(Answer::new(text, json!({ "differences": list })))
+}
+
+/// Bits that were set and cleared, `+` and `-`, for a field that is a set of bits.
+pub fn changed_bits(field: Field, old: u64, new: u64) -> Option<String> {
+    if emu_vmx::names::bit_names(field).is_empty() {
+        return None;
+    }
+    let list = |sign: &str, bits| {
+        emu_vmx::names::set_bits(field, bits).into_iter().map(|name| format!("{sign}{name}")).collect::<Vec<_>>()
+    };
+    let all: Vec<String> = list("+", new & !old).into_iter().chain(list("-", old & !new)).collect();
+    Some(all.join(" "))
+}
+
+/// `vmx`.
+pub fn vmx(session: &mut Session, _arguments: &str) -> Outcome {
+    let (mut text, mut list) = (String::new(), Vec::new());
+    for cpu in &session.target.pc().cpus {
+        let n = cpu.sys.index;
+        let counts = &cpu.vmx.counts;
+        let exits: u64 = counts.exits.iter().sum();
+        if !cpu.vmx.on() {
+            text += &format!("processor {n}: not in VMX operation\n");
+            list.push(json!({ "processor": n, "operation": "off" }));
+            continue;
+        }
+        let operation = if cpu.vmx.non_root.is_some() { "non-root" } else { "root" };
+        text += &format!("processor {n}: VMX {operation} operation, VMXON region {:#x}, ", cpu.vmx.vmxon);
+        text += &format!("{} VM entries, {exits} VM exits\n", counts.entries);
+        let mut controls = Map::new();
+        match cpu.vmx.current() {
+            None => text += "  no current VMCS\n",
+            Some(vmcs) => {
+                let launch = if vmcs.launch_state == LaunchState::Launched { "launched" } else { "clear" };
+                text += &format!("  current VMCS {:#x}, {launch}\n", cpu.vmx.current);
+                let mut table = Table::default();
+                for field in [
+                    Field::PinBasedControls,
+                    Field::PrimaryProcessorControls,
+                    Field::SecondaryProcessorControls,
+                    Field::TertiaryProcessorControls,
+                    Field::VmExitControls,
+                    Field::VmEntryControls,
+                    Field::ExceptionBitmap,
+                    Field::EptPointer,
+                ] {
+                    let value = vmcs.get(field);
+                    if value == 0 {
+                        continue;
+                    }
+                    // Bits that must be 1 and have no name say nothing.
+                    let named: Vec<String> = words(field, value, vmcs)
+                        .split(", ")
+                        .filter(|name| !name.starts_with("bit "))
+                        .map(str::to_owned)
+                        .collect();
+                    table.row([format!("  {}", field.name()), named.join(", ")]);
+                    controls.insert(
+                        field.identifier().to_owned(),
+                        json!({ "value": hex(value), "words": named.join(", ") }),
+                    );
+                }
+                text += &table.text();
+                let reason = vmcs.get32(Field::ExitReason);
+                if exits != 0 || reason != 0 {
+                    let qualification = vmcs.get(Field::ExitQualification);
+                    let meaning = words(Field::ExitQualification, qualification, vmcs);
+                    let meaning = if meaning.is_empty() { meaning } else { format!(": {meaning}") };
+                    let reason = super::words::exit_reason(reason);
+                    text += &format!("  last VM exit: {reason}{meaning}; guest RIP {:#x}\n", vmcs.get(Field::GuestRip));
+                }
+            }
+        }
+        list.push(json!({
+            "processor": n, "operation": operation, "vmxon": hex(cpu.vmx.vmxon), "entries": counts.entries, "exits": exits,
+            "current_vmcs": (cpu.vmx.current != NO_VMCS).then(|| hex(cpu.vmx.current)), "controls": controls,
+        }));
+    }
+    Ok(Answer::new(text, json!({ "processors": Value::Array(list) })))
+}
