@@ -10,7 +10,7 @@ use emu_vmx::vmcs::{LaunchState, NO_VMCS, REGION_SIZE, Vmcs};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-const USAGE: &str = "vmcs [ADDR|link] [controls|guest|host|exit|FIELD] [all] | vmcs diff [FILE] | vmcs list";
+const USAGE: &str = "vmcs [ADDR|link] [controls|guest|host|exit|FIELD] [all] | vmcs diff [FILE] | vmcs list | vmcs set FIELD = EXPR";
 
 /// The VMCS at a physical address: as a processor holds it, else as memory has it.
 pub fn at(session: &Session, address: u64) -> Result<Vmcs, CommandError> {
@@ -42,6 +42,7 @@ pub fn vmcs(session: &mut Session, arguments: &str) -> Outcome {
     match first {
         "diff" => return diff(session, rest.trim()),
         "list" => return Ok(list(session)),
+        "set" => return set(session, rest),
         _ => {}
     }
     let area = |word: &str| match word {
@@ -113,6 +114,26 @@ pub fn vmcs(session: &mut Session, arguments: &str) -> Outcome {
     }
     let json = json!({ "address": hex(address), "shadow": vmcs.shadow, "launch_state": launch, "fields": fields });
     Ok(Answer::new(text, json))
+}
+
+/// `vmcs set FIELD = EXPR`: as VMWRITE does, with no check.
+fn set(session: &mut Session, arguments: &str) -> Outcome {
+    let Some((name, value)) = arguments.split_once('=') else {
+        return Err(CommandError::Usage("there is no =".to_owned(), USAGE));
+    };
+    let name = name.trim();
+    let field = Field::from_name(name).ok_or_else(|| format!("no VMCS field is called {name:?}"))?;
+    let (value, n) = (session.value(value.trim())?, session.cpu);
+    if value & !field.width().mask() != 0 {
+        return Err(CommandError::Other(format!("{value:#x} does not fit into {}", field.name())));
+    }
+    let cpu = session.target.pc_mut().cpus.get_mut(n).ok_or("there is no such processor")?;
+    if cpu.vmx.non_root.is_some() {
+        return Err("the guest runs: its VMCS can be changed in VMX root operation".into());
+    }
+    cpu.vmx.current_mut().ok_or("this processor has no current VMCS")?.set(field, value);
+    session.target.changed();
+    Ok(Answer::silent())
 }
 
 /// `vmcs list`: the VMCSs that processors hold.

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Table};
 use super::session::{CommandError, Outcome, Session};
-use super::{cmd_breaks, cmd_exits, cmd_info, cmd_memory, cmd_registers, cmd_run, cmd_vmcs, cmd_vmentry};
+use super::{cmd_breaks, cmd_exits, cmd_info, cmd_memory, cmd_paging, cmd_registers, cmd_run, cmd_vmcs, cmd_vmentry};
 use serde_json::json;
 
 /// A command.
@@ -85,9 +85,12 @@ commands! {
     ["setmem"], "setmem ADDR BYTES VALUE", "write 1, 2, 4 or 8 bytes at a linear address" => cmd_memory::set_linear;
     ["bt", "backtrace"], "bt [N]", "the chain of frame pointers" => cmd_memory::backtrace;
     ["page"], "page ADDR", "the physical address of a linear one" => cmd_memory::page;
+    ["walk"], "walk ADDR | walk phys ADDR", "the walk of paging structures and EPT, entry by entry" => cmd_paging::walk;
+    ["tab"], "tab", "what the paging structures map, as ranges" => cmd_paging::tab;
+    ["ept"], "ept [lint]", "what the current VMCS's EPT maps, as ranges; or what is wrong with it" => cmd_paging::ept;
 
     ["vmx"], "vmx", "each processor's VMX operation, current VMCS and controls" => cmd_vmcs::vmx;
-    ["vmcs"], "vmcs [ADDR|link] [controls|guest|host|exit|FIELD] [all] | vmcs diff [FILE] | vmcs list", "the fields of a VMCS, in words; what changed since the last VM entry" => cmd_vmcs::vmcs;
+    ["vmcs"], "vmcs [ADDR|link] [controls|guest|host|exit|FIELD] [all] | vmcs diff [FILE] | vmcs list | vmcs set FIELD = EXPR", "the fields of a VMCS, in words; what changed since the last VM entry" => cmd_vmcs::vmcs;
     ["exits"], "exits [COUNT] [cpu N] [REASON] | exits stat | exits csv FILE | exits svg FILE | exits clear", "the VM exits so far: when, why, how long guest and VMM ran" => cmd_exits::exits;
     ["vmentry"], "vmentry [rules|failing|step|why|reset]", "the checks of VM entry, rule by rule, and why the last one failed", repeats => cmd_vmentry::vmentry;
     ["vmexit"], "vmexit [step|reset]", "what the last VM exit recorded, saved and loaded, in its order", repeats => cmd_vmentry::vmexit;

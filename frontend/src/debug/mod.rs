@@ -9,6 +9,7 @@ mod cmd_breaks;
 mod cmd_exits;
 mod cmd_info;
 mod cmd_memory;
+mod cmd_paging;
 mod cmd_registers;
 mod cmd_run;
 mod cmd_vmcs;
@@ -18,6 +19,7 @@ mod entry;
 mod expr;
 mod fields;
 mod input;
+mod paging;
 mod scope;
 mod session;
 mod symbols;
@@ -83,4 +85,17 @@ pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i
     let mut session = Session::new(target);
     session.json = source.json;
     input::feed(&mut session, source)
+}
+
+/// Carries out commands on a machine and gives what they print, each behind a line with the command: for tests and for
+/// documents.
+pub fn transcript(machine: PcMachine, commands: &[&str]) -> Result<String, InputError> {
+    let sink = || Sink::open("output", &Stream::None, false);
+    let target = Target::new(machine, sink()?, sink()?, std::sync::Arc::default());
+    let mut session = Session::new(target);
+    let mut text = String::new();
+    for command in commands {
+        text += &format!("> {command}\n{}", session.line(command).0);
+    }
+    Ok(text)
 }

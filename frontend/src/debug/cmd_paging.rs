@@ -1,0 +1,183 @@
+//! `walk`, `tab`, `ept`: translations, entry by entry and as ranges.
+
+use super::answer::{Answer, Table, hex};
+use super::paging::{self, EptListing, Paging, Range, size_words};
+use super::session::{CommandError, Outcome, Session};
+use emu_core::state::cpu::Cpu;
+use emu_vmx::ept::{EptAccess, EptConfig};
+use emu_vmx::field::Field;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Ranges that a table shows.
+const ROWS: usize = 2000;
+
+fn selected(session: &Session) -> Result<&Cpu, CommandError> {
+    Ok(session.target.pc().cpus.get(session.cpu).ok_or("there is no such processor")?)
+}
+
+fn show_rows(rows: &[paging::Row], text: &mut String) -> Vec<Value> {
+    let mut list = Vec::new();
+    for row in rows {
+        let indent = "  ".repeat(row.depth + 1);
+        let value = row.value.map_or("-".to_owned(), |value| format!("{value:016x}"));
+        let _ = writeln!(text, "{indent}{:9} at {:#x} = {value}  {}", row.name, row.address, row.words);
+        list.push(json!({ "level": row.name, "address": hex(row.address), "value": row.value.map(hex), "words": row.words }));
+    }
+    list
+}
+
+/// `walk ADDR`, `walk phys ADDR`.
+pub fn walk(session: &mut Session, arguments: &str) -> Outcome {
+    let ram = &session.target.pc().ram;
+    if let Some(address) = arguments.strip_prefix("phys ") {
+        let guest = session.value(address)?;
+        let config = current_ept(session)?;
+        let mut rows = Vec::new();
+        let found = paging::walk_ept(&config, guest, EptAccess { read: true, ..EptAccess::default() }, ram, &mut rows);
+        let mut text = format!("guest-physical {guest:#x}: EPTP {:#x} ({})\n", config.eptp, super::fields::eptp(config.eptp));
+        let list = show_rows(&rows, &mut text);
+        let end = match &found {
+            Ok(host) => format!("host-physical {host:#x}"),
+            Err(why) => why.clone(),
+        };
+        let json = json!({ "guest_physical": hex(guest), "entries": list, "host_physical": found.ok().map(hex), "end": end });
+        return Ok(Answer::new(text + &end, json));
+    }
+    let linear = session.value(arguments)?;
+    let cpu = selected(session)?;
+    let (rows, found) = Paging::of(cpu).walk(ram, linear);
+    let mut text = format!("linear {linear:#x}: CR3 {:#x}", cpu.sys.cr3);
+    if let Some(vmcs) = cpu.vmx.non_root.as_ref().and(cpu.vmx.current())
+        && paging::ept_of(cpu, vmcs).is_some()
+    {
+        let _ = write!(text, ", EPTP {:#x}", vmcs.get(Field::EptPointer));
+    }
+    text.push('\n');
+    let list = show_rows(&rows, &mut text);
+    let end = match &found {
+        Ok((guest, host)) if guest == host => format!("physical {host:#x}"),
+        Ok((guest, host)) => format!("guest-physical {guest:#x}, host-physical {host:#x}"),
+        Err(why) => why.clone(),
+    };
+    let json = json!({
+        "linear": hex(linear), "entries": list, "end": end,
+        "guest_physical": found.as_ref().ok().map(|found| hex(found.0)), "physical": found.as_ref().ok().map(|found| hex(found.1)),
+    });
+    Ok(Answer::new(text + &end, json))
+}
+
+fn ranges(list: &[Range], complete: bool, headings: &[&str], what: &str) -> Answer {
+    let mut table = Table::new(headings);
+    for range in list.iter().take(ROWS) {
+        let last = range.start.wrapping_add(range.size - 1);
+        table.row([
+            format!("{:#x}..{last:#x}", range.start),
+            size_words(range.size),
+            format!("{:#x}", range.target),
+            range.words.clone(),
+        ]);
+    }
+    let json: Vec<Value> = list
+        .iter()
+        .take(ROWS)
+        .map(|range| json!({ "start": hex(range.start), "size": hex(range.size), "target": hex(range.target), "words": range.words }))
+        .collect();
+    let mut text = if table.is_empty() { format!("{what} maps nothing\n") } else { table.text() };
+    if list.len() > ROWS {
+        let _ = writeln!(text, "and {} ranges more", list.len() - ROWS);
+    }
+    if !complete {
+        let _ = writeln!(text, "there is more: the tables are too many to look at all");
+    }
+    Answer::new(text, json!({ "ranges": json, "complete": complete && list.len() <= ROWS }))
+}
+
+/// `tab`.
+pub fn tab(session: &mut Session, _arguments: &str) -> Outcome {
+    let cpu = selected(session)?;
+    let paging = Paging::of(cpu);
+    if !paging.is_on() {
+        return Ok(Answer::message("paging is off: linear addresses are physical ones"));
+    }
+    let (list, complete) = paging.ranges(&session.target.pc().ram);
+    Ok(ranges(&list, complete, &["linear", "size", "physical", "rights"], "CR3"))
+}
+
+fn current_ept(session: &Session) -> Result<EptConfig, CommandError> {
+    let cpu = selected(session)?;
+    let vmcs = cpu.vmx.current().ok_or("this processor has no current VMCS")?;
+    Ok(paging::ept_of(cpu, vmcs).ok_or("the current VMCS does not enable EPT")?)
+}
+
+/// `ept [lint]`.
+pub fn ept(session: &mut Session, arguments: &str) -> Outcome {
+    let config = current_ept(session)?;
+    let listing = paging::list_ept(&config, &session.target.pc().ram);
+    match arguments {
+        "" => Ok(ranges(&listing.ranges, listing.complete, &["guest-physical", "size", "host-physical", "rights"], "EPT")),
+        "lint" => lint(session, &config, &listing),
+        other => Err(CommandError::Usage(format!("{other:?} is not known"), "ept [lint]")),
+    }
+}
+
+/// Pages that the VMM needs for itself, with what they are.
+fn precious(session: &Session, listing: &EptListing) -> Result<Vec<(u64, String)>, CommandError> {
+    let cpu = selected(session)?;
+    let mut list: Vec<(u64, String)> =
+        listing.tables.iter().map(|&table| (table, "an EPT paging structure".to_owned())).collect();
+    if cpu.vmx.on() {
+        list.push((cpu.vmx.vmxon, "the VMXON region".to_owned()));
+    }
+    for &address in cpu.vmx.active.keys() {
+        list.push((address, "a VMCS".to_owned()));
+    }
+    if let Some(vmcs) = cpu.vmx.current() {
+        for field in [Field::IoBitmapA, Field::IoBitmapB, Field::MsrBitmaps, Field::VmExitMsrLoadAddress, Field::VmEntryMsrLoadAddress] {
+            let address = vmcs.get(field) & !0xFFF;
+            if address != 0 {
+                list.push((address, field.name().to_owned()));
+            }
+        }
+        let cr3 = vmcs.get(Field::HostCr3) & 0x000F_FFFF_FFFF_F000;
+        list.push((cr3, "the VMM's paging structures (host CR3)".to_owned()));
+    }
+    Ok(list)
+}
+
+fn lint(session: &Session, config: &EptConfig, listing: &EptListing) -> Outcome {
+    let mut findings: Vec<(&str, String)> = Vec::new();
+    for (guest, entry) in &listing.misconfigured {
+        findings.push(("misconfiguration", format!("guest-physical {guest:#x}: entry {entry:#x}; an access is VM exit 49")));
+    }
+    for range in listing.ranges.iter().filter(|range| range.words.starts_with("rwx")) {
+        let last = range.start + (range.size - 1);
+        findings.push(("writable and executable", format!("guest-physical {:#x}..{last:#x}", range.start)));
+    }
+    let mut by_target: Vec<&Range> = listing.ranges.iter().collect();
+    by_target.sort_by_key(|range| range.target);
+    for pair in by_target.windows(2) {
+        if let [low, high] = pair
+            && high.target < low.target + low.size
+        {
+            findings.push((
+                "overlap",
+                format!("host-physical {:#x} is mapped at guest-physical {:#x} and {:#x}", high.target, low.start + (high.target - low.target), high.start),
+            ));
+        }
+    }
+    for (page, what) in precious(session, listing)? {
+        for range in listing.ranges.iter().filter(|range| (range.target..range.target + range.size).contains(&page)) {
+            let write = if range.words.contains('w') { "the guest can write" } else { "the guest can read" };
+            let guest = range.start + (page - range.target);
+            findings.push(("exposed", format!("{write} {what}: host-physical {page:#x} at guest-physical {guest:#x}")));
+        }
+    }
+    let mut table = Table::new(&["finding", "where"]);
+    for (kind, place) in findings.iter().take(ROWS) {
+        table.row([(*kind).to_owned(), place.clone()]);
+    }
+    let list: Vec<Value> = findings.iter().map(|(kind, place)| json!({ "finding": kind, "where": place })).collect();
+    let text = if table.is_empty() { format!("EPTP {:#x}: nothing to complain about\n", config.eptp) } else { table.text() };
+    Ok(Answer::new(text, json!({ "findings": list })))
+}
