@@ -63,7 +63,7 @@ pub fn info(session: &mut Session, arguments: &str) -> Outcome {
             Ok(Answer::new(text, json!({ "local_apic": apic })))
         }
         "symbols" => {
-            let count = session.symbols.len();
+            let count = session.symbols.count();
             Ok(Answer::new(format!("{count} symbols"), json!({ "symbols": count })))
         }
         _ => Err(CommandError::Usage(format!("there is no information about {what:?}"), USAGE)),

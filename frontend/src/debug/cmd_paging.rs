@@ -22,7 +22,9 @@ fn show_rows(rows: &[paging::Row], text: &mut String) -> Vec<Value> {
         let indent = "  ".repeat(row.depth + 1);
         let value = row.value.map_or("-".to_owned(), |value| format!("{value:016x}"));
         let _ = writeln!(text, "{indent}{:9} at {:#x} = {value}  {}", row.name, row.address, row.words);
-        list.push(json!({ "level": row.name, "address": hex(row.address), "value": row.value.map(hex), "words": row.words }));
+        list.push(
+            json!({ "level": row.name, "address": hex(row.address), "value": row.value.map(hex), "words": row.words }),
+        );
     }
     list
 }
@@ -35,13 +37,15 @@ pub fn walk(session: &mut Session, arguments: &str) -> Outcome {
         let config = current_ept(session)?;
         let mut rows = Vec::new();
         let found = paging::walk_ept(&config, guest, EptAccess { read: true, ..EptAccess::default() }, ram, &mut rows);
-        let mut text = format!("guest-physical {guest:#x}: EPTP {:#x} ({})\n", config.eptp, super::fields::eptp(config.eptp));
+        let mut text =
+            format!("guest-physical {guest:#x}: EPTP {:#x} ({})\n", config.eptp, super::fields::eptp(config.eptp));
         let list = show_rows(&rows, &mut text);
         let end = match &found {
             Ok(host) => format!("host-physical {host:#x}"),
             Err(why) => why.clone(),
         };
-        let json = json!({ "guest_physical": hex(guest), "entries": list, "host_physical": found.ok().map(hex), "end": end });
+        let json =
+            json!({ "guest_physical": hex(guest), "entries": list, "host_physical": found.ok().map(hex), "end": end });
         return Ok(Answer::new(text + &end, json));
     }
     let linear = session.value(arguments)?;
@@ -115,7 +119,9 @@ pub fn ept(session: &mut Session, arguments: &str) -> Outcome {
     let config = current_ept(session)?;
     let listing = paging::list_ept(&config, &session.target.pc().ram);
     match arguments {
-        "" => Ok(ranges(&listing.ranges, listing.complete, &["guest-physical", "size", "host-physical", "rights"], "EPT")),
+        "" => {
+            Ok(ranges(&listing.ranges, listing.complete, &["guest-physical", "size", "host-physical", "rights"], "EPT"))
+        }
         "lint" => lint(session, &config, &listing),
         other => Err(CommandError::Usage(format!("{other:?} is not known"), "ept [lint]")),
     }
@@ -133,7 +139,13 @@ fn precious(session: &Session, listing: &EptListing) -> Result<Vec<(u64, String)
         list.push((address, "a VMCS".to_owned()));
     }
     if let Some(vmcs) = cpu.vmx.current() {
-        for field in [Field::IoBitmapA, Field::IoBitmapB, Field::MsrBitmaps, Field::VmExitMsrLoadAddress, Field::VmEntryMsrLoadAddress] {
+        for field in [
+            Field::IoBitmapA,
+            Field::IoBitmapB,
+            Field::MsrBitmaps,
+            Field::VmExitMsrLoadAddress,
+            Field::VmEntryMsrLoadAddress,
+        ] {
             let address = vmcs.get(field) & !0xFFF;
             if address != 0 {
                 list.push((address, field.name().to_owned()));
@@ -148,7 +160,10 @@ fn precious(session: &Session, listing: &EptListing) -> Result<Vec<(u64, String)
 fn lint(session: &Session, config: &EptConfig, listing: &EptListing) -> Outcome {
     let mut findings: Vec<(&str, String)> = Vec::new();
     for (guest, entry) in &listing.misconfigured {
-        findings.push(("misconfiguration", format!("guest-physical {guest:#x}: entry {entry:#x}; an access is VM exit 49")));
+        findings.push((
+            "misconfiguration",
+            format!("guest-physical {guest:#x}: entry {entry:#x}; an access is VM exit 49"),
+        ));
     }
     for range in listing.ranges.iter().filter(|range| range.words.starts_with("rwx")) {
         let last = range.start + (range.size - 1);
@@ -162,7 +177,12 @@ fn lint(session: &Session, config: &EptConfig, listing: &EptListing) -> Outcome 
         {
             findings.push((
                 "overlap",
-                format!("host-physical {:#x} is mapped at guest-physical {:#x} and {:#x}", high.target, low.start + (high.target - low.target), high.start),
+                format!(
+                    "host-physical {:#x} is mapped at guest-physical {:#x} and {:#x}",
+                    high.target,
+                    low.start + (high.target - low.target),
+                    high.start
+                ),
             ));
         }
     }
@@ -178,6 +198,7 @@ fn lint(session: &Session, config: &EptConfig, listing: &EptListing) -> Outcome 
         table.row([(*kind).to_owned(), place.clone()]);
     }
     let list: Vec<Value> = findings.iter().map(|(kind, place)| json!({ "finding": kind, "where": place })).collect();
-    let text = if table.is_empty() { format!("EPTP {:#x}: nothing to complain about\n", config.eptp) } else { table.text() };
+    let text =
+        if table.is_empty() { format!("EPTP {:#x}: nothing to complain about\n", config.eptp) } else { table.text() };
     Ok(Answer::new(text, json!({ "findings": list })))
 }

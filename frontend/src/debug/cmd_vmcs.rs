@@ -10,7 +10,8 @@ use emu_vmx::vmcs::{LaunchState, NO_VMCS, REGION_SIZE, Vmcs};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-const USAGE: &str = "vmcs [ADDR|link] [controls|guest|host|exit|FIELD] [all] | vmcs diff [FILE] | vmcs list | vmcs set FIELD = EXPR";
+const USAGE: &str =
+    "vmcs [ADDR|link] [controls|guest|host|exit|FIELD] [all] | vmcs diff [FILE] | vmcs list | vmcs set FIELD = EXPR";
 
 /// The VMCS at a physical address: as a processor holds it, else as memory has it.
 pub fn at(session: &Session, address: u64) -> Result<Vmcs, CommandError> {
@@ -258,7 +259,9 @@ pub fn vmx(session: &mut Session, _arguments: &str) -> Outcome {
                         .filter(|name| !name.starts_with("bit "))
                         .map(str::to_owned)
                         .collect();
-                    table.row([format!("  {}", field.name()), named.join(", ")]);
+                    let shown =
+                        if named.is_empty() { "none of the optional ones".to_owned() } else { named.join(", ") };
+                    table.row([format!("  {}", field.name()), shown]);
                     controls.insert(
                         field.identifier().to_owned(),
                         json!({ "value": hex(value), "words": named.join(", ") }),

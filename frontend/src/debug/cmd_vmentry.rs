@@ -242,7 +242,8 @@ pub fn vmexit(session: &mut Session, arguments: &str) -> Outcome {
     };
     match arguments {
         "" => {
-            let (mut text, mut section, mut list) = (String::new(), String::new(), Vec::new());
+            let cycle = session.watcher.vmx.exited.get(&processor).map_or(0, |exited| exited.cycle);
+            let (mut text, mut section, mut list) = (format!("VM exit at cycle {cycle}\n"), String::new(), Vec::new());
             for step in steps(session)? {
                 if step.section != section {
                     section.clone_from(&step.section);

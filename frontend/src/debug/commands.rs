@@ -2,7 +2,9 @@
 
 use super::answer::{Answer, Table};
 use super::session::{CommandError, Outcome, Session};
-use super::{cmd_breaks, cmd_exits, cmd_info, cmd_memory, cmd_paging, cmd_registers, cmd_run, cmd_vmcs, cmd_vmentry};
+use super::{
+    cmd_breaks, cmd_exits, cmd_info, cmd_memory, cmd_paging, cmd_registers, cmd_run, cmd_travel, cmd_vmcs, cmd_vmentry,
+};
 use serde_json::json;
 
 /// A command.
@@ -58,6 +60,12 @@ commands! {
     ["hash"], "hash", "a hash of everything that the guest can see" => cmd_run::hash;
     ["save"], "save FILE", "write a snapshot" => cmd_run::save;
     ["restore"], "restore FILE", "go to a snapshot of this machine" => cmd_run::restore;
+
+    ["rs", "rstep"], "rs [N]", "N instructions of this processor back", repeats => cmd_travel::step;
+    ["rn", "rnext"], "rn", "one instruction back, and over calls", repeats => cmd_travel::next;
+    ["rc", "rcont"], "rc", "back to the last instruction that met a breakpoint, or did what one waits for", repeats => cmd_travel::cont;
+    ["goto"], "goto CYCLE | goto exit N", "to a cycle, or to the VMM behind a VM exit; back or on" => cmd_travel::goto;
+    ["history"], "history [N]", "snapshots that are kept to go back by; let N be kept, or none" => cmd_travel::history;
 
     ["b", "lb", "break"], "b [ADDR] | io|mmio ADDR[..ADDR] [r|w] | msr|cr|exception|interrupt|vmwrite [WHICH] | mnemonic NAME | vmentry [failed] | vmexit [REASONS] | mode  [cpu N] [ignore N] [if EXPR]", "stop there" => cmd_breaks::add;
     ["pb"], "pb ADDR [cpu N] [ignore N] [if EXPR]", "stop at an instruction at a physical address" => cmd_breaks::physical;

@@ -129,8 +129,8 @@ fn terminal(session: &mut Session) -> Result<i32, InputError> {
     print(&session.place().text);
     let mut symbols = 0;
     loop {
-        if editor.helper().is_none() || symbols != session.symbols.len() {
-            symbols = session.symbols.len();
+        if editor.helper().is_none() || symbols != session.symbols.count() {
+            symbols = session.symbols.count();
             let names = session.symbols.starting_with("").map(|symbol| symbol.0.to_owned());
             editor.set_helper(Some(Completion { symbols: names.collect() }));
         }

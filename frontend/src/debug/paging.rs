@@ -74,7 +74,8 @@ fn ept_words(config: &EptConfig, entry: u64, level: u8) -> String {
     let leaf = level == 1 || level <= 3 && entry & e::LARGE != 0;
     if leaf {
         let size = ["", "4 KiB", "2 MiB", "1 GiB"][usize::from(level.min(3))];
-        let kind = MemoryType::from_bits((entry >> 3 & 7) as u8).map_or("reserved memory type".to_owned(), |kind| memory_type(kind).to_owned());
+        let kind = MemoryType::from_bits((entry >> 3 & 7) as u8)
+            .map_or("reserved memory type".to_owned(), |kind| memory_type(kind).to_owned());
         words += &format!(", {size} page, {kind}");
         if entry & e::IGNORE_PAT != 0 {
             words += ", ignore PAT";
@@ -101,7 +102,13 @@ pub fn memory_type(kind: MemoryType) -> &'static str {
 }
 
 /// Walks EPT for a guest-physical address: adds the entries, and gives the host-physical address or why there is none.
-pub fn walk_ept(config: &EptConfig, guest: u64, access: EptAccess, ram: &Ram, rows: &mut Vec<Row>) -> Result<u64, String> {
+pub fn walk_ept(
+    config: &EptConfig,
+    guest: u64,
+    access: EptAccess,
+    ram: &Ram,
+    rows: &mut Vec<Row>,
+) -> Result<u64, String> {
     let levels = ((config.eptp >> 3 & 7) as u8 + 1).clamp(4, 5);
     let mut table = config.eptp & ept::entry::ADDRESS;
     for level in (1..=levels).rev() {
@@ -218,7 +225,9 @@ impl Paging {
     fn read(&self, ram: &Ram, at: u64) -> Option<u64> {
         let host = match &self.ept {
             None => at,
-            Some(config) => ept::walk(config, at, EptAccess { read: true, ..EptAccess::default() }, &mut Reading(ram)).ok()?.address,
+            Some(config) => {
+                ept::walk(config, at, EptAccess { read: true, ..EptAccess::default() }, &mut Reading(ram)).ok()?.address
+            }
         };
         physical(ram, host, self.entry_size())
     }
@@ -447,7 +456,9 @@ fn ept_table(config: &EptConfig, ram: &Ram, (table, level, base, rights): (u64, 
         let leaf = level == 1 || level <= 3 && entry & e::LARGE != 0;
         // Tables further down are judged by their own entries.
         let verdict = ept::walk(config, start, EptAccess::default(), &mut Reading(ram));
-        if verdict == Err(EptFault::Misconfiguration) && (leaf || physical(ram, entry & e::ADDRESS, 8).is_none_or(|next| next & 7 == 0)) {
+        if verdict == Err(EptFault::Misconfiguration)
+            && (leaf || physical(ram, entry & e::ADDRESS, 8).is_none_or(|next| next & 7 == 0))
+        {
             state.2.push((start, entry));
             continue;
         }
@@ -484,6 +495,9 @@ mod tests {
 
     #[test]
     fn sizes_are_told_in_binary_units() {
-        assert_eq!((size_words(0x1000), size_words(2 << 20), size_words(1 << 30)), ("4 KiB".into(), "2 MiB".into(), "1 GiB".into()));
+        assert_eq!(
+            (size_words(0x1000), size_words(2 << 20), size_words(1 << 30)),
+            ("4 KiB".into(), "2 MiB".into(), "1 GiB".into())
+        );
     }
 }

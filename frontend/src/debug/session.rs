@@ -216,7 +216,8 @@ impl Session {
         Answer::new(words + &place.text, json)
     }
 
-    fn hit_words(&self, hit: &Hit) -> String {
+    /// A breakpoint that was met, in words.
+    pub fn hit_words(&self, hit: &Hit) -> String {
         let Some(id) = hit.breakpoint else { return String::new() };
         let own = self.watcher.breakpoints.iter().find(|breakpoint| breakpoint.id == id);
         let own = own.map_or(String::new(), |breakpoint| breakpoint.words(&self.symbols));

@@ -26,13 +26,8 @@ pub struct Symbols {
 
 impl Symbols {
     /// How many names there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_name.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
     }
 
     /// Adds the symbols of a file, each moved by `offset`; how many it has.

@@ -1,6 +1,7 @@
 //! The machine in the debugger's hands: it runs in slices, between which bytes of the guest are passed on and Ctrl-C is
 //! seen.
 
+use super::travel::Travel;
 use super::watcher::{Here, Watcher};
 use crate::error::InputError;
 use crate::machine::{Machine, RunResult};
@@ -44,7 +45,9 @@ pub enum How {
 
 /// The machine, and where its bytes go.
 pub struct Target {
-    machine: PcMachine,
+    pub(super) machine: PcMachine,
+    /// Snapshots to go back by.
+    pub(super) travel: Travel,
     serial: Sink,
     debugcon: Sink,
     /// Set by Ctrl-C.
@@ -52,7 +55,7 @@ pub struct Target {
     /// The run ends at this cycle.
     last_cycle: Option<(u64, String)>,
     /// How the machine has ended, if it has.
-    ended: Option<RunResult>,
+    pub(super) ended: Option<RunResult>,
     /// Where instructions are printed, while they are.
     tracer: Option<Tracer<String>>,
 }
@@ -60,7 +63,8 @@ pub struct Target {
 impl Target {
     /// A machine that has not run yet.
     pub fn new(machine: PcMachine, serial: Sink, debugcon: Sink, interrupt: Arc<AtomicBool>) -> Self {
-        Self { machine, serial, debugcon, interrupt, last_cycle: None, ended: None, tracer: None }
+        let travel = Travel::new(machine.hz());
+        Self { machine, travel, serial, debugcon, interrupt, last_cycle: None, ended: None, tracer: None }
     }
 
     /// Lets no run go beyond a cycle; the words say why.
@@ -87,16 +91,20 @@ impl Target {
     /// Somebody has written to the guest's state from outside.
     pub fn changed(&mut self) {
         self.ended = None;
+        self.travel.written(&mut self.machine.pc);
+    }
+
+    /// A step of a processor that nobody watches.
+    pub fn quiet_step(&mut self, n: usize) {
+        let cycles = self.pc().cpus.get(n).map_or(0, |cpu| cpu.cycles);
+        let bound = self.pc().now().max(cycles) + 1;
+        let exit = self.machine.pc.step(n, bound);
+        self.ended = self.machine.after(&exit);
     }
 
     /// Cycles per guest second.
     pub fn hz(&self) -> u64 {
         self.machine.hz()
-    }
-
-    /// How the machine has ended.
-    pub fn ended(&self) -> Option<&RunResult> {
-        self.ended.as_ref()
     }
 
     /// The processor whose turn it is.
@@ -121,12 +129,14 @@ impl Target {
             return Came::Ended(ended.clone());
         }
         watcher.begin();
+        self.travel.now_and_then(&mut self.machine.pc);
         watcher.passed = self.pc().cpus.get(self.running()).map(Here::of);
         self.interrupt.store(false, Ordering::Relaxed);
         let came = loop {
             if let Some(came) = self.slice(how, watcher) {
                 break came;
             }
+            self.travel.now_and_then(&mut self.machine.pc);
             if let Err(error) = self.move_bytes() {
                 break Came::Failed(error);
             }

@@ -39,6 +39,11 @@ pub struct Here {
 }
 
 impl Here {
+    /// Whether this comes later in the run of the same processor.
+    pub fn is_after(&self, other: &Self) -> bool {
+        (self.cycle, self.instructions) > (other.cycle, other.instructions)
+    }
+
     /// Where a processor is.
     pub fn of(cpu: &Cpu) -> Self {
         Self { processor: cpu.sys.index, cycle: cpu.cycles, instructions: cpu.instructions, rip: cpu.rip() }
@@ -70,8 +75,19 @@ pub struct Watcher {
     /// VM entries and VM exits so far.
     pub vmx: VmxLog,
     modes: Vec<Option<Mode>>,
+    /// Hits are collected, and stop nothing.
+    collecting: Option<Collecting>,
     /// Mnemonic breakpoints: the bytes last judged and the verdict.
     mnemonics: std::collections::HashMap<([u8; MAX_LENGTH], u32), String>,
+}
+
+/// The last hit before a moment, while the run up to there is made again.
+struct Collecting {
+    /// The places of the processors at that moment.
+    end: Vec<Here>,
+    /// The instruction that each processor executes.
+    present: Vec<Option<Here>>,
+    found: Option<(Here, Hit)>,
 }
 
 /// Most remembered instructions of mnemonic breakpoints.
@@ -84,10 +100,39 @@ impl Watcher {
         self.modes.clear();
     }
 
+    /// Collects hits from now on, before the places `end`.
+    pub fn collect(&mut self, end: &[Here]) {
+        self.begin();
+        self.passed = None;
+        self.over = None;
+        self.collecting = Some(Collecting { end: end.to_vec(), present: vec![None; end.len()], found: None });
+    }
+
+    /// The last hit since then: the instruction that met it or made it.
+    pub fn collected(&mut self) -> Option<(Here, Hit)> {
+        self.hit = None;
+        self.collecting.take().and_then(|collecting| collecting.found)
+    }
+
     /// Judges what has happened: `matches` says whether a breakpoint waits for it.
     fn judge(&mut self, view: View, event: &Event, matches: impl Fn(&Kind) -> bool, what: impl Fn() -> String) {
         let scope = CpuScope::of_view(view, event);
         let processor = view.cpu.sys.index;
+        if let Some(collecting) = &mut self.collecting {
+            let n = processor as usize;
+            let present = collecting.present.get(n).copied().flatten();
+            let before = |here: &Here| collecting.end.get(n).is_some_and(|end| end.is_after(here));
+            let Some(here) = present.filter(before) else { return };
+            for breakpoint in self.breakpoints.iter_mut().filter(|breakpoint| matches(&breakpoint.kind)) {
+                breakpoint.hits = breakpoint.ignore;
+                if breakpoint.stops(processor, &scope) {
+                    let hit = Hit { processor, breakpoint: Some(breakpoint.id), what: what() };
+                    collecting.found = Some((here, hit));
+                    break;
+                }
+            }
+            return;
+        }
         for breakpoint in self.breakpoints.iter_mut().filter(|breakpoint| matches(&breakpoint.kind)) {
             // All that are met count, the first is told.
             if breakpoint.stops(processor, &scope) && self.hit.is_none() {
@@ -143,12 +188,18 @@ impl Observer for Watcher {
     fn watches(&self) -> Watch {
         let own = if self.over.is_some() { Watch::INSTRUCTIONS } else { Watch::empty() };
         let own = own | Watch::VM_ENTRIES | Watch::VM_EXITS;
+        let own = if self.collecting.is_some() { own | Watch::INSTRUCTIONS } else { own };
         self.breakpoints.iter().fold(own, |all, breakpoint| all | breakpoint.watch())
     }
 
     fn before_instruction(&mut self, view: View, instruction: Instruction) {
         let cpu = view.cpu;
         let change = self.mode_changes(view);
+        if let Some(collecting) = &mut self.collecting
+            && let Some(present) = collecting.present.get_mut(cpu.sys.index as usize)
+        {
+            *present = Some(Here::of(cpu));
+        }
         if self.passed.take_if(|passed| passed.processor == cpu.sys.index).is_some_and(|passed| passed == Here::of(cpu))
         {
             return;
@@ -242,7 +293,9 @@ impl Observer for Watcher {
     }
 
     fn vm_entry(&mut self, view: View, entry: &VmEntry) {
-        self.vmx.entry(view, entry);
+        if self.collecting.is_none() {
+            self.vmx.entry(view, entry);
+        }
         let failure = match &entry.outcome {
             EntryOutcome::Entered(_) => return,
             EntryOutcome::Refused(BasicFailure::VmFailInvalid) => {
@@ -258,7 +311,9 @@ impl Observer for Watcher {
     }
 
     fn vm_exit(&mut self, view: View, exit: &VmExit) {
-        self.vmx.exit(view, exit);
+        if self.collecting.is_none() {
+            self.vmx.exit(view, exit);
+        }
         let VmExit { vmcs, reason, qualification, guest_rip } = *exit;
         let scope = vec![
             ("reason", (reason as u16).into()),

@@ -1,0 +1,342 @@
+//! Going back in time: snapshots are taken now and then, and what lies between two of them is run again. A run is the
+//! same every time, so that is going back.
+
+use super::target::Target;
+use super::watcher::{Here, Hit, Watcher};
+use crate::machine::Machine;
+use emu_core::observe::{Instruction, Observer, View, Watch};
+use emu_devices::pc::Pc;
+use emu_devices::snapshot::Snapshot;
+use std::collections::VecDeque;
+
+/// Snapshots that are kept at most, unless told.
+pub const DEFAULT_POINTS: usize = 100;
+/// Between two snapshots at first, in milliseconds of guest time.
+const INTERVAL_MS: u64 = 100;
+/// How far back the search for an earlier instruction begins, in cycles.
+const WINDOW: u64 = 4_000;
+
+/// A moment that can be gone back to at once.
+struct Point {
+    snapshot: Snapshot,
+    /// Each processor's place.
+    places: Vec<Here>,
+    /// Somebody has written to the guest from outside just before; what follows does not come of what was before.
+    written: bool,
+}
+
+/// The moments that are kept.
+pub struct Travel {
+    points: Vec<Point>,
+    /// Cycles between two.
+    interval: u64,
+    /// The clock at which the next is taken.
+    next: u64,
+    limit: usize,
+}
+
+impl Travel {
+    /// Nothing yet, on a machine with so many cycles a second.
+    pub fn new(hz: u64) -> Self {
+        let interval = (hz * INTERVAL_MS / 1000).max(1);
+        Self { points: Vec::new(), interval, next: 0, limit: DEFAULT_POINTS }
+    }
+
+    /// Moments that are kept, cycles between two, moments at most.
+    pub fn state(&self) -> (usize, u64, usize) {
+        (self.points.len(), self.interval, self.limit)
+    }
+
+    /// Sets how many are kept at most; with 0 there is no going back.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+        self.thin();
+    }
+
+    /// Every second moment goes while there are too many.
+    fn thin(&mut self) {
+        while self.points.len() > self.limit {
+            if self.limit < 2 {
+                self.points.truncate(self.limit);
+                return;
+            }
+            let before = self.points.len();
+            let mut n = 0;
+            self.points.retain(|point| {
+                n += 1;
+                n == 1 || point.written || n % 2 == 1
+            });
+            self.interval = self.interval.saturating_mul(2);
+            if self.points.len() == before {
+                // All were written; the oldest go.
+                self.points.drain(1..2);
+            }
+        }
+    }
+
+    /// Takes a moment if it is time for one.
+    pub fn now_and_then(&mut self, pc: &mut Pc) {
+        if self.limit != 0 && (self.points.is_empty() || pc.now() >= self.next && self.is_new(pc)) {
+            self.take(pc, false);
+        }
+    }
+
+    fn is_new(&self, pc: &Pc) -> bool {
+        self.points.last().is_none_or(|point| place_sum(&point.places) < pc.cpus.iter().map(|cpu| cpu.cycles).sum())
+    }
+
+    fn take(&mut self, pc: &mut Pc, written: bool) {
+        self.next = pc.now().saturating_add(self.interval);
+        match pc.snapshot() {
+            Ok(snapshot) => {
+                let places = pc.cpus.iter().map(Here::of).collect();
+                self.points.push(Point { snapshot, places, written });
+                self.thin();
+            }
+            Err(error) => log::warn!(target: "debug", "no snapshot can be taken to go back to: {error}"),
+        }
+    }
+
+    /// Somebody has written to the guest: what was to come will not come.
+    pub fn written(&mut self, pc: &mut Pc) {
+        let now: u64 = pc.cpus.iter().map(|cpu| cpu.cycles).sum();
+        self.points.retain(|point| place_sum(&point.places) <= now);
+        if self.limit != 0 {
+            self.take(pc, true);
+        }
+    }
+
+    /// The last moment at which processor `n` had not passed `cycle`.
+    fn before(&self, n: usize, cycle: u64) -> Option<usize> {
+        self.points.iter().rposition(|point| point.places.get(n).is_some_and(|place| place.cycle <= cycle))
+    }
+}
+
+fn place_sum(places: &[Here]) -> u64 {
+    places.iter().map(|place| place.cycle).sum()
+}
+
+/// Why it does not go back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TravelError {
+    /// There is nothing further back.
+    #[error("this is where the session begins, or where snapshots begin; there is nothing before it")]
+    Beginning,
+    /// Nothing has stopped the run before.
+    #[error("no breakpoint was met before this, as far back as the session goes")]
+    NoHit,
+    /// Snapshots are off.
+    #[error("no snapshots are taken; history N lets N be kept")]
+    Off,
+    /// A snapshot does not fit.
+    #[error("the machine cannot go to a snapshot: {0}")]
+    Snapshot(String),
+    /// The same run went another way.
+    #[error("the run did not come to processor {0}, cycle {1} again: a defect of this program")]
+    Lost(u32, u64),
+}
+
+/// Notes where instructions of a processor begin.
+struct Recorder {
+    processor: u32,
+    keep: usize,
+    list: VecDeque<(Here, u64)>,
+    end: Here,
+}
+
+impl Observer for Recorder {
+    fn watches(&self) -> Watch {
+        Watch::INSTRUCTIONS
+    }
+
+    fn before_instruction(&mut self, view: View, _instruction: Instruction) {
+        let here = Here::of(view.cpu);
+        if here.processor != self.processor || here == self.end || here.is_after(&self.end) {
+            return;
+        }
+        if self.list.len() >= self.keep {
+            self.list.pop_front();
+        }
+        // The same one is told twice when the run is cut before it.
+        if self.list.back().is_none_or(|last| last.0 != here) {
+            self.list.push_back((here, view.cpu.gpr[4]));
+        }
+    }
+}
+
+impl Target {
+    fn restore_point(&mut self, n: usize) -> Result<(), TravelError> {
+        let Some(point) = self.travel.points.get(n) else { return Err(TravelError::Beginning) };
+        let restored = self.machine.pc.restore(&point.snapshot);
+        self.ended = None;
+        restored.map_err(|error| TravelError::Snapshot(error.to_string()))
+    }
+
+    /// Runs to a cycle, with an observer or without; output of the guest is dropped, as it has been printed before.
+    fn rerun(&mut self, cycle: u64, mut observer: Option<&mut dyn Observer>) {
+        while self.machine.pc.now() < cycle {
+            let before = self.machine.pc.now();
+            let exit = match &mut observer {
+                Some(observer) => self.machine.pc.run_observed(cycle, &mut **observer),
+                None => self.machine.pc.run_until(cycle),
+            };
+            if self.machine.after(&exit).is_some()
+                || self.machine.pc.now() == before && exit == emu_devices::pc::PcExit::Limit
+            {
+                break;
+            }
+        }
+        self.drop_output();
+    }
+
+    fn drop_output(&mut self) {
+        drop(self.machine.take_serial());
+        drop(self.machine.take_debugcon());
+    }
+
+    /// Makes steps until a processor is at a place; an observer may watch.
+    fn steps_to(&mut self, goal: Here, mut observer: Option<&mut dyn Observer>) -> Result<(), TravelError> {
+        let n = goal.processor as usize;
+        loop {
+            let Some(here) = self.machine.pc.cpus.get(n).map(Here::of) else { break };
+            if here == goal {
+                self.drop_output();
+                return Ok(());
+            }
+            if here.is_after(&goal) {
+                break;
+            }
+            let running = self.running();
+            let cycles = self.machine.pc.cpus.get(running).map_or(0, |cpu| cpu.cycles);
+            let bound = self.machine.pc.now().max(cycles) + 1;
+            let exit = match &mut observer {
+                Some(observer) => self.machine.pc.step_observed(running, bound, &mut **observer),
+                None => self.machine.pc.step(running, bound),
+            };
+            if self.machine.after(&exit).is_some() {
+                break;
+            }
+        }
+        self.drop_output();
+        Err(TravelError::Lost(goal.processor, goal.cycle))
+    }
+
+    /// Goes to a place where a processor has been.
+    pub fn go_to(&mut self, goal: Here) -> Result<(), TravelError> {
+        if self.travel.limit == 0 {
+            return Err(TravelError::Off);
+        }
+        let mut nearest = self.travel.before(goal.processor as usize, goal.cycle);
+        // At the very place there may be several instructions of the same cycle.
+        while let Some(n) = nearest {
+            let place = self.travel.points[n].places[goal.processor as usize];
+            if place == goal || !place.is_after(&goal) && place.cycle < goal.cycle || n == 0 {
+                break;
+            }
+            nearest = n.checked_sub(1);
+        }
+        self.restore_point(nearest.ok_or(TravelError::Beginning)?)?;
+        if self.machine.pc.cpus.get(goal.processor as usize).map(Here::of) != Some(goal) {
+            self.rerun(goal.cycle.saturating_sub(1), None);
+        }
+        self.steps_to(goal, None)
+    }
+
+    /// The instructions of processor `n` before where it is now, the nearest last: at least `count` if there are so many.
+    fn instructions_before(&mut self, n: usize, count: usize) -> Result<VecDeque<(Here, u64)>, TravelError> {
+        let Some(end) = self.machine.pc.cpus.get(n).map(Here::of) else { return Err(TravelError::Beginning) };
+        let mut window = WINDOW.max(4 * count as u64);
+        loop {
+            let from = end.cycle.saturating_sub(window);
+            let point = self.travel.before(n, from);
+            self.restore_point(point.unwrap_or(0))?;
+            let mut recorder =
+                Recorder { processor: end.processor, keep: count.max(1 << 16), list: VecDeque::new(), end };
+            self.rerun(from, None);
+            self.rerun(end.cycle.saturating_sub(1), Some(&mut recorder));
+            self.steps_to(end, Some(&mut recorder))?;
+            let at_start = from == 0 || point.is_none() || self.travel.before(n, from) == Some(0) && window > end.cycle;
+            if recorder.list.len() >= count || at_start {
+                return Ok(recorder.list);
+            }
+            window = window.saturating_mul(16);
+        }
+    }
+
+    /// Goes back by `count` instructions of processor `n`, or as far as it can.
+    pub fn back(&mut self, n: usize, count: usize) -> Result<(), TravelError> {
+        if self.travel.limit == 0 {
+            return Err(TravelError::Off);
+        }
+        let list = self.instructions_before(n, count)?;
+        let goal = list.len().checked_sub(count).and_then(|at| list.get(at)).or(list.front());
+        match goal {
+            Some(&(goal, _)) if !list.is_empty() => self.go_to(goal),
+            _ => Err(TravelError::Beginning),
+        }
+    }
+
+    /// Goes back by one instruction of processor `n`, and over calls: to the last one with at least its present RSP.
+    pub fn back_over(&mut self, n: usize) -> Result<(), TravelError> {
+        if self.travel.limit == 0 {
+            return Err(TravelError::Off);
+        }
+        let stack = self.machine.pc.cpus.get(n).map_or(0, |cpu| cpu.gpr[4]);
+        let mut count = 1000;
+        loop {
+            let list = self.instructions_before(n, count)?;
+            if let Some(&(goal, _)) = list.iter().rev().find(|(_, rsp)| *rsp >= stack) {
+                return self.go_to(goal);
+            }
+            if list.len() < count {
+                return Err(TravelError::Beginning);
+            }
+            count *= 16;
+        }
+    }
+
+    /// Goes back to the last instruction that met a breakpoint, or did what one waits for.
+    pub fn back_to_hit(&mut self, watcher: &mut Watcher) -> Result<Hit, TravelError> {
+        if self.travel.limit == 0 {
+            return Err(TravelError::Off);
+        }
+        let now: Vec<Here> = self.machine.pc.cpus.iter().map(Here::of).collect();
+        let here = (self.running(), now.clone());
+        let last = now.iter().map(|place| place.cycle).max().unwrap_or(0);
+        let sum = place_sum(&now);
+        let mut end = last;
+        for n in (0..self.travel.points.len()).rev() {
+            if place_sum(&self.travel.points[n].places) > sum {
+                continue;
+            }
+            self.restore_point(n)?;
+            watcher.collect(&now);
+            self.rerun(end, Some(watcher));
+            if let Some((goal, hit)) = watcher.collected() {
+                self.go_to(goal)?;
+                return Ok(hit);
+            }
+            end = self.travel.points[n].places.iter().map(|place| place.cycle).max().unwrap_or(0);
+            if self.travel.points[n].written {
+                break;
+            }
+        }
+        // Nothing there: the machine is to be where it was.
+        if let Some(&place) = here.1.get(here.0) {
+            self.go_to(place)?;
+        }
+        Err(TravelError::NoHit)
+    }
+
+    /// Goes to the first moment at which the clock has come to a cycle that is over.
+    pub fn back_to_cycle(&mut self, cycle: u64) -> Result<(), TravelError> {
+        if self.travel.limit == 0 {
+            return Err(TravelError::Off);
+        }
+        let all = |point: &Point| point.places.iter().all(|place| place.cycle <= cycle);
+        let nearest = self.travel.points.iter().rposition(all).ok_or(TravelError::Beginning)?;
+        self.restore_point(nearest)?;
+        self.rerun(cycle, None);
+        Ok(())
+    }
+}
