@@ -15,7 +15,7 @@ const SECOND: u64 = 1_000_000;
 
 /// `cli; hlt`, with an NMI handler that counts and halts, and an 8254 that goes on.
 fn machine() -> Pc {
-    let mut pc = Pc::builder().hz(SECOND).memory(2 << 20).build().unwrap();
+    let mut pc = Pc::builder().hz(SECOND).memory(2 << 20).build().expect("a machine");
     pc.ram.dma_write(CODE, &[0xFA, 0xF4, 0xEB, 0xFD]); // cli; hlt; jmp $-1
     pc.ram.dma_write(HANDLER, &[0x2E, 0xFE, 0x06, 0x00, 0x05, 0xF4]); // inc byte cs:[500h]; hlt
     pc.ram.dma_write(4 * 2, &(HANDLER as u32).to_le_bytes());

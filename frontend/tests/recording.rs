@@ -2,7 +2,7 @@
 
 use rvmx_emu::config::{AtaDrive, DisplayKind, MachineConfig};
 use rvmx_emu::machine::{Machine, RunResult};
-use rvmx_emu::pc;
+use rvmx_emu::pc::{self, PcMachine};
 use rvmx_emu::recording::{Final, Recording, describe};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -88,7 +88,7 @@ fn recording_of_a_run_that_ended_by_itself_or_by_a_limit_is_replayed_to_that_end
     disk[..code.len()].copy_from_slice(code);
     disk[510..512].copy_from_slice(&[0x55, 0xAA]);
     std::fs::write(&image, disk).expect("the folder is there");
-    for (limit, status) in [("60", 0), ("0.01", 4)] {
+    for (limit, status) in [("60", 0), ("0.003", 4)] {
         let ended = run(&[text(&image), "--max-time", limit, "--record", text(&recording)]);
         assert_eq!(ended.status.code(), Some(status), "{}", String::from_utf8_lossy(&ended.stderr));
         let output = run(&[text(&image), "--replay", text(&recording)]);
@@ -97,7 +97,7 @@ fn recording_of_a_run_that_ended_by_itself_or_by_a_limit_is_replayed_to_that_end
     }
 }
 
-fn machine(image: &str, cpus: u32) -> (MachineConfig, Box<dyn Machine>) {
+fn machine(image: &str, cpus: u32) -> (MachineConfig, PcMachine) {
     let config = MachineConfig {
         cpus,
         hda: Some(AtaDrive::Disk { image: format!("{IMAGES}{image}").into(), geometry: None }),
@@ -124,11 +124,11 @@ fn recording_replayed_in_any_pieces_ends_in_the_recorded_state() {
             while machine.now() < last {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let piece = 1 + (random >> 33) % (1 << (random >> 59));
-                let horizon = replay.feed(&mut *machine).unwrap();
+                let horizon = replay.feed(&mut machine).unwrap();
                 let end = machine.run_until((machine.now() + piece).min(horizon).min(last));
                 assert_eq!(end, RunResult::Limit, "{image}");
             }
-            let here = Final::of(&*machine, None);
+            let here = Final::of(&machine, None);
             assert_eq!(here.difference(recording.end()), None, "{image}, seed {seed}");
         }
     }

@@ -3,10 +3,10 @@
 use rvmx_emu::cli::{self, Parsed};
 use rvmx_emu::config::sources::RealHost;
 use rvmx_emu::machine::{Machine, RunResult};
-use rvmx_emu::pc;
+use rvmx_emu::pc::{self, PcMachine};
 
 /// A machine from options and a test image.
-fn machine(options: &[&str], image: &str) -> Box<dyn Machine> {
+fn machine(options: &[&str], image: &str) -> PcMachine {
     let image = format!("{}/../test-images/images/{image}.img", env!("CARGO_MANIFEST_DIR"));
     let arguments = ["rvmx-emu", "--headless", "--snapshot"].iter().chain(options).copied().chain([image.as_str()]);
     let Ok(Parsed::Cli(cli)) = cli::parse(arguments) else { panic!("{options:?}") };
@@ -27,7 +27,7 @@ fn random(state: &mut u64, below: u64) -> u64 {
 /// Runs to `end` in one go, and again from snapshot to snapshot at random cycles, each going on in a new machine.
 fn goes_on_from_snapshots(options: &[&str], image: &str, end: u64, points: u64) {
     let mut whole = machine(options, image);
-    let expected = (whole.run_until(end), result(&*whole));
+    let expected = (whole.run_until(end), result(&whole));
     let mut seed = end ^ points;
     let mut cut = machine(options, image);
     for n in 0..points {
@@ -38,13 +38,13 @@ fn goes_on_from_snapshots(options: &[&str], image: &str, end: u64, points: u64) 
         let snapshot = cut.snapshot().expect("a snapshot can be taken");
         let mut other = machine(options, image);
         other.restore(&snapshot).expect("it is this machine's");
-        assert_eq!(result(&*other), result(&*cut), "{image} at {cycle}");
+        assert_eq!(result(&other), result(&cut), "{image} at {cycle}");
         // The one that was saved goes on as well as the one that was restored.
         if n % 2 == 0 {
             cut = other;
         }
     }
-    assert_eq!((cut.run_until(end), result(&*cut)), expected, "{image}");
+    assert_eq!((cut.run_until(end), result(&cut)), expected, "{image}");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
     [&b"RVMXSNAP"[..], &1u32.to_le_bytes(), &hash.to_le_bytes(), &body].concat()
 }
 
-fn small_machine() -> (Box<dyn Machine>, Vec<u8>) {
+fn small_machine() -> (PcMachine, Vec<u8>) {
     let mut machine = machine(&["--memory", "8"], "vmxexits");
     machine.run_until(30_000_000);
     let snapshot = machine.snapshot().expect("a snapshot can be taken");
@@ -102,11 +102,11 @@ fn snapshot_of_another_machine_is_refused_with_what_differs() {
 #[test]
 fn damaged_snapshot_files_are_errors_and_leave_the_machine_as_it_was() {
     let (mut machine, snapshot) = small_machine();
-    let before = result(&*machine);
+    let before = result(&machine);
     let mut seed = 1;
     let mut refuse = |bytes: &[u8]| {
         let error = machine.restore(bytes).expect_err("it is damaged");
-        assert_eq!(result(&*machine), before, "{error}");
+        assert_eq!(result(&machine), before, "{error}");
         error
     };
     assert!(refuse(b"").contains("no snapshot"));

@@ -3,7 +3,7 @@
 use rvmx_emu::cli::{self, Parsed};
 use rvmx_emu::config::sources::RealHost;
 use rvmx_emu::machine::{Machine, RunResult};
-use rvmx_emu::pc;
+use rvmx_emu::pc::{self, PcMachine};
 use std::time::{Duration, Instant};
 
 /// Options of the command.
@@ -37,7 +37,7 @@ pub fn main(args: &Args) -> i32 {
     }
 }
 
-fn build(args: &Args) -> Result<Box<dyn Machine>, String> {
+fn build(args: &Args) -> Result<PcMachine, String> {
     let arguments = ["rvmx-emu", "--headless", "--snapshot"].into_iter().chain(args.machine.iter().map(String::as_str));
     match cli::parse(arguments).map_err(|error| error.to_string())? {
         Parsed::Text(text) => Err(text),
@@ -56,7 +56,7 @@ fn compare(args: &Args) -> Result<String, String> {
     let mut whole = build(args)?;
     let end = (args.seconds * whole.hz() as f64) as u64;
     let ended = whole.run_until(end);
-    let expected = result(&*whole);
+    let expected = result(&whole);
     let last = if ended == RunResult::Limit { end } else { expected.0 };
     let mut seed = args.seed;
     let mut cycles: Vec<u64> = (0..args.points).map(|_| random(&mut seed, last)).collect();
@@ -77,7 +77,7 @@ fn compare(args: &Args) -> Result<String, String> {
         let start = Instant::now();
         other.restore(&snapshot)?;
         restoring.push(start.elapsed());
-        if result(&*other) != result(&*cut) {
+        if result(&other) != result(&cut) {
             return Err(format!("snapshot {n} at cycle {cycle}: the restored machine differs from the one saved"));
         }
         // Every other time the machine that was saved goes on.
@@ -85,7 +85,7 @@ fn compare(args: &Args) -> Result<String, String> {
             cut = other;
         }
     }
-    let found = (cut.run_until(end), result(&*cut));
+    let found = (cut.run_until(end), result(&cut));
     if found != (ended.clone(), expected) {
         return Err(format!(
             "the run in pieces ended with {found:x?}, the one in one go with {:x?}",

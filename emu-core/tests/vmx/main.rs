@@ -1,7 +1,7 @@
 //! VMX non-root operation in the interpreter.
 
-mod delivery;
 mod apic_page;
+mod delivery;
 mod eptp_switching;
 mod features;
 mod guest;

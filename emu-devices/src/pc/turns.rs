@@ -227,9 +227,8 @@ impl Pc {
         // The PIC's output is an NMI if LINT0 says so; while it is high it does not rise.
         let lint0 = cpu.lapic.lvt[Lvt::Lint0 as usize] & 0x1_0700 == 0x400 && cpu.lapic.software_enabled();
         let by_lint0 = lint0 && !self.intr && self.board.next_deadline() != u64::MAX;
-        !cpu.in_non_root()
-            && !cpu.flags.has(IF)
-            && !(takes_init && comes(Attention::INIT, DeliveryMode::Init))
-            && !(takes_nmi && (comes(Attention::NMI, DeliveryMode::Nmi) || by_lint0))
+        let init = takes_init && comes(Attention::INIT, DeliveryMode::Init);
+        let nmi = takes_nmi && (comes(Attention::NMI, DeliveryMode::Nmi) || by_lint0);
+        !(cpu.in_non_root() || cpu.flags.has(IF) || init || nmi)
     }
 }

@@ -199,8 +199,6 @@ impl Target {
 
     fn move_bytes(&mut self) -> Result<(), InputError> {
         self.serial.write(&self.machine.take_serial())?;
-        self.debugcon.write(&self.machine.take_debugcon())?;
-        self.serial.flush()?;
-        self.debugcon.flush()
+        self.debugcon.write(&self.machine.take_debugcon())
     }
 }

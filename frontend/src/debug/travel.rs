@@ -197,8 +197,7 @@ impl Target {
     /// Makes steps until a processor is at a place; an observer may watch.
     fn steps_to(&mut self, goal: Here, mut observer: Option<&mut dyn Observer>) -> Result<(), TravelError> {
         let n = goal.processor as usize;
-        loop {
-            let Some(here) = self.machine.pc.cpus.get(n).map(Here::of) else { break };
+        while let Some(here) = self.machine.pc.cpus.get(n).map(Here::of) {
             if here == goal {
                 self.drop_output();
                 return Ok(());

@@ -142,7 +142,7 @@ fn enter(cpu: &mut Cpu, entry: &EntryState) {
     cpu.gpr[3] = u64::from(entry.ebx);
     cpu.gpr[4] = u64::from(entry.esp);
     cpu.gpr[6] = u64::from(entry.esi);
-    cpu.flags.set(2);
+    cpu.set_flags(2);
     if let Some((base, limit)) = entry.gdt {
         cpu.sys.gdtr = DescriptorTable { base: u64::from(base), limit };
     }

@@ -55,7 +55,7 @@ pub fn run(settings: &Settings, steps: &[Step], debug_output: &Stream) -> Result
     let mut machine = pc::build(&settings.machine, None)?;
     let nowhere = Sink::open("serial output", &Stream::None, false)?;
     let debug = Sink::open("debug output", debug_output, false)?;
-    let mut driver = Driver::new(&mut *machine, Box::new(Headless), nowhere, debug, Limits::default(), false);
+    let mut driver = Driver::new(&mut machine, Box::new(Headless), nowhere, debug, Limits::default(), false);
     let mut lists = Lists::default();
     for (n, step) in steps.iter().enumerate() {
         let key = step.key.as_ref().map_or_else(|| "boot".to_owned(), |(name, _)| name.clone());
