@@ -491,6 +491,9 @@ mod tests {
     fn ept_accessed_and_dirty_flags_are_set_once_and_only_on_success() {
         let config = EptConfig { eptp: 0x1000 | 0x5E, ..config() };
         let mut t = tables(0x9_8037);
+        let judged = EptAccess { judged: true, ..access(false, true, false) };
+        assert!(walk(&config, GPA, judged, &mut t).is_ok_and(|found| !found.dirty_set));
+        assert_eq!((t.0[&0x1000], t.0[&0x4010]), (0x2007, 0x9_8037));
         let read = walk(&config, GPA, access(true, false, false), &mut t).unwrap();
         assert!(!read.dirty && !read.dirty_set);
         assert_eq!((t.0[&0x1000], t.0[&0x4010]), (0x2107, 0x9_8137));
