@@ -1,5 +1,5 @@
-//! VEX, EVEX and XOP encodings need protected mode (SDM Vol. 2A 2.4.3 "Exceptions Type 3"; 2.3 "Intel Advanced Vector
-//! Extensions", 2.7 "Intel AVX-512 Encoding").
+//! VEX, EVEX and XOP encodings need protected mode: every class of exceptions in SDM Vol. 2A 2.4 (VEX), 2.5.1 (VEX-encoded
+//! general instructions) and 2.8 (EVEX) has #UD in real-address and virtual-8086 mode.
 
 use emu_core::fault::{Fault, Stop};
 use emu_core::flags::VM;

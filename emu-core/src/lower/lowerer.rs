@@ -40,7 +40,7 @@ impl<'a> Lowerer<'a> {
 
     /// Lowers one instruction; the caller sets `off` and `len`.
     pub fn lower(&mut self, i: &Instruction) -> (Uop, End) {
-        // SDM Vol. 2A 2.3.1, "Instruction Format", and 2.7, "Intel AVX-512 Encoding": the prefixes need protected mode.
+        // The prefixes need protected mode (SDM Vol. 2A 2.4, 2.5.1 and 2.8, exception classes of VEX and EVEX).
         if self.mode.real_segments() && i.code().encoding() != EncodingKind::Legacy {
             return (self.uop(Op::Undefined, 1), End::Ends);
         }
