@@ -71,6 +71,13 @@ fn processors_after_post_have_x87_caches_mtrrs_and_vmx_ready() {
 }
 
 #[test]
+fn feature_control_stays_unlocked_and_0_when_asked() {
+    let mut pc = Pc::builder().processors(2).memory(64 * MIB).vmx_unlocked().build().expect("a PC");
+    after_post(&mut pc);
+    check_processors(&pc, "unlocked", 0);
+}
+
+#[test]
 fn post_after_reset_and_after_init_leaves_the_same() {
     let mut pc = booted("max", 2, 64 * MIB);
     pc.reset();

@@ -112,7 +112,7 @@ fn every_option_of_the_contract_reaches_the_settings() {
     let all = "--kernel kernel --initrd initrd --append -s --cpus 4 --memory 64 --cpu-model max --ips 2000000 \
                --quantum 50 --display none --serial stdio --debugcon out.txt --debug-exit 0xf4 --snapshot \
                --max-instructions 1000 --max-time 2.5 --script s.ron --screen-dump d.txt --screenshot p.png \
-               --seed-time 2026-01-31T12:00:00Z --gdb 1234 --ignore-bad-msrs --log info,disk=trace --log-file l.txt --stats \
+               --seed-time 2026-01-31T12:00:00Z --gdb 1234 --ignore-bad-msrs --vmx-unlocked --log info,disk=trace --log-file l.txt --stats \
                --dump-state s.json";
     let Settings { machine, run } = set(all);
     let kernel = machine.kernel.expect("a kernel");
@@ -123,6 +123,7 @@ fn every_option_of_the_contract_reaches_the_settings() {
     assert_eq!((machine.debug_exit, machine.snapshot, machine.seed_time), (Some(0xf4), true, Some(1_769_860_800)));
     assert_eq!((run.max_instructions, run.max_time, run.gdb, run.stats), (Some(1000), Some(2.5), Some(1234), true));
     assert!(machine.ignore_bad_msrs && !set("c.img").machine.ignore_bad_msrs);
+    assert!(machine.vmx_unlocked && !set("c.img").machine.vmx_unlocked);
     let paths = [run.script, run.screen_dump, run.screenshot, run.dump_state].map(|path| path.unwrap_or_default());
     assert_eq!(paths, ["s.ron", "d.txt", "p.png", "s.json"].map(PathBuf::from));
     assert_eq!(set("c.img --headless").machine.display, Some(DisplayKind::None));

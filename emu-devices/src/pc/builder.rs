@@ -36,6 +36,7 @@ pub struct PcBuilder {
     floppy: Option<DiskImage>,
     boot: Vec<BootDevice>,
     debug_exit: Option<u16>,
+    vmx_unlocked: bool,
 }
 
 impl Default for PcBuilder {
@@ -54,6 +55,7 @@ impl Default for PcBuilder {
             floppy: None,
             boot: Vec::new(),
             debug_exit: None,
+            vmx_unlocked: false,
         }
     }
 }
@@ -128,6 +130,12 @@ impl PcBuilder {
         Self { debug_exit: Some(port), ..self }
     }
 
+    /// The machine's own BIOS leaves IA32_FEATURE_CONTROL unlocked and 0.
+    #[must_use]
+    pub fn vmx_unlocked(self) -> Self {
+        Self { vmx_unlocked: true, ..self }
+    }
+
     fn boots(mut self, device: BootDevice) -> Self {
         if !self.boot.contains(&device) {
             self.boot.push(device);
@@ -164,7 +172,7 @@ impl PcBuilder {
                     boot: self.boot,
                     skip_floppy_signature: true,
                     processors: self.processors as u8,
-                    vmx_unlocked: false,
+                    vmx_unlocked: self.vmx_unlocked,
                 },
             },
             ata: [[first, second], [self.cd_rom.map(|image| AtaDrive::Cdrom { image: Some(image) }), None]],
