@@ -48,10 +48,22 @@ fn two_runs_of_the_same_code_take_the_same_cycles() {
 fn pause_leaves_the_rest_of_the_turn_to_other_processors_if_there_are_any() {
     // l: pause; jmp l
     let code = [0xF3, 0x90, 0xEB, 0xFC];
-    for (takes_turns, instructions) in [(true, 1..=1), (false, 100..=1000)] {
+    for (takes_turns, instructions) in [(true, 1..=1), (false, 6..=8)] {
         let mut bench = Bench::real_mode(&code);
         bench.cpu.config.takes_turns = takes_turns;
         assert_eq!(bench.run(1000), RunExit::Budget);
         assert!(instructions.contains(&bench.cpu.instructions), "{takes_turns}: {}", bench.cpu.instructions);
+    }
+}
+
+/// SDM Vol. 2B, "PAUSE": a finite delay that depends on the processor.
+#[test]
+fn pause_of_a_processor_alone_takes_its_time_but_not_beyond_the_turn() {
+    // pause; l: inc ax; jmp l
+    let code = [0xF3, 0x90, 0x40, 0xEB, 0xFD];
+    for (cycles, increments) in [(100, 0), (250, 0), (251 + 20, 10)] {
+        let mut bench = Bench::real_mode(&code);
+        assert_eq!(bench.run(cycles), RunExit::Budget);
+        assert_eq!((bench.cpu.cycles, bench.cpu.gpr[0]), (cycles, increments));
     }
 }
