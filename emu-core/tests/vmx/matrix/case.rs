@@ -18,6 +18,8 @@ pub enum Event {
     IntN,
     Int1,
     Int3,
+    /// In 64-bit mode injected only.
+    Into,
 }
 
 /// RF of the flags that delivery saves.
@@ -58,7 +60,7 @@ impl EventFacts {
 }
 
 impl Event {
-    pub const ALL: [Event; 14] = [
+    pub const ALL: [Event; 15] = [
         Event::ExternalInterrupt,
         Event::Nmi,
         Event::InvalidOpcode,
@@ -73,6 +75,7 @@ impl Event {
         Event::IntN,
         Event::Int1,
         Event::Int3,
+        Event::Into,
     ];
 
     pub fn facts(self) -> EventFacts {
@@ -103,6 +106,7 @@ impl Event {
             Self::IntN => EventFacts { length: Some(2), ..event("INT n", 0x80, 4, Image::Zero) },
             Self::Int1 => EventFacts { length: Some(1), ..event("INT1", 1, 5, Image::Zero) },
             Self::Int3 => EventFacts { length: Some(1), ..event("INT3", 3, 6, Image::Zero) },
+            Self::Into => EventFacts { length: Some(1), ..event("INTO", 4, 6, Image::Zero) },
         }
     }
 
@@ -117,6 +121,64 @@ impl Event {
     }
 }
 
+/// The exception that the delivery of an event raises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Second {
+    /// #NP: the gate is absent.
+    AbsentGate,
+    /// #GP: it is no gate.
+    NoGate,
+    /// #PF: the page of the stack is absent.
+    AbsentStack,
+    /// #TS: the stack pointer lies beyond the TSS's limit.
+    StackBeyondTss,
+    /// #SS: the stack pointer is not canonical.
+    StackNotCanonical,
+    /// #NP: the TSS of a task gate is absent.
+    AbsentTask,
+}
+
+impl Second {
+    const LONG: [Second; 5] =
+        [Second::AbsentGate, Second::NoGate, Second::AbsentStack, Second::StackBeyondTss, Second::StackNotCanonical];
+    const LEGACY: [Second; 3] = [Second::AbsentGate, Second::NoGate, Second::AbsentTask];
+
+    pub fn vector(self) -> u64 {
+        match self {
+            Self::AbsentGate | Self::AbsentTask => 11,
+            Self::NoGate => 13,
+            Self::AbsentStack => 14,
+            Self::StackBeyondTss => 10,
+            Self::StackNotCanonical => 12,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::AbsentGate => "nested #NP",
+            Self::NoGate => "nested #GP",
+            Self::AbsentStack => "nested #PF",
+            Self::StackBeyondTss => "nested #TS",
+            Self::StackNotCanonical => "nested #SS",
+            Self::AbsentTask => "nested #NP of a task gate",
+        }
+    }
+
+    /// Its error code (SDM Vol. 3A, "Error Code"): EXT but during delivery of INT n, INT3 and INTO.
+    pub fn code(self, first: &EventFacts) -> u64 {
+        let ext = u64::from(!matches!(first.kind, 4 | 6));
+        match self {
+            // The gate's index, and IDT.
+            Self::AbsentGate | Self::NoGate => first.vector << 3 | 2 | ext,
+            // A write to an absent page.
+            Self::AbsentStack => 2,
+            // TR's selector is null.
+            Self::StackBeyondTss | Self::StackNotCanonical => ext,
+            Self::AbsentTask => super::scene::TASK | ext,
+        }
+    }
+}
+
 /// What exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -124,10 +186,7 @@ pub enum Exit {
     Direct,
     /// The external interrupt itself, with "acknowledge interrupt on exit".
     Acknowledged,
-    /// #NP: the event's gate is absent.
-    NestedNp,
-    /// #PF: the page of the event's stack is absent.
-    NestedPf,
+    Nested(Second),
     EptViolation,
     EptMisconfiguration,
     ApicAccess,
@@ -154,8 +213,7 @@ impl Exit {
     pub fn name(self) -> &'static str {
         match self {
             Self::Direct | Self::Acknowledged => "the event",
-            Self::NestedNp => "nested #NP",
-            Self::NestedPf => "nested #PF",
+            Self::Nested(second) => second.name(),
             Self::EptViolation => "EPT violation",
             Self::EptMisconfiguration => "EPT misconfiguration",
             Self::ApicAccess => "APIC access",
@@ -181,9 +239,7 @@ impl Exit {
 /// What an access to memory exits with.
 pub const ACCESSES: [Exit; 4] = [Exit::EptViolation, Exit::EptMisconfiguration, Exit::ApicAccess, Exit::PmlFull];
 /// What delivery can meet but for a task gate.
-const MET: [Exit; 8] = [
-    Exit::NestedNp,
-    Exit::NestedPf,
+const MET: [Exit; 6] = [
     Exit::EptViolation,
     Exit::EptMisconfiguration,
     Exit::ApicAccess,
@@ -262,6 +318,8 @@ pub struct Case {
     /// VM entry injects the event.
     pub injected: bool,
     pub around: Around,
+    /// A 32-bit guest without paging.
+    pub legacy: bool,
 }
 
 impl Case {
@@ -277,9 +335,12 @@ fn surroundings(event: Event) -> &'static [Around] {
     match event {
         Event::ExternalInterrupt => &[Nothing, Resumed, Trap, Hlt, Repeating],
         Event::Nmi => &[Nothing, Resumed, Trap, Hlt, Shutdown, Repeating],
-        Event::InvalidOpcode | Event::GeneralProtection | Event::PageFault | Event::IntN | Event::Int3 => {
-            &[Nothing, Resumed, Trap, Sti, NmiBlocked, MovSs, MovSsTrap]
-        }
+        Event::InvalidOpcode
+        | Event::GeneralProtection
+        | Event::PageFault
+        | Event::IntN
+        | Event::Int3
+        | Event::Into => &[Nothing, Resumed, Trap, Sti, NmiBlocked, MovSs, MovSsTrap],
         Event::SingleStep | Event::DataBreakpoint => &[Nothing, Resumed, Repeating],
         Event::CodeBreakpoint => &[Nothing, Trap, Sti],
         Event::GeneralDetect | Event::Int1 => &[Nothing, Resumed, Trap, Sti, NmiBlocked],
@@ -314,52 +375,88 @@ fn between(exit: Exit) -> &'static [Around] {
     }
 }
 
+/// Cells of an event whose delivery meets an exit, and of the same event injected.
+fn delivery(cases: &mut Vec<Case>, exit: Exit, event: Event, legacy: bool) {
+    let mut add = |injected, arounds: &[Around]| {
+        cases.extend(arounds.iter().map(|&around| Case { exit, event: Some(event), injected, around, legacy }));
+    };
+    // An exception that the bitmap has for the nested one exits itself; page faults differ by their error code.
+    let itself = match exit {
+        Exit::Nested(Second::AbsentStack) => false,
+        Exit::Nested(second) => {
+            // A double fault comes of two #GP.
+            let vector = if event == Event::DoubleFault { 13 } else { event.facts().vector };
+            vector == second.vector()
+        }
+        _ => false,
+    };
+    if !itself && (legacy || event != Event::Into) {
+        add(false, surroundings(event));
+    }
+    add(true, injection_surroundings(event));
+}
+
+fn undelivered(cases: &mut Vec<Case>, exit: Exit, event: Option<Event>, legacy: bool, arounds: &[Around]) {
+    cases.extend(arounds.iter().map(|&around| Case { exit, event, injected: false, around, legacy }));
+}
+
 /// All cells of a 64-bit guest.
 pub fn long_cases() -> Vec<Case> {
     use Around::*;
     let mut cases = Vec::new();
-    let mut add = |exit, event, injected, arounds: &[Around]| {
-        cases.extend(arounds.iter().map(|&around| Case { exit, event, injected, around }));
-    };
     for event in Event::ALL {
-        if !matches!(event, Event::IntN | Event::DoubleFault) {
-            add(Exit::Direct, Some(event), false, surroundings(event));
+        if !matches!(event, Event::IntN | Event::DoubleFault | Event::Into) {
+            undelivered(&mut cases, Exit::Direct, Some(event), false, surroundings(event));
         }
-        for exit in MET {
+        for exit in Second::LONG.map(Exit::Nested).into_iter().chain(MET) {
             // The double fault of a double fault is the triple fault.
             if !(event == Event::DoubleFault && exit == Exit::DoubleFault) {
-                add(exit, Some(event), false, surroundings(event));
-                add(exit, Some(event), true, injection_surroundings(event));
+                delivery(&mut cases, exit, event, false);
             }
         }
     }
-    add(Exit::Acknowledged, Some(Event::ExternalInterrupt), false, surroundings(Event::ExternalInterrupt));
+    let event = Event::ExternalInterrupt;
+    undelivered(&mut cases, Exit::Acknowledged, Some(event), false, surroundings(event));
+    let arounds = [Nothing, Resumed, Trap, Sti, NmiBlocked, MovSs, MovSsTrap, Repeating];
     for exit in ACCESSES {
-        add(exit, None, false, &[Nothing, Resumed, Trap, Sti, NmiBlocked, MovSs, MovSsTrap, Repeating]);
+        undelivered(&mut cases, exit, None, false, &arounds);
     }
     for (exit, ..) in INSTRUCTIONS {
-        add(exit, None, false, &[Nothing, Resumed, Trap, Sti, NmiBlocked, MovSs, MovSsTrap]);
+        undelivered(&mut cases, exit, None, false, &arounds[..7]);
     }
     for exit in BETWEEN {
-        add(exit, None, false, between(exit));
+        undelivered(&mut cases, exit, None, false, between(exit));
     }
     cases
 }
 
-/// Task switches: all cells of a 32-bit guest.
-pub fn task_cases() -> Vec<Case> {
+/// All cells of a 32-bit guest: task switches, and what is different without IA-32e mode.
+pub fn legacy_cases() -> Vec<Case> {
     use Around::*;
     let mut cases = Vec::new();
-    let mut add = |event, injected, arounds: &[Around]| {
-        cases.extend(arounds.iter().map(|&around| Case { exit: Exit::TaskSwitch, event, injected, around }));
-    };
-    for event in Event::ALL {
-        // Without paging there are no page faults.
-        if event != Event::PageFault {
-            add(Some(event), false, surroundings(event));
-            add(Some(event), true, injection_surroundings(event));
+    // Without paging there are no page faults.
+    for event in Event::ALL.into_iter().filter(|event| *event != Event::PageFault) {
+        if !matches!(event, Event::IntN | Event::DoubleFault) {
+            undelivered(&mut cases, Exit::Direct, Some(event), true, surroundings(event));
+        }
+        for exit in Second::LEGACY.map(Exit::Nested).into_iter().chain([Exit::TaskSwitch, Exit::TripleFault]) {
+            delivery(&mut cases, exit, event, true);
         }
     }
-    add(None, false, &[Nothing, Resumed, Trap, Sti, NmiBlocked, MovSs, MovSsTrap]);
+    undelivered(&mut cases, Exit::TaskSwitch, None, true, &[Nothing, Resumed, Trap, Sti, NmiBlocked, MovSs, MovSsTrap]);
     cases
+}
+
+/// Where two exceptions lead that do not exit: the vector of the handler, or a triple fault (SDM Vol. 3A, "Interrupt 8 –
+/// Double Fault Exception (#DF)", Table "Conditions for Generating a Double Fault").
+pub fn handler(event: Event, second: Second) -> Option<u64> {
+    let facts = event.facts();
+    let contributory = |vector| matches!(vector, 0 | 10..=13);
+    let first = if facts.kind == 3 { facts.vector } else { 0xFF };
+    match (first, second.vector()) {
+        (8, _) => None,
+        (14, 14) => Some(8),
+        (first, vector) if contributory(vector) && (contributory(first) || first == 14) => Some(8),
+        (_, vector) => Some(vector),
+    }
 }

@@ -1,6 +1,6 @@
 //! A guest for every cell: what runs, and what makes delivery meet its exit.
 
-use super::case::{ACCESSES, Around, Case, Event, Exit, INSTRUCTIONS};
+use super::case::{ACCESSES, Around, Case, Event, Exit, INSTRUCTIONS, Second};
 use super::table::Saved;
 use crate::guest::*;
 use emu_core::bus::{ApicMessage, DeliveryMode, Shorthand};
@@ -8,6 +8,7 @@ use emu_core::mem::image::MemoryImage;
 use emu_core::snapshot::CoreState;
 use emu_vmx::arch::segment::{AccessRights, Segment};
 use emu_vmx::controls::*;
+use emu_vmx::exit::ExitReason;
 use emu_vmx::field::Field;
 use std::slice;
 
@@ -25,11 +26,12 @@ const DR7: u64 = 0x2400;
 const CR2: u64 = 0x1234_5000;
 const TSS: u64 = PAGES + 0x3000;
 /// Selector of a free TSS.
-const TASK: u64 = 0x18;
+pub const TASK: u64 = 0x18;
 const REP_MOVSB: &[u8] = &[0xF3, 0xA4];
 const RF: u64 = 1 << 16;
 const TF: u64 = 1 << 8;
 const IF: u64 = 1 << 9;
+const OF: u64 = 1 << 11;
 
 fn moffs(opcode: u8, address: u64) -> Vec<u8> {
     [&[0x48, opcode][..], &address.to_le_bytes()].concat()
@@ -43,7 +45,7 @@ pub fn code(case: &Case) -> Vec<u8> {
     if let Some((_, code, _)) = INSTRUCTIONS.iter().find(|(exit, ..)| *exit == case.exit) {
         return code.to_vec();
     }
-    let legacy = case.exit == Exit::TaskSwitch;
+    let legacy = case.legacy;
     match case.event.filter(|_| !case.injected) {
         // CALL 18h:0
         None if legacy => vec![0x9A, 0, 0, 0, 0, TASK as u8, 0],
@@ -64,6 +66,7 @@ pub fn code(case: &Case) -> Vec<u8> {
         Some(Event::IntN) => vec![0xCD, 0x80],
         Some(Event::Int1) => vec![0xF1],
         Some(Event::Int3) => vec![0xCC],
+        Some(Event::Into) => vec![0xCE],
     }
 }
 
@@ -139,8 +142,42 @@ impl Scene {
         Scene { guest, pristine, legacy }
     }
 
+    /// Runs a cell whose nested exception does not exit: the vector of the handler that it comes to, or none if it
+    /// comes to a triple fault.
+    pub fn merge(&mut self, case: &Case) -> Option<u64> {
+        self.prepare(case);
+        // No page fault exits.
+        self.guest.set(Field::ExceptionBitmap, 0);
+        self.guest.set(Field::PageFaultErrorCodeMask, 0);
+        self.guest.set(Field::PageFaultErrorCodeMatch, 0);
+        self.signal(case);
+        self.guest.run();
+        let halted = self.guest.get(Field::ExitReason) == u64::from(ExitReason::Hlt.field());
+        halted.then(|| self.guest.get(Field::GuestRip) - HANDLERS)
+    }
+
     /// Runs a cell to its VM exit.
     pub fn run(&mut self, case: &Case) {
+        self.prepare(case);
+        // What comes between iterations, and a start-up IPI, comes when the guest runs.
+        let asynchronous = match case.event {
+            None => {
+                !ACCESSES.contains(&case.exit) && !matches!(case.exit, Exit::PreemptionTimer | Exit::MonitorTrapFlag)
+            }
+            Some(event) => matches!(event, Event::Nmi | Event::ExternalInterrupt),
+        };
+        if case.around == Around::WaitForSipi || (case.around == Around::Repeating && asynchronous) {
+            self.guest.enter();
+            self.signal(case);
+            self.guest.bench.run(2000);
+            assert!(!self.guest.bench.cpu.in_non_root(), "{case:?} does not exit");
+        } else {
+            self.signal(case);
+            self.guest.run();
+        }
+    }
+
+    fn prepare(&mut self, case: &Case) {
         let bench = &mut self.guest.bench;
         let cpus = slice::from_mut(&mut bench.cpu);
         self.pristine.0.restore(&self.pristine.1, cpus, &mut bench.ram, &mut bench.cache).expect("it is this bench's");
@@ -154,20 +191,6 @@ impl Scene {
         self.meet(case);
         let code = code(case);
         self.guest.bench.ram.dma_write(CODE, &code);
-        // What comes between iterations, and a start-up IPI, comes when the guest runs.
-        let asynchronous = matches!(case.event, None | Some(Event::Nmi | Event::ExternalInterrupt));
-        let later = case.around == Around::WaitForSipi || (case.around == Around::Repeating && asynchronous);
-        if !later
-            || matches!(case.exit, Exit::PreemptionTimer | Exit::MonitorTrapFlag)
-            || ACCESSES.contains(&case.exit) && case.event.is_none()
-        {
-            self.signal(case);
-            return self.guest.run();
-        }
-        self.guest.enter();
-        self.signal(case);
-        self.guest.bench.run(2000);
-        assert!(!self.guest.bench.cpu.in_non_root(), "{case:?} does not exit");
     }
 
     /// What the exit has left.
@@ -246,12 +269,9 @@ impl Scene {
         }
         match event {
             Event::SingleStep | Event::PendingDebug => self.flags(TF),
-            Event::DoubleFault => {
-                // The gate of #GP is none: two contributory faults.
-                let place = self.gate(13);
-                let gate = self.guest.read(place);
-                self.guest.write(place, gate & !(0xF << 40));
-            }
+            Event::Into => self.flags(OF),
+            // Two contributory faults.
+            Event::DoubleFault => self.no_gate(13),
             _ => {}
         }
         if case.exit == Exit::Acknowledged {
@@ -327,6 +347,36 @@ impl Scene {
         self.guest.write(place, gate & !(1 << 47));
     }
 
+    fn no_gate(&mut self, vector: u64) {
+        let place = self.gate(vector);
+        let gate = self.guest.read(place);
+        self.guest.write(place, gate & !(0xF << 40));
+    }
+
+    fn task_gate(&mut self, vector: u64) {
+        let place = self.gate(vector);
+        self.guest.write(place, TASK << 16 | 0xE5 << 40);
+    }
+
+    /// Makes the delivery of a vector raise an exception.
+    fn nest(&mut self, second: Second, vector: u64) {
+        match second {
+            Second::AbsentGate => self.absent(vector),
+            Second::NoGate => self.no_gate(vector),
+            Second::AbsentStack => self.stack(vector, UNMAPPED_STACK),
+            Second::StackBeyondTss => {
+                self.stack(vector, 0);
+                self.guest.set(Field::GuestTrLimit, 0x20);
+            }
+            Second::StackNotCanonical => self.stack(vector, 1 << 63),
+            Second::AbsentTask => {
+                self.task_gate(vector);
+                let descriptor = self.guest.read(LEGACY_GDT + TASK);
+                self.guest.write(LEGACY_GDT + TASK, descriptor & !(1 << 47));
+            }
+        }
+    }
+
     /// Gives the handler of a vector a stack of its own.
     fn stack(&mut self, vector: u64, top: u64) {
         let place = self.gate(vector);
@@ -340,16 +390,14 @@ impl Scene {
     fn meet(&mut self, case: &Case) {
         let vector = case.event.map(|event| event.facts().vector);
         match (case.exit, vector) {
-            (Exit::NestedNp, Some(vector)) => {
-                self.guest.set(Field::ExceptionBitmap, 1 << 11);
-                self.absent(vector);
-            }
-            (Exit::NestedPf, Some(vector)) => {
-                // Those by a write: the event may be a page fault by a read.
-                self.guest.set(Field::ExceptionBitmap, 1 << 14);
-                self.guest.set(Field::PageFaultErrorCodeMask, 2);
-                self.guest.set(Field::PageFaultErrorCodeMatch, 2);
-                self.stack(vector, UNMAPPED_STACK);
+            (Exit::Nested(second), Some(vector)) => {
+                self.guest.set(Field::ExceptionBitmap, 1 << second.vector());
+                if second == Second::AbsentStack {
+                    // Page faults by a write: the event may be one by a read.
+                    self.guest.set(Field::PageFaultErrorCodeMask, 2);
+                    self.guest.set(Field::PageFaultErrorCodeMatch, 2);
+                }
+                self.nest(second, vector);
             }
             (Exit::DoubleFault | Exit::TripleFault, Some(vector)) => {
                 self.absent(vector);
@@ -361,10 +409,7 @@ impl Scene {
                     self.absent(8);
                 }
             }
-            (Exit::TaskSwitch, Some(vector)) => {
-                let place = self.gate(vector);
-                self.guest.write(place, TASK << 16 | 0xE5 << 40);
-            }
+            (Exit::TaskSwitch, Some(vector)) => self.task_gate(vector),
             (exit, vector) if ACCESSES.contains(&exit) => {
                 if let Some(vector) = vector {
                     self.stack(vector, STACK_PAGE + 0x1000);

@@ -77,7 +77,7 @@ pub enum When {
     EventWithCodeExits,
     PageFaultExits,
     DebugExceptionExits,
-    /// INT1 or INT3 exits directly.
+    /// INT1, INT3 or INTO exits directly.
     SoftwareExceptionExits,
     /// An exit during event delivery, as the SDM counts them: not by a double fault or a triple fault.
     DuringDelivery,
@@ -110,10 +110,10 @@ impl When {
             Self::EventWithCodeExits => "an exception with an error code that exits",
             Self::PageFaultExits => "#PF that exits",
             Self::DebugExceptionExits => "#DB that exits",
-            Self::SoftwareExceptionExits => "INT1 or INT3 that exits",
+            Self::SoftwareExceptionExits => "INT1, INT3 or INTO that exits",
             Self::DuringDelivery => "during event delivery, not by #DF or triple fault",
             Self::DuringDeliveryWithCode => "during delivery of an exception with an error code",
-            Self::DuringDeliveryOfSoftware => "during delivery of INT n, INT1, INT3",
+            Self::DuringDeliveryOfSoftware => "during delivery of INT n, INT1, INT3, INTO",
             Self::Indirect => "an event exits indirectly",
             Self::IndirectNmi => "an NMI exits indirectly",
             Self::IndirectDebugException => "#DB that is not injected exits indirectly",
@@ -318,20 +318,13 @@ pub const ROWS: &[Row] = &[
 
 /// The event that the VM-exit interruption information is about.
 fn exiting_event(case: &Case) -> Option<EventFacts> {
-    let nested = |name, vector, code| EventFacts { name, vector, code, ..Event::GeneralProtection.facts() };
+    let nested = |vector, code| EventFacts { vector, code: Some(code), ..Event::GeneralProtection.facts() };
     match (case.exit, case.event) {
         // Without "acknowledge interrupt on exit" it does not tell.
         (Exit::Direct, Some(Event::ExternalInterrupt)) => None,
         (Exit::Direct | Exit::Acknowledged, Some(event)) => Some(event.facts()),
-        (Exit::NestedNp, Some(event)) => {
-            // The gate's index, the IDT, and EXT but for INT n and INT3 (SDM Vol. 3A, "Error Code").
-            let facts = event.facts();
-            let ext = u64::from(!matches!(facts.kind, 4 | 6));
-            Some(nested("#NP", 11, Some(facts.vector << 3 | 2 | ext)))
-        }
-        // A write to an absent page.
-        (Exit::NestedPf, _) => Some(nested("#PF", 14, Some(2))),
-        (Exit::DoubleFault, _) => Some(nested("#DF", 8, Some(0))),
+        (Exit::Nested(second), Some(event)) => Some(nested(second.vector(), second.code(&event.facts()))),
+        (Exit::DoubleFault, _) => Some(nested(8, 0)),
         _ => None,
     }
 }
@@ -340,7 +333,7 @@ fn reason(case: &Case) -> ExitReason {
     use ExitReason as R;
     match case.exit {
         Exit::Direct if case.event == Some(Event::ExternalInterrupt) => R::ExternalInterrupt,
-        Exit::Direct | Exit::NestedNp | Exit::NestedPf | Exit::DoubleFault => R::ExceptionOrNmi,
+        Exit::Direct | Exit::Nested(_) | Exit::DoubleFault => R::ExceptionOrNmi,
         Exit::Acknowledged => R::ExternalInterrupt,
         Exit::EptViolation => R::EptViolation,
         Exit::EptMisconfiguration => R::EptMisconfiguration,
@@ -417,7 +410,7 @@ pub fn expected(case: &Case, saved: Saved) -> Option<u64> {
         Value::ErrorCode => number(exiting.and_then(|event| event.code)),
         Value::ExitingImage => number(exiting.map(|event| image(case, &event, false).into())),
         Value::Conditions => number(original.map(|event| event.conditions)),
-        Value::FaultAddress if case.exit == Exit::NestedPf => Some(UNMAPPED_STACK - 8),
+        Value::FaultAddress if case.delivering() => Some(UNMAPPED_STACK - 8),
         Value::FaultAddress | Value::Loaded => Some(UNMAPPED),
         Value::OriginalInformation => number(original.map(|event| event.information())),
         Value::OriginalErrorCode => number(original.and_then(|event| event.code)),
