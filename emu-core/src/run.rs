@@ -51,7 +51,7 @@ impl Cpu {
 
     /// The processor's turn begins: MWAIT has waited for it.
     pub fn begin_turn(&mut self) {
-        if std::mem::take(&mut self.carried.mwait) && self.sys.activity == Activity::Hlt {
+        if self.sys.activity == Activity::Mwait {
             self.sys.activity = Activity::Active;
             self.refresh_attention();
         }

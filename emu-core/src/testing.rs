@@ -6,7 +6,7 @@ use crate::exec::table::execute;
 use crate::fault::Exec;
 use crate::mem::ram::{PAGE, Ram};
 use crate::model::CpuModel;
-use crate::run::RunExit;
+use crate::run::{RunExit, Slice};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Size;
 use emu_vmx::arch::cr::{Cr0, Cr4};
@@ -208,5 +208,12 @@ impl Bench {
         let limit = self.cpu.cycles + cycles;
         let mut env = Env { ram: &mut self.ram, bus: &mut self.bus, outbox: &mut self.outbox };
         self.cpu.run(&mut env, &mut self.cache, limit)
+    }
+
+    /// Goes on with the turn that [`Bench::run`] has begun, for at most `cycles` more cycles.
+    pub fn go_on(&mut self, cycles: u64) -> RunExit {
+        let slice = Slice::turn(self.cpu.cycles + cycles);
+        let mut env = Env { ram: &mut self.ram, bus: &mut self.bus, outbox: &mut self.outbox };
+        self.cpu.run_slice(&mut env, &mut self.cache, slice, None)
     }
 }

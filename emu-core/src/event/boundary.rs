@@ -127,7 +127,7 @@ impl Cpu {
             mode,
             activity: match sys.activity {
                 Activity::Active => ActivityState::Active,
-                Activity::Hlt => ActivityState::Hlt,
+                Activity::Hlt | Activity::Mwait => ActivityState::Hlt,
                 Activity::Shutdown => ActivityState::Shutdown,
                 Activity::WaitForSipi => ActivityState::WaitForSipi,
             },

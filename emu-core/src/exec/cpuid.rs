@@ -1,15 +1,16 @@
 //! CPUID, the time-stamp counter, MONITOR, MWAIT, UMONITOR, UMWAIT, TPAUSE and PAUSE.
 
 use crate::fault::Exec;
-use crate::flags::CF;
+use crate::flags::{CF, IF};
 use crate::ir::uop::Uop;
 use crate::model::CpuidResult;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
-use crate::state::system::Activity;
+use crate::state::system::{Activity, Monitor};
 use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::msr::IA32_UMWAIT_CONTROL;
+use emu_vmx::controls::PrimaryProcessorControls;
 use emu_vmx::exit::instruction_information;
 use emu_vmx::intercept::Instruction as Intercept;
 
@@ -136,7 +137,8 @@ fn read_monitored(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
-/// MONITOR: checks its address as a load; the wake-up condition is MWAIT's.
+/// MONITOR: checks its address as a load and arms the monitor; what it watches is not kept, as MWAIT wakes in the next
+/// turn whatever was written.
 pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if cpu.sys.cpl != 0 || !cpu.has_monitor() {
         return cpu.ud();
@@ -145,35 +147,54 @@ pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if cpu.gpr[1] & 0xFFFF_FFFF != 0 {
         return cpu.gp(0);
     }
-    read_monitored(cpu, env, u)
+    read_monitored(cpu, env, u)?;
+    cpu.sys.monitor = Monitor::Monitor;
+    Ok(())
 }
 
-/// MWAIT: the processor waits for an event until its turn ends. Other processors write only in their own turns, so a
-/// store to the monitored line has been made by the next turn, and waking without one is allowed.
+/// MWAIT: with the monitor armed the processor waits for an event until its turn ends. Other processors write only in
+/// their own turns, so a store to the monitored line has been made by the next turn, and waking without one is allowed.
 pub fn mwait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if cpu.sys.cpl != 0 || !cpu.has_monitor() {
         return cpu.ud();
     }
-    // What MONITOR watches is not kept: it is reported as armed.
-    cpu.intercept_with(u, Intercept::Mwait, |_, _| (emu_vmx::exit::qualification::mwait(true), None))?;
+    let armed = cpu.sys.monitor == Monitor::Monitor;
+    cpu.intercept_with(u, Intercept::Mwait, |_, _| (emu_vmx::exit::qualification::mwait(armed), None))?;
     if cpu.gpr[1] & 0xFFFF_FFFE != 0 {
         return cpu.gp(0);
     }
-    cpu.sys.activity = Activity::Hlt;
-    cpu.carried.mwait = true;
-    cpu.raise(Attention::STOPPED);
+    cpu.sys.monitor = Monitor::Idle;
+    let breaks = cpu.gpr[1] & 1 != 0 && !cpu.flags.has(IF) && cpu.virtual_interrupt_breaks_mwait();
+    if armed && !breaks {
+        cpu.sys.activity = Activity::Mwait;
+        cpu.raise(Attention::STOPPED);
+    }
     Ok(())
+}
+
+impl Cpu {
+    /// Whether an MWAIT that masked interrupts are to end would not wait in VMX non-root operation: "interrupt-window
+    /// exiting" is 1 or a virtual interrupt is recognized (SDM Vol. 3C 26.3 "Changes to Instruction Behavior in VMX
+    /// Non-Root Operation", MWAIT).
+    fn virtual_interrupt_breaks_mwait(&self) -> bool {
+        self.vmx.non_root.as_ref().is_some_and(|non_root| {
+            non_root.virtual_interrupt
+                || non_root.controls.primary.contains(PrimaryProcessorControls::INTERRUPT_WINDOW_EXITING)
+        })
+    }
 }
 
 /// UMONITOR: MONITOR at every CPL.
 pub fn umonitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept(u, Intercept::Umonitor)?;
-    read_monitored(cpu, env, u)
+    read_monitored(cpu, env, u)?;
+    cpu.sys.monitor = Monitor::Umonitor;
+    Ok(())
 }
 
 /// UMWAIT, or with `imm` 1 TPAUSE, with its operand in `r1`: waits until the TSC is EDX:EAX, but no longer than
 /// IA32_UMWAIT_CONTROL says, than until an event comes, or than until the processor's turn ends, as MWAIT. CF: the time
-/// that IA32_UMWAIT_CONTROL grants was up.
+/// that IA32_UMWAIT_CONTROL grants was up. UMWAIT waits only with the monitor armed by UMONITOR.
 pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let instruction = if u.variant() == 1 { Intercept::Tpause } else { Intercept::Umwait };
     cpu.require_enabled(instruction)?;
@@ -181,6 +202,10 @@ pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_with(u, instruction, |_, u| (0, Some(instruction_information::random(u.r1, 32))))?;
     if cpu.gpr[u.r1 as usize & 31] & 0xFFFF_FFFE != 0 {
         return cpu.gp(0);
+    }
+    if instruction == Intercept::Umwait && std::mem::take(&mut cpu.sys.monitor) != Monitor::Umonitor {
+        cpu.flags.set_status(0);
+        return Ok(());
     }
     let deadline = cpu.edx_eax();
     let wanted = cpu.cycles_to_guest_tsc(deadline);

@@ -247,6 +247,7 @@ fn activity(cpu: &Cpu) -> String {
         Activity::Active => "executing".to_owned(),
         Activity::Hlt if cpu.flags.has(IF) => "halted until an interrupt".to_owned(),
         Activity::Hlt => "halted with interrupts off".to_owned(),
+        Activity::Mwait => "waits by MWAIT".to_owned(),
         Activity::WaitForSipi => "waits for a start-up IPI".to_owned(),
         Activity::Shutdown => match cpu.notes.history.vmx_abort() {
             Some(abort) => format!("shut down by VMX abort {} ({})", abort as u32, words::vmx_abort(abort)),

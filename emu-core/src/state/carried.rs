@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 /// What one instruction leaves for the boundary or the turn behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Carried {
-    /// The processor stopped by MWAIT: the next turn wakes it.
-    pub mwait: bool,
     /// PAUSE has just run.
     pub gives_way: bool,
     /// Set while an instruction runs with a limit of one (TF, shadow, breakpoints).

@@ -22,12 +22,27 @@ pub enum Activity {
     /// Executing.
     #[default]
     Active = 0,
-    /// Stopped by HLT (or MWAIT).
+    /// Stopped by HLT.
     Hlt = 1,
     /// Stopped by a triple fault.
     Shutdown = 2,
     /// Stopped after INIT until a start-up IPI.
     WaitForSipi = 3,
+    /// Stopped by MWAIT, until an event or the processor's next turn. No VMCS tells of it: there it is active (SDM
+    /// Vol. 3C 25.4.2 "Guest Non-Register State").
+    Mwait = 4,
+}
+
+/// Which instruction has armed the address-range monitor (SDM Vol. 3A 9.10.4 "MONITOR/MWAIT Instruction").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Monitor {
+    /// None: MWAIT and UMWAIT do not wait.
+    #[default]
+    Idle,
+    /// MONITOR, for MWAIT.
+    Monitor,
+    /// UMONITOR, for UMWAIT.
+    Umonitor,
 }
 
 /// Which interrupts the instruction that follows does not take (SDM Vol. 3A 6.8.3; Vol. 3C 25.4.2).
@@ -77,6 +92,8 @@ pub struct SystemState {
     pub pkru: u32,
     /// Activity state.
     pub activity: Activity,
+    /// The address-range monitor.
+    pub monitor: Monitor,
     /// Interrupt shadow over the next instruction.
     pub shadow: Shadow,
     /// NMIs are blocked until IRET.
@@ -150,6 +167,7 @@ impl SystemState {
             cpl: 0,
             pkru: 0,
             activity: Activity::Active,
+            monitor: Monitor::Idle,
             shadow: Shadow::None,
             nmi_blocked: false,
             nmi_pending: false,

@@ -4,7 +4,7 @@ use crate::fault::{EventKind, Exec, Fault};
 use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::observed::{EntryOutcome, Observed, VmEntry, Watch};
-use crate::state::system::{Activity, DescriptorTable, Shadow};
+use crate::state::system::{Activity, DescriptorTable, Monitor, Shadow};
 use crate::state::vmx::NonRoot;
 use emu_vmx::arch::cr::{Cr0, Dr7};
 use emu_vmx::arch::efer::Efer;
@@ -162,6 +162,8 @@ impl Cpu {
             ActivityState::Shutdown => Activity::Shutdown,
             ActivityState::WaitForSipi => Activity::WaitForSipi,
         };
+        // 27.3.3 "Clearing Address-Range Monitoring".
+        sys.monitor = Monitor::Idle;
         sys.shadow = if plan.interruptibility.contains(Interruptibility::MOV_SS) {
             Shadow::MovSs
         } else if plan.interruptibility.contains(Interruptibility::STI) {

@@ -8,7 +8,7 @@ use crate::flags::{RF, TF, bit};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::observed::{Observed, VmExit, Watch};
-use crate::state::system::{Activity, DescriptorTable, Shadow};
+use crate::state::system::{Activity, DescriptorTable, Monitor, Shadow};
 use crate::state::vmx::{Delivering, ExitDetails, Length};
 use emu_vmx::arch::cr::{Cr0, Dr7};
 use emu_vmx::arch::efer::Efer;
@@ -228,7 +228,9 @@ impl Cpu {
         vmcs.set(Field::GuestRip, self.gpr[crate::ir::uop::REG_RIP as usize]);
         vmcs.set(Field::GuestRsp, self.gpr[4]);
         vmcs.set(Field::GuestRflags, self.flags.get() & !RF | bit(resume, RF));
-        vmcs.set(Field::GuestActivityState, sys.activity as u64);
+        // The field never tells of MWAIT.
+        let activity = if sys.activity == Activity::Mwait { Activity::Active } else { sys.activity };
+        vmcs.set(Field::GuestActivityState, activity as u64);
         let mut blocking = Interruptibility::empty();
         blocking.set(Interruptibility::STI, sys.shadow == Shadow::Sti);
         blocking.set(Interruptibility::MOV_SS, sys.shadow == Shadow::MovSs);
@@ -334,6 +336,8 @@ impl Cpu {
         sys.idtr = DescriptorTable { base: plan.idtr.base, limit: plan.idtr.limit };
         sys.cpl = 0;
         sys.activity = Activity::Active;
+        // 28.5.6 "Clearing Address-Range Monitoring".
+        sys.monitor = Monitor::Idle;
         sys.shadow = Shadow::None;
         sys.pending_debug = 0;
         self.load_control_msrs(&plan.msrs);

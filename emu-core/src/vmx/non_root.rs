@@ -230,7 +230,7 @@ impl Cpu {
     /// not end shutdown.
     pub fn wake_deadline(&self) -> u64 {
         match self.sys.activity {
-            Activity::Active | Activity::Hlt => self.next_deadline(),
+            Activity::Active | Activity::Hlt | Activity::Mwait => self.next_deadline(),
             Activity::Shutdown => self.preemption_deadline(),
             Activity::WaitForSipi => u64::MAX,
         }

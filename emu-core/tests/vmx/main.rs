@@ -7,6 +7,7 @@ mod features;
 mod guest;
 mod invalidation;
 mod matrix;
+mod mwait;
 mod report;
 mod reported;
 mod states;

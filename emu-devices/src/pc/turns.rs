@@ -183,14 +183,15 @@ impl Pc {
             self.reached = self.reached.max(reached);
             return Some(PcExit::Shutdown { processor: n as u32, rip: cpu.rip() });
         }
-        if single && !cpu.carried.mwait {
+        let waits = cpu.sys.activity == Activity::Mwait;
+        if single && !waits {
             // The turn is over: what comes next is up to the clock.
             turn.end = reached.max(self.now + 1);
             self.turn = Some(*turn);
             cpu.cycles = turn.end;
             return None;
         }
-        cpu.carried.asleep &= !cpu.carried.mwait;
+        cpu.carried.asleep &= !waits;
         if single {
             turn.end = turn.end.min(multiple);
             self.turn = Some(*turn);
