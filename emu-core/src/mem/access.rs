@@ -500,7 +500,17 @@ impl Cpu {
     /// Checks that `len` bytes at `seg:ea` could be written, without writing.
     pub fn probe_write(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Exec {
         let linear = self.linear(seg, ea, len as u64, true)?;
-        self.operand_target(env, linear, len, Access::data(Kind::Write, self.sys.cpl == 3)).map(|_| ())
+        self.probe(env, linear, len, Access::data(Kind::Write, self.sys.cpl == 3))
+    }
+
+    /// Translates an access that is not made, or not yet.
+    fn probe(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Exec {
+        let apic_write = self.vmx.non_root.as_ref().and_then(|non_root| non_root.apic_write);
+        let result = self.operand_target(env, linear, len, access);
+        if let Some(non_root) = &mut self.vmx.non_root {
+            non_root.apic_write = apic_write;
+        }
+        result.map(|_| ())
     }
 
     /// Checks the byte at `seg:ea` as a load does, if the segment may only be executed; `false`, and no check, for another.
@@ -540,7 +550,7 @@ impl Cpu {
         if let known @ Some(_) = self.known_place(linear, len, access) {
             return Ok(known.filter(|_| !watched));
         }
-        self.operand_target(env, linear, len, access)?;
+        self.probe(env, linear, len, access)?;
         Ok(self.known_place(linear, len, access).filter(|_| !watched))
     }
 

@@ -109,6 +109,16 @@ fn apic_access_page_takes_no_other_access_of_an_operation_that_has_written_it() 
     expect_apic_access(&mut guest, WRITE, 0x80);
 }
 
+#[test]
+fn repeated_string_instruction_reads_and_writes_the_apic_access_page_in_each_iteration() {
+    // REP MOVSD from the page to itself: an operation reads first and writes then.
+    let mut guest = guest(&[0xF3, 0xA5], REGISTERS);
+    (guest.bench.cpu.gpr[1], guest.bench.cpu.gpr[6], guest.bench.cpu.gpr[7]) = (1, DATA + 0x380, DATA + 0x80);
+    guest.write(VAPIC + 0x380, 0x45);
+    guest.expect(ExitReason::Hlt);
+    assert_eq!((guest.read(VAPIC + 0x80), guest.bench.cpu.gpr[1]), (0x45, 0));
+}
+
 // 30.4.3.3 "APIC-Write VM Exits".
 #[test]
 fn apic_write_exit_carries_the_exact_offset() {
