@@ -54,11 +54,14 @@ pub enum Shorthand {
     AllExcludingSelf,
 }
 
+/// The destination, physical or logical, that names every processor (SDM Vol. 3A 11.12.9 "ICR Operation in x2APIC Mode").
+pub const BROADCAST: u32 = u32::MAX;
+
 /// One message on the interrupt bus: an IPI, an I/O APIC interrupt or an MSI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApicMessage {
-    /// Physical APIC id or logical destination. xAPIC senders (I/O APIC, MSI) use 8 bits; FFh is broadcast
-    /// there, FFFFFFFFh from an x2APIC sender.
+    /// Physical APIC id or logical destination, or [`BROADCAST`]. What xAPICs, I/O APICs and MSIs send has 8 bits: see
+    /// [`ApicMessage::destination_of_8_bits`].
     pub destination: u32,
     /// Whether `destination` is logical (MDA) rather than a physical APIC id.
     pub logical: bool,
@@ -72,6 +75,14 @@ pub struct ApicMessage {
     pub assert: bool,
     /// Destination shorthand of an IPI.
     pub shorthand: Shorthand,
+}
+
+impl ApicMessage {
+    /// The destination that a sender with 8-bit destinations names by `byte`: there FFh is the broadcast (SDM Vol. 3A
+    /// 11.6.2 "Determining IPI Destination"), while to an x2APIC it is an id as any other.
+    pub fn destination_of_8_bits(byte: u8) -> u32 {
+        if byte == 0xFF { BROADCAST } else { byte.into() }
+    }
 }
 
 impl fmt::Display for ApicMessage {

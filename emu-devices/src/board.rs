@@ -300,6 +300,13 @@ impl Board {
         let intr = self.pic.intr();
         self.wires.signal |= intr != self.wires.intr;
         self.wires.intr = intr;
+        self.drive_pic_input(intr);
+    }
+
+    /// The PIC pair's INT output is wired to I/O APIC input 0, too, for an entry with delivery mode ExtINT.
+    fn drive_pic_input(&mut self, high: bool) {
+        self.ioapic.set_input(&mut self.wires.requests, PIC_INPUT, high);
+        self.wires.signal |= !self.wires.requests.apic.is_empty();
     }
 
     fn each_device(&mut self, mut call: impl FnMut(DeviceId, &mut dyn Device)) {
@@ -482,6 +489,8 @@ impl Bus for Board {
 
     fn interrupt_acknowledge(&mut self, _now: u64) -> u8 {
         let vector = self.pic.acknowledge();
+        // INT falls with the INTA cycle, and rises again if more is requested.
+        self.drive_pic_input(false);
         self.update_intr();
         vector
     }
@@ -495,6 +504,9 @@ impl Bus for Board {
         self.wires.signal
     }
 }
+
+/// The I/O APIC's input for the PIC pair's INT output.
+const PIC_INPUT: u8 = 0;
 
 /// Where the I/O APIC's registers are, for tables that firmware or a loader makes.
 pub const IO_APIC_BASE: u64 = ioapic::BASE;

@@ -160,7 +160,7 @@ impl Hpet {
             return;
         };
         ctx.requests.apic.push(ApicMessage {
-            destination: (address >> 12 & 0xFF) as u32,
+            destination: ApicMessage::destination_of_8_bits((address >> 12) as u8),
             logical: address & 4 != 0,
             delivery,
             vector: data as u8,

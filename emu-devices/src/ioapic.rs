@@ -129,7 +129,7 @@ impl IoApic {
             return;
         };
         requests.apic.push(ApicMessage {
-            destination: (entry >> 56) as u32,
+            destination: ApicMessage::destination_of_8_bits((entry >> 56) as u8),
             logical: entry & LOGICAL != 0,
             delivery,
             vector: entry as u8,

@@ -37,7 +37,7 @@ impl Cpu {
         self.attention = self.attention & Attention::APIC
             | bit(Attention::STEP, step)
             | bit(Attention::STOPPED, self.sys.activity != Activity::Active)
-            | bit(Attention::INTR, self.sys.intr)
+            | bit(Attention::INTR, self.sys.intr || self.sys.ext_int)
             | bit(Attention::NMI, self.sys.nmi_pending)
             | bit(Attention::INIT, self.sys.init_pending)
             | bit(Attention::SIPI, self.sys.sipi_pending)
@@ -119,7 +119,7 @@ impl Cpu {
         pending.set(Pending::NMI, sys.nmi_pending);
         let apic = self.attention.contains(Attention::APIC);
         debug_assert_eq!(apic, self.lapic.deliverable().is_some());
-        let external = apic || (sys.intr && self.accepts_pic());
+        let external = apic || sys.ext_int || (sys.intr && self.accepts_pic());
         pending.set(Pending::EXTERNAL_INTERRUPT, external);
         blocking.set(Interruptibility::STI, sys.shadow == Shadow::Sti);
         blocking.set(Interruptibility::MOV_SS, sys.shadow == Shadow::MovSs);
@@ -171,6 +171,10 @@ impl Cpu {
     pub(crate) fn take_interrupt(&mut self, env: &mut Env) -> Option<u8> {
         if let Some(vector) = self.lapic_take_interrupt(env) {
             return Some(vector);
+        }
+        if std::mem::take(&mut self.sys.ext_int) {
+            self.refresh_attention();
+            return Some(env.bus.interrupt_acknowledge(self.cycles));
         }
         if self.sys.intr && self.accepts_pic() {
             return Some(env.bus.interrupt_acknowledge(self.cycles));

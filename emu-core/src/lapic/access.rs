@@ -113,7 +113,7 @@ impl Cpu {
         if value & EN == 0 && old & EN != 0 {
             // A global disable loses the state; enabling it later starts as after reset.
             let sipi_vector = self.lapic.sipi_vector;
-            self.lapic = Lapic { enabled: false, sipi_vector, ..Lapic::new(self.sys.apic_id) };
+            self.lapic = Lapic { enabled: false, sipi_vector, ..self.new_lapic(self.sys.apic_id) };
         }
         self.lapic.enabled = value & EN != 0;
         self.lapic.x2apic = value & EXTD != 0;

@@ -5,6 +5,7 @@ pub mod registers;
 pub mod route;
 pub mod timer;
 
+use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 
@@ -42,11 +43,16 @@ impl Cpu {
         self.lapic.lvt[Lvt::Lint0 as usize] & (LVT_MASKED | 0x700) == 0x700
     }
 
+    /// The model's local APIC after reset.
+    pub(crate) fn new_lapic(&self, id: u32) -> Lapic {
+        Lapic { tsc_deadline_mode: self.config.model.has(Feature::TscDeadline), ..Lapic::new(id) }
+    }
+
     /// The local APIC's part of INIT (SDM Vol. 3A 11.4.7.3): all but the id.
     pub fn lapic_init(&mut self) {
         let (x2apic, enabled) = (self.lapic.x2apic, self.lapic.enabled);
         let sipi_vector = self.lapic.sipi_vector;
-        self.lapic = Lapic { x2apic, enabled, sipi_vector, ..Lapic::new(self.lapic.id) };
+        self.lapic = Lapic { x2apic, enabled, sipi_vector, ..self.new_lapic(self.lapic.id) };
         if x2apic {
             self.lapic.ldr = registers::x2apic_ldr(self.lapic.id);
         }

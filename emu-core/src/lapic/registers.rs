@@ -7,7 +7,9 @@ use crate::lapic::timer::TimerMode;
 const DELIVERY_STATUS: u32 = 1 << 12;
 
 /// Bits of each LVT entry that can be written.
-const LVT_WRITABLE: [u32; 6] = [0x7_00FF, 0x1_07FF, 0x1_07FF, 0x1_A7FF, 0x1_A7FF, 0x1_00FF];
+const LVT_WRITABLE: [u32; 6] = [0x3_00FF, 0x1_07FF, 0x1_07FF, 0x1_A7FF, 0x1_A7FF, 0x1_00FF];
+/// Of the timer's, where the processor has TSC-deadline mode; elsewhere it is reserved.
+const LVT_TSC_DEADLINE: u32 = 1 << 18;
 
 /// Version 14h, six LVT entries.
 pub const VERSION: u32 = 0x0005_0014;
@@ -67,6 +69,8 @@ impl Lapic {
             VERSION => super::registers::VERSION,
             TPR => u32::from(self.tpr),
             APR if !self.x2apic => u32::from(self.arbitration_priority()),
+            // Write-only, and not reserved.
+            EOI if !self.x2apic => 0,
             PPR => u32::from(self.ppr()),
             RRD if !self.x2apic => 0,
             LDR => self.ldr,
@@ -131,7 +135,8 @@ impl Lapic {
             ICR_HIGH if !strict => self.icr = self.icr & 0xFFFF_FFFF | u64::from(value & 0xFF00_0000) << 32,
             LVT_TIMER..=LVT_ERROR => {
                 let n = (register - LVT_TIMER) as usize >> 4;
-                self.write_lvt(n, allow(LVT_WRITABLE[n] | if strict { DELIVERY_STATUS } else { 0 })?, now, tsc_offset);
+                let read_only = if strict { DELIVERY_STATUS } else { 0 };
+                self.write_lvt(n, allow(self.lvt_writable(n) | read_only)?, now, tsc_offset);
             }
             INITIAL_COUNT => {
                 if self.timer_mode() != TimerMode::TscDeadline {
@@ -150,6 +155,11 @@ impl Lapic {
             }
             SELF_IPI if strict => {
                 let vector = allow(0xFF)?;
+                if vector < 16 {
+                    self.note_error(error::SEND_ILLEGAL_VECTOR);
+                    self.note_error(error::RECEIVED_ILLEGAL_VECTOR);
+                    return Ok(effects);
+                }
                 effects.message = Some(ApicMessage {
                     destination: self.id,
                     logical: false,
@@ -160,15 +170,22 @@ impl Lapic {
                     shorthand: Shorthand::SelfOnly,
                 });
             }
+            // Read-only: the write is lost, and no access to a reserved register (SDM Vol. 3A 11.5.3).
+            VERSION | APR | PPR | RRD | ISR..=0x270 | CURRENT_COUNT if !strict => {}
             _ => return Err(Illegal),
         }
         Ok(effects)
     }
 
+    fn lvt_writable(&self, n: usize) -> u32 {
+        let deadline = n == Lvt::Timer as usize && self.tsc_deadline_mode;
+        LVT_WRITABLE[n] | if deadline { LVT_TSC_DEADLINE } else { 0 }
+    }
+
     fn write_lvt(&mut self, n: usize, value: u32, now: u64, tsc_offset: u64) {
         let old_mode = self.timer_mode();
         let count = self.current_count(now);
-        let value = value & LVT_WRITABLE[n];
+        let value = value & self.lvt_writable(n);
         self.lvt[n] = if self.software_enabled() { value } else { value | LVT_MASKED };
         self.virtual_wire &= n != Lvt::Lint0 as usize;
         if n == Lvt::Timer as usize {
@@ -197,19 +214,25 @@ impl Lapic {
         if delivery == DeliveryMode::ExtInt {
             return Ok(None);
         }
-        let needs_vector = matches!(delivery, DeliveryMode::Fixed | DeliveryMode::LowestPriority);
-        if needs_vector && vector < 16 {
-            self.note_error(error::SEND_ILLEGAL_VECTOR);
-            return Ok(None);
-        }
         let shorthand = match value >> 18 & 3 {
             0 => Shorthand::None,
             1 => Shorthand::SelfOnly,
             2 => Shorthand::AllIncludingSelf,
             _ => Shorthand::AllExcludingSelf,
         };
+        let needs_vector = matches!(delivery, DeliveryMode::Fixed | DeliveryMode::LowestPriority);
+        if needs_vector && vector < 16 {
+            self.note_error(error::SEND_ILLEGAL_VECTOR);
+            if shorthand == Shorthand::SelfOnly {
+                self.note_error(error::RECEIVED_ILLEGAL_VECTOR);
+            }
+            return Ok(None);
+        }
         Ok(Some(ApicMessage {
-            destination: if self.x2apic { (value >> 32) as u32 } else { (value >> 56) as u32 },
+            destination: match self.x2apic {
+                true => (value >> 32) as u32,
+                false => ApicMessage::destination_of_8_bits((value >> 56) as u8),
+            },
             logical: value >> 11 & 1 != 0,
             delivery,
             vector,

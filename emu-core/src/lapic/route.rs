@@ -1,7 +1,7 @@
 //! The interrupt bus: which local APICs take a message (SDM Vol. 3A 11.6.2).
 
 use super::{Lapic, Lvt};
-use crate::bus::{ApicMessage, DeliveryMode, Shorthand};
+use crate::bus::{ApicMessage, BROADCAST, DeliveryMode, Shorthand};
 use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;
 use crate::state::system::Activity;
@@ -13,18 +13,19 @@ impl Lapic {
         if !self.enabled {
             // A globally disabled APIC takes what a bus agent without one does: INIT, SIPI and NMI by its id.
             let reset_like = matches!(message.delivery, DeliveryMode::Init | DeliveryMode::StartUp | DeliveryMode::Nmi);
-            return reset_like && !message.logical && (destination == self.id || destination & 0xFF == 0xFF);
+            return reset_like && !message.logical && (destination == self.id || destination == BROADCAST);
         }
-        if destination == u32::MAX || destination == 0xFF {
+        if destination == BROADCAST {
             return true;
         }
         match (message.logical, self.x2apic) {
-            (false, true) => destination == self.id,
-            (false, false) => destination & 0xFF == self.id & 0xFF,
+            (false, _) => destination == self.id,
             (true, true) => {
                 let same_cluster = destination >> 16 == self.ldr >> 16;
                 same_cluster && destination & self.ldr & 0xFFFF != 0
             }
+            // A destination of more than 8 bits is none of an xAPIC.
+            (true, false) if destination > 0xFF => false,
             (true, false) => {
                 let (mda, ldr) = (destination as u8, (self.ldr >> 24) as u8);
                 if self.dfr >> 28 == 0xF {
@@ -88,7 +89,10 @@ impl Cpu {
                     self.raise(Attention::SIPI);
                 }
             }
-            DeliveryMode::ExtInt => self.set_intr_level(true),
+            DeliveryMode::ExtInt => {
+                self.sys.ext_int = true;
+                self.raise(Attention::INTR);
+            }
             DeliveryMode::Smi => {
                 if self.log_once("SMI", 0) {
                     log::error!(target: "apic", "SMI to processor {} dropped: system-management mode is not implemented (SDM Vol. 3C 32)", self.sys.index);
@@ -139,7 +143,7 @@ impl Cpu {
         self.sys.intr = high;
         if rises {
             self.raise(Attention::INTR);
-        } else if !high {
+        } else if !high && !self.sys.ext_int {
             self.attention.remove(Attention::INTR);
         }
     }

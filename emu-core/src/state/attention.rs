@@ -4,7 +4,7 @@ bitflags::bitflags! {
     /// What the next instruction boundary has to look at: derived from the state.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
     pub struct Attention: u32 {
-        /// The PIC's INTR line is high.
+        /// The PIC's INTR line is high, or an ExtINT message was received.
         const INTR = 1 << 0;
         /// The local APIC has an interrupt to deliver.
         const APIC = 1 << 1;

@@ -133,7 +133,7 @@ impl Cpu {
             self.sys.plain_msrs.extend([(IA32_MPERF, tsc_offset), (IA32_APERF, tsc_offset)]);
         }
         *self.fpu = FpuState::default();
-        self.lapic = Lapic::new(apic_id);
+        self.lapic = self.new_lapic(apic_id);
         let counts = std::mem::take(&mut self.vmx.counts);
         self.vmx = VmxState { counts, ..VmxState::default() };
         self.notes.history.set_vmx_abort(None);

@@ -29,7 +29,7 @@ pub mod error {
     pub const REDIRECTABLE_IPI: u32 = 1 << 4;
     /// A message with a vector below 16 was to be sent.
     pub const SEND_ILLEGAL_VECTOR: u32 = 1 << 5;
-    /// A message with a vector below 16 was received, or a LVT entry held one.
+    /// A message with a vector below 16 was received, a LVT entry held one, or a self-IPI had one.
     pub const RECEIVED_ILLEGAL_VECTOR: u32 = 1 << 6;
     /// A reserved register was accessed.
     pub const ILLEGAL_REGISTER_ADDRESS: u32 = 1 << 7;
@@ -66,6 +66,8 @@ pub struct Lapic {
     pub icr: u64,
     /// Local vector table: see [`Lvt`].
     pub lvt: [u32; 6],
+    /// The timer has TSC-deadline mode: CPUID.01H:ECX[24].
+    pub tsc_deadline_mode: bool,
     /// LINT0 was not written since reset: virtual-wire mode (MP specification 3.6.2.2), as chipsets come up for
     /// firmware that knows nothing of local APICs.
     pub virtual_wire: bool,
@@ -86,7 +88,7 @@ pub struct Lapic {
 }
 
 impl Lapic {
-    /// A local APIC after reset (SDM Vol. 3A 11.4.7.1).
+    /// A local APIC without TSC-deadline mode after reset (SDM Vol. 3A 11.4.7.1).
     pub fn new(id: u32) -> Self {
         Self {
             id,
@@ -103,6 +105,7 @@ impl Lapic {
             errors: 0,
             icr: 0,
             lvt: [LVT_MASKED; 6],
+            tsc_deadline_mode: false,
             virtual_wire: true,
             initial_count: 0,
             divide: 0,
@@ -163,10 +166,15 @@ impl Lapic {
         let news = self.errors & error == 0;
         self.errors |= error;
         let entry = self.lvt[Lvt::Error as usize];
-        if news && entry & LVT_MASKED == 0 && entry & 0xFF >= 16 {
-            set(&mut self.irr, entry as u8, true);
-            set(&mut self.tmr, entry as u8, false);
+        if !news || entry & LVT_MASKED != 0 {
+            return;
         }
+        if entry & 0xFF < 16 {
+            self.errors |= self::error::RECEIVED_ILLEGAL_VECTOR;
+            return;
+        }
+        set(&mut self.irr, entry as u8, true);
+        set(&mut self.tmr, entry as u8, false);
     }
 }
 

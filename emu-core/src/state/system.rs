@@ -100,8 +100,10 @@ pub struct SystemState {
     pub nmi_blocked: bool,
     /// An NMI waits.
     pub nmi_pending: bool,
-    /// The PIC's INTR line is high, or an ExtINT message was received.
+    /// The PIC's INTR line is high.
     pub intr: bool,
+    /// An ExtINT message was received, whose INTA cycle is to come.
+    pub ext_int: bool,
     /// An INIT signal waits.
     pub init_pending: bool,
     /// A start-up IPI waits, with the vector that the local APIC keeps.
@@ -172,6 +174,7 @@ impl SystemState {
             nmi_blocked: false,
             nmi_pending: false,
             intr: false,
+            ext_int: false,
             init_pending: false,
             sipi_pending: false,
             pending_debug: 0,

@@ -94,7 +94,10 @@ impl Cpu {
         self.write_quad(env, place, control | 1);
         let physical = (control >> 32) as u32;
         env.outbox.push(ApicMessage {
-            destination: if self.lapic.x2apic { physical } else { physical >> 8 & 0xFF },
+            destination: match self.lapic.x2apic {
+                true => physical,
+                false => ApicMessage::destination_of_8_bits((physical >> 8) as u8),
+            },
             logical: false,
             delivery: DeliveryMode::Fixed,
             vector: (control >> 16) as u8,

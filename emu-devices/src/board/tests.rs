@@ -5,6 +5,7 @@ use crate::disk::{DrivePlace, MediumId};
 use crate::keyboard::Key;
 use crate::rtc::CmosConfig;
 use crate::state::StateError;
+use emu_core::bus::DeliveryMode;
 
 const HZ: u64 = 10_000_000;
 
@@ -271,4 +272,39 @@ fn damaged_state_is_an_error_or_a_board_that_goes_on() {
     let good = postcard::to_allocvec(&machine.board.save().unwrap()).unwrap();
     let taken = (0..2000).filter(|_| restore_damaged(&good, &mut random)).count();
     assert!(taken > 0);
+}
+
+// MP specification 3.6.2.2 "Virtual Wire Mode": by way of the I/O APIC.
+#[test]
+fn pic_s_int_reaches_processors_as_ext_int_through_io_apic_input_0() {
+    let mut machine = Machine::new();
+    let outb = |machine: &mut Machine, port, value| {
+        machine.now += 1;
+        machine.board.port_write(&mut machine.ram, machine.now, port, 1, value);
+    };
+    for (port, value) in [(0x20, 0x11), (0x21, 0x30), (0x21, 4), (0x21, 1), (0x21, 0xEF)] {
+        outb(&mut machine, port, value);
+    }
+    machine.board.take_requests();
+    let ioapic = |machine: &mut Machine, register: u64, value: u64| {
+        machine.now += 1;
+        machine.board.mmio_write(&mut machine.ram, machine.now, IO_APIC_BASE, 4, register);
+        machine.board.mmio_write(&mut machine.ram, machine.now, IO_APIC_BASE + 0x10, 4, value);
+    };
+    // ExtINT, edge, not masked, to APIC 1.
+    ioapic(&mut machine, 0x11, 1 << 24);
+    ioapic(&mut machine, 0x10, 0x700);
+    let ext_ints = |machine: &mut Machine| {
+        let sent = machine.board.take_requests().apic;
+        sent.iter().filter(|m| m.delivery == DeliveryMode::ExtInt && m.destination == 1).count()
+    };
+    machine.board.drive(lines::SERIAL, true);
+    machine.board.update_intr();
+    assert_eq!((ext_ints(&mut machine), machine.board.intr()), (1, true));
+    assert_eq!(machine.board.interrupt_acknowledge(machine.now), 0x34);
+    assert_eq!(ext_ints(&mut machine), 0, "in service");
+    machine.board.drive(lines::SERIAL, false);
+    machine.board.drive(lines::SERIAL, true);
+    outb(&mut machine, 0x20, 0x20);
+    assert_eq!(ext_ints(&mut machine), 1, "the next one, after the end of the first");
 }
