@@ -49,18 +49,19 @@ impl Pc {
     /// delivered to it; the others take their turns meanwhile. Comes back at `cycle` at the latest, for a processor that
     /// does not execute. There is no step, and [`PcExit::Limit`], for a processor that does not exist.
     pub fn step(&mut self, n: usize, cycle: u64) -> PcExit {
-        if n >= self.cpus.len() {
-            return PcExit::Limit;
-        }
-        self.run(cycle, Some(n), None)
+        self.step_to(n, cycle, None)
     }
 
     /// [`Pc::step`], with somebody who watches.
     pub fn step_observed(&mut self, n: usize, cycle: u64, observer: &mut dyn Observer) -> PcExit {
+        self.step_to(n, cycle, Some(observer))
+    }
+
+    fn step_to(&mut self, n: usize, cycle: u64, observer: Option<&mut dyn Observer>) -> PcExit {
         if n >= self.cpus.len() {
             return PcExit::Limit;
         }
-        self.run(cycle, Some(n), Some(observer))
+        self.run(cycle, Some(n), observer)
     }
 
     fn run(&mut self, cycle: u64, stepped: Option<usize>, mut observer: Option<&mut dyn Observer>) -> PcExit {
