@@ -25,6 +25,8 @@ pub mod pci;
 pub mod pic;
 pub mod pit;
 pub mod power;
+#[cfg(test)]
+mod random_access;
 pub mod report;
 pub mod rtc;
 pub mod sched;

@@ -1,9 +1,31 @@
-//! A bench for unit tests: the context a device is lent, and a clock that runs its deadlines.
+//! A bench for unit tests: the context a device is lent, and a clock that runs its deadlines; random numbers.
 
 use crate::device::{Ctx, Device, DeviceId, DmaMemory, IsaDma, Requests};
 use crate::dma::NoDma;
 use crate::line::Lines;
 use crate::sched::Deadlines;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+/// Random numbers, the same for the same seed.
+#[derive(Debug, Clone)]
+pub struct Random(SplitMix64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
+    }
+
+    /// 64 random bits.
+    pub fn next(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// A number below `limit`; 0 when `limit` is.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+}
 
 /// 2 MiB of RAM from address 0; nothing answers above.
 pub struct Ram(pub Vec<u8>);

@@ -4,21 +4,23 @@
 mod common;
 
 use common::images::{bzimage, elf, multiboot_elf, multiboot_raw, multiboot2_header, pvh_elf, vmlinux};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rvmx_emu::config::sources::Host;
 use rvmx_emu::config::{bochsrc, ron};
 use rvmx_emu::loader::{self, LinuxEntry, LoadOptions, standard_memory_map};
 use rvmx_emu::{cli, script};
 use std::path::Path;
 
-/// xorshift64*.
-struct Random(u64);
+struct Random(SplitMix64);
 
 impl Random {
+    fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
+    }
+
     fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.0.next_u64()
     }
 
     fn below(&mut self, bound: usize) -> usize {
@@ -92,7 +94,7 @@ fn broken_bochs_files_are_answered() {
         com1: enabled=1, mode=file, dev=x\n#include other\nport_e9_hack: enabled=1\npci: enabled=1, slot1=x\n";
     let words: [&[u8]; 10] =
         [b"0x", b"\\\n", b"\"", b"$", b"=", b",", b"18446744073709551616", b"#include ", b":", b"\n"];
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for _ in 0..ROUNDS {
         let data = random.mutate(seed, &words);
         let text = String::from_utf8_lossy(&data);
@@ -108,7 +110,7 @@ fn broken_ron_configurations_and_scripts_are_answered() {
     let config = br#"Machine(cpus: 4, memory: 256, hda: Disk(image: "c.img", geometry: (cylinders: 2, heads: 16, sectors: 63)), hdc: Cdrom(), fda: (kind: F1440, image: "d"), boot: [floppy, disk], serial: file("x"), rom: (file: "b", address: 1))"#;
     let steps = br#"Script(timeout: 60, steps: [WaitText("a", 20), Key("LeftShift+a"), KeyTimes("Down", 18), Type("hello\n"), WaitStable(0.5, 9), Wait(1.5), ScreenDump("s"), WaitExit(-3, 4), PowerOff])"#;
     let words: [&[u8]; 10] = [b"(", b")", b"[", b"\"", b"1e999", b"-1", b"NaN", b"Some(", b"((((((((((", b"r#\""];
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     for _ in 0..ROUNDS {
         let data = random.mutate(config, &words);
         drop(ron::load(&Maze, Path::new("m.ron"), &String::from_utf8_lossy(&data)));
@@ -135,7 +137,7 @@ fn broken_kernels_are_answered() {
         ),
     ];
     let words: [&[u8]; 6] = [&[0xff; 4], &[0; 4], &[0xff; 8], &[0, 0, 0, 0x80], &[1, 0, 0, 0], b"HdrS"];
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let mut loaded = 0;
     for round in 0..ROUNDS * 4 {
         let image = random.mutate(&seeds[round % seeds.len()], &words);
@@ -191,7 +193,7 @@ fn broken_command_lines_are_answered_in_one_line() {
         "--gdb",
         "0",
     ];
-    let mut random = Random(4);
+    let mut random = Random::new(4);
     for _ in 0..ROUNDS {
         let mut line = vec!["rvmx-emu"];
         line.extend((0..random.below(6)).map(|_| words[random.below(words.len())]));

@@ -2,26 +2,28 @@
 //! is a whole case.
 
 use emu_core::hash::StableHash;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 /// Where a target takes its decisions from.
 #[derive(Debug, Clone)]
 pub struct Source<'a> {
     input: &'a [u8],
-    state: u64,
+    behind: SplitMix64,
 }
 
 impl<'a> Source<'a> {
     /// Decisions from a fuzzer's input.
     pub fn new(input: &'a [u8]) -> Self {
-        Self { input, state: StableHash::of(input) }
+        Self { input, behind: SplitMix64::seed_from_u64(StableHash::of(input)) }
     }
 
     /// Decisions from a seed alone.
     pub fn seeded(seed: u64) -> Self {
-        Self { input: &[], state: seed }
+        Self { input: &[], behind: SplitMix64::seed_from_u64(seed) }
     }
 
-    /// Up to 64 bits of input (Weyl sequence with a mixing function behind its end).
+    /// Up to 64 bits of input, or of the generator behind its end.
     pub fn bits(&mut self, bytes: usize) -> u64 {
         let bytes = bytes.min(8);
         if self.input.len() >= bytes {
@@ -30,11 +32,7 @@ impl<'a> Source<'a> {
             return head.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
         }
         self.input = &[];
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) & (u64::MAX >> (64 - 8 * bytes.max(1)))
+        self.behind.next_u64() & (u64::MAX >> (64 - 8 * bytes.max(1)))
     }
 
     /// A byte.

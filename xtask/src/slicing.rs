@@ -5,6 +5,8 @@
 use emu_core::observe::*;
 use emu_devices::disk::{DiskImage, ImageError};
 use emu_devices::pc::{DEFAULT_HZ, Pc, PcError, PcExit};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use test_images::TestImage;
 
 /// The options of `cargo xtask slicing`.
@@ -57,33 +59,19 @@ enum Error {
     Miscounted(String, u32, u64, u64),
 }
 
-/// Numbers without a pattern; the same seed gives the same.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ z >> 31
-    }
-
-    /// 1 to `most`, every magnitude as likely as another.
-    fn length(&mut self, most: u64) -> u64 {
-        let magnitude = self.next() % (64 - u64::from(most.leading_zeros()));
-        (1 + self.next() % (2 << magnitude)).min(most)
-    }
+/// 1 to `most`, every magnitude as likely as another.
+fn length(random: &mut SplitMix64, most: u64) -> u64 {
+    let magnitude = random.next_u64() % (64 - u64::from(most.leading_zeros()));
+    (1 + random.next_u64() % (2 << magnitude)).min(most)
 }
 
 /// Cycles at which all runs are compared: distances of every magnitude, none a multiple of anything.
 fn common_cycles(end: u64) -> Vec<u64> {
-    let mut random = Random(0);
+    let mut random = SplitMix64::seed_from_u64(0);
     let mut cycles = vec![];
     let mut at = 0;
     while at < end {
-        at = (at + 1 + random.next() % (end / 20)).min(end);
+        at = (at + 1 + random.next_u64() % (end / 20)).min(end);
         cycles.push(at);
     }
     cycles
@@ -153,10 +141,10 @@ fn compare(
 
 /// Random pieces, none longer than `most` cycles.
 fn pieces(image: &TestImage, cpus: u32, seed: u64, most: u64, expected: (&[u64], &States)) -> Result<(), Error> {
-    let mut random = Random(seed);
+    let mut random = SplitMix64::seed_from_u64(seed);
     let how = format!("slicing {seed} with pieces of at most {most} cycles");
     compare(image, cpus, &how, expected, |pc, goal| {
-        let cycle = pc.now() + random.length(most);
+        let cycle = pc.now() + length(&mut random, most);
         run(pc, cycle.min(goal))
     })
 }
@@ -170,16 +158,16 @@ fn steps(
     most: u64,
     expected: (&[u64], &States),
 ) -> Result<(), Error> {
-    let mut random = Random(seed);
+    let mut random = SplitMix64::seed_from_u64(seed);
     compare(image, cpus, &format!("single steps, seed {seed}"), expected, |pc, goal| {
-        let n = random.next() as usize % pc.cpus.len();
-        for _ in 0..random.length(steps.clamp(1, 20_000)) {
+        let n = random.next_u64() as usize % pc.cpus.len();
+        for _ in 0..length(&mut random, steps.clamp(1, 20_000)) {
             if pc.step(n, goal) != PcExit::Limit {
                 return false;
             }
             steps = steps.saturating_sub(1);
         }
-        run(pc, (pc.now() + random.length(most)).min(goal))
+        run(pc, (pc.now() + length(&mut random, most)).min(goal))
     })
 }
 

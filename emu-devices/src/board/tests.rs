@@ -6,6 +6,7 @@ use crate::keyboard::Key;
 use crate::rtc::CmosConfig;
 use crate::state::StateError;
 use emu_core::bus::DeliveryMode;
+use crate::testing::Random;
 
 const HZ: u64 = 10_000_000;
 
@@ -26,22 +27,6 @@ fn config() -> BoardConfig {
         test_devices: true,
         video_memory: 0x4_0000,
         vga_rom: vec![0x55; 3000],
-    }
-}
-
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
     }
 }
 
@@ -120,12 +105,12 @@ impl Machine {
 fn each_device_restored_after_random_accesses_answers_like_the_one_that_went_on() {
     for id in DeviceId::ALL {
         for seed in 1..=4 {
-            let (mut machine, mut random) = (Machine::new(), Random(seed));
+            let (mut machine, mut random) = (Machine::new(), Random::new(seed));
             for _ in 0..600 {
                 machine.step(id, &mut random);
             }
             let mut restored = machine.restored();
-            let mut same = Random(random.0);
+            let mut same = random.clone();
             for step in 0..600 {
                 let (one, other) = (machine.step(id, &mut random), restored.step(id, &mut same));
                 assert_eq!(one, other, "{id:?}, seed {seed}, step {step}");
@@ -263,7 +248,7 @@ fn restore_damaged(good: &[u8], random: &mut Random) -> bool {
 
 #[test]
 fn damaged_state_is_an_error_or_a_board_that_goes_on() {
-    let (mut machine, mut random) = (Machine::new(), Random(5));
+    let (mut machine, mut random) = (Machine::new(), Random::new(5));
     for id in DeviceId::ALL {
         for _ in 0..40 {
             machine.step(id, &mut random);

@@ -1,94 +1,43 @@
 //! Random accesses to the registers of each device, and random time: whatever a guest does, nothing panics.
 
-use emu_devices::debug_ports::{DebugExit, DebugPorts, DebugPortsConfig};
-use emu_devices::device::{Ctx, Device, DeviceId, DmaMemory, DmaProgress, IsaDma, Requests};
-use emu_devices::hpet::{Hpet, HpetWiring};
-use emu_devices::ioapic::{IoApic, IoApicConfig};
-use emu_devices::keyboard::{Key, KeyboardController};
-use emu_devices::line::{Line, Lines};
-use emu_devices::pci::{Pci, PciConfig, PciMap};
-use emu_devices::pic::Pic;
-use emu_devices::pit::Pit;
-use emu_devices::power::{Power, PowerConfig};
-use emu_devices::rtc::{CmosConfig, Rtc, RtcConfig};
-use emu_devices::sched::Deadlines;
-use emu_devices::serial::{COM1, Serial};
-use emu_devices::testdev::{PcTestdev, PciTestdev};
+use crate::debug_ports::{DebugExit, DebugPorts, DebugPortsConfig};
+use crate::device::{Ctx, Device, DeviceId};
+use crate::hpet::{Hpet, HpetWiring};
+use crate::ioapic::{IoApic, IoApicConfig};
+use crate::keyboard::{Key, KeyboardController};
+use crate::line::Line;
+use crate::pci::{Pci, PciConfig, PciMap};
+use crate::pic::Pic;
+use crate::pit::Pit;
+use crate::power::{Power, PowerConfig};
+use crate::rtc::{CmosConfig, Rtc, RtcConfig};
+use crate::serial::{COM1, Serial};
+use crate::testdev::{PcTestdev, PciTestdev};
+use crate::testing::{Bench, Random};
 
 const SEEDS: u64 = 20;
 const STEPS: u64 = 2_000;
 
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
-}
-
-struct Nothing;
-
-impl DmaMemory for Nothing {
-    fn dma_read(&mut self, _address: u64, buffer: &mut [u8]) {
-        buffer.fill(0xFF);
-    }
-    fn dma_write(&mut self, _address: u64, _data: &[u8]) {}
-}
-
-impl IsaDma for Nothing {
-    fn to_memory(&mut self, _memory: &mut dyn DmaMemory, _channel: u8, _data: &[u8]) -> DmaProgress {
-        DmaProgress { bytes: 0, terminal_count: false }
-    }
-    fn from_memory(&mut self, _memory: &mut dyn DmaMemory, _channel: u8, _buffer: &mut [u8]) -> DmaProgress {
-        DmaProgress { bytes: 0, terminal_count: false }
-    }
-}
-
 /// Accesses `device` at random through what it claims, calling `between` now and then.
 fn exercise<D: Device>(id: DeviceId, make: impl Fn() -> D, between: impl Fn(&mut D, &mut Ctx, &mut Random)) {
     for seed in 1..=SEEDS {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut device = make();
-        let (mut lines, mut deadlines, mut requests) = (Lines::default(), Deadlines::default(), Requests::default());
         let hz = [1_000, 1_000_000, 50_000_000, 3_000_000_000][(seed % 4) as usize];
-        let mut now = 0;
-        for step in 0..STEPS {
-            let (mut memory, mut dma) = (Nothing, Nothing);
-            let mut run = |now: u64, deadlines: &mut Deadlines, call: &mut dyn FnMut(&mut D, &mut Ctx)| {
-                let mut ctx = Ctx {
-                    now,
-                    hz,
-                    device: id,
-                    lines: &mut lines,
-                    deadlines,
-                    requests: &mut requests,
-                    memory: &mut memory,
-                    dma: &mut dma,
-                };
-                call(&mut device, &mut ctx);
-            };
-            if step == 0 {
-                run(now, &mut deadlines, &mut |device, ctx| device.reset(ctx));
-            }
+        let mut bench = Bench::new(id, hz);
+        bench.call(|ctx| device.reset(ctx));
+        for _ in 0..STEPS {
             // Mostly short steps, at times hours.
             let magnitude = random.below(36);
-            now += random.below(1 << magnitude);
+            bench.now += random.below(1 << magnitude);
             for _ in 0..50 {
-                let Some(due) = deadlines.pop_due(now) else { break };
-                run(now, &mut deadlines, &mut |device, ctx| device.deadline(ctx, due.tag));
+                let Some(due) = bench.deadlines.pop_due(bench.now) else { break };
+                device.deadline(&mut bench.ctx(), due.tag);
             }
             let size = 1u8 << random.below(3);
             let value = random.next() >> random.below(64);
             let pick = random.next();
-            run(now, &mut deadlines, &mut |device, ctx| {
+            bench.call(|ctx| {
                 let claims = device.claims();
                 let places = claims.ports.len() + claims.mmio.len();
                 let place = (pick % places.max(1) as u64) as usize;
@@ -110,10 +59,10 @@ fn exercise<D: Device>(id: DeviceId, make: impl Fn() -> D, between: impl Fn(&mut
                 }
             });
             if random.below(8) == 0 {
-                run(now, &mut deadlines, &mut |device, ctx| between(device, ctx, &mut random));
+                bench.call(|ctx| between(&mut device, ctx, &mut random));
             }
-            requests.apic.clear();
-            lines.take_changes();
+            bench.requests.apic.clear();
+            bench.lines.take_changes();
         }
     }
 }
