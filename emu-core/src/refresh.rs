@@ -39,6 +39,12 @@ impl Cpu {
         self.refresh_attention();
     }
 
+    /// Derives everything again after somebody outside of a run has changed the processor, which may have slept until then.
+    pub fn changed_from_outside(&mut self) {
+        self.refresh();
+        self.carried.asleep = false;
+    }
+
     /// Derives the access bounds of one segment register.
     pub fn refresh_segment(&mut self, register: SegmentRegister) {
         let segment = *self.sys.seg(register);

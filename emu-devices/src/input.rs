@@ -206,9 +206,7 @@ impl Pc {
                 Register::Rip => cpu.set_rip(write.value),
                 Register::Rflags => cpu.set_flags(write.value),
             }
-            cpu.refresh();
-            cpu.refresh_attention();
-            cpu.carried.asleep = false;
+            cpu.changed_from_outside();
         }
     }
 }

@@ -8,7 +8,6 @@ use crate::loader::{
     EntryMode, EntryState, KernelFiles, LoadError, LoadedKernel, MemoryRegion, Rsdp, parse_e820, standard_memory_map,
 };
 use emu_core::state::cpu::Cpu;
-use emu_core::state::derived::Attention;
 use emu_core::state::system::{Activity, DescriptorTable};
 use emu_devices::pc::Pc;
 use emu_vmx::arch::cr::{Cr0, Cr4};
@@ -113,9 +112,7 @@ pub fn start(pc: &mut Pc, files: &KernelFiles, memory_mib: u64) -> Result<(), Lo
     put_into_memory(pc, &kernel);
     enter(&mut pc.cpus[0], &kernel.entry);
     pc.ram.set_a20(true);
-    pc.cpus[0].refresh();
-    // It was asleep, and nothing has come that would wake it.
-    pc.cpus[0].raise(Attention::empty());
+    pc.cpus[0].changed_from_outside();
     Ok(())
 }
 
