@@ -67,3 +67,56 @@ fn pause_of_a_processor_alone_takes_its_time_but_not_beyond_the_turn() {
         assert_eq!((bench.cpu.cycles, bench.cpu.gpr[0]), (cycles, increments));
     }
 }
+
+/// Where a loop over two pages has its second half, and the two physical pages that hold one each.
+const FAR: u64 = 0x20_0000;
+const OTHER: u64 = 0x21_0000;
+
+/// jmp FAR and, there, inc eax or, in the other page, inc ecx; jmp back.
+fn loop_over_two_pages() -> Bench {
+    let jump = |from: u64, to: u64| [&[0xE9][..], &(to.wrapping_sub(from + 5) as u32).to_le_bytes()].concat();
+    let mut bench = Bench::long_mode(&jump(0x7C00, FAR));
+    for (page, inc) in [(FAR, 0xC0), (OTHER, 0xC1)] {
+        bench.ram.dma_write(page, &[&[0xFF, inc][..], &jump(FAR + 2, 0x7C00)].concat());
+    }
+    // Elsewhere: jmp back, and invlpg [rsi]; jmp back.
+    bench.ram.dma_write(0x10_0000, &jump(0x10_0000, 0x7C00));
+    bench.ram.dma_write(0x15_0000, &[&[0x0F, 0x01, 0x3E][..], &jump(0x15_0003, 0x7C00)].concat());
+    bench.cpu.gpr[6] = FAR;
+    bench
+}
+
+/// Changes the paging-structure entry of `linear`, and invalidates nothing.
+fn remap_silently(bench: &mut Bench, linear: u64, physical: u64) {
+    let table = [3, 2, 1].iter().fold(bench.cpu.sys.cr3, |table, level| {
+        bench.ram.load((table + (linear >> (12 + 9 * level) & 0x1FF) * 8) as usize, 8) & !0xFFF
+    });
+    let at = table + (linear >> 12 & 0x1FF) * 8;
+    let rights = bench.ram.load(at as usize, 8) & 0xFFF;
+    bench.ram.dma_write(at, &(physical | rights).to_le_bytes());
+}
+
+/// SDM Vol. 3A 4.10.2.3, "Details of TLB Use": a translation is used whatever the paging structures hold by now. It is for
+/// as long as the TLB has it, and not for as long as somebody else remembers where a jump led.
+#[test]
+fn code_page_remapped_under_a_running_loop_is_the_old_one_until_its_translation_is_gone() {
+    // Fetches from a page whose entry lies in the same place of the fetch TLB; INVLPG.
+    for ends_translation in [0x10_0000, 0x15_0000] {
+        let mut bench = loop_over_two_pages();
+        assert_eq!(bench.run(1000), RunExit::Budget);
+        remap_silently(&mut bench, FAR, OTHER);
+        let before = bench.cpu.gpr[0];
+        assert_eq!(bench.run(1000), RunExit::Budget);
+        assert!(before > 0 && bench.cpu.gpr[0] > before + 100, "{before} {}", bench.cpu.gpr[0]);
+        assert_eq!(bench.cpu.gpr[1], 0);
+        // Not in the middle of the loop's second half, which would count once more.
+        while bench.cpu.rip() != 0x7C00 {
+            assert_eq!(bench.run(1), RunExit::Budget);
+        }
+        let before = bench.cpu.gpr[0];
+        bench.cpu.set_rip(ends_translation);
+        assert_eq!(bench.run(1000), RunExit::Budget);
+        assert_eq!(bench.cpu.gpr[0], before, "after {ends_translation:#x}");
+        assert!(bench.cpu.gpr[1] > 100, "after {ends_translation:#x}: {}", bench.cpu.gpr[1]);
+    }
+}
