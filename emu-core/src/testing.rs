@@ -175,7 +175,7 @@ impl Bench {
     }
 
     /// Executes the instruction at RIP (one go of a repeated one), without the loop around it: a fault is parked in
-    /// `cpu.fault` and nothing is delivered.
+    /// `cpu.scratch.fault` and nothing is delivered.
     pub fn step(&mut self) -> Exec {
         let mut env = Env { ram: &mut self.ram, bus: &mut self.bus, outbox: &mut self.outbox };
         if env.ram.has_stale_pages() {
