@@ -96,6 +96,9 @@ pub struct RunArgs {
     /// CD-ROM's ISO image
     #[arg(long, value_name = "FILE", help_heading = "Drives")]
     pub cdrom: Option<PathBuf>,
+    /// Image at hand for later, of a medium that a script, a snapshot or a recording puts into a drive (repeatable)
+    #[arg(long, value_name = "FILE", help_heading = "Drives")]
+    pub medium: Vec<PathBuf>,
     /// What to boot from first [default: what was given]
     #[arg(long, value_name = "DEVICE", value_enum, value_delimiter = ',', help_heading = "Drives")]
     pub boot: Vec<BootDevice>,
@@ -170,7 +173,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TO", help_heading = "Input and output")]
     pub debugcon: Option<Stream>,
     /// Start from a snapshot that a script's Snapshot step has written, of a machine of the same configuration
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "replay"], help_heading = "Input and output")]
+    #[arg(long, value_name = "FILE", help_heading = "Input and output")]
     pub restore: Option<PathBuf>,
     /// Run a script (docs/scripting.md)
     #[arg(long, value_name = "FILE.ron", help_heading = "Input and output")]
@@ -290,6 +293,8 @@ pub struct RunConfig {
     pub max_instructions: Option<u64>,
     /// End after this many guest seconds.
     pub max_time: Option<f64>,
+    /// Images at hand, to be put into drives.
+    pub media: Vec<PathBuf>,
     /// The snapshot to start from.
     pub restore: Option<PathBuf>,
     /// The script to run.
@@ -364,6 +369,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
     let run = RunConfig {
         max_instructions: args.max_instructions,
         max_time: args.max_time,
+        media: args.medium.iter().map(|file| existing(host, "--medium", file)).collect::<Result<_, _>>()?,
         restore: args.restore.clone(),
         script: args.script.clone(),
         record: args.record.clone(),

@@ -3,10 +3,12 @@
 use crate::background::BackgroundFile;
 use crate::error::InputError;
 use emu_core::trace::Tracer;
+use emu_devices::disk::{DrivePlace, MediumId};
 use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::report::PcReport;
 use emu_devices::vga::{Frame, TextScreen};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Why [`Machine::run_until`] came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,13 @@ pub trait Machine {
     fn inject(&mut self, at: u64, event: InputEvent) -> Result<u64, InjectError>;
     /// What was injected since the last call, with the cycles; kept from the first call on.
     fn take_injected(&mut self) -> Vec<Stamped>;
+    /// Puts an image at hand, for [`InputEvent::Insert`]; its identity. One that is at hand, or in a drive, is the same
+    /// medium still, with what the guest has written to it.
+    fn add_medium(&mut self, image: &Path) -> Result<MediumId, InputError>;
+    /// The medium in a drive.
+    fn medium(&self, drive: DrivePlace) -> Option<MediumId>;
+    /// Whether a medium is at hand or in a drive.
+    fn has_medium(&self, medium: MediumId) -> bool;
     /// What the guest sent to COM1 since the last call.
     fn take_serial(&mut self) -> Vec<u8>;
     /// What the guest wrote to port E9h since the last call.

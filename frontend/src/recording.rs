@@ -2,16 +2,16 @@
 //! ended. A replay of the file is the same run, and checks that it is.
 //!
 //! The file is a mark with a version, then frames: length, CRC-32, and a postcard-encoded [`Frame`]. The first frame
-//! describes the machine, the last one the end.
+//! describes the machine and where its run begins, the last one the end.
 
-use crate::config::MachineConfig;
+use crate::config::{AtaDrive, FloppyKind, MachineConfig, Rom};
 use crate::error::InputError;
 use crate::loader::{KernelFiles, LoadedKernel, standard_memory_map};
 use crate::machine::Machine;
 use crate::run::End;
 use emu_core::hash::StableHash;
-use emu_devices::disk::{DiskImage, OpenMode};
-use emu_devices::input::{InjectError, MAX_BYTES, Stamped};
+use emu_devices::disk::{DiskImage, MediumId, OpenMode};
+use emu_devices::input::{InjectError, InputEvent, MAX_BYTES, Stamped};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,7 +19,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The file's first bytes; the last is the version of its format.
-const MARK: [u8; 8] = *b"RVMXREC\x01";
+const MARK: [u8; 8] = *b"RVMXREC\x02";
 /// Most bytes of a frame: an event's most bytes, or a description.
 const MAX_FRAME: usize = 4 * MAX_BYTES;
 
@@ -82,8 +82,13 @@ impl Final {
     }
 }
 
-/// Describes the machine of `config`; reads its images and ROMs through.
-pub fn describe(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<Description, InputError> {
+/// Describes the machine of `config`, whose run begins with power-on, or at the snapshot in a file of these bytes.
+/// Reads images and ROMs through.
+pub fn describe(
+    config: &MachineConfig,
+    kernel: Option<&KernelFiles>,
+    start: Option<&[u8]>,
+) -> Result<Description, InputError> {
     let MachineConfig { cpus, memory, cpu_model, ips, quantum, ignore_bad_msrs, reset_on_triple_fault, .. } = config;
     let MachineConfig { rom, vga_rom, option_roms, snapshot, seed_time, debug_exit, test_devices, .. } = config;
     // Drives, boot order and kernel are below; the rest of the configuration is the host's.
@@ -93,6 +98,7 @@ pub fn describe(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<
     let mut add = |name: &str, value: String| all.push((name.to_owned(), value));
     let default = || "the default".to_owned();
     add("program", env!("CARGO_PKG_VERSION").to_owned());
+    add("--restore", start.map_or("not given".to_owned(), |file| format!("a snapshot of {}", fingerprint(file))));
     add("--cpus", cpus.to_string());
     add("--memory", format!("{memory} MiB"));
     add("--cpu-model", cpu_model.clone());
@@ -108,22 +114,23 @@ pub fn describe(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<
     add("--boot", format!("{:?}", config.boot_order()).to_lowercase());
     for (name, rom, own) in [("--rom", rom, firmware::BIOS), ("--vga-rom", vga_rom, firmware::VGABIOS)] {
         let value = match rom {
-            Some(rom) => format!("{} at {:x?}", file(&rom.file)?, rom.address),
+            Some(rom) => read_rom(rom)?,
             None => format!("the built-in one {:016x}", StableHash::of(own)),
         };
         add(name, value);
     }
     for (n, rom) in option_roms.iter().enumerate() {
-        add(&format!("option_roms {n}"), format!("{} at {:x?}", file(&rom.file)?, rom.address));
+        add(&format!("option_roms {n}"), read_rom(rom)?);
     }
     for (drive, name) in config.ata().into_iter().zip(["hda", "hdb", "hdc", "hdd"]) {
         let value = match drive {
             None => "no drive".to_owned(),
-            Some(crate::config::AtaDrive::Disk { image: path, geometry }) => {
-                format!("disk, {}, {geometry:?}", image(path)?)
+            Some(AtaDrive::Disk { image: path, geometry }) => {
+                let shape = geometry.map(|g| format!(", {}/{}/{} sectors", g.cylinders, g.heads, g.sectors));
+                format!("disk, {}{}", image(path)?, shape.unwrap_or_default())
             }
-            Some(crate::config::AtaDrive::Cdrom { image: None }) => "empty CD-ROM drive".to_owned(),
-            Some(crate::config::AtaDrive::Cdrom { image: Some(path) }) => format!("CD-ROM, {}", image(path)?),
+            Some(AtaDrive::Cdrom { image: None }) => "empty CD-ROM drive".to_owned(),
+            Some(AtaDrive::Cdrom { image: Some(path) }) => format!("CD-ROM, {}", image(path)?),
         };
         add(name, value);
     }
@@ -131,8 +138,10 @@ pub fn describe(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<
         let value = match floppy {
             None => "no drive".to_owned(),
             Some(floppy) => {
+                let drive =
+                    floppy.kind.map_or("drive of its size".to_owned(), |kind| format!("{} drive", name_of(kind)));
                 let medium = floppy.image.as_deref().map_or(Ok("empty".to_owned()), image)?;
-                format!("{medium}, drive {:?}, write-protected {}", floppy.kind, floppy.write_protected)
+                format!("{drive}, {medium}{}", if floppy.write_protected { ", write-protected" } else { "" })
             }
         };
         add(name, value);
@@ -149,9 +158,19 @@ pub fn describe(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<
     Ok(all)
 }
 
-fn file(path: &Path) -> Result<String, InputError> {
-    let bytes = std::fs::read(path).map_err(|error| InputError::io(path, "read the ROM", &error))?;
-    Ok(format!("{} bytes, fingerprint {:016x}", bytes.len(), StableHash::of(&bytes)))
+fn fingerprint(bytes: &[u8]) -> String {
+    format!("{} bytes, fingerprint {:016x}", bytes.len(), StableHash::of(bytes))
+}
+
+fn read_rom(rom: &Rom) -> Result<String, InputError> {
+    let bytes = std::fs::read(&rom.file).map_err(|error| InputError::io(&rom.file, "read the ROM", &error))?;
+    let place = rom.address.map(|address| format!(" at {address:#x}"));
+    Ok(format!("{}{}", fingerprint(&bytes), place.unwrap_or_default()))
+}
+
+/// A drive's kind as configuration files have it.
+fn name_of(kind: FloppyKind) -> &'static str {
+    FloppyKind::ALL.iter().find(|(other, ..)| *other == kind).map_or("", |(_, name, _)| name)
 }
 
 fn image(path: &Path) -> Result<String, InputError> {
@@ -314,6 +333,14 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// The media that are put into drives.
+    pub fn media(&self) -> impl Iterator<Item = MediumId> {
+        self.events.iter().filter_map(|stamped| match stamped.event {
+            InputEvent::Insert { medium, .. } => Some(medium),
+            _ => None,
+        })
+    }
+
     /// Gives the machine as many events as it takes; the cycle up to which it may run before the next call.
     pub fn feed(&mut self, machine: &mut dyn Machine) -> Result<u64, InputError> {
         while let Some(next) = self.events.front() {
@@ -352,7 +379,6 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use emu_devices::input::InputEvent;
 
     fn recording() -> Recording {
         let event = |at, byte| Stamped { at, event: InputEvent::Serial(vec![byte]) };
@@ -390,8 +416,8 @@ mod tests {
         long.push(0);
         assert!(Recording::parse(&mut long.as_slice()).unwrap_err().contains("follows"));
         let mut newer = good;
-        newer[7] = 2;
-        assert!(Recording::parse(&mut newer.as_slice()).unwrap_err().contains("format 2"));
+        newer[7] = 3;
+        assert!(Recording::parse(&mut newer.as_slice()).unwrap_err().contains("format 3"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::machine::{Machine, RunResult};
 use crate::output::Sink;
 use crate::recording::{Recorder, Replay};
 use crate::signals::Signals;
-use emu_devices::input::{InputEvent, MAX_BYTES};
+use emu_devices::input::{InjectError, InputEvent, MAX_BYTES};
 use emu_devices::keyboard::Key;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -144,6 +144,8 @@ pub struct Driver<'m> {
     replay: Option<Replay>,
     /// When the next typed key may start.
     keys_free: u64,
+    /// The mouse's buttons that are held.
+    buttons: u8,
     limits: Limits,
     /// Cycle and instructions from which the limits count; they wrap.
     start: (u64, u64),
@@ -175,6 +177,7 @@ impl<'m> Driver<'m> {
             recorder: None,
             replay: None,
             keys_free: cycle,
+            buttons: 0,
             limits,
             start,
             signals: Signals::default(),
@@ -195,9 +198,15 @@ impl<'m> Driver<'m> {
         self.recorder = Some(recorder);
     }
 
-    /// Lets a recording's events come to the machine, and nothing else, until its end.
-    pub fn set_replay(&mut self, replay: Replay) {
+    /// Lets a recording's events come to the machine, and nothing else, until its end. An error says which medium they
+    /// put in that is not at hand.
+    pub fn set_replay(&mut self, replay: Replay) -> Result<(), InputError> {
+        if let Some(medium) = replay.media().find(|medium| !self.machine.has_medium(*medium)) {
+            let problem = format!("a medium of {medium} is put in during the run, and is not at hand");
+            return Err(InputError::new("--replay", problem).remedy("give its image with --medium"));
+        }
         self.replay = Some(replay);
+        Ok(())
     }
 
     /// Ends the run orderly at these signals.
@@ -263,6 +272,24 @@ impl<'m> Driver<'m> {
             self.inject(at, InputEvent::Key { key, pressed });
         }
         self.keys_free = at + stagger;
+        at
+    }
+
+    /// Moves the mouse by counts to the right and up, and its wheel by clicks towards the user. Returns the cycle at which
+    /// it moves.
+    pub fn move_mouse(&mut self, dx: i32, dy: i32, dz: i32) -> u64 {
+        let at = self.keys_free.max(self.machine.now());
+        self.inject(at, InputEvent::Mouse { dx, dy, dz, buttons: self.buttons });
+        self.keys_free = at + self.milliseconds(STAGGER_MS);
+        at
+    }
+
+    /// Presses or releases buttons of the mouse, given by their bits, and leaves them so for as long as a key is held.
+    /// Returns the cycle at which they move.
+    pub fn move_button(&mut self, buttons: u8, pressed: bool) -> u64 {
+        self.buttons = if pressed { self.buttons | buttons } else { self.buttons & !buttons };
+        let at = self.move_mouse(0, 0, 0);
+        self.keys_free = at + self.milliseconds(HOLD_MS);
         at
     }
 
@@ -358,10 +385,16 @@ impl<'m> Driver<'m> {
     }
 
     /// Lets something happen to the machine at cycle `at`, or as soon after it as it can. A replay has its own input.
+    pub fn try_inject(&mut self, at: u64, event: InputEvent) -> Result<(), InjectError> {
+        if self.replay.is_none() {
+            self.machine.inject(at, event)?;
+        }
+        Ok(())
+    }
+
+    /// [`Driver::try_inject`], and a warning to the user if it cannot be.
     pub fn inject(&mut self, at: u64, event: InputEvent) {
-        if self.replay.is_none()
-            && let Err(error) = self.machine.inject(at, event)
-        {
+        if let Err(error) = self.try_inject(at, event) {
             log::warn!("{error}");
         }
     }

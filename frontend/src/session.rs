@@ -87,14 +87,14 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     let recording = settings.run.replay.as_deref().map(Recording::read).transpose()?;
     // Before anything runs: the guest may write to its images.
     let recorded = settings.run.replay.is_some() || settings.run.record.is_some();
-    let description = recorded.then(|| recording::describe(&settings.machine, kernel.as_ref())).transpose()?;
+    let snapshot = settings.run.restore.as_deref().map(snapshot_file::read).transpose()?;
+    let describe = || recording::describe(&settings.machine, kernel.as_ref(), snapshot.as_deref());
+    let description = recorded.then(describe).transpose()?;
     if let (Some(recording), Some(here), Some(path)) = (&recording, &description, &settings.run.replay) {
         recording.check(path, here)?;
     }
     let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
-    if let Some(path) = &settings.run.restore {
-        machine.restore(&snapshot_file::read(path)?).map_err(|problem| InputError::file(path, problem))?;
-    }
+    prepare(&mut machine, &settings, snapshot.as_deref())?;
     if let Some(spec) = &settings.run.trace {
         machine.trace(spec.start(settings.machine.cpus)?);
     }
@@ -120,10 +120,20 @@ fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
     let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
-    if let Some(path) = &settings.run.restore {
-        machine.restore(&snapshot_file::read(path)?).map_err(|problem| InputError::file(path, problem))?;
-    }
+    let snapshot = settings.run.restore.as_deref().map(snapshot_file::read).transpose()?;
+    prepare(&mut machine, &settings, snapshot.as_deref())?;
     debug::run(&settings, machine, source)
+}
+
+/// Puts the media of `--medium` at hand, and the machine back to the snapshot of `--restore`.
+fn prepare(machine: &mut dyn Machine, settings: &Settings, snapshot: Option<&[u8]>) -> Result<(), InputError> {
+    for medium in &settings.run.media {
+        machine.add_medium(medium)?;
+    }
+    match (snapshot, &settings.run.restore) {
+        (Some(snapshot), Some(path)) => machine.restore(snapshot).map_err(|problem| InputError::file(path, problem)),
+        _ => Ok(()),
+    }
 }
 
 fn tell(notice: &Notice) {
@@ -176,7 +186,7 @@ pub fn run_machine(
             None
         }
         Input::Replayed(recording) => {
-            driver.set_replay(recording.replay());
+            driver.set_replay(recording.replay())?;
             Some(recording)
         }
     };
@@ -292,7 +302,7 @@ fn check_streams(machine: &MachineConfig, display: DisplayKind) -> Result<(), In
 }
 
 /// Reads the files that `--kernel` names. What is wrong with them, or does not fit, is told before the run.
-fn load_kernel(config: &MachineConfig) -> Result<Option<KernelFiles>, InputError> {
+pub fn load_kernel(config: &MachineConfig) -> Result<Option<KernelFiles>, InputError> {
     let Some(kernel) = &config.kernel else { return Ok(None) };
     let limit = config.memory << 20;
     let files = KernelFiles {

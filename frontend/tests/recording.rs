@@ -1,5 +1,7 @@
 //! A recorded run made again: by the program, and in other pieces.
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rvmx_emu::config::{AtaDrive, DisplayKind, MachineConfig};
 use rvmx_emu::machine::{Machine, RunResult};
 use rvmx_emu::pc::{self, PcMachine};
@@ -75,7 +77,9 @@ fn recording_with_keys_at_odd_times_is_replayed_to_the_same_state() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("--cpus was 1, and is 2"));
     let output = run(&[&format!("{IMAGES}smp.img"), "--replay", text(&recording)]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("the recorded machine differs: hda was disk"));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("the recorded machine differs: hda was disk, "), "{message}");
+    assert!(!message.contains("None") && !message.contains("Some"), "{message}");
 }
 
 #[test]
@@ -95,6 +99,62 @@ fn recording_of_a_run_that_ended_by_itself_or_by_a_limit_is_replayed_to_that_end
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(counts(&output), counts(&ended));
     }
+}
+
+#[test]
+fn recording_that_begins_at_a_snapshot_is_replayed_from_that_snapshot_and_no_other_start() {
+    let folder = Folder::new("replay-restore");
+    let (script, snapshot, recording) = (folder.file("s.ron"), folder.file("s.snap"), folder.file("run.rec"));
+    let image = format!("{IMAGES}smp.img");
+    let passes = |output: Output| {
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        counts(&output)
+    };
+    let write =
+        |steps: &str| std::fs::write(&script, format!("Script(steps: [{steps}])")).expect("the folder is there");
+    write(&format!("Wait(0.2501), Key(\"a\"), Snapshot({snapshot:?})"));
+    passes(run(&[&image, "--cpus", "2", "--script", text(&script)]));
+    write("Wait(0.05003), Type(\"hi\"), SendSerial(\"x\"), Wait(0.1)");
+    let start = [&image, "--cpus", "2", "--restore", text(&snapshot)];
+    let recorded = passes(run(&[&start[..], &["--script", text(&script), "--record", text(&recording)]].concat()));
+    let replayed = passes(run(&[&start[..], &["--replay", text(&recording)]].concat()));
+    assert_eq!(replayed, recorded);
+    let output = run(&[&image, "--cpus", "2", "--replay", text(&recording)]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("--restore was a snapshot of ") && message.contains(", and is not given;"), "{message}");
+}
+
+#[test]
+fn recording_with_changed_media_and_the_mouse_is_replayed_with_the_media_at_hand() {
+    let folder = Folder::new("replay-media");
+    let (script, recording) = (folder.file("s.ron"), folder.file("run.rec"));
+    let disks = ["a.img", "b.img"].map(|name| folder.file(name));
+    for (disk, size) in disks.iter().zip([1_474_560, 737_280]) {
+        std::fs::write(disk, vec![size as u8; size]).expect("the folder is there");
+    }
+    let steps = format!(
+        "Wait(0.2), Insert(\"fda\", {b:?}), MouseMove(5, 9), Click(Left), Eject(\"fda\"), Wait(0.1), \
+         Insert(\"fda\", {a:?}), Wait(0.1), Insert(\"fda\", {b:?})",
+        a = disks[0],
+        b = disks[1]
+    );
+    std::fs::write(&script, format!("Script(steps: [{steps}])")).expect("the folder is there");
+    let image = format!("{IMAGES}demo.img");
+    let machine = ["--hda", &image, "--fda", text(&disks[0]), "--boot", "disk"];
+    let with = |more: &[&str]| run(&[&machine[..], more].concat());
+    let recorded = with(&["--script", text(&script), "--record", text(&recording)]);
+    assert_eq!(recorded.status.code(), Some(0), "{}", String::from_utf8_lossy(&recorded.stderr));
+    let output = with(&["--replay", text(&recording), "--medium", text(&disks[1])]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(counts(&output), counts(&recorded));
+    let output = with(&["--replay", text(&recording)]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("give its image with --medium"));
+    // This machine has no CD-ROM drive.
+    std::fs::write(&script, format!("Script(steps: [Wait(0.1), Insert(\"cdrom\", {:?})])", disks[1]))
+        .expect("it is there");
+    assert_eq!(with(&["--script", text(&script)]).status.code(), Some(1));
 }
 
 fn machine(image: &str, cpus: u32) -> (MachineConfig, PcMachine) {
@@ -118,12 +178,12 @@ fn recording_replayed_in_any_pieces_ends_in_the_recorded_state() {
         let recording = Recording::read(&path).unwrap();
         for seed in [1u64, 77] {
             let (config, mut machine) = machine(image, cpus);
-            assert_eq!(recording.check(&path, &describe(&config, None).unwrap()), Ok(()));
-            let (mut replay, mut random) = (recording.replay(), seed);
+            assert_eq!(recording.check(&path, &describe(&config, None, None).unwrap()), Ok(()));
+            let (mut replay, mut random) = (recording.replay(), SplitMix64::seed_from_u64(seed));
             let last = replay.last_cycle(machine.hz());
             while machine.now() < last {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let piece = 1 + (random >> 33) % (1 << (random >> 59));
+                let most = 1 << (random.next_u64() % 32);
+                let piece = 1 + random.next_u64() % most;
                 let horizon = replay.feed(&mut machine).unwrap();
                 let end = machine.run_until((machine.now() + piece).min(horizon).min(last));
                 assert_eq!(end, RunResult::Limit, "{image}");

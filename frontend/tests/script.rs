@@ -128,6 +128,37 @@ fn send_serial_and_reset_reach_the_machine() {
 }
 
 #[test]
+fn mouse_steps_move_it_with_the_buttons_that_are_held() {
+    let mut machine = FakeMachine::new(&[]);
+    let steps = "MouseMove(3, -4), ButtonDown(Left), MouseMove(1, 0), Click(Right), ButtonUp(Left), MouseWheel(2)";
+    assert_eq!(run_with(&mut machine, Limits::default(), &format!("Script(steps: [{steps}])")), Outcome::Passed);
+    let still = [0, 0, 0];
+    let moves: Vec<_> = machine.mouse.iter().map(|(_, by, buttons)| (*by, *buttons)).collect();
+    let expected = [([3, -4, 0], 0), (still, 1), ([1, 0, 0], 1), (still, 3), (still, 1), (still, 0), ([0, 0, 2], 0)];
+    assert_eq!(moves, expected);
+    let gaps: Vec<u64> = machine.mouse.windows(2).map(|pair| (pair[1].0 - pair[0].0) * 1000 / HZ).collect();
+    assert_eq!(gaps, [5, 30, 5, 30, 30, 30]);
+}
+
+#[test]
+fn media_are_changed_or_the_step_says_why_not() {
+    let folder = std::env::temp_dir().join(format!("rvmx-emu-media-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (disk, none) = (folder.join("b.img"), folder.join("empty.img"));
+    std::fs::write(&disk, [0; 512]).unwrap();
+    std::fs::write(&none, []).unwrap();
+    let mut machine = FakeMachine::new(&[]);
+    let steps = format!("Insert(\"fda\", {disk:?}), Eject(\"fda\"), Wait(0.1), Insert(\"fda\", {disk:?})");
+    assert_eq!(run_with(&mut machine, Limits::default(), &format!("Script(steps: [{steps}])")), Outcome::Passed);
+    assert_eq!((machine.shelf.len(), machine.floppy.map(|medium| medium.length)), (1, Some(512)));
+    let outcome = run(&[], &format!("Insert(\"fdb\", {disk:?})"));
+    assert_eq!(failure(&outcome), (1, "there is no drive for removable media at floppy drive B:"));
+    assert!(failure(&run(&[], &format!("Insert(\"fda\", {none:?})"))).1.contains("does not take it"));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(run(&[], &format!("Insert(\"fda\", {disk:?})")).status(), 2);
+}
+
+#[test]
 fn screen_dump_and_screenshot_are_written() {
     let folder = std::env::temp_dir().join(format!("rvmx-emu-script-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

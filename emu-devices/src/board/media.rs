@@ -35,6 +35,11 @@ impl Board {
         }
     }
 
+    /// All media: those in drives, and those at hand.
+    pub fn media(&self) -> impl Iterator<Item = &DiskImage> {
+        DrivePlace::ALL.into_iter().filter_map(|place| self.medium(place)).chain(&self.wires.shelf)
+    }
+
     pub(super) fn medium_mut(&mut self, place: DrivePlace) -> Option<&mut DiskImage> {
         match place {
             DrivePlace::Ata { channel, drive } => match self.ata.drive_mut(channel.into(), drive.into())? {

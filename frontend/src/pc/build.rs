@@ -7,7 +7,7 @@ use emu_core::model::CpuModel;
 use emu_devices::ata;
 use emu_devices::board::BoardConfig;
 use emu_devices::debug_ports::{DebugExit, DebugPortsConfig};
-use emu_devices::disk::{DiskImage, Geometry, OpenMode};
+use emu_devices::disk::{DiskImage, FloppyFormat, Geometry, OpenMode};
 use emu_devices::floppy::{FloppyDrive, FloppyDriveType};
 use emu_devices::pc::{DEFAULT_QUANTUM, DEFAULT_TIME, Pc, PcConfig, PcError, VIDEO_MEMORY};
 use emu_devices::rtc::{self, CmosConfig, DiskGeometry, FloppyType, RtcConfig};
@@ -118,6 +118,17 @@ fn read_rom(rom: &Rom) -> Result<Vec<u8>, InputError> {
 
 fn open(path: &Path, mode: OpenMode) -> Result<DiskImage, InputError> {
     DiskImage::open(path, mode).map_err(|error| InputError::new("drive", error.to_string()))
+}
+
+/// A medium to be put in later: what has a floppy disk's size is written to as floppies are, the rest are discs.
+pub fn medium(path: &Path, snapshot: bool) -> Result<DiskImage, InputError> {
+    let size = std::fs::metadata(path).map_err(|error| InputError::io(path, "read the image", &error))?.len();
+    let mode = match (FloppyFormat::of_size(size), snapshot) {
+        (None, _) => OpenMode::ReadOnly,
+        (Some(_), true) => OpenMode::Snapshot,
+        (Some(_), false) => OpenMode::ReadWrite,
+    };
+    open(path, mode)
 }
 
 fn ata_drive(drive: &AtaDrive, number: usize, mode: OpenMode) -> Result<ata::AtaDrive, InputError> {

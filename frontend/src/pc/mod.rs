@@ -10,12 +10,15 @@ use crate::loader::KernelFiles;
 use crate::machine::{Machine, RunResult, Statistics};
 use crate::snapshot_file;
 use emu_core::trace::{TraceFilter, Tracer};
+use emu_devices::disk::{DrivePlace, MediumId};
 use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::report::PcReport;
+use emu_devices::state::StateError;
 use emu_devices::vga::{Frame, TextScreen};
 use emu_vmx::exit::ExitReason;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Builds the PC that a configuration describes. `kernel` is started when the firmware is about to boot.
 pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcMachine, InputError> {
@@ -24,6 +27,7 @@ pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcM
         pc,
         hz: config.ips,
         memory_mib: config.memory,
+        snapshot: config.snapshot,
         kernel: kernel.cloned(),
         reset_on_triple_fault: config.reset_on_triple_fault,
         tracer: None,
@@ -36,6 +40,8 @@ pub struct PcMachine {
     pub pc: Pc,
     hz: u64,
     memory_mib: u64,
+    /// Writes to images are kept in memory.
+    snapshot: bool,
     /// Entered whenever the firmware comes to the boot handler of the loader's ROM: also after a reset.
     kernel: Option<KernelFiles>,
     reset_on_triple_fault: bool,
@@ -139,6 +145,23 @@ impl Machine for PcMachine {
 
     fn take_injected(&mut self) -> Vec<Stamped> {
         self.pc.board.take_recorded()
+    }
+
+    fn add_medium(&mut self, image: &Path) -> Result<MediumId, InputError> {
+        let problem = |error: StateError| InputError::file(image, error.to_string());
+        let name = image.display().to_string();
+        if let Some(known) = self.pc.board.media().find(|medium| medium.name() == name) {
+            return known.id().map_err(problem);
+        }
+        self.pc.add_medium(build::medium(image, self.snapshot)?).map_err(problem)
+    }
+
+    fn medium(&self, drive: DrivePlace) -> Option<MediumId> {
+        self.pc.board.medium(drive).and_then(|medium| medium.id().ok())
+    }
+
+    fn has_medium(&self, medium: MediumId) -> bool {
+        self.pc.board.media().any(|other| other.id().is_ok_and(|id| id == medium))
     }
 
     fn take_serial(&mut self) -> Vec<u8> {

@@ -1,10 +1,11 @@
 //! Carries a script out on a machine.
 
-use super::{Script, Seconds, Step};
+use super::{Drive, Script, Seconds, Step};
 use crate::error::InputError;
 use crate::run::{Driver, End, SLICE_MS};
 use crate::screen;
 use crate::snapshot_file;
+use emu_devices::disk::MediumId;
 use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
 use emu_devices::vga::TextScreen;
@@ -221,6 +222,36 @@ impl Executor<'_, '_> {
                 }
                 Ok(())
             }
+            Step::MouseMove(dx, dy) => {
+                let moved = self.driver.move_mouse(*dx, *dy, 0);
+                self.pass(moved)
+            }
+            Step::MouseWheel(clicks) => {
+                let turned = self.driver.move_mouse(0, 0, *clicks);
+                self.pass(turned)
+            }
+            Step::Click(button) => {
+                self.driver.move_button(button.mask(), true);
+                let released = self.driver.move_button(button.mask(), false);
+                self.pass(released)
+            }
+            Step::ButtonDown(button) => {
+                let pressed = self.driver.move_button(button.mask(), true);
+                self.pass(pressed)
+            }
+            Step::ButtonUp(button) => {
+                let released = self.driver.move_button(button.mask(), false);
+                self.pass(released)
+            }
+            Step::Insert(drive, path) => {
+                self.check_running()?;
+                let medium = self.driver.machine.add_medium(path)?;
+                self.change_medium(drive, Some(medium))
+            }
+            Step::Eject(drive) => {
+                self.check_running()?;
+                self.change_medium(drive, None)
+            }
             Step::ExpectText(text) if self.shows(text) => Ok(()),
             Step::ExpectText(_) => fail("not shown"),
             Step::RejectText(text) if self.shows(text) => fail("shown"),
@@ -268,6 +299,21 @@ impl Executor<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// Puts a medium that is at hand into a drive, or takes it out, and sees that it has gone.
+    fn change_medium(&mut self, drive: &Drive, medium: Option<MediumId>) -> Result<(), Stop> {
+        let (now, place) = (self.driver.machine.now(), drive.place);
+        let event = match medium {
+            Some(medium) => InputEvent::Insert { drive: place, medium },
+            None => InputEvent::Eject { drive: place },
+        };
+        self.driver.try_inject(now, event).map_err(|error| Stop::Failed(error.to_string()))?;
+        self.pass(now + 1)?;
+        if self.driver.machine.medium(place) == medium {
+            return Ok(());
+        }
+        Err(Stop::Failed(format!("the {place} does not take it: it is too large for the drive, or is in another one")))
     }
 
     /// The script's time goes on: a snapshot may be of any moment.

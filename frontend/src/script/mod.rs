@@ -5,6 +5,7 @@ pub mod lines;
 
 use crate::config::ron::{dialect, error};
 use crate::error::InputError;
+use emu_devices::disk::DrivePlace;
 use emu_devices::keyboard::Key;
 use serde::Deserialize;
 use std::fmt;
@@ -100,6 +101,55 @@ impl TryFrom<String> for Typed {
     }
 }
 
+/// A drive for media that can be changed, by its name in configuration files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Drive {
+    /// As written.
+    pub text: String,
+    /// Where it is.
+    pub place: DrivePlace,
+}
+
+impl TryFrom<String> for Drive {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let place = match text.as_str() {
+            "fda" => DrivePlace::Floppy { drive: 0 },
+            "fdb" => DrivePlace::Floppy { drive: 1 },
+            "hda" => DrivePlace::Ata { channel: 0, drive: 0 },
+            "hdb" => DrivePlace::Ata { channel: 0, drive: 1 },
+            "hdc" | "cdrom" => DrivePlace::Ata { channel: 1, drive: 0 },
+            "hdd" => DrivePlace::Ata { channel: 1, drive: 1 },
+            _ => return Err(format!("{text:?} is no drive; drives are fda, fdb, cdrom and hda to hdd")),
+        };
+        Ok(Self { text, place })
+    }
+}
+
+/// A button of the mouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Button {
+    /// The first.
+    Left,
+    /// The second.
+    Right,
+    /// The wheel.
+    Middle,
+}
+
+impl Button {
+    /// Its bit in the state of all.
+    pub fn mask(self) -> u8 {
+        match self {
+            Self::Left => 1,
+            Self::Right => 2,
+            Self::Middle => 4,
+        }
+    }
+}
+
 /// One step. Seconds are guest seconds from the step's start.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,6 +172,20 @@ pub enum Step {
     KeyUp(Keys),
     /// Types a text.
     Type(Typed),
+    /// Moves the mouse by counts to the right and up.
+    MouseMove(i32, i32),
+    /// Turns its wheel by clicks towards the user.
+    MouseWheel(i32),
+    /// Presses and releases a button.
+    Click(Button),
+    /// Presses a button and holds it.
+    ButtonDown(Button),
+    /// Releases a held button.
+    ButtonUp(Button),
+    /// Puts an image into a floppy or CD-ROM drive; what was there is taken out.
+    Insert(Drive, PathBuf),
+    /// Takes the medium out of a floppy or CD-ROM drive.
+    Eject(Drive),
     /// The screen shows this now.
     ExpectText(String),
     /// The screen does not show this now.
@@ -166,6 +230,13 @@ impl fmt::Display for Step {
             Self::KeyDown(keys) => write!(f, "KeyDown({:?})", keys.text),
             Self::KeyUp(keys) => write!(f, "KeyUp({:?})", keys.text),
             Self::Type(text) => write!(f, "Type({:?})", text.0),
+            Self::MouseMove(dx, dy) => write!(f, "MouseMove({dx}, {dy})"),
+            Self::MouseWheel(clicks) => write!(f, "MouseWheel({clicks})"),
+            Self::Click(button) => write!(f, "Click({button:?})"),
+            Self::ButtonDown(button) => write!(f, "ButtonDown({button:?})"),
+            Self::ButtonUp(button) => write!(f, "ButtonUp({button:?})"),
+            Self::Insert(drive, path) => write!(f, "Insert({:?}, {path:?})", drive.text),
+            Self::Eject(drive) => write!(f, "Eject({:?})", drive.text),
             Self::ExpectText(text) => write!(f, "ExpectText({text:?})"),
             Self::RejectText(text) => write!(f, "RejectText({text:?})"),
             Self::ExpectLine(text) => write!(f, "ExpectLine({text:?})"),
@@ -236,6 +307,8 @@ mod tests {
     fn every_step_shown_and_parsed_again_is_the_same() {
         let text = "WaitLine(\"a\", 1), WaitNoText(\"b\", 2), WaitStable(0.5, 9), KeyTimes(\"Down\", 18), \
                     KeyDown(\"LeftCtrl\"), KeyUp(\"LeftCtrl\"), ExpectLine(\"c\"), SendSerial(\"d\\n\"), Reset, \
+                    MouseMove(-3, 40), MouseWheel(1), Click(Left), ButtonDown(Middle), ButtonUp(Right), \
+                    Insert(\"fda\", \"b.img\"), Eject(\"cdrom\"), \
                     WaitPowerOff(3), WaitExit(33, 4)";
         let script = parse(Path::new("s.ron"), &format!("Script(steps: [{text}])")).unwrap();
         let shown: Vec<String> = script.steps.iter().map(ToString::to_string).collect();
@@ -248,6 +321,8 @@ mod tests {
         assert!(error.starts_with("s.ron:3:") && error.contains("\"Foo\" is no key"), "{error}");
         let error = fails("Script(\n  steps: [\n    Push(\"a\"),\n  ],\n)");
         assert!(error.starts_with("s.ron:3:") && error.contains("Push"), "{error}");
+        let error = fails("Script(\n  steps: [ Eject(\"C:\") ])");
+        assert!(error.starts_with("s.ron:2:") && error.contains("\"C:\" is no drive"), "{error}");
         let error = fails("Script(\n  steps: [ Wait(-1) ])");
         assert!(error.starts_with("s.ron:2:") && error.contains("seconds"), "{error}");
         let error = fails("Script(\n  steps: [ Type(\"é\") ])");

@@ -5,6 +5,7 @@
 pub mod images;
 
 use emu_core::trace::Tracer;
+use emu_devices::disk::{DrivePlace, MediumId};
 use emu_devices::input::{InjectError, InputEvent, Stamped};
 use emu_devices::report::PcReport;
 use emu_devices::vga::{Cell, Frame, TextScreen};
@@ -16,6 +17,7 @@ use rvmx_emu::machine::{Machine, RunResult, Statistics};
 use rvmx_emu::output::Sink;
 use rvmx_emu::run::{Driver, Limits};
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 
 pub const HZ: u64 = 1_000_000;
 
@@ -52,6 +54,12 @@ pub struct FakeMachine {
     pub keys: Vec<KeyLog>,
     pub received: Vec<u8>,
     pub resets: u32,
+    /// Motions and buttons of the mouse, with their cycles.
+    pub mouse: Vec<(u64, [i32; 3], u8)>,
+    /// What is at hand, by its path.
+    pub shelf: Vec<PathBuf>,
+    /// What is in drive A:.
+    pub floppy: Option<MediumId>,
     pub flushes: u32,
     /// Runs do not move the clock.
     pub stuck: bool,
@@ -86,6 +94,10 @@ impl FakeMachine {
             }
             InputEvent::Serial(bytes) => self.received.extend(bytes),
             InputEvent::Reset => self.resets += 1,
+            InputEvent::Mouse { dx, dy, dz, buttons } => self.mouse.push((input.at, [dx, dy, dz], buttons)),
+            InputEvent::Insert { medium, .. } if medium.length == 0 => {}
+            InputEvent::Insert { medium, .. } => self.floppy = Some(medium),
+            InputEvent::Eject { .. } => self.floppy = None,
             other => panic!("no front end sends {other:?}"),
         }
     }
@@ -149,10 +161,31 @@ impl Machine for FakeMachine {
     }
 
     fn inject(&mut self, at: u64, event: InputEvent) -> Result<u64, InjectError> {
+        if let InputEvent::Insert { drive, .. } | InputEvent::Eject { drive } = event
+            && drive != (DrivePlace::Floppy { drive: 0 })
+        {
+            return Err(InjectError::NoDrive(drive));
+        }
         let at = at.max(self.now);
         let place = self.inputs.partition_point(|other| other.at <= at);
         self.inputs.insert(place, Stamped { at, event });
         Ok(at)
+    }
+
+    /// Empty files fit into no drive.
+    fn add_medium(&mut self, image: &Path) -> Result<MediumId, InputError> {
+        let size = std::fs::metadata(image).map_err(|error| InputError::io(image, "read the image", &error))?.len();
+        let at = self.shelf.iter().position(|other| other == image).unwrap_or(self.shelf.len());
+        self.shelf.resize(self.shelf.len().max(at + 1), image.to_owned());
+        Ok(MediumId { length: size, fingerprint: at as u64 })
+    }
+
+    fn medium(&self, _drive: DrivePlace) -> Option<MediumId> {
+        self.floppy
+    }
+
+    fn has_medium(&self, medium: MediumId) -> bool {
+        (medium.fingerprint as usize) < self.shelf.len()
     }
 
     fn take_injected(&mut self) -> Vec<Stamped> {
