@@ -5,6 +5,8 @@
 mod book;
 mod kut;
 mod linux;
+mod machine;
+mod recordings;
 mod slicing;
 mod snapshots;
 
@@ -28,6 +30,8 @@ enum Command {
     KvmUnitTests(kut::Args),
     /// Start a distribution's Linux kernel by --kernel, to a shell and power-off
     Linux(linux::Args),
+    /// Record runs with random input and compare each with its replay
+    Recordings(recordings::Args),
     /// Run test images in one piece and in random pieces, and compare instruction counts and states
     Slicing(slicing::Args),
     /// Compare a run that is saved and restored at random cycles with the same run in one go
@@ -39,6 +43,7 @@ fn main() {
         Command::Book(args) => book::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
         Command::Linux(args) => linux::main(&args),
+        Command::Recordings(args) => recordings::main(&args),
         Command::Slicing(args) => slicing::main(&args),
         Command::Snapshots(args) => snapshots::main(&args),
     };

@@ -1,9 +1,9 @@
 //! `cargo xtask snapshots`: a run cut by snapshots at many random cycles against the same run in one go.
 
-use rvmx_emu::cli::{self, Parsed};
-use rvmx_emu::config::sources::RealHost;
+use crate::machine::Recipe;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rvmx_emu::machine::{Machine, RunResult};
-use rvmx_emu::pc::{self, PcMachine};
 use std::time::{Duration, Instant};
 
 /// Options of the command.
@@ -37,31 +37,21 @@ pub fn main(args: &Args) -> i32 {
     }
 }
 
-fn build(args: &Args) -> Result<PcMachine, String> {
-    let arguments = ["rvmx-emu", "--headless", "--snapshot"].into_iter().chain(args.machine.iter().map(String::as_str));
-    match cli::parse(arguments).map_err(|error| error.to_string())? {
-        Parsed::Text(text) => Err(text),
-        Parsed::Cli(cli) => {
-            let (settings, _) = cli::settings(&RealHost, &cli.run).map_err(|error| error.to_string())?;
-            pc::build(&settings.machine, None).map_err(|error| error.to_string())
-        }
-    }
-}
-
 fn result(machine: &dyn Machine) -> (u64, u64, u64) {
     (machine.now(), machine.instructions(), machine.state_hash())
 }
 
 fn compare(args: &Args) -> Result<String, String> {
-    let mut whole = build(args)?;
+    let recipe = Recipe::of(&args.machine)?;
+    let mut whole = recipe.build()?;
     let end = (args.seconds * whole.hz() as f64) as u64;
     let ended = whole.run_until(end);
     let expected = result(&whole);
     let last = if ended == RunResult::Limit { end } else { expected.0 };
-    let mut seed = args.seed;
-    let mut cycles: Vec<u64> = (0..args.points).map(|_| random(&mut seed, last)).collect();
+    let mut random = SplitMix64::seed_from_u64(args.seed);
+    let mut cycles: Vec<u64> = (0..args.points).map(|_| random.next_u64() % last.max(1)).collect();
     cycles.sort_unstable();
-    let mut cut = build(args)?;
+    let mut cut = recipe.build()?;
     let (mut saving, mut restoring) = (Vec::new(), Vec::new());
     let mut largest = 0;
     for (n, &cycle) in cycles.iter().enumerate() {
@@ -73,7 +63,7 @@ fn compare(args: &Args) -> Result<String, String> {
         let snapshot = cut.snapshot()?;
         saving.push(start.elapsed());
         largest = largest.max(snapshot.len());
-        let mut other = build(args)?;
+        let mut other = recipe.build()?;
         let start = Instant::now();
         other.restore(&snapshot)?;
         restoring.push(start.elapsed());
@@ -106,10 +96,4 @@ fn compare(args: &Args) -> Result<String, String> {
 
 fn longest(times: &[Duration]) -> Duration {
     times.iter().max().copied().unwrap_or_default()
-}
-
-/// A number below `below`.
-fn random(state: &mut u64, below: u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 20) % below.max(1)
 }
