@@ -6,7 +6,7 @@ mod registers;
 mod snapshots;
 mod turns;
 
-pub use builder::{DEFAULT_HZ, DEFAULT_MEMORY, DEFAULT_TIME, PcBuilder, VIDEO_MEMORY};
+pub use builder::{DEFAULT_HZ, DEFAULT_MEMORY, DEFAULT_TIME, PcBuilder, VIDEO_MEMORY, cmos};
 pub use face::AccessError;
 pub use registers::register_of;
 pub use turns::Turn;

@@ -148,11 +148,6 @@ impl PcBuilder {
     /// # Errors
     /// [`PcError`] if the host has too little memory, a ROM does not fit or the floppy image is none.
     pub fn build(self) -> Result<Pc, PcError> {
-        let geometry = |image: &DiskImage| {
-            let Geometry { cylinders, heads, sectors } = Geometry::of_sectors(image.sectors());
-            DiskGeometry { cylinders, heads, sectors }
-        };
-        let disks = [self.disks.first().map(geometry), self.disks.get(1).map(geometry)];
         let floppy = self.floppy.map(|image| FloppyDrive::with_disk(None, image)).transpose()?;
         let mut disk_images = self.disks.into_iter().enumerate().map(|(n, image)| AtaDrive::HardDisk {
             image,
@@ -160,23 +155,20 @@ impl PcBuilder {
             serial: format!("RVMX{n:04}"),
         });
         let (first, second) = (disk_images.next(), disk_images.next());
+        let ata = [[first, second], [self.cd_rom.map(|image| AtaDrive::Cdrom { image: Some(image) }), None]];
+        let floppies = [floppy, None];
         let board = BoardConfig {
             hz: self.hz,
             rtc: RtcConfig {
                 start: self.time,
                 cmos: CmosConfig {
-                    memory_below_4g: self.memory.min(LOW_RAM_LIMIT),
-                    memory_above_4g: self.memory.saturating_sub(LOW_RAM_LIMIT),
-                    floppies: [FloppyType::of(floppy.as_ref().map(FloppyDrive::kind)), FloppyType::None],
-                    disks,
                     boot: self.boot,
-                    skip_floppy_signature: true,
-                    processors: self.processors as u8,
                     vmx_unlocked: self.vmx_unlocked,
+                    ..cmos(self.processors, self.memory, &ata, &floppies)
                 },
             },
-            ata: [[first, second], [self.cd_rom.map(|image| AtaDrive::Cdrom { image: Some(image) }), None]],
-            floppies: [floppy, None],
+            ata,
+            floppies,
             debug: DebugPortsConfig {
                 port_402: false,
                 debug_exit: self.debug_exit.map(|port| DebugExit { port, size: 4 }),
@@ -195,5 +187,34 @@ impl PcBuilder {
             option_roms: Vec::new(),
             board,
         })
+    }
+}
+
+/// What CMOS tells the firmware of a machine: its processors, its memory in bytes and its drives. The boot order is the
+/// firmware's own.
+pub fn cmos(
+    processors: u32,
+    memory: u64,
+    ata: &[[Option<AtaDrive>; 2]; 2],
+    floppies: &[Option<FloppyDrive>; 2],
+) -> CmosConfig {
+    let disk = |drive: &Option<AtaDrive>| match drive {
+        Some(AtaDrive::HardDisk { image, geometry, .. }) => {
+            let Geometry { cylinders, heads, sectors } =
+                geometry.unwrap_or_else(|| Geometry::of_sectors(image.sectors()));
+            Some(DiskGeometry { cylinders, heads, sectors })
+        }
+        _ => None,
+    };
+    CmosConfig {
+        memory_below_4g: memory.min(LOW_RAM_LIMIT),
+        memory_above_4g: memory.saturating_sub(LOW_RAM_LIMIT),
+        floppies: floppies.each_ref().map(|drive| FloppyType::of(drive.as_ref().map(FloppyDrive::kind))),
+        // There is room for two, and they are those of the primary channel.
+        disks: ata[0].each_ref().map(disk),
+        boot: Vec::new(),
+        skip_floppy_signature: true,
+        processors: processors as u8,
+        vmx_unlocked: false,
     }
 }

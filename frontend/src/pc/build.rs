@@ -2,15 +2,14 @@
 
 use crate::config::{AtaDrive, BootDevice, Floppy, MachineConfig, Rom};
 use crate::error::InputError;
-use emu_core::mem::ram::LOW_RAM_LIMIT;
 use emu_core::model::CpuModel;
 use emu_devices::ata;
 use emu_devices::board::BoardConfig;
 use emu_devices::debug_ports::{DebugExit, DebugPortsConfig};
-use emu_devices::disk::{DiskImage, FloppyFormat, Geometry, OpenMode};
+use emu_devices::disk::{DiskImage, FloppyFormat, OpenMode};
 use emu_devices::floppy::{FloppyDrive, FloppyDriveType};
-use emu_devices::pc::{DEFAULT_QUANTUM, DEFAULT_TIME, Pc, PcConfig, PcError, VIDEO_MEMORY};
-use emu_devices::rtc::{self, CmosConfig, DiskGeometry, FloppyType, RtcConfig};
+use emu_devices::pc::{self, DEFAULT_QUANTUM, DEFAULT_TIME, Pc, PcConfig, PcError, VIDEO_MEMORY};
+use emu_devices::rtc::{self, CmosConfig, RtcConfig};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,14 +21,6 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
     let mut drives: [Option<ata::AtaDrive>; 4] = [None, None, None, None];
     for (n, (place, drive)) in drives.iter_mut().zip(config.ata()).enumerate() {
         *place = drive.map(|drive| ata_drive(drive, n, mode)).transpose()?;
-    }
-    let mut disks = [None, None];
-    for (place, drive) in disks.iter_mut().zip(&drives) {
-        if let Some(ata::AtaDrive::HardDisk { image, geometry, .. }) = drive {
-            let geometry = geometry.unwrap_or_else(|| Geometry::of_sectors(image.sectors()));
-            *place =
-                Some(DiskGeometry { cylinders: geometry.cylinders, heads: geometry.heads, sectors: geometry.sectors });
-        }
     }
     let memory = config.memory << 20;
     let (mut bios, mut option_roms) = (firmware::BIOS.to_vec(), Vec::new());
@@ -64,22 +55,18 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
         BootDevice::Cdrom => rtc::BootDevice::CdRom,
     });
     let [a, b, c, d] = drives;
+    let ata = [[a, b], [c, d]];
     let board = BoardConfig {
         hz: config.ips,
         rtc: RtcConfig {
             start: config.seed_time.unwrap_or(DEFAULT_TIME),
             cmos: CmosConfig {
-                memory_below_4g: memory.min(LOW_RAM_LIMIT),
-                memory_above_4g: memory.saturating_sub(LOW_RAM_LIMIT),
-                floppies: floppies.each_ref().map(|drive| FloppyType::of(drive.as_ref().map(FloppyDrive::kind))),
-                disks,
                 boot: boot.collect(),
-                skip_floppy_signature: true,
-                processors: config.cpus as u8,
                 vmx_unlocked: config.vmx_unlocked,
+                ..pc::cmos(config.cpus, memory, &ata, &floppies)
             },
         },
-        ata: [[a, b], [c, d]],
+        ata,
         floppies,
         debug: DebugPortsConfig {
             port_402: config.rom.is_some(),
