@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// One channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "DmaChannelState")]
 pub struct ChannelState {
     /// Base address, reloaded by auto-initialization.
     pub base_address: u16,

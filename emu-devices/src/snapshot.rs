@@ -54,7 +54,7 @@ impl Configuration {
 
 /// Everything but memory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct PcState {
+pub struct PcState {
     pub(crate) core: CoreState,
     pub(crate) board: BoardState,
     pub(crate) outbox: Vec<ApicMessage>,

@@ -1,9 +1,12 @@
 //! Snapshots of whole machines that run guests: a run goes on from one as if it had not been taken.
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rvmx_emu::cli::{self, Parsed};
 use rvmx_emu::config::sources::RealHost;
 use rvmx_emu::machine::{Machine, RunResult};
 use rvmx_emu::pc::{self, PcMachine};
+use rvmx_emu::snapshot_file::VERSION;
 
 /// A machine from options and a test image.
 fn machine(options: &[&str], image: &str) -> PcMachine {
@@ -18,17 +21,16 @@ fn result(machine: &dyn Machine) -> (u64, u64, u64) {
     (machine.now(), machine.instructions(), machine.state_hash())
 }
 
-/// Numbers of a generator, each below `below`.
-fn random(state: &mut u64, below: u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) % below
+/// A number below `below`.
+fn random(generator: &mut SplitMix64, below: u64) -> u64 {
+    generator.next_u64() % below
 }
 
 /// Runs to `end` in one go, and again from snapshot to snapshot at random cycles, each going on in a new machine.
 fn goes_on_from_snapshots(options: &[&str], image: &str, end: u64, points: u64) {
     let mut whole = machine(options, image);
     let expected = (whole.run_until(end), result(&whole));
-    let mut seed = end ^ points;
+    let mut seed = SplitMix64::seed_from_u64(end ^ points);
     let mut cut = machine(options, image);
     for n in 0..points {
         let cycle = end * n / points + random(&mut seed, end / points);
@@ -71,7 +73,7 @@ const HEADER: usize = 20;
 fn sealed(body: &[u8]) -> Vec<u8> {
     let body = zstd::encode_all(body, 1).expect("it is compressed");
     let hash = emu_core::hash::StableHash::of(&body);
-    [&b"RVMXSNAP"[..], &1u32.to_le_bytes(), &hash.to_le_bytes(), &body].concat()
+    [&b"RVMXSNAP"[..], &VERSION.to_le_bytes(), &hash.to_le_bytes(), &body].concat()
 }
 
 fn small_machine() -> (PcMachine, Vec<u8>) {
@@ -103,7 +105,7 @@ fn snapshot_of_another_machine_is_refused_with_what_differs() {
 fn damaged_snapshot_files_are_errors_and_leave_the_machine_as_it_was() {
     let (mut machine, snapshot) = small_machine();
     let before = result(&machine);
-    let mut seed = 1;
+    let mut seed = SplitMix64::seed_from_u64(1);
     let mut refuse = |bytes: &[u8]| {
         let error = machine.restore(bytes).expect_err("it is damaged");
         assert_eq!(result(&machine), before, "{error}");
@@ -130,7 +132,7 @@ fn forged_snapshot_files_never_panic_whatever_they_hold() {
     let body = zstd::decode_all(&snapshot[HEADER..]).expect("it is compressed");
     machine.restore(&sealed(&body)).expect("nothing was forged yet");
     let state = body.len().min(60_000) as u64;
-    let mut seed = 2;
+    let mut seed = SplitMix64::seed_from_u64(2);
     let mut accepted = 0;
     for n in 0..150 {
         let mut forged = body.clone();

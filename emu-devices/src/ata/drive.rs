@@ -94,6 +94,7 @@ impl Deep {
 
 /// Who moves data now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "AtaPhase")]
 pub enum Phase {
     /// Nobody.
     #[default]
@@ -159,6 +160,7 @@ impl Work {
 
 /// Guest-visible state of one drive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "AtaDriveState")]
 pub struct DriveState {
     /// Error register.
     pub error: u8,

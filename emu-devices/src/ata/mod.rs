@@ -43,6 +43,7 @@ pub enum AtaDrive {
 
 /// Guest-visible state of one channel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "AtaChannelState")]
 pub struct ChannelState {
     /// Device control register: bit 7 HOB, 2 SRST, 1 nIEN.
     pub control: u8,

@@ -48,6 +48,7 @@ const TAG_SEEK: u32 = 2;
 
 /// What the FIFO is for now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "FloppyPhase")]
 pub enum Phase {
     /// In reset: the controller does not answer.
     Reset,
@@ -66,6 +67,7 @@ pub enum Phase {
 
 /// Guest-visible state of a drive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "FloppyDriveState")]
 pub struct DriveState {
     /// Where the head is.
     pub track: u8,

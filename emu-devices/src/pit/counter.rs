@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the counting element does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "CounterPhase")]
 enum Phase {
     /// No count yet, or a count that waits for a trigger. The element shows `held`.
     Waiting { held: u16 },
