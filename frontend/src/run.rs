@@ -60,7 +60,7 @@ impl End {
     }
 
     /// The end that a machine has come to by itself, if it has.
-    fn of(result: RunResult) -> Option<Self> {
+    pub fn of(result: RunResult) -> Option<Self> {
         match result {
             RunResult::Limit => None,
             RunResult::PoweredOff => Some(Self::PoweredOff),

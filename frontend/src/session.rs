@@ -56,10 +56,6 @@ where
     })
 }
 
-fn not_here(command: &str, what: &str) -> InputError {
-    InputError::new(command, format!("{what} is not in this version")).remedy("use a later version of rvmx-emu")
-}
-
 /// Standard output and error may be closed pipes; there is nobody to tell then.
 fn print(text: &str) {
     drop(std::io::stdout().write_all(text.as_bytes()));
@@ -80,9 +76,6 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), display == DisplayKind::Terminal)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
-    if settings.run.gdb.is_some() {
-        return Err(not_here("--gdb", "the GDB server"));
-    }
     let kernel = load_kernel(&settings.machine)?;
     let recording = settings.run.replay.as_deref().map(Recording::read).transpose()?;
     // Before anything runs: the guest may write to its images.
@@ -97,6 +90,10 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     prepare(&mut machine, &settings, snapshot.as_deref())?;
     if let Some(spec) = &settings.run.trace {
         machine.trace(spec.start(settings.machine.cpus)?);
+    }
+    if let Some(port) = settings.run.gdb {
+        debug::check(args)?;
+        return debug::serve(&settings, machine, port);
     }
     let input = match (recording, description, &settings.run.record) {
         (Some(recording), ..) => Input::Replayed(recording),

@@ -143,8 +143,13 @@ pub fn debug(session: &mut Session, _arguments: &str) -> Outcome {
         let _ =
             writeln!(text, "DR{n}  {address:016x}  {enabled}: {kind}, {size} byte{}", if size == 1 { "" } else { "s" });
     }
-    let dr6: Vec<&str> = Dr6::all().iter_names().filter(|bit| sys.dr6.contains(bit.1)).map(|bit| bit.0).collect();
-    let named: Vec<&str> = Dr7::all().iter_names().filter(|bit| sys.dr7.contains(bit.1)).map(|bit| bit.0).collect();
+    let dr6: Vec<&str> = Dr6::all()
+        .iter_names()
+        .filter(|bit| sys.dr6.contains(bit.1) && !matches!(bit.0, "RTM" | "BUS_LOCK"))
+        .map(|bit| bit.0)
+        .collect();
+    let named: Vec<&str> =
+        Dr7::all().iter_names().filter(|bit| sys.dr7.contains(bit.1) && bit.0 != "FIXED_1").map(|bit| bit.0).collect();
     let _ = writeln!(text, "{}", format!("DR6  {:016x}  {}", sys.dr6.bits(), dr6.join(" ")).trim_end());
     let _ = writeln!(text, "{}", format!("DR7  {dr7:016x}  {}", named.join(" ")).trim_end());
     Ok(Answer::new(text, json!({ "registers": map(report.control.iter().filter(|r| r.0.starts_with("DR"))) })))

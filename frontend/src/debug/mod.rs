@@ -19,6 +19,8 @@ mod commands;
 mod entry;
 mod expr;
 mod fields;
+mod gdb;
+mod gdb_registers;
 mod input;
 mod paging;
 mod scope;
@@ -35,10 +37,14 @@ use crate::config::Stream;
 use crate::error::InputError;
 use crate::output::Sink;
 use crate::pc::PcMachine;
+use crate::run::End;
 use crate::signals;
 use session::Session;
 use std::path::PathBuf;
 use target::Target;
+
+/// The last cycle of a [`transcript`]: a machine that nothing stops must not run for ever.
+const TRANSCRIPT: u64 = 20_000_000;
 
 /// Where commands come from.
 #[derive(Debug, Clone, Default)]
@@ -72,28 +78,58 @@ pub fn check(args: &RunArgs) -> Result<(), InputError> {
     refuse(args)
 }
 
-/// Debugs a machine; the exit status. It stands before its first instruction.
-pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i32, InputError> {
-    let machine_settings = &settings.machine;
-    let serial = Sink::open("serial output", &machine_settings.serial, false)?;
-    let debugcon = machine_settings.debugcon.clone().unwrap_or(Stream::None);
+/// The machine as the settings want it; port E9h's output goes to `debugcon` unless they say something else.
+fn target(settings: &Settings, machine: PcMachine, debugcon: Stream) -> Result<Target, InputError> {
+    let serial = Sink::open("serial output", &settings.machine.serial, false)?;
+    let debugcon = settings.machine.debugcon.clone().unwrap_or(debugcon);
     let debugcon = Sink::open("debug output", &debugcon, false)?;
-    let interrupt = signals::interrupts()?;
-    let mut target = Target::new(machine, serial, debugcon, interrupt);
+    let mut target = Target::new(machine, serial, debugcon, signals::interrupts()?);
     if let Some(seconds) = settings.run.max_time {
         let cycle = target.pc().now().saturating_add((seconds * target.hz() as f64) as u64);
         target.set_last_cycle(cycle, format!("{seconds} guest seconds (--max-time)"));
     }
-    let mut session = Session::new(target);
+    Ok(target)
+}
+
+/// Debugs a machine; the exit status. It stands before its first instruction.
+pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i32, InputError> {
+    let mut session = Session::new(target(settings, machine, Stream::None)?);
     session.json = source.json;
+    if let Some(port) = settings.run.gdb
+        && gdb::serve(&mut session, port)?
+    {
+        return Ok(0);
+    }
     input::feed(&mut session, source)
+}
+
+/// Serves GDB on a machine until it goes; then the machine runs to its end, unless GDB has ended it. The exit status.
+pub fn serve(settings: &Settings, machine: PcMachine, port: u16) -> Result<i32, InputError> {
+    let mut session = Session::new(target(settings, machine, Stream::Stdio)?);
+    if gdb::serve(&mut session, port)? {
+        return Ok(0);
+    }
+    session.watcher.breakpoints.clear();
+    session.target.travel.set_limit(0);
+    let end = match session.target.run(target::How::Until(u64::MAX), &mut session.watcher) {
+        target::Came::Ended(result) => End::of(result),
+        target::Came::Limit(which) => Some(End::Limit(which)),
+        target::Came::Failed(error) => Some(End::Failed(error)),
+        _ => Some(End::Quit),
+    };
+    let end = end.unwrap_or(End::Quit);
+    if let Some(message) = end.message() {
+        eprintln!("rvmx-emu: {message}");
+    }
+    Ok(end.status())
 }
 
 /// Carries out commands on a machine and gives what they print, each behind a line with the command: for tests and for
 /// documents.
 pub fn transcript(machine: PcMachine, commands: &[&str]) -> Result<String, InputError> {
     let sink = || Sink::open("output", &Stream::None, false);
-    let target = Target::new(machine, sink()?, sink()?, std::sync::Arc::default());
+    let mut target = Target::new(machine, sink()?, sink()?, std::sync::Arc::default());
+    target.set_last_cycle(TRANSCRIPT, format!("a transcript ends at cycle {TRANSCRIPT}"));
     let mut session = Session::new(target);
     let mut text = String::new();
     for command in commands {

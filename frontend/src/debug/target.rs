@@ -129,14 +129,28 @@ impl Target {
             return Came::Ended(ended.clone());
         }
         watcher.begin();
-        self.travel.now_and_then(&mut self.machine.pc);
         watcher.passed = self.pc().cpus.get(self.running()).map(Here::of);
+        self.go_on(how, watcher)
+    }
+
+    /// The same, for the next part of a run that was cut by nothing but its limit.
+    pub fn go_on(&mut self, how: How, watcher: &mut Watcher) -> Came {
+        if let Some(ended) = &self.ended {
+            return Came::Ended(ended.clone());
+        }
+        self.travel.now_and_then(&mut self.machine.pc);
         self.interrupt.store(false, Ordering::Relaxed);
+        let patience = self.pc().now().saturating_add(self.hz());
         let came = loop {
             if let Some(came) = self.slice(how, watcher) {
                 break came;
             }
             self.travel.now_and_then(&mut self.machine.pc);
+            if let How::Step(n) = how
+                && self.pc().now() >= patience
+            {
+                break Came::Limit(format!("processor {n} has not executed anything for a guest second"));
+            }
             if let Err(error) = self.move_bytes() {
                 break Came::Failed(error);
             }

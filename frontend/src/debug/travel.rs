@@ -244,19 +244,35 @@ impl Target {
     /// The instructions of processor `n` before where it is now, the nearest last: at least `count` if there are so many.
     fn instructions_before(&mut self, n: usize, count: usize) -> Result<VecDeque<(Here, u64)>, TravelError> {
         let Some(end) = self.machine.pc.cpus.get(n).map(Here::of) else { return Err(TravelError::Beginning) };
+        self.instructions_until(n, count, end)
+    }
+
+    fn instructions_until(&mut self, n: usize, count: usize, end: Here) -> Result<VecDeque<(Here, u64)>, TravelError> {
+        // What somebody has written from outside is in the snapshot behind it alone.
+        let written = |point: &Point| point.written && point.places.get(n).is_some_and(|place| end.is_after(place));
+        let barrier = self.travel.points.iter().rposition(written);
         let mut window = WINDOW.max(4 * count as u64);
         loop {
             let from = end.cycle.saturating_sub(window);
-            let point = self.travel.before(n, from);
+            let point = self.travel.before(n, from).max(barrier);
             self.restore_point(point.unwrap_or(0))?;
             let mut recorder =
                 Recorder { processor: end.processor, keep: count.max(1 << 16), list: VecDeque::new(), end };
             self.rerun(from, None);
             self.rerun(end.cycle.saturating_sub(1), Some(&mut recorder));
             self.steps_to(end, Some(&mut recorder))?;
-            let at_start = from == 0 || point.is_none() || self.travel.before(n, from) == Some(0) && window > end.cycle;
-            if recorder.list.len() >= count || at_start {
-                return Ok(recorder.list);
+            let mut list = recorder.list;
+            if list.len() >= count {
+                return Ok(list);
+            }
+            if let Some(at) = barrier.filter(|_| point == barrier) {
+                let place = self.travel.points[at].places[n];
+                let mut all = self.instructions_until(n, count - list.len(), place)?;
+                all.append(&mut list);
+                return Ok(all);
+            }
+            if from == 0 || point.is_none() || point == Some(0) && window > end.cycle {
+                return Ok(list);
             }
             window = window.saturating_mul(16);
         }
@@ -316,9 +332,6 @@ impl Target {
                 return Ok(hit);
             }
             end = self.travel.points[n].places.iter().map(|place| place.cycle).max().unwrap_or(0);
-            if self.travel.points[n].written {
-                break;
-            }
         }
         // Nothing there: the machine is to be where it was.
         if let Some(&place) = here.1.get(here.0) {

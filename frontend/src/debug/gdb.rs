@@ -1,0 +1,416 @@
+//! The GDB server: a thread a processor, on top of the same session as the debugger's own commands, which `monitor`
+//! passes through.
+
+use super::breakpoints::{Accesses, Breakpoint, Kind};
+use super::gdb_registers::{Bytes, Description, X86};
+use super::session::Session;
+use super::target::{Came, How};
+use crate::error::InputError;
+use crate::machine::RunResult;
+use gdbstub::common::{Signal, Tid};
+use gdbstub::conn::ConnectionExt;
+use gdbstub::stub::run_blocking::{BlockingEventLoop, Event, WaitForStopReasonError};
+use gdbstub::stub::{DisconnectReason, GdbStub, MultiThreadStopReason};
+use gdbstub::target::ext::base::BaseOps;
+use gdbstub::target::ext::base::multithread::{
+    MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSingleStep, MultiThreadSingleStepOps,
+};
+use gdbstub::target::ext::base::reverse_exec::{
+    ReplayLogPosition, ReverseCont, ReverseContOps, ReverseStep, ReverseStepOps,
+};
+use gdbstub::target::ext::breakpoints::{
+    Breakpoints, BreakpointsOps, HwBreakpoint, HwBreakpointOps, HwWatchpoint, HwWatchpointOps, SwBreakpoint,
+    SwBreakpointOps, WatchKind,
+};
+use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps};
+use gdbstub::target::ext::target_description_xml_override::{
+    TargetDescriptionXmlOverride, TargetDescriptionXmlOverrideOps,
+};
+use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
+use gdbstub::target::{Target, TargetError, TargetResult};
+use std::marker::PhantomData;
+use std::net::{TcpListener, TcpStream};
+
+/// EFAULT, for memory that is not there.
+const FAULT: u8 = 14;
+/// Cycles between two looks at the connection, as a part of a guest second.
+const LOOKS: u64 = 100;
+
+/// What GDB has asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Continue,
+    Step(usize),
+    Back,
+    StepBack(usize),
+}
+
+struct Server<'s> {
+    session: &'s mut Session,
+    description: Description,
+    xml: String,
+    action: Action,
+}
+
+type Reason = MultiThreadStopReason<u64>;
+
+/// Waits for GDB on this computer's port, and serves it until it goes; whether it asked to end the session.
+pub fn serve(session: &mut Session, port: u16) -> Result<bool, InputError> {
+    let place = format!("127.0.0.1:{port}");
+    let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(place.clone(), format!("{what}: {e}"));
+    let listener = TcpListener::bind(&place).map_err(|e| error("cannot wait for GDB", &e))?;
+    let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?;
+    eprintln!("rvmx-emu: waiting for GDB: target remote {bound}");
+    let (stream, _) = listener.accept().map_err(|e| error("GDB does not come", &e))?;
+    drop(listener);
+    let Some(cpu) = session.target.pc().cpus.get(session.cpu) else { return Ok(true) };
+    let description = Description::of(cpu);
+    let xml = description.xml();
+    let mut server = Server { session, description, xml, action: Action::Continue };
+    let reason = GdbStub::new(stream).run_blocking::<Loop>(&mut server);
+    match reason {
+        Ok(DisconnectReason::Disconnect) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(problem) if problem.is_connection_error() => Ok(false),
+        Err(problem) => Err(error("the GDB session has failed", &problem)),
+    }
+}
+
+struct Loop<'s>(PhantomData<&'s ()>);
+
+impl<'s> BlockingEventLoop for Loop<'s> {
+    type Target = Server<'s>;
+    type Connection = TcpStream;
+    type StopReason = Reason;
+
+    fn wait_for_stop_reason(
+        server: &mut Server<'s>,
+        connection: &mut TcpStream,
+    ) -> Result<Event<Reason>, WaitForStopReasonError<String, std::io::Error>> {
+        let mut first = true;
+        loop {
+            if let Some(reason) = server.go(first) {
+                return Ok(Event::TargetStopped(reason));
+            }
+            first = false;
+            if connection.peek().map_err(WaitForStopReasonError::Connection)?.is_some() {
+                let byte = ConnectionExt::read(connection).map_err(WaitForStopReasonError::Connection)?;
+                return Ok(Event::IncomingData(byte));
+            }
+        }
+    }
+
+    fn on_interrupt(server: &mut Server<'s>) -> Result<Option<Reason>, String> {
+        let tid = tid(server.session.target.running());
+        Ok(Some(Reason::SignalWithThread { tid, signal: Signal::SIGINT }))
+    }
+}
+
+/// GDB's number of a processor.
+fn tid(n: usize) -> Tid {
+    Tid::MIN.saturating_add(n)
+}
+
+fn processor(tid: Tid) -> usize {
+    tid.get() - 1
+}
+
+impl Server<'_> {
+    /// Runs for a little; why the machine has stopped, if it has.
+    fn go(&mut self, first: bool) -> Option<Reason> {
+        let session = &mut *self.session;
+        let how = match self.action {
+            Action::Continue => {
+                let pc = session.target.pc();
+                How::Until(pc.now().saturating_add((session.target.hz() / LOOKS).max(1)))
+            }
+            Action::Step(n) => How::Step(n),
+            Action::StepBack(n) => {
+                let back = session.target.back(n, 1);
+                return Some(self.went_back(back.is_ok(), n));
+            }
+            Action::Back => {
+                let hit = session.target.back_to_hit(&mut session.watcher);
+                return Some(match hit {
+                    Ok(hit) => self.hit_reason(hit.processor as usize, hit.breakpoint),
+                    Err(_) => {
+                        // Its beginning is where a run that nothing stops comes to.
+                        let began = session.target.back_to_cycle(0);
+                        self.went_back(began.is_err(), 0)
+                    }
+                });
+            }
+        };
+        let came = if first {
+            session.target.run(how, &mut session.watcher)
+        } else {
+            session.target.go_on(how, &mut session.watcher)
+        };
+        let hit = session.watcher.hit.take();
+        match came {
+            Came::There if matches!(how, How::Step(_)) => Some(Reason::DoneStep),
+            Came::There => None,
+            Came::Hit => {
+                let hit = hit?;
+                Some(self.hit_reason(hit.processor as usize, hit.breakpoint))
+            }
+            Came::Ended(RunResult::ExitStatus(status)) => Some(Reason::Exited(status as u8)),
+            Came::Ended(RunResult::PoweredOff) => Some(Reason::Exited(0)),
+            Came::Ended(_) => Some(Reason::Signal(Signal::SIGSEGV)),
+            Came::Interrupted | Came::Limit(_) | Came::Failed(_) => Some(Reason::Signal(Signal::SIGINT)),
+        }
+    }
+
+    fn went_back(&mut self, well: bool, n: usize) -> Reason {
+        let cycles: Vec<u64> = self.session.target.pc().cpus.iter().map(|cpu| cpu.cycles).collect();
+        self.session.watcher.vmx.forget_after(&cycles);
+        if well { Reason::DoneStep } else { Reason::ReplayLog { tid: Some(tid(n)), pos: ReplayLogPosition::Begin } }
+    }
+
+    fn hit_reason(&mut self, n: usize, id: Option<u32>) -> Reason {
+        self.session.cpu = n;
+        let found = self.session.watcher.breakpoints.iter().find(|breakpoint| Some(breakpoint.id) == id);
+        match found.map(|breakpoint| &breakpoint.kind) {
+            Some(Kind::Linear(_)) => Reason::SwBreak(tid(n)),
+            Some(Kind::Memory { range, access, .. }) => {
+                let kind = match (access.reads, access.writes) {
+                    (true, true) => WatchKind::ReadWrite,
+                    (true, false) => WatchKind::Read,
+                    _ => WatchKind::Write,
+                };
+                Reason::Watch { tid: tid(n), kind, addr: *range.start() }
+            }
+            _ => Reason::SignalWithThread { tid: tid(n), signal: Signal::SIGTRAP },
+        }
+    }
+
+    fn add(&mut self, kind: Kind) {
+        self.session.add(Breakpoint {
+            id: 0,
+            kind,
+            cpu: None,
+            condition: None,
+            condition_text: String::new(),
+            ignore: 0,
+            hits: 0,
+            enabled: true,
+        });
+    }
+
+    fn remove(&mut self, kind: &Kind) -> bool {
+        let list = &mut self.session.watcher.breakpoints;
+        let place = list.iter().rposition(|breakpoint| breakpoint.kind == *kind);
+        place.map(|place| list.remove(place)).is_some()
+    }
+}
+
+impl Target for Server<'_> {
+    type Arch = X86;
+    type Error = String;
+
+    fn base_ops(&mut self) -> BaseOps<'_, X86, String> {
+        BaseOps::MultiThread(self)
+    }
+
+    fn support_breakpoints(&mut self) -> Option<BreakpointsOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_monitor_cmd(&mut self) -> Option<MonitorCmdOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_target_description_xml_override(&mut self) -> Option<TargetDescriptionXmlOverrideOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl MultiThreadBase for Server<'_> {
+    fn read_registers(&mut self, registers: &mut Bytes, tid: Tid) -> TargetResult<(), Self> {
+        let cpu = self.session.target.pc().cpus.get(processor(tid)).ok_or(TargetError::NonFatal)?;
+        registers.0 = self.description.read(cpu);
+        Ok(())
+    }
+
+    fn write_registers(&mut self, registers: &Bytes, tid: Tid) -> TargetResult<(), Self> {
+        let n = processor(tid);
+        let bytes: Vec<u8> = registers.0.iter().map(|byte| byte.unwrap_or(0)).collect();
+        let cpu = self.session.target.pc().cpus.get(n).ok_or(TargetError::NonFatal)?;
+        for (name, value) in self.description.changes(cpu, &bytes)? {
+            self.session.target.pc_mut().set_register(n, &name, value).map_err(|_| TargetError::NonFatal)?;
+        }
+        self.session.target.changed();
+        Ok(())
+    }
+
+    fn read_addrs(&mut self, start: u64, data: &mut [u8], tid: Tid) -> TargetResult<usize, Self> {
+        let pc = self.session.target.pc();
+        let cpu = pc.cpus.get(processor(tid)).ok_or(TargetError::NonFatal)?;
+        match cpu.peek_linear(&pc.ram, start, data) {
+            0 if !data.is_empty() => Err(TargetError::Errno(FAULT)),
+            read => Ok(read),
+        }
+    }
+
+    fn write_addrs(&mut self, start: u64, data: &[u8], tid: Tid) -> TargetResult<(), Self> {
+        let written = self.session.target.pc_mut().write_linear(processor(tid), start, data);
+        written.map_err(|_| TargetError::Errno(FAULT))?;
+        self.session.target.changed();
+        Ok(())
+    }
+
+    fn list_active_threads(&mut self, active: &mut dyn FnMut(Tid)) -> Result<(), String> {
+        (0..self.session.target.pc().cpus.len()).for_each(|n| active(tid(n)));
+        Ok(())
+    }
+
+    fn support_resume(&mut self) -> Option<MultiThreadResumeOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_thread_extra_info(&mut self) -> Option<ThreadExtraInfoOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl ThreadExtraInfo for Server<'_> {
+    fn thread_extra_info(&self, tid: Tid, buffer: &mut [u8]) -> Result<usize, String> {
+        let pc = self.session.target.pc();
+        let Some(cpu) = pc.cpus.get(processor(tid)) else { return Ok(0) };
+        let report = emu_core::report::CpuReport::new(cpu, &pc.ram);
+        let text = format!("CPU#{} [{}, {}]", report.number, report.mode, report.activity);
+        let size = text.len().min(buffer.len());
+        buffer[..size].copy_from_slice(&text.as_bytes()[..size]);
+        Ok(size)
+    }
+}
+
+impl MultiThreadResume for Server<'_> {
+    fn resume(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn clear_resume_actions(&mut self) -> Result<(), String> {
+        self.action = Action::Continue;
+        Ok(())
+    }
+
+    fn set_resume_action_continue(&mut self, _tid: Tid, _signal: Option<Signal>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn support_single_step(&mut self) -> Option<MultiThreadSingleStepOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_reverse_step(&mut self) -> Option<ReverseStepOps<'_, Tid, Self>> {
+        Some(self)
+    }
+
+    fn support_reverse_cont(&mut self) -> Option<ReverseContOps<'_, Tid, Self>> {
+        Some(self)
+    }
+}
+
+impl MultiThreadSingleStep for Server<'_> {
+    fn set_resume_action_step(&mut self, tid: Tid, _signal: Option<Signal>) -> Result<(), String> {
+        self.action = Action::Step(processor(tid));
+        Ok(())
+    }
+}
+
+impl ReverseStep<Tid> for Server<'_> {
+    fn reverse_step(&mut self, tid: Tid) -> Result<(), String> {
+        self.action = Action::StepBack(processor(tid));
+        Ok(())
+    }
+}
+
+impl ReverseCont<Tid> for Server<'_> {
+    fn reverse_cont(&mut self) -> Result<(), String> {
+        self.action = Action::Back;
+        Ok(())
+    }
+}
+
+impl Breakpoints for Server<'_> {
+    fn support_sw_breakpoint(&mut self) -> Option<SwBreakpointOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_hw_breakpoint(&mut self) -> Option<HwBreakpointOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_hw_watchpoint(&mut self) -> Option<HwWatchpointOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl SwBreakpoint for Server<'_> {
+    fn add_sw_breakpoint(&mut self, address: u64, _kind: usize) -> TargetResult<bool, Self> {
+        self.add(Kind::Linear(address));
+        Ok(true)
+    }
+
+    fn remove_sw_breakpoint(&mut self, address: u64, _kind: usize) -> TargetResult<bool, Self> {
+        Ok(self.remove(&Kind::Linear(address)))
+    }
+}
+
+impl HwBreakpoint for Server<'_> {
+    fn add_hw_breakpoint(&mut self, address: u64, kind: usize) -> TargetResult<bool, Self> {
+        self.add_sw_breakpoint(address, kind)
+    }
+
+    fn remove_hw_breakpoint(&mut self, address: u64, kind: usize) -> TargetResult<bool, Self> {
+        self.remove_sw_breakpoint(address, kind)
+    }
+}
+
+/// What GDB's watchpoint waits for.
+fn watched(address: u64, size: u64, kind: WatchKind) -> Kind {
+    let access = match kind {
+        WatchKind::Read => Accesses { reads: true, writes: false },
+        WatchKind::Write => Accesses { reads: false, writes: true },
+        WatchKind::ReadWrite => Accesses::ALL,
+    };
+    Kind::Memory { range: address..=address.saturating_add(size.max(1) - 1), physical: false, access }
+}
+
+impl HwWatchpoint for Server<'_> {
+    fn add_hw_watchpoint(&mut self, address: u64, size: u64, kind: WatchKind) -> TargetResult<bool, Self> {
+        self.add(watched(address, size, kind));
+        Ok(true)
+    }
+
+    fn remove_hw_watchpoint(&mut self, address: u64, size: u64, kind: WatchKind) -> TargetResult<bool, Self> {
+        Ok(self.remove(&watched(address, size, kind)))
+    }
+}
+
+impl MonitorCmd for Server<'_> {
+    fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), String> {
+        let (text, _) = self.session.line(&String::from_utf8_lossy(command));
+        out.write_raw(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl TargetDescriptionXmlOverride for Server<'_> {
+    fn target_description_xml(
+        &self,
+        annex: &[u8],
+        offset: u64,
+        length: usize,
+        buffer: &mut [u8],
+    ) -> TargetResult<usize, Self> {
+        if annex != b"target.xml" {
+            return Err(TargetError::NonFatal);
+        }
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.xml.len());
+        let size = (self.xml.len() - start).min(length).min(buffer.len());
+        buffer[..size].copy_from_slice(&self.xml.as_bytes()[start..start + size]);
+        Ok(size)
+    }
+}

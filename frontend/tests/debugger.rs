@@ -1,0 +1,120 @@
+//! Recorded sessions of the debugger: `sessions/NAME.txt` has the machine in its first line, then commands behind `> `,
+//! each with what it must print. `UPDATE_GOLDEN=1` writes the answers anew.
+
+use rvmx_emu::config::{AtaDrive, BootDevice, MachineConfig};
+use rvmx_emu::debug;
+use rvmx_emu::pc::{self, PcMachine};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `IMAGE MODEL CPUS`.
+fn machine(line: &str) -> PcMachine {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [image, model, cpus] = words[..] else { panic!("{line}: write IMAGE MODEL CPUS") };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../test-images/images/{image}.img"));
+    let config = MachineConfig {
+        hda: Some(AtaDrive::Disk { image: path, geometry: None }),
+        boot: vec![BootDevice::Disk],
+        snapshot: true,
+        memory: 64,
+        cpu_model: model.to_owned(),
+        cpus: cpus.parse().unwrap(),
+        ..MachineConfig::default()
+    };
+    pc::build(&config, None).unwrap()
+}
+
+fn session(name: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/sessions/{name}.txt"));
+    let golden = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = golden.split_once('\n').unwrap();
+    let commands: Vec<&str> = rest.lines().filter_map(|line| line.strip_prefix("> ")).collect();
+    let text = format!("{head}\n{}", debug::transcript(machine(head), &commands).unwrap());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+        return;
+    }
+    for (n, (expected, found)) in golden.lines().zip(text.lines()).enumerate() {
+        assert_eq!(found, expected, "{}:{}; UPDATE_GOLDEN=1 writes it anew", path.display(), n + 1);
+    }
+    assert_eq!(text.lines().count(), golden.lines().count(), "{}", path.display());
+}
+
+macro_rules! sessions {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            session(stringify!($name));
+        })*
+
+        #[test]
+        fn every_recorded_session_is_tested() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions");
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                assert!([$(concat!(stringify!($name), ".txt")),*].contains(&&*name), "{name} is not run");
+            }
+        }
+    };
+}
+
+sessions! { running breakpoints vmx vmentry_step vmentry_why paging travel }
+
+#[test]
+fn run_under_the_debugger_is_the_run_without_it() {
+    let plain = debug::transcript(machine("vmxexits max 1"), &["sba 3000000", "hash"]).unwrap();
+    let hash = plain.lines().last().unwrap().to_owned();
+    let watched = [
+        "watch rw 0x9000 64 if 0",
+        "b io 0..0xffff if 0",
+        "b exception",
+        "b vmexit ignore 1000000",
+        "b mnemonic cpuid ignore 1000000",
+        "s 100",
+        "sb 1500000",
+        "rs 50",
+        "vmentry",
+        "d all",
+        "sba 3000000",
+        "hash",
+    ];
+    let watched = debug::transcript(machine("vmxexits max 1"), &watched).unwrap();
+    assert_eq!(watched.lines().last(), Some(hash.as_str()), "{watched}");
+}
+
+#[test]
+fn steps_back_and_forth_come_to_the_same_states() {
+    let mut commands = vec!["sba 1511000".to_owned()];
+    commands.extend((0..30).flat_map(|_| ["s".to_owned(), "hash".to_owned()]));
+    commands.extend((0..30).flat_map(|_| ["rs".to_owned(), "hash".to_owned()]));
+    commands.extend((0..30).flat_map(|_| ["s".to_owned(), "hash".to_owned()]));
+    let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+    let text = debug::transcript(machine("vmxexits max 1"), &commands).unwrap();
+    let hashes: Vec<&str> = text.lines().filter(|line| line.len() == 16).collect();
+    assert_eq!(hashes.len(), 90, "{text}");
+    let there: Vec<&str> = hashes[..30].to_vec();
+    let back: Vec<&str> = hashes[30..60].iter().rev().copied().collect();
+    assert_eq!(back[1..], there[..29]);
+    assert_eq!(hashes[60..], there);
+}
+
+#[test]
+fn program_answers_in_json_and_ends_with_status_2_after_a_command_that_failed() {
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/modes.img");
+    let run = |arguments: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_rvmx-emu");
+        Command::new(program).args(["debug", "--snapshot"]).args(arguments).arg(image).output().unwrap()
+    };
+    let output = run(&["-c", "s --json; r; quit; r"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let (first, rest) = text.split_once('\n').unwrap();
+    let value: serde_json::Value = serde_json::from_str(first).unwrap();
+    assert_eq!((value["stopped"].as_str(), value["cycle"].as_u64()), (Some("done"), Some(1)));
+    assert_eq!(rest.lines().filter(|line| line.starts_with("EIP")).count(), 1, "{text}");
+    let output = run(&["-c", "x nothing; r"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.starts_with("error: nothing is called \"nothing\"") && text.lines().count() == 1, "{text}");
+    assert_eq!(run(&["--script", "x.ron", "-c", "r"]).status.code(), Some(2));
+}

@@ -1,0 +1,103 @@
+//! The GDB server, spoken to in its protocol.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+struct Gdb {
+    program: Child,
+    stream: TcpStream,
+}
+
+impl Gdb {
+    fn start(image: &str, options: &[&str]) -> Self {
+        // Nobody else takes a port that was just free.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let path = format!("{}/../test-images/images/{image}.img", env!("CARGO_MANIFEST_DIR"));
+        let program = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+            .args(["--headless", "--snapshot", "--debugcon", "none", "--gdb", &port.to_string()])
+            .args(options)
+            .arg(path)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        for _ in 0..500 {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+                return Self { program, stream };
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the server does not answer");
+    }
+
+    fn byte(&mut self) -> u8 {
+        let mut byte = [0];
+        self.stream.read_exact(&mut byte).unwrap();
+        byte[0]
+    }
+
+    /// Sends a packet; the packet that answers.
+    fn ask(&mut self, packet: &str) -> String {
+        let sum = packet.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte));
+        self.stream.write_all(format!("${packet}#{sum:02x}").as_bytes()).unwrap();
+        while self.byte() != b'$' {}
+        let mut text = Vec::new();
+        loop {
+            match self.byte() {
+                b'#' => break,
+                // Repetition of the byte before.
+                b'*' => {
+                    let count = self.byte() - 29;
+                    let last = *text.last().unwrap();
+                    text.extend(std::iter::repeat_n(last, count.into()));
+                }
+                byte => text.push(byte),
+            }
+        }
+        (self.byte(), self.byte());
+        self.stream.write_all(b"+").unwrap();
+        String::from_utf8(text).unwrap()
+    }
+}
+
+impl Drop for Gdb {
+    fn drop(&mut self) {
+        drop(self.program.kill());
+        drop(self.program.wait());
+    }
+}
+
+#[test]
+fn gdb_stops_steps_reads_and_goes_back() {
+    let mut gdb = Gdb::start("vmxexits", &["--cpu-model", "max"]);
+    assert!(gdb.ask("qSupported:multiprocess+;xmlRegisters=i386").contains("qXfer:features:read+"));
+    let xml = gdb.ask("qXfer:features:read:target.xml:0,ffb");
+    assert!(xml.contains("<architecture>i8086") && xml.contains("org.gnu.gdb.i386.core"), "{xml}");
+    assert!(gdb.ask("qfThreadInfo").contains('1'));
+    assert_eq!(gdb.ask("Z0,7c00,1"), "OK");
+    let stop = gdb.ask("vCont;c:p1.-1");
+    assert!(stop.starts_with("T05") && stop.contains("swbreak"), "{stop}");
+    // EIP is the ninth register.
+    assert_eq!(gdb.ask("g")[64..72], *"007c0000");
+    assert_eq!(gdb.ask("m7c00,4"), "66b85800");
+    assert_eq!(gdb.ask("z0,7c00,1"), "OK");
+    let stop = gdb.ask("vCont;s:p1.1");
+    assert!(stop.starts_with("S05") || stop.starts_with("T05"), "{stop}");
+    assert_eq!(gdb.ask("g")[64..72], *"067c0000");
+    assert!(!gdb.ask("bs").starts_with('E'));
+    assert_eq!(gdb.ask("g")[64..72], *"007c0000");
+}
+
+#[test]
+fn gdb_watches_memory_and_passes_commands_on() {
+    let mut gdb = Gdb::start("smp", &["--cpus", "3"]);
+    gdb.ask("qSupported:multiprocess+");
+    let threads = gdb.ask("qfThreadInfo");
+    assert!(threads.matches(['1', '2', '3']).count() >= 3, "{threads}");
+    assert_eq!(gdb.ask("Z2,500,10"), "OK");
+    let stop = gdb.ask("vCont;c:p1.-1");
+    assert!(stop.contains("watch:"), "{stop}");
+    assert_eq!(gdb.ask("z2,500,10"), "OK");
+}
