@@ -237,7 +237,7 @@ fn ext_int_message_reaches_a_processor_whose_lint0_is_masked() {
     bench.cpu.set_intr(false, false);
     bench.run(10);
     assert_ne!(bench.cpu.rip(), 0x9001, "interrupts are off");
-    bench.cpu.flags.put(emu_core::flags::IF, true);
+    bench.cpu.put_flags(emu_core::flags::IF, true);
     bench.cpu.refresh();
     // The bench's PIC gives vector 0.
     bench.run(10);

@@ -14,7 +14,7 @@ fn machine(options: &[&str], image: &str) -> PcMachine {
     let arguments = ["rvmx-emu", "--headless", "--snapshot"].iter().chain(options).copied().chain([image.as_str()]);
     let Ok(Parsed::Cli(cli)) = cli::parse(arguments) else { panic!("{options:?}") };
     let (settings, _) = cli::settings(&RealHost, &cli.run).expect("the options are good");
-    Box::new(pc::build(&settings.machine, None).expect("the machine can be built"))
+    pc::build(&settings.machine, None).expect("the machine can be built")
 }
 
 fn result(machine: &dyn Machine) -> (u64, u64, u64) {

@@ -5,8 +5,8 @@ use crate::disk::{DrivePlace, MediumId};
 use crate::keyboard::Key;
 use crate::rtc::CmosConfig;
 use crate::state::StateError;
-use emu_core::bus::DeliveryMode;
 use crate::testing::Random;
+use emu_core::bus::DeliveryMode;
 
 const HZ: u64 = 10_000_000;
 
