@@ -195,6 +195,7 @@ impl Cpu {
         self.derived.seen_map_epoch = if *tlb_is_of_this_map { ram.map_epoch() } else { 0 };
         self.derived.seen_code_epoch = ram.code_epoch();
         self.scratch = Scratch::default();
+        self.refresh_misc_enable();
         self.refresh();
         self.attention = attention;
         self.refresh_apic_attention();

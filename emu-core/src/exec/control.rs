@@ -216,7 +216,7 @@ impl Cpu {
         let new = (Efer::from_bits_retain(value) - Efer::LMA) | (old & Efer::LMA);
         let changed = old ^ new;
         let bad_lme = changed.contains(Efer::LME) && self.sys.cr0.contains(Cr0::PG);
-        if bad_lme || new.contains(Efer::NXE) && self.disables_xd() {
+        if bad_lme || new.contains(Efer::NXE) && self.derived.hidden.execute_disable {
             return self.gp(0);
         }
         self.sys.efer = new;

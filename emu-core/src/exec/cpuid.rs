@@ -17,7 +17,8 @@ use emu_vmx::intercept::Instruction as Intercept;
 impl Cpu {
     /// The result of CPUID in the present state (SDM Vol. 2A, CPUID).
     pub fn cpuid_leaf(&self, leaf: u32, subleaf: u32) -> CpuidResult {
-        let basic = self.config.model.max_basic_leaf().min(if self.limits_cpuid() { 2 } else { u32::MAX });
+        let hidden = self.derived.hidden;
+        let basic = self.config.model.max_basic_leaf().min(if hidden.high_leaves { 2 } else { u32::MAX });
         // Beyond the highest leaf Intel processors answer with the highest basic one.
         let leaf = match leaf {
             0..=0x7FFF_FFFF if leaf > basic => basic,
@@ -28,7 +29,7 @@ impl Cpu {
         match leaf {
             0 => result.eax = basic,
             1 => {
-                if !self.has_monitor() {
+                if hidden.monitor {
                     set_bit(&mut result.ecx, 3, false);
                 }
                 result.ebx = result.ebx & 0x00FF_FFFF | self.sys.apic_id << 24;
@@ -50,7 +51,7 @@ impl Cpu {
                 if !self.derived.mode.is_64bit() {
                     set_bit(&mut result.edx, 11, false);
                 }
-                if self.disables_xd() {
+                if hidden.execute_disable {
                     set_bit(&mut result.edx, 20, false);
                 }
             }
@@ -140,7 +141,7 @@ fn read_monitored(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// MONITOR: checks its address as a load and arms the monitor; what it watches is not kept, as MWAIT wakes in the next
 /// turn whatever was written.
 pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    if cpu.sys.cpl != 0 || !cpu.has_monitor() {
+    if cpu.sys.cpl != 0 || cpu.derived.hidden.monitor {
         return cpu.ud();
     }
     cpu.intercept(u, Intercept::Monitor)?;
@@ -155,7 +156,7 @@ pub fn monitor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// MWAIT: with the monitor armed the processor waits for an event until its turn ends. Other processors write only in
 /// their own turns, so a store to the monitored line has been made by the next turn, and waking without one is allowed.
 pub fn mwait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    if cpu.sys.cpl != 0 || !cpu.has_monitor() {
+    if cpu.sys.cpl != 0 || cpu.derived.hidden.monitor {
         return cpu.ud();
     }
     let armed = cpu.sys.monitor == Monitor::Monitor;

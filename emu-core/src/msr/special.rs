@@ -4,6 +4,7 @@ use crate::fault::Exec;
 use crate::model::CpuModel;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::derived::Hidden;
 use emu_vmx::arch::addr::{is_canonical, physical_mask};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::msr::*;
@@ -78,31 +79,23 @@ mod misc_enable {
 }
 
 impl Cpu {
-    /// IA32_MISC_ENABLE; of a model without, what it would be to hide nothing.
-    fn misc_enable(&self) -> u64 {
+    /// Derives what IA32_MISC_ENABLE hides: after reset, and after every change of it.
+    pub(crate) fn refresh_misc_enable(&mut self) {
+        // A model without the register hides nothing.
         let exists = self.config.model.plain_msr(IA32_MISC_ENABLE).is_some();
-        if exists { self.stored_msr(IA32_MISC_ENABLE) } else { misc_enable::MONITOR }
-    }
-
-    /// Whether software has left MONITOR and MWAIT there.
-    pub(crate) fn has_monitor(&self) -> bool {
-        self.misc_enable() & misc_enable::MONITOR != 0
-    }
-
-    /// Whether software has hidden the basic leaves of CPUID above 2.
-    pub(crate) fn limits_cpuid(&self) -> bool {
-        self.misc_enable() & misc_enable::LIMIT_CPUID != 0
-    }
-
-    /// Whether software has switched execute-disable off.
-    pub(crate) fn disables_xd(&self) -> bool {
-        self.misc_enable() & misc_enable::XD_DISABLE != 0
+        let value = if exists { self.stored_msr(IA32_MISC_ENABLE) } else { misc_enable::MONITOR };
+        self.derived.hidden = Hidden {
+            monitor: value & misc_enable::MONITOR == 0,
+            high_leaves: value & misc_enable::LIMIT_CPUID != 0,
+            execute_disable: value & misc_enable::XD_DISABLE != 0,
+        };
     }
 }
 
 pub(super) fn write_misc_enable(cpu: &mut Cpu, _: &mut Env, number: u32, value: u64) -> Exec {
     cpu.sys.plain_msrs.insert(number, value);
-    if cpu.disables_xd() && cpu.sys.efer.contains(Efer::NXE) {
+    cpu.refresh_misc_enable();
+    if cpu.derived.hidden.execute_disable && cpu.sys.efer.contains(Efer::NXE) {
         cpu.sys.efer -= Efer::NXE;
         cpu.refresh();
     }

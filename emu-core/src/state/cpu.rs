@@ -141,6 +141,7 @@ impl Cpu {
         if index != 0 {
             self.sys.activity = super::system::Activity::WaitForSipi;
         }
+        self.refresh_misc_enable();
         self.refresh();
     }
 

@@ -15,6 +15,19 @@ pub struct Derived {
     pub seen_map_epoch: u64,
     /// What the TLB has seen of [`Ram::code_epoch`](crate::mem::ram::Ram::code_epoch).
     pub seen_code_epoch: u64,
+    /// What IA32_MISC_ENABLE hides.
+    pub hidden: Hidden,
+}
+
+/// Features that software has hidden by IA32_MISC_ENABLE.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hidden {
+    /// MONITOR and MWAIT.
+    pub monitor: bool,
+    /// Basic leaves of CPUID above 2.
+    pub high_leaves: bool,
+    /// Execute-disable.
+    pub execute_disable: bool,
 }
 
 /// A segment as plain accesses see it.
