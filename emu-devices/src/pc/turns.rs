@@ -223,6 +223,9 @@ impl Pc {
         if cpu.sys.activity == Activity::WaitForSipi {
             return true;
         }
+        if cpu.in_non_root() || cpu.flags.has(IF) {
+            return false;
+        }
         let takes_init = !cpu.vmx.on();
         let takes_nmi = !cpu.sys.nmi_blocked;
         let comes = |pending: Attention, delivery| cpu.attention.intersects(pending) || self.board.may_send(delivery);
@@ -231,6 +234,6 @@ impl Pc {
         let by_lint0 = lint0 && !self.intr && self.board.next_deadline() != u64::MAX;
         let init = takes_init && comes(Attention::INIT, DeliveryMode::Init);
         let nmi = takes_nmi && (comes(Attention::NMI, DeliveryMode::Nmi) || by_lint0);
-        !(cpu.in_non_root() || cpu.flags.has(IF) || init || nmi)
+        !(init || nmi)
     }
 }
