@@ -182,6 +182,15 @@ impl Counter {
         }
     }
 
+    /// The count that a read at `tick` finds. On the ISA bus a read came later than the clock pulse after the write before
+    /// it; on a fast processor it finds what it would have found then.
+    fn value_read(&self, tick: u64) -> u16 {
+        match self.phase {
+            Phase::Running { loaded, .. } => self.value(tick.max(loaded)),
+            _ => self.value(tick),
+        }
+    }
+
     /// The first tick after `tick` at which the output changes; for mode 2 only the rising edge.
     pub(super) fn next_edge(&self, tick: u64) -> Option<u64> {
         let Phase::Running { loaded, origin, level, .. } = self.phase else { return None };
@@ -333,7 +342,7 @@ impl Counter {
     pub(super) fn latch_count(&mut self, tick: u64) {
         self.settle(tick);
         if self.count_latch.is_none() {
-            self.count_latch = Some(self.value(tick));
+            self.count_latch = Some(self.value_read(tick));
         }
     }
 
@@ -354,7 +363,7 @@ impl Counter {
             return status;
         }
         self.settle(tick);
-        let [low, high] = self.count_latch.unwrap_or_else(|| self.value(tick)).to_le_bytes();
+        let [low, high] = self.count_latch.unwrap_or_else(|| self.value_read(tick)).to_le_bytes();
         match self.control >> 4 & 3 {
             1 => {
                 self.count_latch = None;
@@ -533,6 +542,18 @@ mod tests {
         assert_eq!((counter.read(100), counter.read(200)), (0x00, 0x10));
         assert_eq!(counter.read(257), 0x00);
         assert_eq!(counter.read(257), 0x0F);
+    }
+
+    #[test]
+    fn counter_read_in_the_clock_of_its_write_gives_the_new_count() {
+        let (mut counter, _) = run(0x10, 0x80, true, 0);
+        counter.control(20, 0x34);
+        counter.write(20, 0x00);
+        counter.write(20, 0x10);
+        assert_eq!((counter.read(20), counter.read(20)), (0x00, 0x10));
+        counter.latch_count(20);
+        assert_eq!((counter.read(22), counter.read(22)), (0x00, 0x10));
+        assert_eq!((counter.read(22), counter.read(22)), (0xFF, 0x0F));
     }
 
     #[test]
