@@ -86,7 +86,7 @@ fn run_under_the_debugger_is_the_run_without_it() {
 
 #[test]
 fn steps_back_and_forth_come_to_the_same_states() {
-    let mut commands = vec!["sba 1511000".to_owned()];
+    let mut commands = vec!["b vmentry".to_owned(), "c".to_owned(), "d all".to_owned()];
     commands.extend((0..30).flat_map(|_| ["s".to_owned(), "hash".to_owned()]));
     commands.extend((0..30).flat_map(|_| ["rs".to_owned(), "hash".to_owned()]));
     commands.extend((0..30).flat_map(|_| ["s".to_owned(), "hash".to_owned()]));

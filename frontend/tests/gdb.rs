@@ -98,8 +98,8 @@ fn gdb_watches_memory_and_passes_commands_on() {
     gdb.ask("qSupported:multiprocess+");
     let threads = gdb.ask("qfThreadInfo");
     assert!(threads.matches(['1', '2', '3']).count() >= 3, "{threads}");
-    assert_eq!(gdb.ask("Z2,500,10"), "OK");
+    assert_eq!(gdb.ask("Z2,400,100"), "OK");
     let stop = gdb.ask("vCont;c:p1.-1");
     assert!(stop.contains("watch:"), "{stop}");
-    assert_eq!(gdb.ask("z2,500,10"), "OK");
+    assert_eq!(gdb.ask("z2,400,100"), "OK");
 }
