@@ -20,20 +20,20 @@ fn machine(line: &str) -> PcMachine {
         snapshot: true,
         memory: 64,
         cpu_model: model.to_owned(),
-        cpus: cpus.parse().unwrap(),
+        cpus: cpus.parse().expect("the session is sound"),
         ..MachineConfig::default()
     };
-    pc::build(&config, None).unwrap()
+    pc::build(&config, None).expect("the session is sound")
 }
 
 fn session(name: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/sessions/{name}.txt"));
-    let golden = std::fs::read_to_string(&path).unwrap();
-    let (head, rest) = golden.split_once('\n').unwrap();
+    let golden = std::fs::read_to_string(&path).expect("the session is sound");
+    let (head, rest) = golden.split_once('\n').expect("the session is sound");
     let commands: Vec<&str> = rest.lines().filter_map(|line| line.strip_prefix("> ")).collect();
-    let text = format!("{head}\n{}", debug::transcript(machine(head), &commands).unwrap());
+    let text = format!("{head}\n{}", debug::transcript(machine(head), &commands).expect("the session is sound"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &text).unwrap();
+        std::fs::write(&path, &text).expect("the session is sound");
         return;
     }
     for (n, (expected, found)) in golden.lines().zip(text.lines()).enumerate() {
@@ -52,8 +52,9 @@ macro_rules! sessions {
         #[test]
         fn every_recorded_session_is_tested() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions");
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let name = entry.unwrap().file_name().into_string().unwrap();
+            for entry in std::fs::read_dir(folder).expect("it is there") {
+                let name = entry.expect("it can be read").file_name();
+                let name = name.to_string_lossy().into_owned();
                 assert!([$(concat!(stringify!($name), ".txt")),*].contains(&&*name), "{name} is not run");
             }
         }

@@ -7,27 +7,40 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// The program, which does not outlive the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 struct Gdb {
-    program: Child,
+    _program: Running,
     stream: TcpStream,
 }
 
 impl Gdb {
     fn start(image: &str, options: &[&str]) -> Self {
         // Nobody else takes a port that was just free.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port =
+            TcpListener::bind("127.0.0.1:0").expect("the server works").local_addr().expect("the server works").port();
         let path = format!("{}/../test-images/images/{image}.img", env!("CARGO_MANIFEST_DIR"));
-        let program = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
-            .args(["--headless", "--snapshot", "--debugcon", "none", "--gdb", &port.to_string()])
-            .args(options)
-            .arg(path)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let program = Running(
+            Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+                .args(["--headless", "--snapshot", "--debugcon", "none", "--gdb", &port.to_string()])
+                .args(options)
+                .arg(path)
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the server works"),
+        );
         for _ in 0..500 {
             if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-                return Self { program, stream };
+                stream.set_read_timeout(Some(Duration::from_secs(60))).expect("the server works");
+                return Self { _program: program, stream };
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -36,14 +49,14 @@ impl Gdb {
 
     fn byte(&mut self) -> u8 {
         let mut byte = [0];
-        self.stream.read_exact(&mut byte).unwrap();
+        self.stream.read_exact(&mut byte).expect("the server works");
         byte[0]
     }
 
     /// Sends a packet; the packet that answers.
     fn ask(&mut self, packet: &str) -> String {
         let sum = packet.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte));
-        self.stream.write_all(format!("${packet}#{sum:02x}").as_bytes()).unwrap();
+        self.stream.write_all(format!("${packet}#{sum:02x}").as_bytes()).expect("the server works");
         while self.byte() != b'$' {}
         let mut text = Vec::new();
         loop {
@@ -52,22 +65,15 @@ impl Gdb {
                 // Repetition of the byte before.
                 b'*' => {
                     let count = self.byte() - 29;
-                    let last = *text.last().unwrap();
+                    let last = *text.last().expect("the server works");
                     text.extend(std::iter::repeat_n(last, count.into()));
                 }
                 byte => text.push(byte),
             }
         }
         (self.byte(), self.byte());
-        self.stream.write_all(b"+").unwrap();
-        String::from_utf8(text).unwrap()
-    }
-}
-
-impl Drop for Gdb {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
+        self.stream.write_all(b"+").expect("the server works");
+        String::from_utf8(text).expect("the server works")
     }
 }
 

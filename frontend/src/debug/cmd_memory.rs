@@ -163,7 +163,7 @@ fn instructions(session: &Session, start: u64, count: usize) -> Outcome {
     let present = session.value("pc")?;
     for instruction in list {
         let bytes: String = instruction.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mark = if at == present { '>' } else { ' ' };
+        let mark = if at == present { "=>" } else { "  " };
         let label = label(&session.symbols, at);
         let _ = writeln!(text, "{mark} {at:08x}{label}  {bytes:14} {}", instruction.text);
         json.push(json!({ "address": hex(at), "bytes": bytes, "instruction": instruction.text }));
