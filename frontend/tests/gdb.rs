@@ -71,7 +71,9 @@ impl Gdb {
                 byte => text.push(byte),
             }
         }
-        (self.byte(), self.byte());
+        for _ in 0..2 {
+            self.byte();
+        }
         self.stream.write_all(b"+").expect("the server works");
         String::from_utf8(text).expect("the server works")
     }
