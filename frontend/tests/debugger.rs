@@ -1,8 +1,6 @@
 //! Recorded sessions of the debugger: `sessions/NAME.txt` has the machine in its first line, then commands behind `> `,
 //! each with what it must print. `UPDATE_GOLDEN=1` writes the answers anew.
 
-#![expect(clippy::unwrap_used, reason = "the tests' helpers, too, end the test")]
-
 use rvmx_emu::config::{AtaDrive, BootDevice, MachineConfig};
 use rvmx_emu::debug;
 use rvmx_emu::pc::{self, PcMachine};

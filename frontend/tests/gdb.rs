@@ -1,7 +1,5 @@
 //! The GDB server, spoken to in its protocol.
 
-#![expect(clippy::unwrap_used, reason = "the tests' helpers, too, end the test")]
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
