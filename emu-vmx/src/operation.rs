@@ -61,8 +61,6 @@ pub struct ProcessorState {
     pub cs_l: bool,
     /// Current privilege level.
     pub cpl: u8,
-    /// IA32_FEATURE_CONTROL.
-    pub feature_control: FeatureControl,
     /// In SMX operation.
     pub smx: bool,
     /// A20M is asserted (addresses wrap at 1 MiB).
@@ -80,8 +78,8 @@ impl ProcessorState {
         Ok(())
     }
 
-    /// Faults of VMXON outside VMX operation.
-    pub fn vmxon_fault(&self, caps: &VmxCapabilities) -> Result<(), Fault> {
+    /// Faults of VMXON outside VMX operation; `feature_control` is IA32_FEATURE_CONTROL.
+    pub fn vmxon_fault(&self, caps: &VmxCapabilities, feature_control: FeatureControl) -> Result<(), Fault> {
         self.mode_fault()?;
         if !self.cr4.contains(Cr4::VMXE) {
             return Err(Fault::InvalidOpcode);
@@ -91,7 +89,7 @@ impl ProcessorState {
             || !caps.cr0_allowed(self.cr0.bits())
             || !caps.cr4_allowed(self.cr4.bits())
             || self.a20m
-            || !self.feature_control.contains(FeatureControl::LOCK | enable);
+            || !feature_control.contains(FeatureControl::LOCK | enable);
         if refused { Err(Fault::GeneralProtection) } else { Ok(()) }
     }
 
@@ -171,7 +169,6 @@ mod tests {
             rflags: Rflags::RESET,
             cs_l: true,
             cpl: 0,
-            feature_control: FeatureControl::LOCK | FeatureControl::VMX_OUTSIDE_SMX,
             smx: false,
             a20m: false,
         }
@@ -179,19 +176,21 @@ mod tests {
 
     #[test]
     fn vmxon_needs_the_locked_feature_control_and_the_fixed_bits() {
-        assert_eq!(state().vmxon_fault(&CAPS), Ok(()));
+        let (lock, enabled) = (FeatureControl::LOCK, FeatureControl::LOCK | FeatureControl::VMX_OUTSIDE_SMX);
+        assert_eq!(state().vmxon_fault(&CAPS, enabled), Ok(()));
+        for feature_control in [FeatureControl::VMX_OUTSIDE_SMX, lock, lock | FeatureControl::VMX_IN_SMX] {
+            assert_eq!(state().vmxon_fault(&CAPS, feature_control), Err(Fault::GeneralProtection), "{feature_control:?}");
+        }
         let refused = [
             ProcessorState { cpl: 3, ..state() },
-            ProcessorState { feature_control: FeatureControl::VMX_OUTSIDE_SMX, ..state() },
-            ProcessorState { feature_control: FeatureControl::LOCK, ..state() },
             ProcessorState { cr0: Cr0::from_bits_retain(0x8000_0011), ..state() },
             ProcessorState { a20m: true, ..state() },
         ];
         for state in refused {
-            assert_eq!(state.vmxon_fault(&CAPS), Err(Fault::GeneralProtection), "{state:?}");
+            assert_eq!(state.vmxon_fault(&CAPS, enabled), Err(Fault::GeneralProtection), "{state:?}");
         }
         for state in [ProcessorState { cr4: Cr4::PAE, ..state() }, ProcessorState { cs_l: false, ..state() }] {
-            assert_eq!(state.vmxon_fault(&CAPS), Err(Fault::InvalidOpcode), "{state:?}");
+            assert_eq!(state.vmxon_fault(&CAPS, enabled), Err(Fault::InvalidOpcode), "{state:?}");
         }
     }
 

@@ -284,7 +284,7 @@ impl Cpu {
     fn read_slow(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize) -> Result<u64, Stop> {
         let linear = self.linear(seg, ea, len as u64, false)?;
         self.check_alignment(linear, len)?;
-        self.read_at(env, linear, len, Access::data(Kind::Read, self.sys.cpl == 3), Self::operand_target)
+        self.read_at::<true>(env, linear, len, Access::data(Kind::Read, self.sys.cpl == 3))
     }
 
     #[cold]
@@ -292,7 +292,7 @@ impl Cpu {
     fn write_slow(&mut self, env: &mut Env, seg: u8, ea: u64, len: usize, value: u64) -> Exec {
         let linear = self.linear(seg, ea, len as u64, true)?;
         self.check_alignment(linear, len)?;
-        self.write_at(env, linear, len, value, Access::data(Kind::Write, self.sys.cpl == 3), Self::operand_target)
+        self.write_at::<true>(env, linear, len, value, Access::data(Kind::Write, self.sys.cpl == 3))
     }
 
     #[cold]
@@ -356,27 +356,27 @@ impl Cpu {
 
     /// Reads up to 8 bytes at a linear address that is not an operand's.
     pub fn read_linear(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
-        self.read_at(env, linear, len, access, Self::system_target)
+        self.read_at::<false>(env, linear, len, access)
     }
 
     /// Writes up to 8 bytes at a linear address that is not an operand's.
     pub fn write_linear(&mut self, env: &mut Env, linear: u64, len: usize, value: u64, access: Access) -> Exec {
-        self.write_at(env, linear, len, value, access, Self::system_target)
+        self.write_at::<false>(env, linear, len, value, access)
     }
 
     /// Writes up to 8 bytes at the linear address of an operand.
     pub fn write_operand(&mut self, env: &mut Env, linear: u64, len: usize, value: u64, access: Access) -> Exec {
-        self.write_at(env, linear, len, value, access, Self::operand_target)
+        self.write_at::<true>(env, linear, len, value, access)
     }
 
+    /// Reads an instruction's operand, or something of the system's.
     #[inline(always)]
-    fn read_at(
+    fn read_at<const OPERAND: bool>(
         &mut self,
         env: &mut Env,
         linear: u64,
         len: usize,
         access: Access,
-        target: impl FnOnce(&mut Self, &mut Env, u64, usize, Access) -> Result<RmwTarget, Stop>,
     ) -> Result<u64, Stop> {
         if let Some(offset) = self.known_place(linear, len, access) {
             let value = env.ram.load(offset, len);
@@ -385,26 +385,32 @@ impl Cpu {
             }
             return Ok(value);
         }
-        let target = target(self, env, linear, len, access)?;
+        let split = linear % PAGE + len as u64 > PAGE;
+        let (physical, value) = if split {
+            let target = self.target::<OPERAND>(env, linear, len, access)?;
+            (target.physical, self.read_target(env, target, len))
+        } else {
+            let physical = self.page_target::<OPERAND>(env, linear, len, access)?;
+            (physical, self.read_physical(env, physical, len))
+        };
         if !access.implicit {
             self.note_data_breakpoints(linear, len, false);
-        }
-        let value = self.read_target(env, target, len);
-        if self.notes.watch.contains(Watch::MEMORY) && !access.implicit {
-            self.note_access(linear, target.physical, len, false, value);
+            if self.notes.watch.contains(Watch::MEMORY) {
+                self.note_access(linear, physical, len, false, value);
+            }
         }
         Ok(value)
     }
 
+    /// Writes an instruction's operand, or something of the system's.
     #[inline(always)]
-    fn write_at(
+    fn write_at<const OPERAND: bool>(
         &mut self,
         env: &mut Env,
         linear: u64,
         len: usize,
         value: u64,
         access: Access,
-        target: impl FnOnce(&mut Self, &mut Env, u64, usize, Access) -> Result<RmwTarget, Stop>,
     ) -> Exec {
         if let Some(offset) = self.known_place(linear, len, access) {
             if env.ram.store(offset, len, value) {
@@ -415,13 +421,21 @@ impl Cpu {
             }
             return Ok(());
         }
-        let target = target(self, env, linear, len, access)?;
+        let split = linear % PAGE + len as u64 > PAGE;
+        let physical = if split {
+            let target = self.target::<OPERAND>(env, linear, len, access)?;
+            self.write_target(env, target, len, value);
+            target.physical
+        } else {
+            let physical = self.page_target::<OPERAND>(env, linear, len, access)?;
+            self.write_physical(env, physical, len, value);
+            physical
+        };
         if !access.implicit {
             self.note_data_breakpoints(linear, len, true);
-        }
-        self.write_target(env, target, len, value);
-        if self.notes.watch.contains(Watch::MEMORY) && !access.implicit {
-            self.note_access(linear, target.physical, len, true, value);
+            if self.notes.watch.contains(Watch::MEMORY) {
+                self.note_access(linear, physical, len, true, value);
+            }
         }
         Ok(())
     }
@@ -583,22 +597,24 @@ impl Cpu {
         (tag == last & !0xFFF | self.plain_context(access)?).then(|| linear.wrapping_add(entry.addend) as usize)
     }
 
-    /// [`Cpu::target`] of what is not an operand.
-    fn system_target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
-        self.target(env, linear, len, access, Self::wrap_system)
+    /// Physical address of an access to one page. Of an operand, a device is to see the instruction's own time.
+    #[inline]
+    fn page_target<const OPERAND: bool>(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        len: usize,
+        access: Access,
+    ) -> Result<u64, Stop> {
+        let physical = self.translate_and_fill(env, linear, len, access)?;
+        if OPERAND && !self.scratch.flow.exact && self.is_device(env, physical, access.kind == Kind::Write) {
+            return Err(Stop::Alone);
+        }
+        Ok(physical)
     }
 
-    /// [`Cpu::target`] of an instruction's operand. A device is to see the instruction's own time.
     fn operand_target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
-        let target = self.target(env, linear, len, access, Self::wrap_operand)?;
-        if !self.scratch.flow.exact {
-            let write = access.kind == Kind::Write;
-            let split = usize::from(target.first_len) < len;
-            if self.is_device(env, target.physical, write) || split && self.is_device(env, target.second, write) {
-                return Err(Stop::Alone);
-            }
-        }
-        Ok(target)
+        self.target::<true>(env, linear, len, access)
     }
 
     /// Whether the local APIC or the board answers at a physical address.
@@ -614,22 +630,29 @@ impl Cpu {
     }
 
     /// Translates both pages of an access before any of it is done.
-    #[inline(always)]
-    fn target(
+    fn target<const OPERAND: bool>(
         &mut self,
         env: &mut Env,
         linear: u64,
         len: usize,
         access: Access,
-        wrap: impl FnOnce(&Self, u64) -> u64,
     ) -> Result<RmwTarget, Stop> {
         let first_len = (PAGE - linear % PAGE).min(len as u64);
         if first_len == len as u64 {
-            let physical = self.translate_and_fill(env, linear, len, access)?;
+            let physical = self.page_target::<OPERAND>(env, linear, len, access)?;
             return Ok(RmwTarget { linear, physical, second: 0, first_len: first_len as u16 });
         }
-        let next = wrap(self, linear.wrapping_add(first_len));
-        self.split_target(env, linear, next, first_len as usize, len, access)
+        let next = linear.wrapping_add(first_len);
+        let next = if OPERAND { self.wrap_operand(next) } else { self.wrap_system(next) };
+        let target = self.split_target(env, linear, next, first_len as usize, len, access)?;
+        let write = access.kind == Kind::Write;
+        if OPERAND
+            && !self.scratch.flow.exact
+            && (self.is_device(env, target.physical, write) || self.is_device(env, target.second, write))
+        {
+            return Err(Stop::Alone);
+        }
+        Ok(target)
     }
 
     /// [`Cpu::target`] of an access to two pages: `first_len` bytes at `linear`, the others at `next`. A fault of the
@@ -658,7 +681,7 @@ impl Cpu {
     }
 
     /// Physical address of an access that the TLB translates.
-    #[inline]
+    #[inline(always)]
     fn known_page(&mut self, env: &mut Env, linear: u64, access: Access) -> Option<u64> {
         let tag = linear & !0xFFF | self.plain_context(access)?;
         let write = access.kind == Kind::Write;
@@ -672,10 +695,16 @@ impl Cpu {
         (tag == if write { known.write } else { known.read }).then_some(known.physical | linear & 0xFFF)
     }
 
+    #[inline]
     fn translate_and_fill(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
-        if let Some(physical) = self.known_page(env, linear, access) {
-            return Ok(physical);
+        match self.known_page(env, linear, access) {
+            Some(physical) => Ok(physical),
+            None => self.fill(env, linear, len, access),
         }
+    }
+
+    #[inline(never)]
+    fn fill(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
         let page = self.translate(env, linear, access)?;
         let physical = env.ram.gate_a20(page.physical);
         if physical & !0xFFF == self.apic_access_page() {
@@ -802,6 +831,7 @@ impl Cpu {
     }
 
     /// Notes the data breakpoints that an access hits; they are reported as a trap (SDM Vol. 3B 18.2.5).
+    #[inline]
     fn note_data_breakpoints(&mut self, linear: u64, len: usize, write: bool) {
         if self.sys.dr7.bits() & 0xFF == 0 {
             return;

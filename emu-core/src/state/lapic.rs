@@ -178,12 +178,14 @@ impl Lapic {
     }
 }
 
-/// The highest bit that is set.
+/// The highest bit that is set. Word by word: a comparison of all 32 bytes would wait for the store of one word.
 pub fn highest(bits: &[u32; 8]) -> Option<u8> {
-    if *bits == [0; 8] {
-        return None;
+    for n in (0..8).rev() {
+        if let Some(bit) = bits[n].checked_ilog2() {
+            return Some(n as u8 * 32 + bit as u8);
+        }
     }
-    (0..8).rev().find(|&n| bits[n] != 0).map(|n| (n * 32) as u8 + 31 - bits[n].leading_zeros() as u8)
+    None
 }
 
 /// Whether a vector's bit is set.

@@ -100,6 +100,9 @@ impl Cpu {
             self.load_host(env);
             return Ok(());
         }
+        if plan.msr_load.count != 0 {
+            self.refresh();
+        }
         vmcs.launch_state = LaunchState::Launched;
         self.vmx.counts.entries += 1;
         self.vmx.active.insert(current, vmcs);
@@ -132,7 +135,7 @@ impl Cpu {
                 non_root.pending.set(Pending::TPR_BELOW_THRESHOLD, below);
             }
         }
-        self.refresh();
+        self.refresh_attention();
         self.scratch.flow.branched = true;
         Ok(())
     }

@@ -355,10 +355,12 @@ impl Cpu {
         if plan.pae && !matches!(self.load_pdptes(env, plan.cr3), Ok(true)) {
             return self.vmx_abort(env, VmxAbort::HostPdptes);
         }
-        if self.load_msrs(env, plan.msr_load).is_err() {
-            return self.vmx_abort(env, VmxAbort::LoadingMsrs);
+        if plan.msr_load.count != 0 {
+            if self.load_msrs(env, plan.msr_load).is_err() {
+                return self.vmx_abort(env, VmxAbort::LoadingMsrs);
+            }
+            self.refresh();
         }
-        self.refresh();
     }
 
     /// SDM Vol. 3C 28.7 "VMX Aborts": the indicator goes into the region, and the processor shuts down until it is reset.

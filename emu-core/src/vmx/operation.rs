@@ -22,7 +22,6 @@ impl Cpu {
     }
 
     fn vmx_processor_state(&self) -> ProcessorState {
-        let feature_control = self.stored_msr(IA32_FEATURE_CONTROL);
         ProcessorState {
             cr0: self.sys.cr0,
             cr4: self.sys.cr4,
@@ -30,7 +29,6 @@ impl Cpu {
             rflags: Rflags::from_bits_retain(self.flags.get()),
             cs_l: self.sys.segments[1].access_rights.long(),
             cpl: self.sys.cpl,
-            feature_control: FeatureControl::from_bits_retain(feature_control),
             smx: false,
             a20m: false,
         }
@@ -106,7 +104,8 @@ impl Cpu {
             return Ok(false);
         }
         let state = ProcessorState { a20m: !env.ram.a20(), ..state };
-        self.vmx_fault(state.vmxon_fault(&model.caps))?;
+        let feature_control = FeatureControl::from_bits_retain(self.stored_msr(IA32_FEATURE_CONTROL));
+        self.vmx_fault(state.vmxon_fault(&model.caps, feature_control))?;
         Ok(true)
     }
 
