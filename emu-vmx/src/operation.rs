@@ -179,7 +179,11 @@ mod tests {
         let (lock, enabled) = (FeatureControl::LOCK, FeatureControl::LOCK | FeatureControl::VMX_OUTSIDE_SMX);
         assert_eq!(state().vmxon_fault(&CAPS, enabled), Ok(()));
         for feature_control in [FeatureControl::VMX_OUTSIDE_SMX, lock, lock | FeatureControl::VMX_IN_SMX] {
-            assert_eq!(state().vmxon_fault(&CAPS, feature_control), Err(Fault::GeneralProtection), "{feature_control:?}");
+            assert_eq!(
+                state().vmxon_fault(&CAPS, feature_control),
+                Err(Fault::GeneralProtection),
+                "{feature_control:?}"
+            );
         }
         let refused = [
             ProcessorState { cpl: 3, ..state() },

@@ -56,6 +56,7 @@ impl Cpu {
 
     /// Delivers an event that is not due to the instruction at RIP; exceptions on the way become double faults or a
     /// shutdown (SDM Vol. 3A Table 6-5).
+    #[inline]
     pub fn deliver_event(&mut self, env: &mut Env, event: Fault) {
         let resume = self.flags.has(RF) || self.carried.repeating;
         if !self.exits_directly(env, event, resume) {
@@ -80,6 +81,7 @@ impl Cpu {
         self.deliver(env, event, resume, Some(length));
     }
 
+    #[inline]
     fn deliver(&mut self, env: &mut Env, event: Fault, resume: bool, injected: Option<u8>) {
         // An event comes between instructions, or by one that ends its block.
         self.scratch.flow.exact = true;
@@ -134,19 +136,25 @@ impl Cpu {
     }
 
     /// INT n, INT3, INTO or INT1 from an instruction that `return_rip` follows. An exception is the instruction's.
+    #[inline]
     pub fn software_interrupt(&mut self, env: &mut Env, event: Fault, return_rip: u64) -> Exec {
         if self.exits_on(&event) {
-            self.note_exit_for(event);
-            let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi);
-            details.event = Some((interruption(&event), None));
-            details.length = Length::Until(return_rip);
-            return self.park_exit(details);
+            return self.exit_for_software_interrupt(event, return_rip);
         }
         // RF is clear from the start of a software interrupt (SDM Vol. 3B 18.3.1.1).
         self.scratch.began_with_rf = false;
         self.try_deliver(env, &Delivery { event, return_rip, resume: false })?;
         self.scratch.flow.branched = true;
         Ok(())
+    }
+
+    #[cold]
+    fn exit_for_software_interrupt(&mut self, event: Fault, return_rip: u64) -> Exec {
+        self.note_exit_for(event);
+        let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi);
+        details.event = Some((interruption(&event), None));
+        details.length = Length::Until(return_rip);
+        self.park_exit(details)
     }
 
     /// One attempt at delivery; an exception of its own is parked, and nothing has changed then.

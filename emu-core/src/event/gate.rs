@@ -73,10 +73,7 @@ impl Cpu {
     /// What every gate does to RFLAGS; interrupt gates also clear IF.
     fn clear_flags(&mut self, gate: Descriptor) {
         let interrupt_gate = gate.access_rights().type_field() & 1 == 0;
-        self.put_flags(TF | NT | RF | VM, false);
-        if interrupt_gate {
-            self.put_flags(IF, false);
-        }
+        self.put_flags(TF | NT | RF | VM | if interrupt_gate { IF } else { 0 }, false);
     }
 
     /// Delivery in protected mode outside of IA-32e mode, and from virtual-8086 mode.
