@@ -174,16 +174,28 @@ impl Board {
         result
     }
 
-    /// Brings the board to `now`: every deadline and every input event up to it is met, in order of cycles. A deadline
-    /// comes before an event of the same cycle, whenever that was injected.
+    /// Brings the board to `now`, between two turns: every deadline and every input event up to it is met, in order of
+    /// cycles. A deadline comes before an event of the same cycle, whenever that was injected.
     pub fn advance(&mut self, memory: &mut Ram, now: u64) {
+        self.meet(memory, now, now.saturating_add(1));
+    }
+
+    /// Brings the board to `now` for an instruction that reaches a device in that cycle: every deadline up to it is met,
+    /// but of input events those of earlier cycles only. One that is injected behind the instruction has its cycle, and
+    /// must not come before it when the run is made again.
+    fn reach(&mut self, memory: &mut Ram, now: u64) {
+        self.meet(memory, now, now);
+    }
+
+    /// Meets deadlines up to `now` and input events before cycle `input`.
+    fn meet(&mut self, memory: &mut Ram, now: u64, input: u64) {
         loop {
             let event = self.wires.inputs.next();
             if let Some(deadline) = self.wires.deadlines.pop_due(now.min(event)) {
                 self.wires.time = self.wires.time.max(deadline.at);
                 self.call(memory, deadline.device, |device, ctx| device.deadline(ctx, deadline.tag));
                 self.settle(memory, deadline.device);
-            } else if event <= now
+            } else if event < input
                 && let Some(input) = self.wires.inputs.pop()
             {
                 self.wires.time = self.wires.time.max(event);
@@ -436,7 +448,7 @@ impl Board {
 
 impl Bus for Board {
     fn port_read(&mut self, memory: &mut Ram, now: u64, port: u16, size: u8) -> u32 {
-        self.advance(memory, now);
+        self.reach(memory, now);
         let (mut value, mut done) = (0, 0);
         while done < size {
             let at = port.wrapping_add(u16::from(done));
@@ -451,7 +463,7 @@ impl Bus for Board {
     }
 
     fn port_write(&mut self, memory: &mut Ram, now: u64, port: u16, size: u8, value: u32) {
-        self.advance(memory, now);
+        self.reach(memory, now);
         let mut done = 0;
         while done < size {
             let at = port.wrapping_add(u16::from(done));
@@ -465,14 +477,14 @@ impl Bus for Board {
     }
 
     fn mmio_read(&mut self, memory: &mut Ram, now: u64, address: u64, size: u8) -> u64 {
-        self.advance(memory, now);
+        self.reach(memory, now);
         self.mmio_device(address)
             .and_then(|id| self.access(memory, id, |device, ctx| device.mmio_read(ctx, address, size)))
             .unwrap_or(u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8))))
     }
 
     fn mmio_write(&mut self, memory: &mut Ram, now: u64, address: u64, size: u8, value: u64) {
-        self.advance(memory, now);
+        self.reach(memory, now);
         if let Some(id) = self.mmio_device(address) {
             self.access(memory, id, |device, ctx| device.mmio_write(ctx, address, size, value));
         }
@@ -480,7 +492,7 @@ impl Bus for Board {
 
     fn numeric_error(&mut self, memory: &mut Ram, now: u64, asserted: bool) -> bool {
         if self.coprocessor.ferr() != asserted {
-            self.advance(memory, now);
+            self.reach(memory, now);
             let id = DeviceId::Coprocessor;
             self.outside(memory, id, |board, ctx| board.coprocessor.set_ferr(ctx, asserted));
         }

@@ -218,6 +218,21 @@ fn input_event_happens_at_its_cycle_behind_the_deadlines_of_that_cycle() {
 }
 
 #[test]
+fn input_event_of_the_cycle_of_an_access_happens_behind_it() {
+    // Injected as soon as the access has been made it gets this cycle; in a replay it waits from the beginning.
+    let seen = |cycle: u64| {
+        let mut machine = Machine::new();
+        let event = InputEvent::WriteMemory { address: 0x3000, bytes: vec![7] };
+        machine.board.inject(5000, event).unwrap();
+        machine.board.port_read(&mut machine.ram, cycle, 0x61, 1);
+        let seen = machine.ram.load(0x3000, 1);
+        machine.board.advance(&mut machine.ram, cycle);
+        (seen, machine.ram.load(0x3000, 1))
+    };
+    assert_eq!((seen(4999), seen(5000), seen(5001)), ((0, 0), (0, 7), (7, 7)));
+}
+
+#[test]
 fn input_event_for_a_drive_that_is_not_there_is_refused() {
     let mut machine = Machine::new();
     let drive = DrivePlace::Ata { channel: 0, drive: 0 };
