@@ -3,6 +3,7 @@
 use emu_core::bus::{ApicMessage, BROADCAST, DeliveryMode, Shorthand};
 use emu_core::lapic::route;
 use emu_core::model::CpuModel;
+use emu_core::state::carried::Carried;
 use emu_core::state::cpu::Cpu;
 use emu_core::state::system::Activity;
 use emu_core::testing::Bench;
@@ -243,4 +244,15 @@ fn ext_int_message_reaches_a_processor_whose_lint0_is_masked() {
     bench.run(10);
     assert_eq!(bench.cpu.rip(), 0x9001);
     assert!(!bench.cpu.sys.ext_int);
+}
+
+#[test]
+fn a_reset_leaves_nothing_of_interrupts_and_instructions_that_were_under_way() {
+    let mut cpus = processors(1);
+    route::deliver(&mut cpus, None, &message(DeliveryMode::Fixed, 0x40, 0));
+    let cpu = &mut cpus[0];
+    (cpu.carried.repeating, cpu.carried.single_step, cpu.carried.gives_way) = (true, true, true);
+    cpu.reset();
+    assert_eq!(cpu.attention, Cpu::new(cpu.config.model.clone(), 0, 0).attention);
+    assert_eq!(cpu.carried, Carried::default());
 }

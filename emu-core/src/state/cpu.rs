@@ -143,11 +143,14 @@ impl Cpu {
         }
         self.refresh_misc_enable();
         self.refresh();
+        self.refresh_apic_attention();
     }
 
     /// The registers that both reset and INIT set.
     pub(crate) fn reset_registers(&mut self) {
         self.gpr = [0; 32];
+        // What the instruction before has left is nobody's any more.
+        self.carried = Carried { tsc_shown: self.carried.tsc_shown, asleep: self.carried.asleep, ..Carried::default() };
         self.gpr[REG_PLUS_1G as usize] = 0x4000_0000;
         self.gpr[REG_MINUS_1G as usize] = 0u64.wrapping_sub(0x4000_0000);
         self.gpr[2] = u64::from(self.config.model.signature());
