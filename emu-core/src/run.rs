@@ -115,7 +115,8 @@ impl Cpu {
                         self.scratch.progressed = true;
                         continue;
                     }
-                    Boundary::Stopped if self.wake_deadline() < slice.stop => {
+                    // MWAIT may end sooner: whoever gives the turns says when.
+                    Boundary::Stopped if self.sys.activity != Activity::Mwait && self.wake_deadline() < slice.stop => {
                         // Nothing happens before a timer's end.
                         self.cycles = self.cycles.max(self.wake_deadline());
                         continue;

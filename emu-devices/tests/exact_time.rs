@@ -107,3 +107,28 @@ fn repeated_instruction_on_a_device_takes_a_cycle_for_each_read() {
     ];
     assert_eq!(differences(&once, &body), [2; 2 * ROUNDS as usize]);
 }
+
+#[test]
+fn mwait_of_a_single_processor_with_a_timer_ends_at_the_same_cycle_however_the_run_is_cut() {
+    let once = [
+        0xC7, 0x05, 0xE0, 0x03, 0xE0, 0xFE, 0x0B, 0x00, 0x00, 0x00, // mov dword [FEE003E0h], 0Bh: divide by 1
+        0xC7, 0x05, 0x80, 0x03, 0xE0, 0xFE, 0x40, 0x1F, 0x00, 0x00, // mov dword [FEE00380h], 8000: the count
+    ];
+    let body = [
+        0xB8, 0x00, 0x20, 0x00, 0x00, // mov eax, 2000h
+        0x31, 0xC9, 0x31, 0xD2, // xor ecx, ecx; xor edx, edx
+        0x0F, 0x01, 0xC8, 0x0F, 0x01, 0xC9, // monitor; mwait
+        0x0F, 0x31, 0x89, 0xC6, // rdtsc; mov esi, eax
+    ];
+    let ends = |most: u64| {
+        let mut pc = machine(&once, &body);
+        while pc.now() < 20_000 {
+            assert_eq!(pc.run_until((pc.now() + most).min(20_000)), PcExit::Limit);
+        }
+        (pc.instructions(), pc.state_hash())
+    };
+    let whole = ends(20_000);
+    for most in [1, 7, 500, 3_000] {
+        assert_eq!(ends(most), whole, "pieces of {most} cycles");
+    }
+}
