@@ -86,6 +86,7 @@ impl Cpu {
             if env.ram.has_stale_pages() {
                 cache.drop_stale(env);
             }
+            cache.make_room();
             if env.bus.attention() || !env.outbox.is_empty() {
                 return RunExit::Signals;
             }

@@ -10,6 +10,13 @@ use crate::state::observed::{BuiltBlock, Observed, Watch};
 use std::collections::HashMap;
 
 const JUMP_ENTRIES: usize = 4096;
+/// Most blocks that are kept: with their micro-ops about 200 bytes each, and as much again for finding them.
+pub const MAX_BLOCKS: usize = 1 << 19;
+/// Most micro-ops in them for each block that there may be; a block has three on average.
+const UOPS_PER_BLOCK: usize = 8;
+/// Most entries in the lists of the pages' blocks, likewise: one block is in two lists at most, and a list may hold
+/// numbers of blocks that are gone.
+const ENTRIES_PER_BLOCK: usize = 4;
 const NO_PAGE: u64 = u64::MAX;
 const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, page: NO_PAGE, second: NO_PAGE, block: NO_BLOCK, generation: 0 };
 
@@ -57,6 +64,12 @@ pub struct CodeCache {
     generation: u32,
     /// Where blocks are decoded.
     scratch: Vec<Uop>,
+    /// Most blocks.
+    limit: usize,
+    /// Micro-ops of all blocks.
+    uops: usize,
+    /// Entries in `pages`.
+    entries: usize,
     /// What has happened so far.
     pub counts: CacheCounts,
 }
@@ -70,6 +83,8 @@ pub struct CacheCounts {
     pub built: u64,
     /// Blocks dropped because their bytes were written.
     pub dropped: u64,
+    /// Blocks dropped because there were too many.
+    pub evicted: u64,
 }
 
 impl Default for CodeCache {
@@ -82,6 +97,9 @@ impl Default for CodeCache {
             jumps: Box::new([NO_JUMP; JUMP_ENTRIES]),
             generation: 1,
             scratch: Vec::new(),
+            limit: MAX_BLOCKS,
+            uops: 0,
+            entries: 0,
             counts: CacheCounts::default(),
         }
     }
@@ -178,6 +196,8 @@ impl CodeCache {
         };
         let id = match found {
             Some(id) => id,
+            // Blocks are in use here; it comes again where none is.
+            None if self.is_full() => return Err(Stop::Alone),
             None => self.build(cpu, env, linear, offset, key)?,
         };
         let Block { second_page, generation, key, .. } = self.blocks[id as usize];
@@ -222,7 +242,9 @@ impl CodeCache {
     /// Drops the blocks of pages that were written.
     pub fn drop_stale(&mut self, env: &mut Env) {
         for page in env.ram.take_stale_pages() {
-            for id in self.pages.remove(&page).unwrap_or_default() {
+            let ids = self.pages.remove(&page).unwrap_or_default();
+            self.entries -= ids.len();
+            for id in ids {
                 if self.blocks[id as usize].key != Key::NONE {
                     self.remove(id);
                 }
@@ -235,19 +257,51 @@ impl CodeCache {
     /// is the first, behind it.
     pub fn isolate(&mut self, id: u32, index: usize) {
         let block = &mut self.blocks[id as usize];
+        let before = block.uops.len();
         block.keep(index.max(1));
+        self.uops -= before - block.uops.len();
         block.links = [NO_LINK; LINKS];
     }
 
     /// Drops every block.
     pub fn clear(&mut self) {
-        *self = Self { counts: self.counts, generation: self.generation, ..Self::default() };
+        *self = Self { counts: self.counts, generation: self.generation, limit: self.limit, ..Self::default() };
+    }
+
+    /// Keeps `limit` blocks at most, at least 1. A run is the same with any.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.max(1);
+    }
+
+    /// Whether a block more would be too many.
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        self.blocks.len() - self.free.len() >= self.limit
+            || self.uops >= self.limit.saturating_mul(UOPS_PER_BLOCK)
+            || self.entries >= self.limit.saturating_mul(ENTRIES_PER_BLOCK)
+    }
+
+    /// Makes room if there is none. No block's number means anything afterwards: to be called between instructions.
+    #[inline(always)]
+    pub fn make_room(&mut self) {
+        if self.is_full() {
+            self.evict();
+        }
+    }
+
+    /// A guest that runs more code than is kept runs most of it once: there is nothing to choose by.
+    #[cold]
+    #[inline(never)]
+    fn evict(&mut self) {
+        self.counts.evicted += (self.blocks.len() - self.free.len()) as u64;
+        self.clear();
     }
 
     fn remove(&mut self, id: u32) {
         let block = &mut self.blocks[id as usize];
         self.map.remove(&block.key);
         block.key = Key::NONE;
+        self.uops -= block.uops.len();
         block.uops = Box::new([]);
         block.links = [NO_LINK; LINKS];
         block.generation = 0;
@@ -258,8 +312,10 @@ impl CodeCache {
     fn insert(&mut self, block: Block) -> u32 {
         self.counts.built += 1;
         let block = Block { generation: self.next_generation(), ..block };
+        self.uops += block.uops.len();
         match self.free.pop() {
             Some(id) => {
+                self.uops -= self.blocks[id as usize].uops.len();
                 self.blocks[id as usize] = block;
                 id
             }
@@ -363,6 +419,7 @@ impl CodeCache {
 
     fn register(&mut self, id: u32, key: Key, offsets: &[usize]) {
         self.map.insert(key, id);
+        self.entries += offsets.len();
         for offset in offsets {
             self.pages.entry((offset / PAGE as usize) as u32).or_default().push(id);
         }

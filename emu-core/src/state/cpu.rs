@@ -96,6 +96,9 @@ pub struct Notes {
     pub logged: std::collections::BTreeSet<(&'static str, u64)>,
 }
 
+/// Most guest-triggered log lines of one processor ([`Cpu::log_once`]).
+pub const MAX_LOGGED: usize = 1000;
+
 impl Cpu {
     /// A processor after power-on. `index` 0 is the bootstrap processor.
     pub fn new(model: Arc<CpuModel>, index: u32, apic_id: u32) -> Self {
@@ -276,8 +279,20 @@ impl Cpu {
     }
 
     /// Whether a guest-triggered log line of this kind about `what` (an index, an address, ...) is to be given: once.
+    ///
+    /// Of [`MAX_LOGGED`] such lines the last says that there are no more: a guest has any number of things to do for the
+    /// first time.
     pub fn log_once(&mut self, kind: &'static str, what: u64) -> bool {
-        self.notes.logged.insert((kind, what))
+        let logged = &mut self.notes.logged;
+        if logged.len() > MAX_LOGGED || !logged.insert((kind, what)) {
+            return false;
+        }
+        if logged.len() > MAX_LOGGED {
+            let n = self.sys.index;
+            log::warn!("processor {n} has done {MAX_LOGGED} unusual things; no more of them are logged");
+            return false;
+        }
+        true
     }
 
     /// The time-stamp counter by the processor's own clock, for what measures how long it ran.

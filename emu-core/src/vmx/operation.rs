@@ -12,6 +12,9 @@ use emu_vmx::operation::{self, Fault, ProcessorState, VmFail};
 use emu_vmx::tags;
 use emu_vmx::vmcs::{NO_VMCS, REGION_SIZE, VmInstructionError, Vmcs};
 
+/// Most active VMCSs that a processor keeps.
+pub const MAX_ACTIVE: usize = 256;
+
 impl Cpu {
     /// The model's VMX; #UD when it has none.
     pub(crate) fn vmx_model(&mut self) -> Result<std::sync::Arc<VmxModel>, Stop> {
@@ -154,8 +157,25 @@ impl Cpu {
                 self.vmx.active.insert(pointer, vmcs);
             }
             self.vmx.current = pointer;
+            self.limit_active(env, pointer);
         }
         self.vmx_result(result);
+    }
+
+    /// Writes back and drops a VMCS if there are more than a processor keeps; never the current one or the one at `used`.
+    /// Software that does not VMCLEAR has to expect its data in memory at any time (SDM Vol. 3C 24.11.1, "Software Use of
+    /// Virtual-Machine Control Structures"). The next address after `used` goes: of those that are used in turn that is
+    /// the one that was used longest ago.
+    fn limit_active(&mut self, env: &mut Env, used: u64) {
+        if self.vmx.active.len() <= MAX_ACTIVE {
+            return;
+        }
+        let current = self.vmx.current;
+        let behind = self.vmx.active.range(used..).chain(&self.vmx.active).map(|(at, _)| *at);
+        let victim = { behind }.find(|at| *at != used && *at != current);
+        if let Some((at, vmcs)) = victim.and_then(|at| self.vmx.active.remove_entry(&at)) {
+            self.store_vmcs(env, at, &vmcs);
+        }
     }
 
     /// Decodes the VMCS region at `pointer`.
@@ -190,6 +210,7 @@ impl Cpu {
         if !self.vmx.active.contains_key(&pointer) {
             let shadow = self.load_vmcs(env, pointer);
             self.vmx.active.insert(pointer, shadow);
+            self.limit_active(env, pointer);
         }
         self.vmx.active.get_mut(&pointer).ok_or(VmFail::Invalid)
     }
@@ -235,5 +256,44 @@ impl Cpu {
             self.invalidate(scope);
         }
         self.vmx_result(result.map(|_| ()).map_err(VmFail::Error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    /// A guest that loads VMCSs without clearing any.
+    #[test]
+    fn active_vmcss_beyond_a_number_are_in_memory_as_they_were() {
+        let mut bench = Bench::long_mode(&[]);
+        bench.with_env(|cpu, env| {
+            let first = 0x20_0000;
+            cpu.vmx.current = first;
+            for n in 0..2 * MAX_ACTIVE as u64 {
+                let at = first + n * 0x1000;
+                let mut vmcs = Vmcs::default();
+                vmcs.set(Field::GuestRip, n);
+                cpu.vmx.active.insert(at, vmcs);
+                cpu.limit_active(env, at);
+                assert!(cpu.vmx.active.contains_key(&at) && cpu.vmx.current().is_some());
+            }
+            assert_eq!(cpu.vmx.active.len(), MAX_ACTIVE);
+            for n in 0..2 * MAX_ACTIVE as u64 {
+                let at = first + n * 0x1000;
+                let kept = cpu.vmx.active.get(&at).cloned();
+                assert_eq!(kept.is_some(), n == 0 || n > MAX_ACTIVE as u64, "{n}");
+                let vmcs = kept.unwrap_or_else(|| cpu.load_vmcs(env, at));
+                assert_eq!(vmcs.get(Field::GuestRip), n);
+            }
+        });
+    }
+
+    #[test]
+    fn log_lines_that_a_guest_causes_are_bounded() {
+        let mut bench = Bench::long_mode(&[]);
+        let given = (0..10_000).filter(|&number| bench.cpu.log_once("RDMSR", number)).count();
+        assert_eq!(given, crate::state::cpu::MAX_LOGGED);
     }
 }
