@@ -265,7 +265,12 @@ impl CodeCache {
 
     /// Drops every block.
     pub fn clear(&mut self) {
-        *self = Self { counts: self.counts, generation: self.generation, limit: self.limit, ..Self::default() };
+        // Remembered jumps name generations that no block has any more.
+        self.blocks.clear();
+        self.free.clear();
+        self.map.clear();
+        self.pages.clear();
+        (self.uops, self.entries) = (0, 0);
     }
 
     /// Keeps `limit` blocks at most, at least 1. A run is the same with any.
