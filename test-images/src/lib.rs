@@ -6,6 +6,10 @@
 //! ends with `PASS name: N checks` or `FAIL name: ...`, then idles in HLT with interrupts on. (`demo` checks nothing; it
 //! shows the machine and powers off on Esc.)
 
+mod hostile;
+
+pub use hostile::{HOSTILE, HostileGuest, WRITER};
+
 /// What kind of drive an image is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
