@@ -1,6 +1,6 @@
 //! Small ports of the PC and of emulators: POST codes (80h), port E9h, 402h, 8900h, 92h, isa-debug-exit.
 
-use crate::device::{Claims, Ctx, Device, all_ones, split_read, split_write};
+use crate::device::{Claims, Ctx, Device, all_ones, push_output, split_read, split_write};
 use crate::state::{StateError, Stateful, check};
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ impl DebugPorts {
         std::mem::take(&mut self.output.post_codes)
     }
 
-    /// What was written to ports E9h and 402h since the last call.
+    /// What was written to ports E9h and 402h since the last call: 16 MiB at most are kept.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output.text)
     }
@@ -111,8 +111,8 @@ impl DebugPorts {
                     ctx.requests.init = true;
                 }
             }
-            0xE9 => self.output.text.push(value),
-            0x402 if self.config.port_402 => self.output.text.push(value),
+            0xE9 => push_output(&mut self.output.text, value),
+            0x402 if self.config.port_402 => push_output(&mut self.output.text, value),
             0x8900 => {
                 let expected = SHUTDOWN.get(self.state.shutdown_seen).copied();
                 self.state.shutdown_seen = if expected == Some(value) {

@@ -193,3 +193,15 @@ macro_rules! error_once {
     }};
 }
 pub(crate) use error_once;
+
+/// Most bytes of one stream of a guest's output that wait for the host. Who drives a machine takes them more often.
+pub const MAX_OUTPUT: usize = 16 << 20;
+
+/// Adds to a stream of the guest's output; what is beyond [`MAX_OUTPUT`] is lost.
+pub fn push_output(output: &mut Vec<u8>, byte: u8) {
+    if output.len() < MAX_OUTPUT {
+        output.push(byte);
+    } else {
+        error_once!("{MAX_OUTPUT} bytes of a guest's output have not been taken; more of it is lost");
+    }
+}

@@ -15,6 +15,8 @@ use thiserror::Error;
 pub const MAX_WAITING: usize = 4096;
 /// Most bytes that one event carries.
 pub const MAX_BYTES: usize = 0x1_0000;
+/// Most bytes of all events that wait.
+pub const MAX_WAITING_BYTES: usize = 4 << 20;
 
 /// Something that happens to the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +115,9 @@ pub struct Stamped {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InjectError {
     /// Too many wait.
-    #[error("{MAX_WAITING} input events wait already; run the machine before the next")]
+    #[error(
+        "{MAX_WAITING} input events, or {MAX_WAITING_BYTES} bytes in them, wait already; run the machine before the next"
+    )]
     Full,
     /// Too many bytes at once.
     #[error("an input event of {0} bytes; give at most {MAX_BYTES} at a time")]
@@ -143,7 +147,8 @@ impl Inputs {
         if bytes > MAX_BYTES {
             return Err(InjectError::TooLong(bytes));
         }
-        if self.waiting.len() >= MAX_WAITING {
+        let waiting = || self.waiting.iter().map(|other| other.event.bytes()).sum::<usize>();
+        if self.waiting.len() >= MAX_WAITING || bytes != 0 && bytes + waiting() > MAX_WAITING_BYTES {
             return Err(InjectError::Full);
         }
         let place = self.waiting.partition_point(|other| other.at <= stamped.at);

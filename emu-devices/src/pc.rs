@@ -66,6 +66,8 @@ pub enum PcExit {
     PowerOff,
     /// isa-debug-exit asked for this status.
     ExitStatus(i32),
+    /// The work given was done before the cycle asked for was reached ([`Pc::run_bounded`]); the run can go on.
+    Work,
     /// Every processor is in HLT (or waits for a start-up IPI) with interrupts off, and nothing that is to come wakes one: no
     /// NMI or INIT of a device's, no input.
     Halted,
@@ -115,6 +117,8 @@ pub struct Pc {
     /// The turn that a run left unfinished.
     turn: Option<Turn>,
     intr: bool,
+    /// What the present run may still cost the host. It is no state: where a run is cut changes nothing in it.
+    work: u64,
     /// Legacy pages as power-on leaves them.
     rom_pages: Vec<(u64, u64)>,
 }
@@ -153,6 +157,7 @@ impl Pc {
             reached: 0,
             turn: None,
             intr: false,
+            work: u64::MAX,
             rom_pages,
         })
     }
@@ -172,6 +177,11 @@ impl Pc {
         self.cpus.iter().map(|cpu| cpu.instructions).sum()
     }
 
+    /// Keeps so many decoded blocks at most, 512 Ki if nobody says. A run is the same with any number.
+    pub fn set_cache_limit(&mut self, blocks: usize) {
+        self.cache.set_limit(blocks);
+    }
+
     /// What has happened in the cache of decoded blocks, for statistics.
     pub fn cache_counts(&self) -> CacheCounts {
         self.cache.counts
@@ -179,6 +189,7 @@ impl Pc {
 
     /// The reset button: processors and devices start anew, memory and time stay.
     pub fn reset(&mut self) {
+        self.work = self.work.saturating_sub(turns::RESET_WORK);
         for &(start, end) in &self.rom_pages {
             self.ram.set_legacy(start, end, Legacy::Rom, Legacy::Rom);
         }

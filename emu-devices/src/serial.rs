@@ -3,7 +3,7 @@
 //! The time on the line is the guest's alone: the host has a character as soon as the transmitter has it, so that none is
 //! lost however the run ends. Nor is one lost to a guest that does not wait for the transmitter.
 
-use crate::device::{Claims, Ctx, Device, POLL_NS, split_read, split_write};
+use crate::device::{Claims, Ctx, Device, POLL_NS, error_once, push_output, split_read, split_write};
 use crate::line::Line;
 use crate::state::{StateError, Stateful};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,9 @@ pub struct SerialState {
     input: VecDeque<u8>,
 }
 
+/// Most characters that wait for the guest.
+pub const MAX_INPUT: usize = 1 << 20;
+
 /// All that a UART has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SerialSaved {
@@ -100,14 +103,24 @@ impl Serial {
         SerialState { divisor: 12, modem_status: 0xB0, ..SerialState::default() }
     }
 
-    /// The characters sent since the last call.
+    /// The characters sent since the last call: 16 MiB at most are kept.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
     }
 
-    /// Characters for the guest. They wait here until the receiver has room, at the line's speed: nothing is lost.
+    /// Characters for the guest that the receiver has had no room for.
+    pub fn waiting(&self) -> usize {
+        self.state.input.len()
+    }
+
+    /// Characters for the guest. They wait here until the receiver has room, at the line's speed; what is beyond
+    /// [`MAX_INPUT`] is lost, as on a line whose sender does not heed the guest.
     pub fn push_input(&mut self, ctx: &mut Ctx, bytes: &[u8]) {
-        self.state.input.extend(bytes);
+        let room = MAX_INPUT.saturating_sub(self.state.input.len());
+        self.state.input.extend(bytes.iter().take(room));
+        if room < bytes.len() {
+            error_once!("{MAX_INPUT} characters wait for a guest that does not read them; more are lost");
+        }
         self.schedule_receive(ctx);
     }
 
@@ -317,7 +330,7 @@ impl Serial {
             1 if divisor_access => self.state.divisor = self.state.divisor & 0x00FF | u16::from(value) << 8,
             0 => {
                 if !self.loopback() {
-                    self.output.push(value);
+                    push_output(&mut self.output, value);
                 }
                 // Into a full FIFO, or a full holding register: the oldest character makes room.
                 if self.state.transmit.len() >= self.depth() {

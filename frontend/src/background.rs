@@ -1,22 +1,29 @@
-//! A file that is written beside the run: a slow disk or the reader of a pipe holds the run up only when much is waiting,
-//! and one that takes nothing ends it with an error.
+//! Output that is written beside the run: a slow disk or the reader of a pipe holds the run up only when much is waiting,
+//! and one that takes nothing for long, or still takes nothing once a signal has come, is given up with an error.
 
 use crate::error::InputError;
+use crate::files::{self, InUse};
+use crate::signals;
 use emu_core::trace::TraceSink;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes that are handed over together.
 const PIECE: usize = 64 << 10;
 /// Pieces that may wait.
 const WAITING: usize = 64;
-/// How long nothing may be taken.
+/// How long a file may take nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same of standard output and error: somebody may be reading page by page.
+const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 
-/// The file. What happened to it is told by [`BackgroundFile::check`] and [`BackgroundFile::finish`].
+/// A file, standard output or standard error. What happened to it is told by [`BackgroundFile::check`] and
+/// [`BackgroundFile::finish`].
 #[derive(Debug)]
 pub struct BackgroundFile {
     path: PathBuf,
@@ -24,34 +31,101 @@ pub struct BackgroundFile {
     piece: Vec<u8>,
     /// `None` when nothing more is to be written.
     pieces: Option<SyncSender<Vec<u8>>>,
-    outcome: Receiver<io::Result<()>>,
+    /// Pieces that were handed over.
+    handed: u64,
+    outcome: Arc<Outcome>,
     error: Option<InputError>,
     patience: Duration,
+    /// Nothing else may write to it meanwhile.
+    _in_use: InUse,
+}
+
+/// What the writing thread tells.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// Pieces that are written.
+    written: AtomicU64,
+    error: Mutex<Option<io::Error>>,
+}
+
+impl Outcome {
+    fn write(&self, file: io::Result<impl Write>, pieces: &Receiver<Vec<u8>>) {
+        let result = file.and_then(|mut file| {
+            pieces.iter().try_for_each(|piece| {
+                file.write_all(&piece)?;
+                file.flush()?;
+                self.written.fetch_add(1, Ordering::Release);
+                Ok(())
+            })
+        });
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = result.err();
+    }
 }
 
 impl BackgroundFile {
-    /// Creates the file; `what` it holds is told in messages.
+    /// Creates the file, or overwrites it if it is not in use; `what` it holds is told in messages.
     pub fn create(path: &Path, what: &'static str) -> Result<Self, InputError> {
-        let (pieces, received) = mpsc::sync_channel::<Vec<u8>>(WAITING);
-        let (sender, outcome) = mpsc::channel();
-        let owned = path.to_owned();
-        let write = move |mut file: File| received.iter().try_for_each(|piece| file.write_all(&piece));
+        files::check_output(path, what)?;
+        let mut in_use = InUse::default();
         if is_pipe(path) {
             // Opening it waits for a reader.
-            let open = move || File::options().write(true).open(owned);
-            std::thread::spawn(move || drop(sender.send(open().and_then(write))));
-        } else {
-            let file = File::create(path).map_err(|e| InputError::io(path, &format!("write the {what}"), &e))?;
-            std::thread::spawn(move || drop(sender.send(write(file))));
+            let owned = path.to_owned();
+            return Ok(Self::spawn(path.to_owned(), what, PATIENCE, in_use, move || {
+                File::options().write(true).open(owned)
+            }));
         }
-        let piece = Vec::with_capacity(PIECE);
-        Ok(Self { path: path.to_owned(), what, piece, pieces: Some(pieces), outcome, error: None, patience: PATIENCE })
+        let file = File::create(path).map_err(|e| InputError::io(path, &format!("write the {what}"), &e))?;
+        in_use.add(path, &format!("the {what}"));
+        Ok(Self::spawn(path.to_owned(), what, PATIENCE, in_use, move || Ok(file)))
+    }
+
+    /// Standard output.
+    pub fn stdout() -> Self {
+        Self::spawn("standard output".into(), "output", STREAM_PATIENCE, InUse::default(), || Ok(io::stdout()))
+    }
+
+    /// Standard error.
+    pub fn stderr() -> Self {
+        Self::spawn("standard error".into(), "messages", STREAM_PATIENCE, InUse::default(), || Ok(io::stderr()))
+    }
+
+    fn spawn<W: Write>(
+        path: PathBuf,
+        what: &'static str,
+        patience: Duration,
+        in_use: InUse,
+        open: impl FnOnce() -> io::Result<W> + Send + 'static,
+    ) -> Self {
+        let (pieces, received) = mpsc::sync_channel::<Vec<u8>>(WAITING);
+        let outcome = Arc::new(Outcome::default());
+        let shared = Arc::clone(&outcome);
+        std::thread::spawn(move || shared.write(open(), &received));
+        Self {
+            path,
+            what,
+            piece: Vec::new(),
+            pieces: Some(pieces),
+            handed: 0,
+            outcome,
+            error: None,
+            patience,
+            _in_use: in_use,
+        }
     }
 
     /// Writes, or leaves it if something has gone wrong before.
     pub fn write(&mut self, data: &[u8]) {
-        self.piece.extend_from_slice(data);
-        if self.piece.len() >= PIECE {
+        for part in data.chunks(PIECE) {
+            self.piece.extend_from_slice(part);
+            if self.piece.len() >= PIECE {
+                self.hand_over();
+            }
+        }
+    }
+
+    /// Lets what was written so far be seen soon.
+    pub fn pass_on(&mut self) {
+        if !self.piece.is_empty() {
             self.hand_over();
         }
     }
@@ -61,43 +135,31 @@ impl BackgroundFile {
         self.error.clone().map_or(Ok(()), Err)
     }
 
-    /// Writes what is left and waits for the end of it.
+    /// Waits until everything is written.
     pub fn finish(&mut self) -> Result<(), InputError> {
-        self.hand_over();
-        if self.pieces.take().is_some() {
-            match self.outcome.recv_timeout(self.patience) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => self.fail(&error),
-                Err(RecvTimeoutError::Timeout) => self.lose_patience(),
-                Err(RecvTimeoutError::Disconnected) => self.fail(&io::ErrorKind::BrokenPipe.into()),
-            }
+        self.pass_on();
+        let mut wait = Wait::new(self);
+        while self.error.is_none() && self.outcome.written.load(Ordering::Acquire) < self.handed {
+            wait.on(self);
         }
         self.check()
     }
 
     fn hand_over(&mut self) {
-        let mut piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
-        let started = Instant::now();
+        let mut piece = std::mem::take(&mut self.piece);
+        let mut wait = Wait::new(self);
         while let Some(pieces) = &self.pieces {
             match pieces.try_send(piece) {
-                Ok(()) => return,
-                Err(TrySendError::Disconnected(_)) => {
-                    let error = self.outcome.recv().unwrap_or(Ok(())).err();
-                    return self.fail(&error.unwrap_or(io::ErrorKind::BrokenPipe.into()));
+                Ok(()) => {
+                    self.handed += 1;
+                    return;
                 }
-                Err(TrySendError::Full(_)) if started.elapsed() >= self.patience => return self.lose_patience(),
-                Err(TrySendError::Full(unsent)) => {
+                Err(TrySendError::Disconnected(unsent) | TrySendError::Full(unsent)) => {
                     piece = unsent;
-                    std::thread::sleep(Duration::from_millis(1));
+                    wait.on(self);
                 }
             }
         }
-    }
-
-    fn lose_patience(&mut self) {
-        let seconds = self.patience.as_secs();
-        let reason = format!("nothing has taken it for {seconds} seconds");
-        self.fail(&io::Error::new(io::ErrorKind::TimedOut, reason));
     }
 
     fn fail(&mut self, error: &io::Error) {
@@ -105,6 +167,49 @@ impl BackgroundFile {
         let error = InputError::io(&self.path, &format!("write the {}", self.what), error);
         self.error.get_or_insert(error);
     }
+}
+
+/// A wait for the host, which ends with progress, an error, or the end of patience.
+struct Wait {
+    written: u64,
+    since: Instant,
+    pause: Duration,
+}
+
+impl Wait {
+    fn new(file: &BackgroundFile) -> Self {
+        let written = file.outcome.written.load(Ordering::Acquire);
+        Self { written, since: Instant::now(), pause: Duration::from_micros(20) }
+    }
+
+    /// Waits a moment. The file has failed if it is to be waited for no longer.
+    fn on(&mut self, file: &mut BackgroundFile) {
+        let failed = file.outcome.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(error) = failed {
+            return file.fail(&error);
+        }
+        let written = file.outcome.written.load(Ordering::Acquire);
+        if written != self.written {
+            (self.written, self.since) = (written, Instant::now());
+        }
+        let reason = if signals::hurry() {
+            "the run was stopped before all of it was taken".to_owned()
+        } else if self.since.elapsed() >= file.patience {
+            format!("nothing has taken it for {} seconds", file.patience.as_secs())
+        } else {
+            std::thread::sleep(self.pause);
+            self.pause = (self.pause * 2).min(Duration::from_millis(5));
+            return;
+        };
+        file.fail(&io::Error::new(io::ErrorKind::TimedOut, reason));
+    }
+}
+
+/// Writes a file whole, as what the host takes too long for is waited for.
+pub fn write_whole(path: &Path, what: &'static str, data: &[u8]) -> Result<(), InputError> {
+    let mut file = BackgroundFile::create(path, what)?;
+    file.write(data);
+    file.finish()
 }
 
 impl TraceSink for BackgroundFile {

@@ -8,6 +8,7 @@ pub mod config;
 pub mod debug;
 pub mod display;
 pub mod error;
+pub mod files;
 pub mod lint;
 pub mod loader;
 pub mod logging;

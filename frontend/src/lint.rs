@@ -1,6 +1,7 @@
 //! `vmcs-lint`: every VM-entry check that a VMCS dump fails.
 
 use crate::error::InputError;
+use crate::files;
 use crate::models;
 use emu_vmx::dump::{self, DumpError};
 use emu_vmx::lint::{self, Report};
@@ -8,7 +9,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Most bytes of a dump; a VMCS has fewer than 200 fields.
-const MAX_DUMP: u64 = 1 << 20;
+pub const MAX_DUMP: u64 = 1 << 20;
 
 /// Exit status when a check fails.
 const FAILED: i32 = 1;
@@ -21,13 +22,7 @@ pub fn run(model: &str, file: &Path) -> Result<(String, i32), InputError> {
         let problem = format!("the CPU model {:?} has no VMX", cpu.name());
         return Err(InputError::new("--cpu-model", problem).remedy("give a model with VMX (see cpu-models)"));
     };
-    let size = std::fs::metadata(file).map_err(|error| InputError::io(file, "read the dump", &error))?.len();
-    if size > MAX_DUMP {
-        return Err(
-            InputError::file(file, format!("{size} bytes are no VMCS dump")).remedy("give lines of field = value")
-        );
-    }
-    let text = std::fs::read_to_string(file).map_err(|error| InputError::io(file, "read the dump", &error))?;
+    let text = files::read_text(file, "VMCS dump", MAX_DUMP)?;
     let fields = dump::parse(&text).map_err(|error| bad_dump(file, &error))?;
     if fields.is_empty() {
         return Err(

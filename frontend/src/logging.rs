@@ -1,12 +1,13 @@
 //! `--log`: the log of all crates on standard error or in a file, by level and part.
 
+use crate::background::BackgroundFile;
 use crate::error::InputError;
+use crate::output;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The parts of the program by name, with the log targets (module paths) that belong to each. The longest
 /// matching target decides; a record may also name its part directly as its target.
@@ -105,18 +106,75 @@ impl LogFilter {
 /// Where log lines go.
 enum Target {
     Stderr,
-    File(BufWriter<File>),
+    File(BackgroundFile),
     /// Held back while the terminal shows the guest's screen; the oldest lines go first when there are too many.
-    Held(std::collections::VecDeque<String>),
+    Held(VecDeque<String>),
 }
 
 /// The process's logger: what the `log` crate asks for is one shared sink behind a lock.
 struct Logger {
     filter: LogFilter,
-    target: Mutex<Target>,
+    lines: Mutex<Lines>,
 }
 
+/// What was logged, and where to.
+struct Lines {
+    target: Target,
+    /// Errors and warnings by part.
+    counts: BTreeMap<&'static str, u32>,
+}
+
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
 const MAX_HELD_LINES: usize = 1_000;
+/// Most errors and warnings of one part: a guest can cause any number. Lines of the levels below are what a user asked for.
+const MAX_WARNINGS: u32 = 10_000;
+
+impl Lines {
+    fn write(&mut self, line: String) {
+        match &mut self.target {
+            Target::Stderr => output::tell(&line),
+            Target::File(file) => file.write(line.as_bytes()),
+            Target::Held(lines) => {
+                if lines.len() == MAX_HELD_LINES {
+                    lines.pop_front();
+                }
+                lines.push_back(line);
+            }
+        }
+    }
+
+    /// Whether a line of a part is one too many; the last one says so.
+    fn is_too_much(&mut self, level: Level, part: &'static str) -> bool {
+        if level > Level::Warn {
+            return false;
+        }
+        let count = self.counts.entry(part).or_insert(0);
+        *count = count.saturating_add(1);
+        if *count == MAX_WARNINGS {
+            let text = format!("these were {} errors and warnings; no more are logged", MAX_WARNINGS - 1);
+            self.write(line(level, part, &text));
+        }
+        self.counts.get(part).is_some_and(|count| *count >= MAX_WARNINGS)
+    }
+}
+
+impl Logger {
+    /// A poisoned lock still holds a good target.
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes out what is held back or buffered; what has become of the log file.
+    fn finish(&self) -> Result<(), InputError> {
+        match &mut self.lines().target {
+            Target::Stderr => {}
+            Target::File(file) => return file.finish(),
+            Target::Held(lines) => lines.drain(..).for_each(|line| output::tell(&line)),
+        }
+        Ok(())
+    }
+}
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata) -> bool {
@@ -127,32 +185,16 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = line(record.level(), part_of(record.target()), &record.args().to_string());
-        // A logger has nobody to tell of its own failure; a poisoned lock still holds a good target.
-        let mut target = self.target.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &mut *target {
-            Target::Stderr => drop(io::stderr().write_all(line.as_bytes())),
-            Target::File(file) => drop(file.write_all(line.as_bytes())),
-            Target::Held(lines) => {
-                if lines.len() == MAX_HELD_LINES {
-                    lines.pop_front();
-                }
-                lines.push_back(line);
-            }
+        let part = part_of(record.target());
+        let mut lines = self.lines();
+        if !lines.is_too_much(record.level(), part) {
+            lines.write(line(record.level(), part, &record.args().to_string()));
         }
     }
 
     fn flush(&self) {
-        let mut target = self.target.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &mut *target {
-            Target::Stderr => {}
-            Target::File(file) => drop(file.flush()),
-            Target::Held(lines) => {
-                for line in lines.drain(..) {
-                    drop(io::stderr().write_all(line.as_bytes()));
-                }
-            }
-        }
+        // Who asks for it by `log` has nobody to tell.
+        let _ = self.finish();
     }
 }
 
@@ -165,22 +207,20 @@ fn line(level: Level, part: &str, text: &str) -> String {
 /// Starts the log. `held` keeps lines for standard error until [`finish`], for a display that owns the terminal.
 pub fn start(filter: LogFilter, file: Option<&Path>, held: bool) -> Result<(), InputError> {
     let target = match file {
-        Some(path) => {
-            let file = File::create(path).map_err(|e| InputError::io(path, "write the log", &e))?;
-            Target::File(BufWriter::new(file))
-        }
-        None if held => Target::Held(std::collections::VecDeque::new()),
+        Some(path) => Target::File(BackgroundFile::create(path, "log")?),
+        None if held => Target::Held(VecDeque::new()),
         None => Target::Stderr,
     };
     log::set_max_level(filter.most());
     // A second start (only tests do that) leaves the first logger in place.
-    drop(log::set_boxed_logger(Box::new(Logger { filter, target: Mutex::new(target) })));
+    let logger = LOGGER.get_or_init(|| Logger { filter, lines: Mutex::new(Lines { target, counts: BTreeMap::new() }) });
+    drop(log::set_logger(logger));
     Ok(())
 }
 
-/// Writes out what is held back or buffered.
-pub fn finish() {
-    log::logger().flush();
+/// Writes out what is held back or buffered. An error says what has become of the log file.
+pub fn finish() -> Result<(), InputError> {
+    LOGGER.get().map_or(Ok(()), Logger::finish)
 }
 
 #[cfg(test)]

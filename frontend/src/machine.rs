@@ -15,6 +15,8 @@ use std::path::Path;
 pub enum RunResult {
     /// The cycle asked for was reached.
     Limit,
+    /// It was not, but the host has worked for long enough; the run can go on.
+    Paused,
     /// The guest powered off.
     PoweredOff,
     /// isa-debug-exit: end the run with this status.
@@ -40,10 +42,24 @@ pub struct Statistics {
 
 /// A machine that can be run, looked at and typed to. Time is in guest cycles, [`Machine::hz`] a second.
 pub trait Machine {
-    /// Runs until the clock reaches `cycle` (it may overshoot by less than an instruction or an idle wait).
+    /// Runs until the clock reaches `cycle` (it may overshoot by less than an instruction or an idle wait), or until that
+    /// has cost the host a fraction of a second.
     fn run_until(&mut self, cycle: u64) -> RunResult;
+    /// [`Machine::run_until`], however long it takes.
+    fn run_whole(&mut self, cycle: u64) -> RunResult {
+        loop {
+            match self.run_until(cycle) {
+                RunResult::Paused => {}
+                result => return result,
+            }
+        }
+    }
     /// The clock, in cycles since power-on.
     fn now(&self) -> u64;
+    /// The latest cycle that any processor has come to; later than the clock's where a run has paused within a turn.
+    fn latest(&self) -> u64 {
+        self.now()
+    }
     /// Cycles per guest second; never 0.
     fn hz(&self) -> u64;
     /// Instructions executed by all processors.
@@ -65,6 +81,8 @@ pub trait Machine {
     fn medium(&self, drive: DrivePlace) -> Option<MediumId>;
     /// Whether a medium is at hand or in a drive.
     fn has_medium(&self, medium: MediumId) -> bool;
+    /// Characters for COM1 that the guest has not read yet.
+    fn serial_waiting(&self) -> usize;
     /// What the guest sent to COM1 since the last call.
     fn take_serial(&mut self) -> Vec<u8>;
     /// What the guest wrote to port E9h since the last call.

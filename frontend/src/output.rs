@@ -1,13 +1,41 @@
 //! Where the guest's byte streams go.
 
+use crate::background::BackgroundFile;
 use crate::config::Stream;
 use crate::error::InputError;
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// Most bytes of a stream that a script can still search.
 const MAX_CAPTURE: usize = 4 << 20;
+
+/// The process's standard output and error: what all streams, messages and the log share, in the order in which they came.
+static STDOUT: LazyLock<Mutex<BackgroundFile>> = LazyLock::new(|| Mutex::new(BackgroundFile::stdout()));
+static STDERR: LazyLock<Mutex<BackgroundFile>> = LazyLock::new(|| Mutex::new(BackgroundFile::stderr()));
+
+fn lock(file: &Mutex<BackgroundFile>) -> MutexGuard<'_, BackgroundFile> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints text. Standard output may be a closed pipe; there is nobody to tell then.
+pub fn print(text: &str) {
+    let mut stdout = lock(&STDOUT);
+    stdout.write(text.as_bytes());
+    stdout.pass_on();
+}
+
+/// Prints a message on standard error, which may be closed, too.
+pub fn tell(text: &str) {
+    let mut stderr = lock(&STDERR);
+    stderr.write(text.as_bytes());
+    stderr.pass_on();
+}
+
+/// Waits until the host has taken what was printed, before the process ends.
+pub fn finish() {
+    // Who has closed them does not want to know.
+    let _ = lock(&STDOUT).finish();
+    let _ = lock(&STDERR).finish();
+}
 
 /// One byte stream: what it is written to, and what a script has yet to search.
 #[derive(Debug)]
@@ -21,8 +49,7 @@ pub struct Sink {
 enum Target {
     Nowhere,
     Stdout,
-    /// Without a buffer of ours: who reads the file while the guest runs sees what the guest has sent.
-    File(PathBuf, File),
+    File(BackgroundFile),
 }
 
 impl Sink {
@@ -31,15 +58,12 @@ impl Sink {
         let target = match stream {
             Stream::None => Target::Nowhere,
             Stream::Stdio => Target::Stdout,
-            Stream::File(path) => {
-                let file = File::create(path).map_err(|e| InputError::io(path, &format!("write the {name}"), &e))?;
-                Target::File(path.clone(), file)
-            }
+            Stream::File(path) => Target::File(BackgroundFile::create(path, name)?),
         };
         Ok(Self { name, target, captured: capture.then(Vec::new) })
     }
 
-    /// Passes bytes on.
+    /// Passes bytes on: who reads the file while the guest runs sees what the guest has sent.
     pub fn write(&mut self, data: &[u8]) -> Result<(), InputError> {
         if data.is_empty() {
             return Ok(());
@@ -49,16 +73,26 @@ impl Sink {
             let excess = captured.len().saturating_sub(MAX_CAPTURE);
             captured.drain(..excess);
         }
+        self.on_target(|file| {
+            file.write(data);
+            file.pass_on();
+            file.check()
+        })
+    }
+
+    /// Waits until the host has taken what has passed.
+    pub fn finish(&mut self) -> Result<(), InputError> {
+        self.on_target(BackgroundFile::finish)
+    }
+
+    fn on_target(
+        &mut self,
+        call: impl FnOnce(&mut BackgroundFile) -> Result<(), InputError>,
+    ) -> Result<(), InputError> {
         match &mut self.target {
             Target::Nowhere => Ok(()),
-            Target::Stdout => {
-                let mut stdout = io::stdout().lock();
-                let written = stdout.write_all(data).and_then(|()| stdout.flush());
-                written.map_err(|e| InputError::new("standard output", format!("cannot write the {}: {e}", self.name)))
-            }
-            Target::File(path, file) => {
-                file.write_all(data).map_err(|e| InputError::io(path, &format!("write the {}", self.name), &e))
-            }
+            Target::Stdout => call(&mut lock(&STDOUT)).map_err(|error| error.field(self.name)),
+            Target::File(file) => call(file),
         }
     }
 
@@ -101,10 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn sink_to_a_file_writes_every_byte_as_it_comes() {
+    fn sink_to_a_file_writes_every_byte() {
         let path = std::env::temp_dir().join(format!("rvmx-emu-sink-{}", std::process::id()));
         let mut sink = Sink::open("test", &Stream::File(path.clone()), false).unwrap();
         sink.write(&[0, 255, 10]).unwrap();
+        sink.finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), [0, 255, 10]);
         std::fs::remove_file(path).unwrap();
         let error = Sink::open("test", &Stream::File("/nonexistent/x".into()), false).unwrap_err();

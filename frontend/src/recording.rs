@@ -4,10 +4,12 @@
 //! The file is a mark with a version, then frames: length, CRC-32, and a postcard-encoded [`Frame`]. The first frame
 //! describes the machine and where its run begins, the last one the end.
 
+use crate::background::BackgroundFile;
 use crate::config::{AtaDrive, FloppyKind, MachineConfig, Rom};
 use crate::error::InputError;
 use crate::loader::{KernelFiles, LoadedKernel, standard_memory_map};
 use crate::machine::Machine;
+use crate::pc;
 use crate::run::End;
 use emu_core::hash::StableHash;
 use emu_devices::disk::{DiskImage, MediumId, OpenMode};
@@ -15,8 +17,8 @@ use emu_devices::input::{InjectError, InputEvent, MAX_BYTES, Stamped};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader, Read};
+use std::path::Path;
 
 /// The file's first bytes; the last is the version of its format.
 const MARK: [u8; 8] = *b"RVMXREC\x02";
@@ -114,13 +116,13 @@ pub fn describe(
     add("--boot", format!("{:?}", config.boot_order()).to_lowercase());
     for (name, rom, own) in [("--rom", rom, firmware::BIOS), ("--vga-rom", vga_rom, firmware::VGABIOS)] {
         let value = match rom {
-            Some(rom) => read_rom(rom)?,
+            Some(rom) => describe_rom(rom)?,
             None => format!("the built-in one {:016x}", StableHash::of(own)),
         };
         add(name, value);
     }
     for (n, rom) in option_roms.iter().enumerate() {
-        add(&format!("option_roms {n}"), read_rom(rom)?);
+        add(&format!("option_roms {n}"), describe_rom(rom)?);
     }
     for (drive, name) in config.ata().into_iter().zip(["hda", "hdb", "hdc", "hdd"]) {
         let value = match drive {
@@ -162,8 +164,8 @@ fn fingerprint(bytes: &[u8]) -> String {
     format!("{} bytes, fingerprint {:016x}", bytes.len(), StableHash::of(bytes))
 }
 
-fn read_rom(rom: &Rom) -> Result<String, InputError> {
-    let bytes = std::fs::read(&rom.file).map_err(|error| InputError::io(&rom.file, "read the ROM", &error))?;
+fn describe_rom(rom: &Rom) -> Result<String, InputError> {
+    let bytes = pc::read_rom(rom)?;
     let place = rom.address.map(|address| format!(" at {address:#x}"));
     Ok(format!("{}{}", fingerprint(&bytes), place.unwrap_or_default()))
 }
@@ -193,16 +195,14 @@ fn hash_kernel(kernel: &LoadedKernel) -> u64 {
 /// A recording that is being made.
 #[derive(Debug)]
 pub struct Recorder {
-    path: PathBuf,
-    file: BufWriter<File>,
+    file: BackgroundFile,
 }
 
 impl Recorder {
     /// Begins a recording of the machine described.
     pub fn create(path: &Path, machine: Description) -> Result<Self, InputError> {
-        let error = |error| InputError::io(path, "write the recording", &error);
-        let mut recorder = Self { path: path.to_owned(), file: BufWriter::new(File::create(path).map_err(error)?) };
-        recorder.file.write_all(&MARK).map_err(error)?;
+        let mut recorder = Self { file: BackgroundFile::create(path, "recording")? };
+        recorder.file.write(&MARK);
         recorder.write(&Frame::Machine(machine))?;
         Ok(recorder)
     }
@@ -215,15 +215,16 @@ impl Recorder {
     /// Ends the recording.
     pub fn finish(mut self, end: Final) -> Result<(), InputError> {
         self.write(&Frame::End(end))?;
-        self.file.flush().map_err(|error| InputError::io(&self.path, "write the recording", &error))
+        self.file.finish()
     }
 
     fn write(&mut self, frame: &Frame) -> Result<(), InputError> {
         let bytes = postcard::to_allocvec(frame)
-            .map_err(|error| InputError::file(&self.path, format!("the recording cannot be encoded: {error}")))?;
+            .map_err(|error| InputError::new("--record", format!("the recording cannot be encoded: {error}")))?;
         let head = [(bytes.len() as u32).to_le_bytes(), crc32fast::hash(&bytes).to_le_bytes()].concat();
-        let written = self.file.write_all(&head).and_then(|()| self.file.write_all(&bytes));
-        written.map_err(|error| InputError::io(&self.path, "write the recording", &error))
+        self.file.write(&head);
+        self.file.write(&bytes);
+        self.file.check()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::recording::{Recorder, Replay};
 use crate::signals::Signals;
 use emu_devices::input::{InjectError, InputEvent, MAX_BYTES};
 use emu_devices::keyboard::Key;
+use emu_devices::state::LAST_CYCLE;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub const PAUSE_MS: u64 = 40;
 const STAGGER_MS: u64 = 5;
 /// The slice, in milliseconds of guest time.
 pub const SLICE_MS: u64 = 10;
+/// Characters for COM1 that may wait in the machine before more are taken from the host.
+const MAX_SERIAL_WAITING: usize = 4096;
 /// How often a display is drawn, in milliseconds of the host's time.
 const FRAME_MS: u64 = 33;
 
@@ -62,7 +65,7 @@ impl End {
     /// The end that a machine has come to by itself, if it has.
     pub fn of(result: RunResult) -> Option<Self> {
         match result {
-            RunResult::Limit => None,
+            RunResult::Limit | RunResult::Paused => None,
             RunResult::PoweredOff => Some(Self::PoweredOff),
             RunResult::ExitStatus(status) => Some(Self::ExitStatus(status)),
             RunResult::Halted => Some(Self::Halted),
@@ -152,6 +155,8 @@ pub struct Driver<'m> {
     signals: Signals,
     pacer: Option<Pacer>,
     last_frame: Option<Instant>,
+    /// The last slice ended before its cycle.
+    paused: bool,
     end: Option<End>,
 }
 
@@ -183,6 +188,7 @@ impl<'m> Driver<'m> {
             signals: Signals::default(),
             pacer,
             last_frame: None,
+            paused: false,
             end: None,
         }
     }
@@ -235,6 +241,13 @@ impl<'m> Driver<'m> {
     /// Why the run has ended, if it has.
     pub fn end(&self) -> Option<&End> {
         self.end.as_ref()
+    }
+
+    /// The end by a signal, if one has arrived.
+    pub fn interrupted(&mut self) -> Option<End> {
+        let end = self.signals.arrived().map(End::Signal)?;
+        self.stop(end.clone());
+        Some(end)
     }
 
     /// Ends the run.
@@ -333,7 +346,10 @@ impl<'m> Driver<'m> {
             self.end = Some(end);
             return;
         }
-        let mut target = cycle.min(before.saturating_add(self.milliseconds(SLICE_MS)));
+        if before >= LAST_CYCLE {
+            return self.stop(End::Limit(format!("the clock is at its last cycle, {LAST_CYCLE}")));
+        }
+        let mut target = cycle.min(LAST_CYCLE).min(before.saturating_add(self.milliseconds(SLICE_MS)));
         if let Some(replay) = &mut self.replay {
             let last = replay.last_cycle(self.machine.hz());
             match replay.feed(self.machine) {
@@ -353,6 +369,7 @@ impl<'m> Driver<'m> {
         }
         let target = target.max(before.saturating_add(1));
         let (result, instructions) = (self.machine.run_until(target), self.machine.instructions());
+        self.paused = result == RunResult::Paused;
         let end = match result {
             RunResult::Limit if self.machine.now() <= before => Some(End::Died(format!(
                 "the machine does not advance at cycle {before} (instruction {instructions}): a defect of this program"
@@ -411,8 +428,13 @@ impl<'m> Driver<'m> {
     }
 
     fn move_bytes(&mut self) -> Result<(), InputError> {
-        let arrived: Vec<_> = self.serial_input.iter().flat_map(Receiver::try_iter).collect();
-        arrived.iter().for_each(|data| self.send_serial(data));
+        let mut waiting = self.machine.serial_waiting();
+        while waiting < MAX_SERIAL_WAITING
+            && let Some(data) = self.serial_input.as_ref().and_then(|input| input.try_recv().ok())
+        {
+            waiting += data.len();
+            self.send_serial(&data);
+        }
         self.serial.write(&self.machine.take_serial())?;
         self.debugcon.write(&self.machine.take_debugcon())
     }
@@ -441,7 +463,9 @@ impl<'m> Driver<'m> {
         if self.recorder.is_none() || by_itself {
             return end;
         }
-        End::of(self.machine.run_until(self.machine.now())).or(end)
+        // A pause within a turn is no place that a replay stops at.
+        let cycle = if self.paused { self.machine.latest() + 1 } else { self.machine.now() };
+        End::of(self.machine.run_whole(cycle)).or(end)
     }
 
     /// The recording, with everything but its end.
@@ -453,6 +477,8 @@ impl<'m> Driver<'m> {
     pub fn finish(&mut self) -> Result<(), InputError> {
         self.record()?;
         self.move_bytes()?;
+        self.serial.finish()?;
+        self.debugcon.finish()?;
         self.display.close();
         self.machine.flush()
     }

@@ -1,5 +1,6 @@
 //! The guest's screen outside the guest: screen dumps and screenshots.
 
+use crate::background::write_whole;
 use crate::error::InputError;
 use emu_devices::vga::{Frame, TextScreen};
 use std::path::Path;
@@ -30,12 +31,12 @@ pub fn encode_png(frame: &Frame) -> Result<Vec<u8>, png::EncodingError> {
 /// Writes a screenshot.
 pub fn write_png(path: &Path, frame: &Frame) -> Result<(), InputError> {
     let data = encode_png(frame).map_err(|e| InputError::file(path, format!("cannot make the picture: {e}")))?;
-    std::fs::write(path, data).map_err(|e| InputError::io(path, "write the picture", &e))
+    write_whole(path, "picture", &data)
 }
 
 /// Writes a screen dump.
 pub fn write_dump(path: &Path, screen: Option<&TextScreen>) -> Result<(), InputError> {
-    std::fs::write(path, dump(screen)).map_err(|e| InputError::io(path, "write the screen dump", &e))
+    write_whole(path, "screen dump", dump(screen).as_bytes())
 }
 
 #[cfg(test)]

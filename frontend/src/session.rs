@@ -1,21 +1,22 @@
 //! One invocation of the program, from its arguments to its exit status.
 
 use crate::cli::{self, Command, Parsed, RunArgs, Settings};
-use crate::config::sources::{Host, MAX_TEXT_BYTES, RealHost};
-use crate::config::{DisplayKind, MachineConfig, Notice, Severity, Stream};
+use crate::config::sources::{Host, RealHost};
+use crate::config::{AtaDrive, DisplayKind, MachineConfig, Notice, Severity, Stream};
 use crate::display::terminal::Terminal;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
+use crate::files::{self, InUse};
 use crate::loader::{self, KernelFiles};
 use crate::machine::Machine;
-use crate::output::Sink;
+use crate::output::{self, Sink};
 use crate::recording::{self, Final, Recorder, Recording};
 use crate::run::{Driver, End, Limits};
-use crate::script::{self, Script, execute};
+use crate::script::{self, Script, Step, execute};
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
 use crate::{debug, lint, logging, models, pc, screen, snapshot_file};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ where
 {
     let status = match cli::parse(arguments) {
         Ok(Parsed::Text(text)) => {
-            print(&text);
+            output::print(&text);
             Ok(0)
         }
         Ok(Parsed::Cli(cli)) => match cli.command {
@@ -37,32 +38,29 @@ where
                 debug(&run, &debug::Source { commands, file: command_file, json })
             }
             Some(Command::VmcsLint { cpu_model, dump }) => lint::run(&cpu_model, &dump).map(|(text, status)| {
-                print(&text);
+                output::print(&text);
                 status
             }),
             Some(Command::CpuModels { name }) => {
                 name.map_or_else(models::list, |name| models::show(&name)).map(|text| {
-                    print(&text);
+                    output::print(&text);
                     0
                 })
             }
         },
         Err(error) => Err(error),
     };
-    logging::finish();
-    status.unwrap_or_else(|error| {
+    let logged = logging::finish();
+    let status = status.and_then(|status| logged.map(|()| status)).unwrap_or_else(|error| {
         complain(&error.to_string());
         2
-    })
-}
-
-/// Standard output and error may be closed pipes; there is nobody to tell then.
-fn print(text: &str) {
-    drop(std::io::stdout().write_all(text.as_bytes()));
+    });
+    output::finish();
+    status
 }
 
 fn complain(text: &str) {
-    drop(writeln!(std::io::stderr(), "rvmx-emu: {text}"));
+    output::tell(&format!("rvmx-emu: {text}\n"));
 }
 
 /// A run: configuration, machine, script or free run, and what is written at exit.
@@ -70,6 +68,8 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     let host = RealHost;
     let (mut settings, notices) = cli::settings(&host, args)?;
     let script = settings.run.script.as_deref().map(|path| load_script(&host, path)).transpose()?;
+    let _inputs = inputs(args, &settings, script.as_ref());
+    check_outputs(args, &settings, script.as_ref())?;
     let display = choose_display(&settings, script.is_some())?;
     settings.machine.display = Some(display);
     check_streams(&settings.machine, display)?;
@@ -112,6 +112,8 @@ fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
             .remedy("see the screen with its command screen"));
     }
     settings.machine.display = Some(DisplayKind::None);
+    let _inputs = inputs(args, &settings, None);
+    check_outputs(args, &settings, None)?;
     logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), false)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
@@ -120,6 +122,74 @@ fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
     let snapshot = settings.run.restore.as_deref().map(snapshot_file::read).transpose()?;
     prepare(&mut machine, &settings, snapshot.as_deref())?;
     debug::run(&settings, machine, source)
+}
+
+/// The files that the run reads, and the images that it writes to.
+fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse {
+    let Settings { machine, run } = settings;
+    let mut used = InUse::default();
+    let mut add = |path: Option<&Path>, role: &str| path.into_iter().for_each(|path| used.add(path, role));
+    for (drive, name) in machine.ata().into_iter().zip(["hda", "hdb", "hdc", "hdd"]) {
+        let image = match drive {
+            Some(AtaDrive::Disk { image, .. }) => Some(image.as_path()),
+            Some(AtaDrive::Cdrom { image }) => image.as_deref(),
+            None => None,
+        };
+        add(image, &format!("the image of {name}"));
+    }
+    for (floppy, name) in machine.floppies().into_iter().zip(["fda", "fdb"]) {
+        add(floppy.and_then(|floppy| floppy.image.as_deref()), &format!("the image of {name}"));
+    }
+    for rom in machine.rom.iter().chain(&machine.vga_rom).chain(&machine.option_roms) {
+        add(Some(&rom.file), "a ROM");
+    }
+    if let Some(kernel) = &machine.kernel {
+        add(Some(&kernel.file), "the kernel");
+        add(kernel.initrd.as_deref(), "the initial RAM disk");
+    }
+    add(args.config.as_deref(), "the configuration");
+    add(run.script.as_deref(), "the script");
+    add(run.restore.as_deref(), "the snapshot that the run begins at");
+    add(run.replay.as_deref(), "the recording");
+    run.media.iter().for_each(|medium| add(Some(medium), "a medium"));
+    for step in script.iter().flat_map(|script| &script.steps) {
+        if let Step::Insert(_, path) = step {
+            add(Some(path), "a medium");
+        }
+    }
+    used
+}
+
+/// Refuses outputs that would destroy what the run reads, or each other, before anything is written.
+fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> Result<(), InputError> {
+    let Settings { machine, run } = settings;
+    for step in script.iter().flat_map(|script| &script.steps) {
+        if let Step::ScreenDump(path) | Step::Screenshot(path) | Step::Snapshot(path) = step {
+            files::check_output(path, "output of the script")?;
+        }
+    }
+    let stream = |stream: &Stream| match stream {
+        Stream::File(path) => Some(path.clone()),
+        Stream::None | Stream::Stdio => None,
+    };
+    let outputs = [
+        (stream(&machine.serial), "serial output"),
+        (machine.debugcon.as_ref().and_then(stream), "debug output"),
+        (args.log_file.clone(), "log"),
+        (run.record.clone(), "recording"),
+        (run.trace.as_ref().map(|trace| trace.file.clone()), "trace"),
+        (run.screen_dump.clone(), "screen dump"),
+        (run.screenshot.clone(), "picture"),
+        (run.dump_state.clone(), "state"),
+    ];
+    let mut before = InUse::default();
+    for (path, what) in outputs {
+        if let Some(path) = path {
+            files::check_output(&path, what)?;
+            before.add(&path, &format!("the {what}"));
+        }
+    }
+    Ok(())
 }
 
 /// Puts the media of `--medium` at hand, and the machine back to the snapshot of `--restore`.
@@ -212,22 +282,22 @@ pub fn run_machine(
         Some(recording) => judge(&recording, machine, end.as_ref(), (status, message)),
         None => (status, message),
     };
-    logging::finish();
+    let logged = logging::finish();
     if let Some(message) = message {
         complain(&message);
     }
     let dump = (shows_state || settings.run.dump_state.is_some()).then(|| StateDump::new(machine, &words, status));
     if let Some(dump) = dump.as_ref().filter(|_| shows_state) {
-        drop(std::io::stderr().write_all(dump.short_text().as_bytes()));
+        output::tell(&dump.short_text());
     }
     let mut written = write_at_exit(settings, machine);
     if let (Some(path), Some(dump)) = (&settings.run.dump_state, &dump) {
         written = written.and(dump.write(path));
     }
     if settings.run.stats {
-        drop(writeln!(std::io::stderr(), "{}", stats_line(machine, started.elapsed())));
+        output::tell(&format!("{}\n", stats_line(machine, started.elapsed())));
     }
-    finished.and(recorded).and(written)?;
+    finished.and(recorded).and(written).and(logged)?;
     Ok(status)
 }
 
@@ -317,19 +387,18 @@ pub fn load_kernel(config: &MachineConfig) -> Result<Option<KernelFiles>, InputE
 
 /// Reads a file that must fit into guest memory.
 fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
-    let error = |e: std::io::Error| InputError::io(path, "read the file", &e);
-    let file = std::fs::File::open(path).map_err(error)?;
-    let mut data = Vec::new();
-    file.take(limit.max(MAX_TEXT_BYTES) + 1).read_to_end(&mut data).map_err(error)?;
-    if data.len() as u64 > limit {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > limit) {
         return Err(InputError::file(path, "it is larger than the guest's memory").remedy("give more --memory"));
     }
-    Ok(data)
+    files::read(path, "kernel or initial RAM disk", limit)
 }
+
+/// Pieces of standard input that may wait, of 256 bytes; what is behind them stays with who sends it.
+const WAITING_PIECES: usize = 64;
 
 /// Standard input as it arrives, for COM1. The thread ends with the input or the process.
 fn read_standard_input() -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(WAITING_PIECES);
     std::thread::spawn(move || {
         let mut stdin = std::io::stdin().lock();
         let mut buffer = [0; 256];

@@ -1,8 +1,18 @@
-//! Ctrl-C and `kill` end a run in good order: streams are flushed, dumps and statistics written.
+//! Ctrl-C and `kill` end a run in good order: streams are flushed, dumps and statistics written. What the host takes
+//! too long for is then left, so that the end comes within a second.
 
 use crate::error::InputError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long output may still be waited for once a signal has arrived.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// The signals that the process has caught, for those who wait for the host.
+static CAUGHT: OnceLock<Signals> = OnceLock::new();
+/// When one of them first saw that a signal had arrived.
+static SEEN: OnceLock<Instant> = OnceLock::new();
 
 /// The signals that have arrived.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +35,8 @@ impl Signals {
             flag::register(signal, seen).map_err(error)?;
             flag::register_usize(signal, Arc::clone(&this.number), signal.unsigned_abs() as usize).map_err(error)?;
         }
+        // A second run in one process (only tests do that) has the first one's for its output.
+        let _ = CAUGHT.set(this.clone());
         Ok(this)
     }
 
@@ -38,6 +50,11 @@ impl Signals {
     pub fn arrived(&self) -> Option<i32> {
         i32::try_from(self.number.load(Ordering::Relaxed)).ok().filter(|number| *number != 0)
     }
+}
+
+/// Whether a signal has arrived and the time for what the host has yet to take is over.
+pub fn hurry() -> bool {
+    CAUGHT.get().and_then(Signals::arrived).is_some() && SEEN.get_or_init(Instant::now).elapsed() >= GRACE
 }
 
 /// A flag that Ctrl-C raises; somebody lowers it again. The process goes on.

@@ -1,9 +1,10 @@
 //! Snapshot files: a header with version and checksum, and the snapshot compressed by zstd.
 
 use crate::error::InputError;
+use crate::files;
 use emu_core::hash::StableHash;
 use emu_devices::snapshot::{Configuration, ReadError, Snapshot};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// What every snapshot file begins with.
@@ -63,6 +64,7 @@ pub fn decode(bytes: &[u8], here: &Configuration) -> Result<Snapshot, DecodeErro
 
 /// Writes a file whole or not at all: an older one of that name stays until the new one is complete.
 pub fn write(path: &Path, data: &[u8]) -> Result<(), InputError> {
+    files::check_output(path, "snapshot")?;
     let error = |e: &std::io::Error| InputError::io(path, "write the snapshot", e);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
@@ -82,7 +84,30 @@ impl Drop for Part {
     }
 }
 
-/// Reads a file whole.
+/// Most bytes of a snapshot's file.
+const MAX_BYTES: u64 = 16 << 30;
+
+/// What a file that is no snapshot may have for it to be read whole.
+const SHORT: u64 = 1 << 20;
+
+/// Reads a file whole. A long one that does not begin as a snapshot does is not read on.
 pub fn read(path: &Path) -> Result<Vec<u8>, InputError> {
-    std::fs::read(path).map_err(|e| InputError::io(path, "read the snapshot", &e))
+    let error = |e: std::io::Error| InputError::io(path, "read the snapshot", &e);
+    // Before opening: a pipe would block there.
+    let metadata = std::fs::metadata(path).map_err(error)?;
+    if !metadata.is_file() {
+        return Err(
+            InputError::file(path, "it is no regular file").remedy("give a file that a Snapshot step has written")
+        );
+    }
+    if metadata.len() <= SHORT {
+        return files::read(path, "snapshot", SHORT);
+    }
+    let mut start = [0; MAGIC.len()];
+    let begins = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    match begins {
+        Ok(()) if start == *MAGIC => files::read(path, "snapshot", MAX_BYTES),
+        Err(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => Err(error(e)),
+        _ => Err(InputError::file(path, DecodeError::NotASnapshot.to_string())),
+    }
 }

@@ -1,5 +1,6 @@
 //! The state of the machine at the end of a run: `--dump-state`, and what is printed of a run that did not end well.
 
+use crate::background::write_whole;
 use crate::error::InputError;
 use crate::machine::Machine;
 use emu_devices::report::PcReport;
@@ -52,8 +53,7 @@ impl StateDump {
         } else {
             self.text()
         };
-        std::fs::write(path, data).map_err(|e| {
-            InputError::io(path, "write the state", &e).remedy("give --dump-state a file that can be written")
-        })
+        write_whole(path, "state", data.as_bytes())
+            .map_err(|error| error.remedy("give --dump-state a file that can be written"))
     }
 }

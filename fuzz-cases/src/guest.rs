@@ -297,7 +297,7 @@ fn whole(source: &mut Source, model: &Arc<CpuModel>) {
         match pc.run_until(limit) {
             PcExit::Limit => assert!(pc.now() >= limit && pc.now() <= limit + SLACK, "{} for {limit}", pc.now()),
             PcExit::ExitStatus(_) => {}
-            PcExit::Observer { .. } => panic!("nobody watches"),
+            exit @ (PcExit::Observer { .. } | PcExit::Work) => panic!("nobody asked for {exit:?}"),
             PcExit::PowerOff | PcExit::Halted | PcExit::Shutdown { .. } => {
                 resets += 1;
                 if resets > 2 {

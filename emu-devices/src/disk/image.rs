@@ -29,6 +29,14 @@ pub enum ImageError {
         /// The file.
         path: String,
     },
+    /// Somebody else writes to it, or reads it and we want to write.
+    #[error(
+        "{path}: the image is in use, by another emulator or in another drive; end that, or give --snapshot to both"
+    )]
+    InUse {
+        /// The file.
+        path: String,
+    },
     /// No bytes at all.
     #[error("{path}: the image is empty; create it with its full size, for example `truncate -s 1474560 {path}`")]
     Empty {
@@ -111,6 +119,8 @@ pub struct DiskImage {
     /// Bytes that the backing has now; the rest up to `sectors` reads as zeros.
     length: u64,
     sectors: u64,
+    /// The file becomes longer when what it lacks is written.
+    grows: bool,
     write_protected: bool,
     /// What was written, apart from the backing.
     overlay: Option<Overlay>,
@@ -138,6 +148,9 @@ impl DiskImage {
             OpenMode::ReadOnly => (read_only().map_err(open_error)?, false),
             OpenMode::Snapshot => (read_only().map_err(open_error)?, true),
         };
+        if !lock(&file, writable && mode == OpenMode::ReadWrite) {
+            return Err(ImageError::InUse { path: name });
+        }
         let length = file.seek(SeekFrom::End(0)).map_err(open_error)?;
         if length == 0 {
             return Err(ImageError::Empty { path: name });
@@ -160,6 +173,7 @@ impl DiskImage {
             backing,
             length,
             sectors: length.div_ceil(SECTOR_SIZE as u64),
+            grows: false,
             write_protected,
             overlay: overlay.then(Overlay::new),
             id: OnceCell::new(),
@@ -194,6 +208,7 @@ impl DiskImage {
 
     /// Makes the medium at least `sectors` sectors long; what the file lacks reads as zeros and is added when written.
     pub fn extend_to(&mut self, sectors: u64) {
+        self.grows |= sectors > self.sectors;
         self.sectors = self.sectors.max(sectors);
     }
 
@@ -258,6 +273,9 @@ impl DiskImage {
             return Ok(());
         }
         let offset = sector * SECTOR_SIZE as u64;
+        // A partial last sector stays one: the image keeps its length.
+        let room = if self.grows { u64::MAX } else { self.length.saturating_sub(offset) };
+        let data = &data[..room.min(data.len() as u64) as usize];
         let end = offset + data.len() as u64;
         self.id.take();
         let result = match &mut self.backing {
@@ -311,6 +329,20 @@ fn read_or_zero(file: &mut File, mut data: &mut [u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Claims a file for as long as it is open, alone or with others; whether it could be. A file system without locks
+/// refuses nobody.
+#[cfg(unix)]
+fn lock(file: &File, alone: bool) -> bool {
+    use rustix::fs::{FlockOperation, flock};
+    let how = if alone { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::NonBlockingLockShared };
+    flock(file, how) != Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+#[cfg(not(unix))]
+fn lock(_file: &File, _alone: bool) -> bool {
+    true
 }
 
 #[cfg(unix)]
@@ -389,10 +421,42 @@ mod tests {
     }
 
     #[test]
+    fn image_of_an_odd_length_keeps_it_when_its_last_sector_is_written() {
+        let file = TemporaryFile::new("length", &[7; 700]);
+        let mut image = DiskImage::open(&file.0, OpenMode::ReadWrite).unwrap();
+        image.write(0, &[9; 1024]).unwrap();
+        image.write(1, &[8; 512]).unwrap();
+        let bytes = std::fs::read(&file.0).unwrap();
+        assert_eq!((bytes.len(), bytes[511], bytes[512], bytes[699]), (700, 9, 8, 8));
+        let mut buffer = [0xFF; 512];
+        image.read(1, &mut buffer).unwrap();
+        assert!(buffer[..188].iter().all(|b| *b == 8) && buffer[188..].iter().all(|b| *b == 0));
+        // A floppy has its format's length once it is written.
+        image.extend_to(3);
+        image.write(1, &[6; 1024]).unwrap();
+        assert_eq!(std::fs::metadata(&file.0).unwrap().len(), 1536);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn image_that_is_written_is_nobody_elses_and_one_that_is_read_is_shared() {
+        let file = TemporaryFile::new("lock", &[1; 512]);
+        let open = |mode| DiskImage::open(&file.0, mode);
+        let writer = open(OpenMode::ReadWrite).unwrap();
+        for mode in [OpenMode::ReadWrite, OpenMode::ReadOnly, OpenMode::Snapshot] {
+            assert!(open(mode).unwrap_err().to_string().contains("in use"), "{mode:?}");
+        }
+        drop(writer);
+        let _readers = (open(OpenMode::Snapshot).unwrap(), open(OpenMode::ReadOnly).unwrap());
+        assert!(matches!(open(OpenMode::ReadWrite), Err(ImageError::InUse { .. })));
+    }
+
+    #[test]
     fn image_opened_read_only_refuses_writes_and_read_write_keeps_them() {
         let file = TemporaryFile::new("modes", &[1; 1024]);
         let mut image = DiskImage::open(&file.0, OpenMode::ReadOnly).unwrap();
         assert!(matches!(image.write(0, &[0; 512]), Err(AccessError::WriteProtected { .. })));
+        drop(image);
         let mut image = DiskImage::open(&file.0, OpenMode::ReadWrite).unwrap();
         image.write(1, &[3; 512]).unwrap();
         assert_eq!(std::fs::read(&file.0).unwrap()[511..513], [1, 3]);

@@ -38,6 +38,8 @@ impl Pc {
             intr,
             // Configuration.
             quantum: _,
+            // Of the present run.
+            work: _,
             rom_pages: _,
         } = self;
         let board = board.save()?;

@@ -7,6 +7,7 @@
 //! with: its turns last from deadline to deadline.
 
 use super::{Pc, PcExit};
+use crate::state::LAST_CYCLE;
 use emu_core::bus::DeliveryMode;
 use emu_core::flags::IF;
 use emu_core::lapic::Lvt;
@@ -16,6 +17,13 @@ use emu_core::state::cpu::{Cpu, Env};
 use emu_core::state::derived::Attention;
 use emu_core::state::system::Activity;
 use serde::{Deserialize, Serialize};
+
+/// What a reset costs the host, in cycles of work.
+pub(super) const RESET_WORK: u64 = 100_000;
+/// The same of a processor that is asked to go on with its turn, whether or not it executes.
+const CALL_WORK: u64 = 20;
+/// The same of a turn, with the deadlines that end it.
+const TURN_WORK: u64 = 100;
 
 /// A turn that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +35,8 @@ pub struct Turn {
 }
 
 impl Pc {
-    /// Runs until the clock reaches `cycle`, or until the machine ends. Where a run is cut changes nothing in it.
+    /// Runs until the clock reaches `cycle`, 2^60 at most, or until the machine ends. Where a run is cut changes nothing in
+    /// it.
     pub fn run_until(&mut self, cycle: u64) -> PcExit {
         self.run_to(cycle, None)
     }
@@ -37,7 +46,18 @@ impl Pc {
         self.run_to(cycle, Some(observer))
     }
 
+    /// The same, with somebody who watches or not, until it has cost the host `work`: about as much as so many cycles of
+    /// one processor, whatever the guest does with its time. It is counted in what the guest does and not in time of the
+    /// host's, so that runs repeat; a run comes back at the first place where it can once that much is done.
+    pub fn run_bounded(&mut self, cycle: u64, work: u64, observer: Option<&mut dyn Observer>) -> PcExit {
+        self.work = work.max(1);
+        let exit = self.run_to(cycle, observer);
+        self.work = u64::MAX;
+        exit
+    }
+
     fn run_to(&mut self, cycle: u64, observer: Option<&mut dyn Observer>) -> PcExit {
+        let cycle = cycle.min(LAST_CYCLE);
         let exit = self.run(cycle, None, observer);
         if exit == PcExit::Limit {
             self.reached = self.reached.max(cycle);
@@ -61,7 +81,7 @@ impl Pc {
         if n >= self.cpus.len() {
             return PcExit::Limit;
         }
-        self.run(cycle, Some(n), observer)
+        self.run(cycle.min(LAST_CYCLE), Some(n), observer)
     }
 
     fn run(&mut self, cycle: u64, stepped: Option<usize>, mut observer: Option<&mut dyn Observer>) -> PcExit {
@@ -81,6 +101,10 @@ impl Pc {
                     if self.now >= cycle {
                         return PcExit::Limit;
                     }
+                    if self.work == 0 {
+                        return PcExit::Work;
+                    }
+                    self.work = self.work.saturating_sub(TURN_WORK);
                     if self.cpus.iter().all(|cpu| cpu.carried.asleep) {
                         let before = self.now;
                         if let Some(exit) = self.skip_idle(cycle) {
@@ -138,12 +162,20 @@ impl Pc {
             if cpu.cycles >= cycle {
                 return Some(PcExit::Limit);
             }
+            if self.work == 0 {
+                // Before that cycle, as the clock: another processor may have come to it in this turn.
+                self.reached = self.reached.max(cpu.cycles);
+                return Some(PcExit::Work);
+            }
             let step = stepped == Some(n);
-            let slice = Slice { stop: turn.end.min(cycle), turn_end: turn.end, step };
+            let before = cpu.cycles;
+            let stop = turn.end.min(cycle).min(before.saturating_add(self.work));
+            let slice = Slice { stop, turn_end: turn.end, step };
             let mut env = Env { ram: &mut self.ram, bus: &mut self.board, outbox: &mut self.outbox };
             let watching = observer.as_mut().map(|observer| &mut **observer as &mut dyn Observer);
             let run = cpu.run_slice(&mut env, &mut self.cache, slice, watching);
             let (reached, progressed) = (cpu.cycles, cpu.scratch.progressed);
+            self.work = self.work.saturating_sub(reached - before + CALL_WORK);
             match run {
                 RunExit::Budget => {}
                 RunExit::Observer => {

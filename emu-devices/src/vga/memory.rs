@@ -108,6 +108,38 @@ impl Path {
     }
 }
 
+/// Bytes of video memory that are cleared together, as a power of two.
+const PIECE_SHIFT: usize = 16;
+
+/// The pieces of video memory that may hold something: a guest can ask for a clear memory as often as it likes.
+#[derive(Debug)]
+pub(super) struct Written([u64; 16]);
+
+impl Written {
+    /// Nothing, in a memory that is all zeros.
+    pub const NOTHING: Self = Self([0; 16]);
+    /// Anything.
+    pub const ALL: Self = Self([u64::MAX; 16]);
+
+    /// Before a write at an offset.
+    pub fn note(&mut self, offset: usize) {
+        let piece = offset >> PIECE_SHIFT;
+        if let Some(bits) = self.0.get_mut(piece / 64) {
+            *bits |= 1 << (piece % 64);
+        }
+    }
+
+    /// Fills the memory with zeros.
+    pub fn clear(&mut self, memory: &mut [u8]) {
+        for (piece, bytes) in memory.chunks_mut(1 << PIECE_SHIFT).enumerate() {
+            if self.0.get(piece / 64).is_none_or(|bits| bits >> (piece % 64) & 1 != 0) {
+                bytes.fill(0);
+            }
+        }
+        *self = Self::NOTHING;
+    }
+}
+
 /// A byte of ones for each plane whose bit is set.
 fn spread(planes: u8) -> u32 {
     (0..4).filter(|plane| planes >> plane & 1 != 0).fold(0, |mask, plane| mask | 0xFF << (8 * plane))
@@ -134,7 +166,9 @@ impl Vga {
         let path = &self.path;
         let Some(address) = address.checked_sub(path.start).filter(|address| *address < path.length) else { return };
         if path.write == Addressing::Linear {
-            if let Some(place) = self.state.memory.get_mut(path.bank + address as usize) {
+            let offset = path.bank + address as usize;
+            if let Some(place) = self.state.memory.get_mut(offset) {
+                self.written.note(offset);
                 *place = value;
             }
             return;
@@ -142,6 +176,7 @@ impl Vga {
         let offset = path.offset(path.write, address);
         let planes = path.planes(path.write, address) & path.map_mask;
         let Some(cell) = self.state.memory.get_mut(offset * 4..offset * 4 + 4) else { return };
+        self.written.note(offset * 4);
         if path.plain {
             for (plane, place) in cell.iter_mut().enumerate() {
                 if planes >> plane & 1 != 0 {

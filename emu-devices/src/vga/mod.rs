@@ -22,7 +22,7 @@ pub use vbe::VbeState;
 use crate::device::{Claims, Ctx, Device, split_read, split_write};
 use crate::pci::PciMap;
 use crate::state::{SparseBytes, StateError, Stateful, check};
-use memory::Path;
+use memory::{Path, Written};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -88,6 +88,8 @@ pub struct Vga {
     state: VgaState,
     /// How a host access to the window goes now; follows from the registers.
     path: Path,
+    /// Follows from what was written since the memory was last all zeros.
+    written: Written,
     generation: u64,
 }
 
@@ -98,8 +100,9 @@ impl Vga {
         let mut vga = Vga {
             config,
             rom: Vec::new(),
-            state: VgaState::power_on(config.memory, config.lfb),
+            state: VgaState::power_on(vec![0; config.memory], config.lfb),
             path: Path::default(),
+            written: Written::NOTHING,
             generation: 0,
         };
         vga.registers_changed();
@@ -165,7 +168,7 @@ impl VgaState {
         }
     }
 
-    fn power_on(memory: usize, lfb: Option<u64>) -> Self {
+    fn power_on(memory: Vec<u8>, lfb: Option<u64>) -> Self {
         VgaState {
             misc: 0,
             feature: 0,
@@ -179,7 +182,7 @@ impl VgaState {
             vbe: VbeState::default(),
             lfb,
             rom: None,
-            memory: vec![0; memory],
+            memory,
         }
     }
 }
@@ -196,7 +199,7 @@ impl Stateful for Vga {
     type Saved = VgaSaved;
 
     fn save(&self) -> VgaSaved {
-        let Self { config: _, rom: _, state, path: _, generation: _ } = self;
+        let Self { config: _, rom: _, state, path: _, written: _, generation: _ } = self;
         VgaSaved { registers: state.registers(), memory: SparseBytes::of(&state.memory) }
     }
 
@@ -208,6 +211,7 @@ impl Stateful for Vga {
         let damaged = StateError::Damaged { device: "VGA", what: "its memory has another size" };
         let memory = memory.bytes(self.config.memory).ok_or(damaged)?;
         self.state = VgaState { memory, ..registers };
+        self.written = Written::ALL;
         self.registers_changed();
         Ok(())
     }
@@ -222,7 +226,9 @@ impl Device for Vga {
     }
 
     fn reset(&mut self, _ctx: &mut Ctx) {
-        self.state = VgaState::power_on(self.config.memory, self.config.lfb);
+        let mut memory = std::mem::take(&mut self.state.memory);
+        self.written.clear(&mut memory);
+        self.state = VgaState::power_on(memory, self.config.lfb);
         self.registers_changed();
     }
 
@@ -269,6 +275,8 @@ impl Device for Vga {
         let bytes = value.to_le_bytes();
         let bytes = &bytes[..usize::from(size.min(8))];
         if let Some(offset) = self.lfb_offset(address) {
+            self.written.note(offset);
+            self.written.note(offset + bytes.len());
             for (place, byte) in self.state.memory[offset..].iter_mut().zip(bytes) {
                 *place = *byte;
             }

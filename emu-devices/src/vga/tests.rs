@@ -402,3 +402,44 @@ fn random_registers_and_accesses_never_panic() {
         }
     }
 }
+
+/// A guest can set any register to any value; somebody makes a picture of it.
+#[test]
+fn picture_of_any_registers_has_a_size_within_bounds() {
+    let mut random = crate::testing::Random::new(12);
+    let mut frame = Frame::default();
+    for _ in 0..60 {
+        let (mut bench, mut vga) =
+            (Bench::new(DeviceId::Vga, 1_000_000), Vga::new(VgaConfig { memory: 1 << 20, lfb: None }));
+        for _ in 0..300 {
+            let port =
+                [0x3C0, 0x3C2, 0x3C4, 0x3C5, 0x3CE, 0x3CF, 0x3D4, 0x3D5, 0x1CE, 0x1CF][random.below(10) as usize];
+            let value = if port == 0x1CE { random.below(11) } else { random.below(0x1_0000) >> random.below(13) };
+            let size = if port < 0x300 { 2 } else { 1 };
+            bench.call(|ctx| vga.port_write(ctx, port, size, value as u32));
+            vga.render(&mut frame, 0, 1_000_000);
+            assert!((1..=4608).contains(&frame.width) && (1..=4096).contains(&frame.height), "{frame:?}");
+            assert_eq!(frame.pixels.len(), frame.width * frame.height);
+        }
+    }
+}
+
+#[test]
+fn memory_is_clear_after_a_reset_and_when_vbe_clears_it_wherever_it_was_written() {
+    let (mut bench, mut vga) =
+        (Bench::new(DeviceId::Vga, 1_000_000), Vga::new(VgaConfig { memory: 1 << 20, lfb: Some(DEFAULT_LFB) }));
+    for by_reset in [true, false] {
+        for offset in [0u64, 1, 0xFFFD, 0x1_0000, 0x7_FFFE, 0xF_FFF8] {
+            bench.call(|ctx| vga.mmio_write(ctx, DEFAULT_LFB + offset, 4, u64::MAX));
+        }
+        assert!(vga.state.memory.iter().any(|byte| *byte != 0));
+        if by_reset {
+            bench.call(|ctx| vga.reset(ctx));
+        } else {
+            for (port, value) in [(0x1CE, 4), (0x1CF, 1)] {
+                bench.call(|ctx| vga.port_write(ctx, port, 2, value));
+            }
+        }
+        assert!(vga.state.memory.iter().all(|byte| *byte == 0), "{by_reset}");
+    }
+}

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// The newest interface version, B0C5h.
 const ID_NEWEST: u16 = 0xB0C5;
 const ID_OLDEST: u16 = 0xB0C0;
+/// Widths are multiples of a character's.
+const MIN_X: u16 = 8;
 const MAX_X: u16 = 2560;
 const MAX_Y: u16 = 1600;
 const MAX_BPP: u16 = 32;
@@ -44,7 +46,9 @@ pub struct VbeState {
 impl VbeState {
     /// Whether the resolution is one that can be set.
     pub(super) fn in_range(&self) -> bool {
-        self.x_resolution <= MAX_X && self.y_resolution <= MAX_Y && matches!(self.bits, 4 | 8 | 15 | 16 | 24 | 32)
+        (MIN_X..=MAX_X).contains(&self.x_resolution)
+            && (1..=MAX_Y).contains(&self.y_resolution)
+            && matches!(self.bits, 4 | 8 | 15 | 16 | 24 | 32)
     }
 }
 
@@ -147,7 +151,7 @@ impl Vga {
         let off = !vbe.enabled();
         match vbe.index {
             0 if (ID_OLDEST..=ID_NEWEST).contains(&value) => vbe.id = value,
-            1 if off && (1..=MAX_X).contains(&value) => vbe.x_resolution = value & !7,
+            1 if off && (MIN_X..=MAX_X).contains(&value) => vbe.x_resolution = value & !7,
             2 if off && (1..=MAX_Y).contains(&value) => vbe.y_resolution = value,
             3 if off => {
                 // 0 was the first interface's way to say 8.
@@ -162,7 +166,7 @@ impl Vga {
                     vbe.virtual_width = vbe.x_resolution;
                     (vbe.x_offset, vbe.y_offset, vbe.bank) = (0, 0, 0);
                     if value & NO_CLEAR == 0 {
-                        self.state.memory.fill(0);
+                        self.written.clear(&mut self.state.memory);
                     }
                 }
             }

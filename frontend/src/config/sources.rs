@@ -1,6 +1,7 @@
 //! What a configuration needs of the host: files and environment variables. Parsers take it as a trait, so that
 //! they stay pure and can be tested and fuzzed.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Largest configuration file or script, in bytes: far above any real one, and a bound on what a wrong path costs.
@@ -32,14 +33,20 @@ impl Host for RealHost {
     }
 
     fn read_text(&self, path: &Path) -> Result<String, String> {
-        let metadata = std::fs::metadata(path).map_err(|e| e.to_string())?;
+        let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+        let metadata = file.metadata().map_err(|e| e.to_string())?;
         if metadata.is_dir() {
             return Err("it is a folder".to_owned());
         }
         if metadata.len() > MAX_TEXT_BYTES {
             return Err(format!("{} bytes are too many for a text file", metadata.len()));
         }
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+        let mut bytes = Vec::new();
+        // A device or a pipe does not say how long it is.
+        file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        if bytes.len() as u64 > MAX_TEXT_BYTES {
+            return Err(format!("more than {MAX_TEXT_BYTES} bytes are too many for a text file"));
+        }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 

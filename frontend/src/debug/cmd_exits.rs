@@ -3,7 +3,7 @@
 use super::answer::{Answer, Table, hex};
 use super::session::{CommandError, Outcome, Session};
 use super::vmxlog::{ExitRecord, VmxLog};
-use crate::error::InputError;
+use crate::background::write_whole;
 use emu_vmx::exit::ExitReason;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -109,8 +109,7 @@ fn statistics(log: &VmxLog) -> Answer {
 }
 
 fn written(file: &str, contents: String) -> Outcome {
-    let path = Path::new(file);
-    std::fs::write(path, contents).map_err(|e| InputError::io(path, "write the timeline", &e))?;
+    write_whole(Path::new(file), "timeline", contents.as_bytes())?;
     Ok(Answer::silent())
 }
 

@@ -4,7 +4,9 @@ use super::answer::{Answer, hex};
 use super::session::{CommandError, Outcome, Session};
 use super::target::{Came, How};
 use super::watcher::{Over, first_word};
+use crate::config::sources::MAX_TEXT_BYTES;
 use crate::error::InputError;
+use crate::files;
 use crate::machine::Machine;
 use crate::run::{HOLD_MS, PAUSE_MS};
 use crate::snapshot_file;
@@ -230,7 +232,7 @@ pub fn restore(session: &mut Session, arguments: &str) -> Outcome {
 /// `source FILE`.
 pub fn source(session: &mut Session, arguments: &str) -> Outcome {
     let path = Path::new(arguments);
-    let text = std::fs::read_to_string(path).map_err(|e| InputError::io(path, "read the commands", &e))?;
+    let text = files::read_text(path, "debugger commands", MAX_TEXT_BYTES)?;
     let mut printed = String::new();
     for (number, line) in text.lines().enumerate() {
         let (answer, well) = session.line(line);

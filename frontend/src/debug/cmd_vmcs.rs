@@ -4,6 +4,8 @@ use super::answer::{Answer, Table, hex};
 use super::fields::{AREAS, digits, words};
 use super::session::{CommandError, Outcome, Session};
 use crate::error::InputError;
+use crate::files;
+use crate::lint::MAX_DUMP;
 use emu_vmx::dump;
 use emu_vmx::field::{Area, Field, FieldSet};
 use emu_vmx::vmcs::{LaunchState, NO_VMCS, REGION_SIZE, Vmcs};
@@ -178,7 +180,7 @@ fn diff(session: &Session, file: &str) -> Outcome {
         (entered.vmcs.clone(), None, format!("the VM entry at cycle {}", entered.cycle))
     } else {
         let path = Path::new(file);
-        let text = std::fs::read_to_string(path).map_err(|e| InputError::io(path, "read the dump", &e))?;
+        let text = files::read_text(path, "VMCS dump", MAX_DUMP)?;
         let fields = dump::parse(&text).map_err(|error| InputError::file(path, error.to_string()))?;
         let mut vmcs = now.clone();
         let mut named = Vec::new();

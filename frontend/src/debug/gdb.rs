@@ -7,6 +7,7 @@ use super::session::Session;
 use super::target::{Came, How};
 use crate::error::InputError;
 use crate::machine::RunResult;
+use crate::output;
 use gdbstub::common::{Signal, Tid};
 use gdbstub::conn::ConnectionExt;
 use gdbstub::stub::run_blocking::{BlockingEventLoop, Event, WaitForStopReasonError};
@@ -61,7 +62,7 @@ pub fn serve(session: &mut Session, port: u16) -> Result<bool, InputError> {
     let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(place.clone(), format!("{what}: {e}"));
     let listener = TcpListener::bind(&place).map_err(|e| error("cannot wait for GDB", &e))?;
     let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?;
-    eprintln!("rvmx-emu: waiting for GDB: target remote {bound}");
+    output::tell(&format!("rvmx-emu: waiting for GDB: target remote {bound}\n"));
     let (stream, _) = listener.accept().map_err(|e| error("GDB does not come", &e))?;
     drop(listener);
     let Some(cpu) = session.target.pc().cpus.get(session.cpu) else { return Ok(true) };

@@ -3,7 +3,10 @@
 use super::Source;
 use super::commands;
 use super::session::Session;
+use crate::config::sources::MAX_TEXT_BYTES;
 use crate::error::InputError;
+use crate::files;
+use crate::output;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -11,7 +14,7 @@ use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
 use rustyline::{Config, Context, Editor, Helper};
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 /// Exit status when a command of a file or of the command line fails.
@@ -20,7 +23,7 @@ const FAILED: i32 = 2;
 /// Carries out all commands; the exit status. Of those that nobody types, the first that fails ends the session.
 pub fn feed(session: &mut Session, source: &Source) -> Result<i32, InputError> {
     if let Some(path) = &source.file {
-        let text = std::fs::read_to_string(path).map_err(|e| InputError::io(path, "read the commands", &e))?;
+        let text = files::read_text(path, "debugger commands", MAX_TEXT_BYTES)?;
         for line in text.lines() {
             if !carry_out(session, line) {
                 return Ok(FAILED);
@@ -53,10 +56,10 @@ fn carry_out(session: &mut Session, line: &str) -> bool {
     well
 }
 
-/// Standard output may be a closed pipe; there is nobody to tell then.
+/// Prints, and waits until it can be seen.
 fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    output::print(text);
+    output::finish();
 }
 
 fn piped(session: &mut Session) -> Result<i32, InputError> {

@@ -35,7 +35,7 @@ mod words;
 use crate::cli::{RunArgs, Settings};
 use crate::config::Stream;
 use crate::error::InputError;
-use crate::output::Sink;
+use crate::output::{self, Sink};
 use crate::pc::PcMachine;
 use crate::run::End;
 use crate::signals;
@@ -119,7 +119,7 @@ pub fn serve(settings: &Settings, machine: PcMachine, port: u16) -> Result<i32, 
     };
     let end = end.unwrap_or(End::Quit);
     if let Some(message) = end.message() {
-        eprintln!("rvmx-emu: {message}");
+        output::tell(&format!("rvmx-emu: {message}\n"));
     }
     Ok(end.status())
 }

@@ -275,7 +275,7 @@ fn ended_words(result: &RunResult) -> String {
         RunResult::Halted => "every processor is halted with interrupts off".to_owned(),
         RunResult::Died(reason) => format!("the guest has died: {reason}"),
         RunResult::Failed(error) => error.to_string(),
-        RunResult::Limit => String::new(),
+        RunResult::Limit | RunResult::Paused => String::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Names of addresses: from ELF files, NASM's maps, `nm` and the Linux kernel's System.map.
 
 use crate::error::InputError;
+use crate::files;
 use object::{Object, ObjectSymbol, SymbolKind};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,12 +33,7 @@ impl Symbols {
 
     /// Adds the symbols of a file, each moved by `offset`; how many it has.
     pub fn load(&mut self, path: &Path, offset: u64) -> Result<usize, InputError> {
-        let error = |e: std::io::Error| InputError::io(path, "read the symbols", &e);
-        let size = std::fs::metadata(path).map_err(error)?.len();
-        if size > MAX_BYTES {
-            return Err(InputError::file(path, format!("{size} bytes are too many for a file of symbols")));
-        }
-        let data = std::fs::read(path).map_err(error)?;
+        let data = files::read(path, "file of symbols", MAX_BYTES)?;
         let found = if data.starts_with(b"\x7fELF") {
             elf(&data).map_err(|e| InputError::file(path, format!("cannot read the ELF's symbols: {e}")))?
         } else {

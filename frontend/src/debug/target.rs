@@ -6,7 +6,7 @@ use super::watcher::{Here, Watcher};
 use crate::error::InputError;
 use crate::machine::{Machine, RunResult};
 use crate::output::Sink;
-use crate::pc::PcMachine;
+use crate::pc::{PcMachine, SLICE_WORK};
 use emu_core::observe::{Observer, Observers};
 use emu_core::state::system::Activity;
 use emu_core::trace::{TraceFilter, Tracer};
@@ -188,7 +188,7 @@ impl Target {
         let mut observers = Observers(vec![&mut *watcher as &mut dyn Observer]);
         observers.0.extend(tracer.as_mut().map(|tracer| tracer as &mut dyn Observer));
         let exit = match how {
-            How::Until(_) => machine.pc.run_observed(target, &mut observers),
+            How::Until(_) => machine.pc.run_bounded(target, SLICE_WORK, Some(&mut observers)),
             How::Step(n) => machine.pc.step_observed(n, target, &mut observers),
         };
         drop(observers);
@@ -213,6 +213,9 @@ impl Target {
 
     fn move_bytes(&mut self) -> Result<(), InputError> {
         self.serial.write(&self.machine.take_serial())?;
-        self.debugcon.write(&self.machine.take_debugcon())
+        self.debugcon.write(&self.machine.take_debugcon())?;
+        // What the debugger itself prints comes behind it.
+        self.serial.finish()?;
+        self.debugcon.finish()
     }
 }

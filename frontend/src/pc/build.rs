@@ -2,6 +2,8 @@
 
 use crate::config::{AtaDrive, BootDevice, Floppy, MachineConfig, Rom};
 use crate::error::InputError;
+use crate::files;
+use emu_core::mem::ram::MAX_ROM;
 use emu_core::model::CpuModel;
 use emu_devices::ata;
 use emu_devices::board::BoardConfig;
@@ -99,8 +101,9 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
     Ok(pc)
 }
 
-fn read_rom(rom: &Rom) -> Result<Vec<u8>, InputError> {
-    std::fs::read(&rom.file).map_err(|error| InputError::io(&rom.file, "read the ROM", &error))
+/// Reads a ROM's file.
+pub fn read_rom(rom: &Rom) -> Result<Vec<u8>, InputError> {
+    files::read(&rom.file, "ROM", MAX_ROM as u64)
 }
 
 fn open(path: &Path, mode: OpenMode) -> Result<DiskImage, InputError> {

@@ -3,6 +3,8 @@
 mod build;
 mod kernel;
 
+pub use build::read_rom;
+
 use crate::background::BackgroundFile;
 use crate::config::MachineConfig;
 use crate::error::InputError;
@@ -34,6 +36,12 @@ pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcM
     })
 }
 
+/// What the host does for the guest in one go, in cycles: two milliseconds, and half a second of a guest that does nothing
+/// but the most expensive things.
+pub const SLICE_WORK: u64 = 500_000;
+/// The same while every instruction is traced.
+const TRACED_WORK: u64 = 50_000;
+
 /// A [`Pc`] with what its configuration wants done when it comes to a halt.
 pub struct PcMachine {
     /// The PC.
@@ -51,34 +59,27 @@ pub struct PcMachine {
 impl PcMachine {
     /// Runs to `cycle`, or to where tracing begins or ends.
     fn advance(&mut self, cycle: u64) -> PcExit {
-        let Some(tracer) = &mut self.tracer else { return self.pc.run_until(cycle) };
+        let Some(tracer) = &mut self.tracer else { return self.pc.run_bounded(cycle, SLICE_WORK, None) };
         let TraceFilter { from, to, .. } = tracer.filter();
         let now = self.pc.now();
         if (from..to).contains(&now) {
-            return self.pc.run_observed(cycle.min(to), tracer);
+            return self.pc.run_bounded(cycle.min(to), TRACED_WORK, Some(tracer));
         }
-        self.pc.run_until(if now < from { cycle.min(from) } else { cycle })
+        self.pc.run_bounded(if now < from { cycle.min(from) } else { cycle }, SLICE_WORK, None)
     }
 
     fn run(&mut self, cycle: u64) -> RunResult {
-        loop {
-            match self.advance(cycle) {
-                PcExit::Limit if self.pc.now() < cycle => {}
-                // No observer of ours stops a run.
-                PcExit::Limit | PcExit::Observer { .. } => return RunResult::Limit,
-                exit => {
-                    if let Some(result) = self.after(&exit) {
-                        return result;
-                    }
-                }
-            }
+        match self.advance(cycle) {
+            // No observer of ours stops a run.
+            PcExit::Limit | PcExit::Observer { .. } if self.pc.now() >= cycle => RunResult::Limit,
+            exit => self.after(&exit).unwrap_or(RunResult::Paused),
         }
     }
 
     /// What it means that the PC has come back for another reason than that it was asked to; `None` if the run goes on.
     pub fn after(&mut self, exit: &PcExit) -> Option<RunResult> {
         match exit {
-            PcExit::Limit | PcExit::Observer { .. } => None,
+            PcExit::Limit | PcExit::Work | PcExit::Observer { .. } => None,
             PcExit::PowerOff => Some(RunResult::PoweredOff),
             PcExit::ExitStatus(status) => Some(RunResult::ExitStatus(*status)),
             PcExit::Halted => match &self.kernel {
@@ -115,6 +116,10 @@ impl Machine for PcMachine {
 
     fn now(&self) -> u64 {
         self.pc.now()
+    }
+
+    fn latest(&self) -> u64 {
+        self.pc.cpus.iter().map(|cpu| cpu.cycles).fold(self.pc.now(), u64::max)
     }
 
     fn hz(&self) -> u64 {
@@ -164,6 +169,10 @@ impl Machine for PcMachine {
         self.pc.board.media().any(|other| other.id().is_ok_and(|id| id == medium))
     }
 
+    fn serial_waiting(&self) -> usize {
+        self.pc.board.serial.waiting()
+    }
+
     fn take_serial(&mut self) -> Vec<u8> {
         self.pc.board.serial.take_output()
     }
@@ -197,6 +206,7 @@ impl Machine for PcMachine {
             ("block_lookups", cache.lookups),
             ("blocks_built", cache.built),
             ("blocks_dropped", cache.dropped),
+            ("blocks_evicted", cache.evicted),
             ("tlb_misses", self.pc.cpus.iter().map(|cpu| cpu.tlb.misses).sum()),
         ];
         let mut vm_exits = BTreeMap::new();

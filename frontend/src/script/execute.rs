@@ -74,6 +74,9 @@ pub fn execute(script: &Script, driver: &mut Driver) -> Outcome {
     let deadline = start.saturating_add(script.timeout.cycles(driver.machine.hz()));
     let mut executor = Executor { driver, timeout: script.timeout, deadline, off: false };
     for (index, step) in script.steps.iter().enumerate() {
+        if let Some(end) = executor.driver.interrupted() {
+            return Outcome::Ended(end);
+        }
         log::info!(target: "script", "step {} {step} at {:.3} s", index + 1, executor.seconds_now());
         match executor.step(step) {
             Ok(()) => {}

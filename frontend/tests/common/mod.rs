@@ -192,6 +192,10 @@ impl Machine for FakeMachine {
         Vec::new()
     }
 
+    fn serial_waiting(&self) -> usize {
+        0
+    }
+
     fn take_serial(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.serial)
     }

@@ -1,0 +1,251 @@
+//! What a guest and files can do to the host: `docs/limits.md` says what they cannot.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use test_images::HOSTILE;
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("rvmx-emu-host-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    fn file(&self, name: &str, data: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, data).expect("a file");
+        path
+    }
+
+    /// The ROM of a hostile guest.
+    fn guest(&self, name: &str) -> PathBuf {
+        let guest = HOSTILE.iter().find(|guest| guest.name == name).expect("a hostile guest");
+        self.file(&format!("{name}.rom"), guest.rom)
+    }
+
+    /// A disk whose boot sector does nothing.
+    fn disk(&self) -> PathBuf {
+        let mut disk = vec![0; 1 << 20];
+        disk[..2].copy_from_slice(&[0xEB, 0xFE]);
+        disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+        self.file("d.img", &disk)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn emulator() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+}
+
+fn run(command: &mut Command) -> (Option<i32>, Output) {
+    let output = command.stdin(Stdio::null()).output().expect("the program runs");
+    (output.status.code(), output)
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn output_over_the_disk_is_refused_and_the_disk_stays() {
+    let folder = Folder::new("same");
+    let disk = folder.disk();
+    let before = std::fs::read(&disk).expect("the disk");
+    for option in
+        ["--serial", "--debugcon", "--screen-dump", "--screenshot", "--log-file", "--record", "--dump-state", "--trace"]
+    {
+        for snapshot in [false, true] {
+            let mut command = emulator();
+            command.args(["--headless", "--max-time", "0.01", option]).arg(&disk).arg(&disk);
+            command.args(snapshot.then_some("--snapshot"));
+            let (status, output) = run(&mut command);
+            let told = errors(&output);
+            assert_eq!(status, Some(2), "{option}: {told}");
+            assert!(told.contains("it is the image of hda") && told.lines().count() == 1, "{option}: {told}");
+            assert!(std::fs::read(&disk).expect("the disk") == before, "{option}");
+        }
+    }
+    let script = folder.file("s.ron", format!("Script(timeout: 1, steps: [ScreenDump({disk:?})])").as_bytes());
+    let (status, output) = run(emulator().args(["--headless", "--script"]).arg(script).arg(&disk));
+    assert_eq!(status, Some(2), "{}", errors(&output));
+    let both = folder.0.join("both");
+    let mut command = emulator();
+    command.args(["--headless", "--max-time", "0.01", "--serial"]).arg(&both).arg("--debugcon").arg(&both).arg(&disk);
+    assert_eq!(run(&mut command).0, Some(2));
+    assert!(std::fs::read(&disk).expect("the disk") == before);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn input_without_end_is_an_error_that_names_the_bound() {
+    let folder = Folder::new("endless");
+    let disk = folder.disk();
+    let sparse = folder.0.join("sparse");
+    std::fs::File::create(&sparse).and_then(|file| file.set_len(15 << 40)).expect("a sparse file");
+    let include = folder.file("bochsrc", b"#include /dev/zero\n");
+    for endless in [Path::new("/dev/zero"), &sparse] {
+        for option in ["--rom", "--vga-rom", "-f", "--script", "--restore", "--replay", "--kernel", "--initrd"] {
+            let mut command = emulator();
+            command.args(["--headless", "--memory", "16", option]).arg(endless);
+            if option == "--initrd" {
+                command.arg("--kernel").arg(&disk);
+            } else if !["-f", "--kernel"].contains(&option) {
+                command.arg(&disk);
+            }
+            let (status, output) = run(&mut command);
+            assert_eq!(status, Some(2), "{option}: {}", errors(&output));
+            assert_eq!(errors(&output).lines().count(), 1, "{option}: {}", errors(&output));
+        }
+        let (status, output) = run(emulator().arg("vmcs-lint").arg(endless));
+        assert_eq!(status, Some(2), "{}", errors(&output));
+    }
+    let (status, output) = run(emulator().args(["--headless", "-f"]).arg(include));
+    assert_eq!(status, Some(2));
+    assert!(errors(&output).contains("too many for a text file"), "{}", errors(&output));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn log_file_on_a_full_disk_is_one_message_and_status_2() {
+    let folder = Folder::new("log");
+    let rom = folder.guest("msrs");
+    let mut command = emulator();
+    command.args(["--headless", "--max-time", "0.005", "--log-file", "/dev/full", "--rom"]).arg(rom);
+    let (status, output) = run(&mut command);
+    assert_eq!(status, Some(2), "{}", errors(&output));
+    assert_eq!(errors(&output).matches("/dev/full: cannot write the log").count(), 1, "{}", errors(&output));
+}
+
+#[test]
+fn log_lines_that_a_guest_causes_have_a_bound_that_is_told() {
+    let folder = Folder::new("flood");
+    let rom = folder.guest("msrs");
+    let log = folder.0.join("log");
+    let mut command = emulator();
+    command.args(["--headless", "--max-time", "0.02", "--log-file"]).arg(&log).arg("--rom").arg(rom);
+    assert_eq!(run(&mut command).0, Some(4));
+    let text = std::fs::read_to_string(&log).expect("the log");
+    assert!(text.lines().count() < 1100, "{} lines", text.lines().count());
+    assert_eq!(text.matches("no more of them are logged").count(), 1);
+}
+
+#[test]
+fn picture_of_any_vbe_registers_is_a_picture() {
+    let folder = Folder::new("vbe");
+    let rom = folder.guest("frame_buffer");
+    for time in ["0.0001", "0.0007", "0.003", "0.01"] {
+        let picture = folder.0.join("p.png");
+        let mut command = emulator();
+        command.args(["--headless", "--max-time", time, "--screenshot"]).arg(&picture).arg("--rom").arg(&rom);
+        let (status, output) = run(&mut command);
+        assert_eq!(status, Some(4), "{}", errors(&output));
+        assert!(std::fs::metadata(&picture).expect("the picture").len() > 50);
+    }
+}
+
+#[test]
+fn run_of_a_guest_that_only_resets_comes_to_its_limits() {
+    let folder = Folder::new("resets");
+    for (name, options) in [("resets", [].as_slice()), ("triple_faults", &["--reset-on-triple-fault"])] {
+        let rom = folder.guest(name);
+        let mut command = emulator();
+        command.args(["--headless", "--max-time", "0.00001", "--rom"]).arg(&rom).args(options);
+        let (status, output) = run(&mut command);
+        assert_eq!(status, Some(4), "{name}: {}", errors(&output));
+    }
+}
+
+/// How long a run that is told to end may take for it here: many tests share the host.
+#[cfg(unix)]
+const END: Duration = Duration::from_secs(10);
+
+/// Ends a run by SIGTERM; its status.
+#[cfg(unix)]
+fn terminate(mut child: std::process::Child) -> Option<i32> {
+    std::thread::sleep(Duration::from_millis(500));
+    let signal = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(signal.success());
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status.code();
+        }
+        if started.elapsed() > END {
+            child.kill().expect("a child");
+            child.wait().expect("a child");
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn run_whose_output_nobody_takes_ends_at_the_first_signal() {
+    let folder = Folder::new("blocked");
+    let rom = folder.guest("port_e9");
+    let fifo = folder.0.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().is_ok_and(|status| status.success()));
+    // A pipe that is full.
+    let mut child = emulator();
+    child.arg("--headless").arg("--rom").arg(&rom).stdout(Stdio::piped()).stderr(Stdio::null());
+    assert_eq!(terminate(child.spawn().expect("the program")), Some(2));
+    // Pipes that nobody opens.
+    for option in ["--screen-dump", "--screenshot", "--dump-state", "--trace", "--serial", "--debugcon", "--record"] {
+        let mut child = emulator();
+        child.args(["--headless", "--max-time", "0.001", option]).arg(&fifo).arg("--rom").arg(&rom);
+        child.stdout(Stdio::null()).stderr(Stdio::null());
+        let status = terminate(child.spawn().expect("the program"));
+        assert!([Some(2), Some(4)].contains(&status), "{option}: {status:?}");
+    }
+    let script = folder.file("s.ron", format!("Script(timeout: 1, steps: [ScreenDump({fifo:?}), Wait(5)])").as_bytes());
+    let mut child = emulator();
+    child
+        .args(["--headless", "--script"])
+        .arg(script)
+        .arg("--rom")
+        .arg(&rom)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    assert_eq!(terminate(child.spawn().expect("the program")), Some(2));
+}
+
+#[test]
+#[cfg(unix)]
+fn script_of_steps_without_guest_time_ends_at_the_first_signal() {
+    let folder = Folder::new("steps");
+    let disk = folder.disk();
+    let script = format!("Script(timeout: 1000, steps: [{}])", "Reset,".repeat(50_000));
+    let script = folder.file("r.ron", script.as_bytes());
+    let mut child = emulator();
+    child.args(["--headless", "--script"]).arg(script).arg(disk).stdout(Stdio::null()).stderr(Stdio::null());
+    assert_eq!(terminate(child.spawn().expect("the program")), Some(128 + 15));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn standard_input_that_the_guest_does_not_read_is_left_with_its_sender() {
+    let folder = Folder::new("stdin");
+    let rom = folder.guest("spin");
+    let mut child = emulator();
+    child.args(["--headless", "--serial", "stdio", "--rom"]).arg(&rom);
+    child.stdin(std::fs::File::open("/dev/zero").expect("zeros")).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = child.spawn().expect("the program");
+    std::thread::sleep(Duration::from_millis(500));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert_eq!(terminate(child), Some(128 + 15));
+    assert!(kib < 256 << 10, "{kib} KiB");
+}
