@@ -3,12 +3,16 @@
 #![forbid(unsafe_code)]
 
 mod book;
+mod child;
+mod crashes;
 mod kut;
 mod linux;
 mod machine;
+mod mutated;
 mod recordings;
 mod slicing;
 mod snapshots;
+mod soak;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +29,19 @@ struct Cli {
 enum Command {
     /// Run the examples of 《处理器虚拟化技术》 and compare their screens
     Book(book::Args),
+    /// Kill the emulator while its guest writes and flushes, and look for what is lost
+    Crashes(crashes::Args),
+    /// Give the emulator files with mistakes, of every kind that it reads
+    MutatedFiles(mutated::Args),
+    /// Run hostile guests, and watch memory, ends and states
+    Soak(soak::Args),
+    /// The emulator itself, for the commands above
+    #[command(hide = true)]
+    Emulator {
+        /// Its arguments
+        #[arg(last = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
     /// Run the tests of a built kvm-unit-tests tree and compare their failures with the list of exceptions
     #[command(name = "kvm-unit-tests")]
     KvmUnitTests(kut::Args),
@@ -41,6 +58,10 @@ enum Command {
 fn main() {
     let status = match Cli::parse().command {
         Command::Book(args) => book::main(&args),
+        Command::Crashes(args) => crashes::main(&args),
+        Command::Emulator { arguments } => child::main(&arguments),
+        Command::MutatedFiles(args) => mutated::main(&args),
+        Command::Soak(args) => soak::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
         Command::Linux(args) => linux::main(&args),
         Command::Recordings(args) => recordings::main(&args),

@@ -1,0 +1,132 @@
+//! `cargo xtask soak`: hostile guests in turn, each with outputs that nobody takes or input without end. It fails when the
+//! emulator's memory grows beyond its bounds, an end comes late, or two runs of one guest differ.
+
+use crate::child::{Folder, emulator, end_within, resident, signal};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use test_images::HOSTILE;
+
+/// Guest memory, MiB.
+const MEMORY: u64 = 64;
+/// What the emulator may have beside it, MiB (`docs/limits.md`).
+const BESIDE: u64 = 512;
+/// How soon a run ends after the first SIGTERM.
+const END: Duration = Duration::from_secs(1);
+
+/// Options.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How long
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Seed of what happens when
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// What is done with the guest's streams.
+#[derive(Debug, Clone, Copy)]
+enum Streams {
+    /// Output is dropped.
+    Dropped,
+    /// Standard output is a pipe that nobody reads.
+    Blocked,
+    /// COM1 gets zeros without end.
+    Flooded,
+}
+
+/// Runs the command; the exit status.
+pub fn main(args: &Args) -> i32 {
+    match soak(args) {
+        Ok(0) => 0,
+        Ok(failures) => {
+            eprintln!("soak: {failures} failures");
+            1
+        }
+        Err(error) => {
+            eprintln!("soak: {error}");
+            2
+        }
+    }
+}
+
+fn soak(args: &Args) -> std::io::Result<u32> {
+    let folder = Folder::new("soak")?;
+    let mut random = SplitMix64::seed_from_u64(args.seed);
+    let (started, mut failures, mut most, mut latest) = (Instant::now(), 0, 0, Duration::ZERO);
+    let mut order = HOSTILE.iter().cycle();
+    println!("{:>7} {:14} {:9} {:>8} {:>9}", "second", "guest", "streams", "MiB", "end, ms");
+    while started.elapsed().as_secs_f64() < args.minutes * 60.0 {
+        let Some(guest) = order.next() else { break };
+        let rom = folder.file(&format!("{}.rom", guest.name), guest.rom)?;
+        let command = || -> std::io::Result<Command> {
+            let mut command = emulator()?;
+            command.args(["--headless", "--stats", "--memory", &MEMORY.to_string(), "--cpus", &guest.cpus.to_string()]);
+            command.args(guest.options).arg("--rom").arg(&rom).stderr(Stdio::null());
+            Ok(command)
+        };
+        let streams = [Streams::Dropped, Streams::Blocked, Streams::Flooded][random.next_u64() as usize % 3];
+        let lasts = Duration::from_millis(500 + random.next_u64() % 7500);
+        let (resident, end) = terminate(&mut command()?, streams, lasts)?;
+        (most, latest) = (most.max(resident), latest.max(end.unwrap_or(END)));
+        let told = end.map_or("late".to_owned(), |end| end.as_millis().to_string());
+        println!(
+            "{:7.1} {:14} {:9} {resident:8} {told:>9}",
+            started.elapsed().as_secs_f64(),
+            guest.name,
+            format!("{streams:?}").to_lowercase()
+        );
+        let mut fail = |what: &str| {
+            eprintln!("soak: {}: {what}", guest.name);
+            failures += 1;
+        };
+        if resident > MEMORY + BESIDE {
+            fail("the memory has grown beyond its bound");
+        }
+        if end.is_none_or(|end| end > END) {
+            fail("the end has come late");
+        }
+        let instructions = 1000 + random.next_u64() % 3_000_000 / u64::from(guest.cpus);
+        let hash = |command: &mut Command| state(command, instructions);
+        let (one, other) = (hash(&mut command()?)?, hash(&mut command()?)?);
+        if one.is_none() || one != other {
+            fail(&format!("{instructions} instructions lead to states {one:?} and {other:?}"));
+        }
+    }
+    println!("most memory {most} MiB, latest end {} ms, {failures} failures", latest.as_millis());
+    Ok(failures)
+}
+
+/// Runs for some time and ends by SIGTERM: the most memory in MiB, and how long the end took if it came in time.
+fn terminate(command: &mut Command, streams: Streams, lasts: Duration) -> std::io::Result<(u64, Option<Duration>)> {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    match streams {
+        Streams::Dropped => {}
+        Streams::Blocked => {
+            command.stdout(Stdio::piped());
+        }
+        Streams::Flooded => {
+            command.args(["--serial", "stdio"]).stdin(std::fs::File::open("/dev/zero")?);
+        }
+    }
+    let mut child: Child = command.spawn()?;
+    let (started, mut most) = (Instant::now(), 0);
+    while started.elapsed() < lasts && child.try_wait()?.is_none() {
+        most = most.max(resident(&child));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    signal(&child, "TERM")?;
+    let end = end_within(&mut child, 20 * END)?;
+    Ok((most, end.map(|(_, end)| end)))
+}
+
+/// The state's hash after so many instructions.
+fn state(command: &mut Command, instructions: u64) -> std::io::Result<Option<String>> {
+    command.args(["--max-instructions", &instructions.to_string(), "--debugcon", "none"]);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let hash = text.split("\"state_hash\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    Ok(hash.map(str::to_owned))
+}
