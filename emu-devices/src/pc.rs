@@ -141,11 +141,15 @@ impl Pc {
             ram.load_legacy_rom(*address, rom)?;
         }
         rom_pages.dedup();
+        let hz = config.board.hz;
         let board = Board::new(config.board, &mut ram);
         let mut cpus: Vec<Cpu> =
             (0..config.processors.clamp(1, 254)).map(|n| Cpu::new(config.model.clone(), n, n)).collect();
         let several = cpus.len() > 1;
-        cpus.iter_mut().for_each(|cpu| cpu.config.takes_turns = several);
+        for cpu in &mut cpus {
+            cpu.config.takes_turns = several;
+            cpu.config.hz = hz;
+        }
         Ok(Self {
             cpus,
             ram,

@@ -306,6 +306,57 @@ impl VmxCapabilities {
             VmFunctions::empty()
         }
     }
+    /// Nothing: what a processor is described from, MSR by MSR.
+    pub const NONE: VmxCapabilities = VmxCapabilities {
+        basic: VmxBasic(0),
+        pinbased_ctls: AllowedSettings(0),
+        procbased_ctls: AllowedSettings(0),
+        exit_ctls: AllowedSettings(0),
+        entry_ctls: AllowedSettings(0),
+        misc: VmxMisc(0),
+        cr0_fixed0: 0,
+        cr0_fixed1: 0,
+        cr4_fixed0: 0,
+        cr4_fixed1: 0,
+        vmcs_enum: 0,
+        procbased_ctls2: AllowedSettings(0),
+        ept_vpid_cap: EptVpidCap::empty(),
+        true_pinbased_ctls: AllowedSettings(0),
+        true_procbased_ctls: AllowedSettings(0),
+        true_exit_ctls: AllowedSettings(0),
+        true_entry_ctls: AllowedSettings(0),
+        vmfunc: VmFunctions::empty(),
+        procbased_ctls3: TertiaryProcessorControls::empty(),
+        exit_ctls2: SecondaryVmExitControls::empty(),
+    };
+
+    /// Takes what RDMSR gives for `index`; other MSRs say nothing.
+    pub fn set_msr(&mut self, index: u32, value: u64) {
+        match index {
+            msr::IA32_VMX_BASIC => self.basic = VmxBasic(value),
+            msr::IA32_VMX_PINBASED_CTLS => self.pinbased_ctls = AllowedSettings(value),
+            msr::IA32_VMX_PROCBASED_CTLS => self.procbased_ctls = AllowedSettings(value),
+            msr::IA32_VMX_EXIT_CTLS => self.exit_ctls = AllowedSettings(value),
+            msr::IA32_VMX_ENTRY_CTLS => self.entry_ctls = AllowedSettings(value),
+            msr::IA32_VMX_MISC => self.misc = VmxMisc(value),
+            msr::IA32_VMX_CR0_FIXED0 => self.cr0_fixed0 = value,
+            msr::IA32_VMX_CR0_FIXED1 => self.cr0_fixed1 = value,
+            msr::IA32_VMX_CR4_FIXED0 => self.cr4_fixed0 = value,
+            msr::IA32_VMX_CR4_FIXED1 => self.cr4_fixed1 = value,
+            msr::IA32_VMX_VMCS_ENUM => self.vmcs_enum = value,
+            msr::IA32_VMX_PROCBASED_CTLS2 => self.procbased_ctls2 = AllowedSettings(value),
+            msr::IA32_VMX_EPT_VPID_CAP => self.ept_vpid_cap = EptVpidCap::from_bits_retain(value),
+            msr::IA32_VMX_TRUE_PINBASED_CTLS => self.true_pinbased_ctls = AllowedSettings(value),
+            msr::IA32_VMX_TRUE_PROCBASED_CTLS => self.true_procbased_ctls = AllowedSettings(value),
+            msr::IA32_VMX_TRUE_EXIT_CTLS => self.true_exit_ctls = AllowedSettings(value),
+            msr::IA32_VMX_TRUE_ENTRY_CTLS => self.true_entry_ctls = AllowedSettings(value),
+            msr::IA32_VMX_VMFUNC => self.vmfunc = VmFunctions::from_bits_retain(value),
+            msr::IA32_VMX_PROCBASED_CTLS3 => self.procbased_ctls3 = TertiaryProcessorControls::from_bits_retain(value),
+            msr::IA32_VMX_EXIT_CTLS2 => self.exit_ctls2 = SecondaryVmExitControls::from_bits_retain(value),
+            _ => {}
+        }
+    }
+
     /// What RDMSR gives for `index`; `None` (#GP) when the MSR does not exist on this processor: each of 48Bh–493h
     /// exists only with the feature that it reports.
     pub fn read_msr(&self, index: u32) -> Option<u64> {

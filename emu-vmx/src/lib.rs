@@ -14,7 +14,7 @@
 //! | what an exit reports | [`exit`] |
 //! | address translation and its caches | [`ept`], [`tags`] |
 //! | APIC virtualization, virtual interrupts | [`apicv`] |
-//! | all that is wrong with a VMCS; its bits by name | [`lint`], [`dump`], [`names`] |
+//! | all that is wrong with a VMCS; what it holds in words | [`lint`], [`dump`], [`names`], [`words`] |
 #![forbid(unsafe_code)]
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -38,3 +38,4 @@ pub mod names;
 pub mod operation;
 pub mod tags;
 pub mod vmcs;
+pub mod words;

@@ -170,6 +170,79 @@ const EXCEPTIONS: &[Bit] = &[
 ];
 const EPTP: &[Bit] = &[(6, "accessed and dirty flags"), (7, "supervisor shadow-stack pages")];
 
+const DR7: &[Bit] = &[
+    (0, "L0"),
+    (1, "G0"),
+    (2, "L1"),
+    (3, "G1"),
+    (4, "L2"),
+    (5, "G2"),
+    (6, "L3"),
+    (7, "G3"),
+    (8, "LE"),
+    (9, "GE"),
+    (11, "RTM"),
+    (13, "GD"),
+];
+const S_CET: &[Bit] = &[
+    (0, "SH_STK_EN"),
+    (1, "WR_SHSTK_EN"),
+    (2, "ENDBR_EN"),
+    (3, "LEG_IW_EN"),
+    (4, "NO_TRACK_EN"),
+    (5, "SUPPRESS_DIS"),
+    (10, "SUPPRESS"),
+    (11, "TRACKER"),
+];
+const BNDCFGS: &[Bit] = &[(0, "EN"), (1, "BNDPRESERVE")];
+const RTIT_CTL: &[Bit] = &[
+    (0, "TraceEn"),
+    (1, "CYCEn"),
+    (2, "OS"),
+    (3, "User"),
+    (4, "PwrEvtEn"),
+    (5, "FUPonPTW"),
+    (6, "FabricEn"),
+    (7, "CR3Filter"),
+    (8, "ToPA"),
+    (9, "MTCEn"),
+    (10, "TSCEn"),
+    (11, "DisRETC"),
+    (12, "PTWEn"),
+    (13, "BranchEn"),
+    (31, "EventEn"),
+    (55, "DisTNT"),
+    (56, "InjectPsbPmiOnEnable"),
+];
+const LBR_CTL: &[Bit] = &[
+    (0, "LBREn"),
+    (1, "OS"),
+    (2, "USR"),
+    (3, "CALL_STACK"),
+    (16, "JCC"),
+    (17, "NEAR_REL_JMP"),
+    (18, "NEAR_IND_JMP"),
+    (19, "NEAR_REL_CALL"),
+    (20, "NEAR_IND_CALL"),
+    (21, "NEAR_RET"),
+    (22, "OTHER_BRANCH"),
+];
+const PERF_GLOBAL_CTRL: &[Bit] = &[
+    (0, "EN_PMC0"),
+    (1, "EN_PMC1"),
+    (2, "EN_PMC2"),
+    (3, "EN_PMC3"),
+    (4, "EN_PMC4"),
+    (5, "EN_PMC5"),
+    (6, "EN_PMC6"),
+    (7, "EN_PMC7"),
+    (32, "EN_FIXED_CTR0"),
+    (33, "EN_FIXED_CTR1"),
+    (34, "EN_FIXED_CTR2"),
+    (35, "EN_FIXED_CTR3"),
+    (48, "EN_PERF_METRICS"),
+];
+
 /// The bits of a field that have names of their own; empty if it is no set of bits, or its bits are a register's
 /// ([`bit_names`] knows those, too).
 fn table(field: Field) -> &'static [Bit] {
@@ -187,6 +260,12 @@ fn table(field: Field) -> &'static [Bit] {
         Field::GuestIa32Debugctl => DEBUGCTL,
         Field::ExceptionBitmap => EXCEPTIONS,
         Field::EptPointer => EPTP,
+        Field::GuestDr7 => DR7,
+        Field::GuestIa32SCet | Field::HostIa32SCet => S_CET,
+        Field::GuestIa32Bndcfgs => BNDCFGS,
+        Field::GuestIa32RtitCtl => RTIT_CTL,
+        Field::GuestIa32LbrCtl => LBR_CTL,
+        Field::GuestIa32PerfGlobalCtrl | Field::HostIa32PerfGlobalCtrl => PERF_GLOBAL_CTRL,
         _ => &[],
     }
 }

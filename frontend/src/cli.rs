@@ -10,6 +10,7 @@ use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
 use crate::time;
 use crate::trace::TraceSpec;
+use crate::vmcs_dump::VmcsDumpSpec;
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -59,10 +60,16 @@ pub enum Command {
     },
     /// List every VM-entry check that a VMCS dump fails
     VmcsLint {
-        /// CPU model whose capability MSRs apply
-        #[arg(long, value_name = "NAME", default_value = crate::config::DEFAULT_CPU_MODEL)]
-        cpu_model: String,
-        /// Text or JSON, field = value
+        /// CPU model whose capability MSRs apply [default: corei5_arrandale_m520]
+        #[arg(long, value_name = "NAME")]
+        cpu_model: Option<String>,
+        /// Capability MSRs of another processor: rdmsr's output, cpu-models', or lines such as 480 = 00da040000000004
+        #[arg(long, value_name = "FILE")]
+        caps: Option<PathBuf>,
+        /// Report as JSON
+        #[arg(long)]
+        json: bool,
+        /// Field = value, JSON, or a log of KVM or Xen; - for standard input
         #[arg(value_name = "DUMP")]
         dump: PathBuf,
     },
@@ -206,6 +213,9 @@ pub struct RunArgs {
     /// Write one line an instruction: FILE[,cpu=N][,from=CYCLE][,to=CYCLE]
     #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
     pub trace: Option<TraceSpec>,
+    /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; FILE=all: every VMCS that is entered, too
+    #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
+    pub vmcs_dump: Option<VmcsDumpSpec>,
     /// Wait for GDB on 127.0.0.1:PORT
     #[arg(long, allow_negative_numbers = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Limits and diagnosis")]
     pub gdb: Option<u16>,
@@ -311,6 +321,8 @@ pub struct RunConfig {
     pub dump_state: Option<PathBuf>,
     /// What is traced, and where to.
     pub trace: Option<TraceSpec>,
+    /// Which VMCSs are dumped, and where to.
+    pub vmcs_dump: Option<VmcsDumpSpec>,
     /// Whether to print counters at exit.
     pub stats: bool,
     /// Port to wait for GDB at.
@@ -378,6 +390,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         screenshot: args.screenshot.clone(),
         dump_state: args.dump_state.clone(),
         trace: args.trace.clone(),
+        vmcs_dump: args.vmcs_dump.clone(),
         stats: args.stats,
         gdb: args.gdb,
     };

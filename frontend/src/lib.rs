@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod background;
+pub mod caps_file;
 pub mod cli;
 pub mod config;
 pub mod debug;
@@ -26,3 +27,4 @@ pub mod snapshot_file;
 pub mod state_dump;
 pub mod time;
 pub mod trace;
+pub mod vmcs_dump;

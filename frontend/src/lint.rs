@@ -1,112 +1,185 @@
 //! `vmcs-lint`: every VM-entry check that a VMCS dump fails.
 
+use crate::caps_file;
 use crate::error::InputError;
 use crate::files;
 use crate::models;
-use emu_vmx::dump::{self, DumpError};
+use emu_vmx::caps::{ProcessorFacts, VmxCapabilities};
+use emu_vmx::checks::{Failure, Stage};
+use emu_vmx::dump::{self, Dump};
 use emu_vmx::lint::{self, Report};
+use serde_json::{Value, json};
 use std::fmt::Write;
+use std::io::Read;
 use std::path::Path;
 
-/// Most bytes of a dump; a VMCS has fewer than 200 fields.
-pub const MAX_DUMP: u64 = 1 << 20;
+/// Most bytes of a dump: a kernel's log may be long.
+pub const MAX_DUMP: u64 = 64 << 20;
 
 /// Exit status when a check fails.
 const FAILED: i32 = 1;
 
-/// Checks the dump in `file` against the capabilities of a CPU model: the report, and the exit status (0: VM entry
-/// would not fail).
-pub fn run(model: &str, file: &Path) -> Result<(String, i32), InputError> {
-    let cpu = models::find("--cpu-model", model)?;
+/// Fields that are named when they are missing.
+const NAMED: usize = 8;
+
+/// What the command line asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// CPU model; without it the default one, or with `caps` the one that has most.
+    pub model: Option<&'a str>,
+    /// Capability MSRs of another processor.
+    pub caps: Option<&'a Path>,
+    /// The dump; `-` is standard input.
+    pub dump: &'a Path,
+    /// The report is JSON.
+    pub json: bool,
+}
+
+/// The processor against which dumps are checked.
+struct Processor {
+    name: String,
+    caps: VmxCapabilities,
+    facts: ProcessorFacts,
+}
+
+/// Checks the dumps: the report, and the exit status (0: no VM entry would fail).
+pub fn run(request: Request) -> Result<(String, i32), InputError> {
+    let processor = processor(request)?;
+    let (place, text) = read(request.dump)?;
+    let dumps = dump::parse(&text).map_err(|error| InputError::file(&place, error.to_string()).line(error.line()))?;
+    if dumps.is_empty() {
+        return Err(InputError::file(&place, "the dump has no fields")
+            .remedy("give lines of field = value, a JSON object, or what a kernel logs of a VMCS"));
+    }
+    let reports: Vec<(Dump, Report)> = dumps
+        .into_iter()
+        .map(|dump| {
+            let report = lint::lint_dump(&dump, &processor.caps, &processor.facts);
+            (dump, report)
+        })
+        .collect();
+    let fails = reports.iter().any(|(_, report)| !report.findings.is_empty());
+    let text = if request.json {
+        let list: Vec<Value> = reports.iter().map(|(dump, report)| describe_json(dump, report)).collect();
+        json!({ "processor": processor.name, "dumps": list }).to_string() + "\n"
+    } else {
+        let several = reports.len() > 1;
+        reports
+            .iter()
+            .map(|(dump, report)| describe(dump, report, &processor.name, several))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    Ok((text, if fails { FAILED } else { 0 }))
+}
+
+fn processor(request: Request) -> Result<Processor, InputError> {
+    let default = if request.caps.is_some() { "max" } else { crate::config::DEFAULT_CPU_MODEL };
+    let cpu = models::find("--cpu-model", request.model.unwrap_or(default))?;
     let Some(vmx) = cpu.vmx() else {
         let problem = format!("the CPU model {:?} has no VMX", cpu.name());
         return Err(InputError::new("--cpu-model", problem).remedy("give a model with VMX (see cpu-models)"));
     };
-    let text = files::read_text(file, "VMCS dump", MAX_DUMP)?;
-    let fields = dump::parse(&text).map_err(|error| bad_dump(file, &error))?;
-    if fields.is_empty() {
-        return Err(
-            InputError::file(file, "the dump has no fields").remedy("give lines of field = value, or a JSON object")
-        );
-    }
-    let fields = fields.iter().map(|(name, value)| (name.as_str(), *value));
-    Ok(describe(&lint::lint_dump(fields, &vmx.caps, &vmx.facts), cpu.name()))
-}
-
-fn bad_dump(file: &Path, error: &DumpError) -> InputError {
-    let line = match error {
-        DumpError::NoValue { line, .. } | DumpError::BadValue { line, .. } | DumpError::Json { line, .. } => *line,
+    let Some(path) = request.caps else {
+        return Ok(Processor { name: format!("model {}", cpu.name()), caps: vmx.caps, facts: vmx.facts });
     };
-    let text = error.to_string();
-    let problem = text.split_once(": ").map_or(text.as_str(), |(_, problem)| problem);
-    InputError::file(file, problem).line(line)
+    let text = files::read_text(path, "capability MSRs", MAX_DUMP)?;
+    let own = caps_file::parse(path, &text)?;
+    let facts = ProcessorFacts { maxphyaddr: own.maxphyaddr.unwrap_or(vmx.facts.maxphyaddr), ..vmx.facts };
+    Ok(Processor { name: format!("the processor of {}", path.display()), caps: own.caps, facts })
 }
 
-fn describe(report: &Report, model: &str) -> (String, i32) {
+/// The text of a dump, and what it is called in messages.
+fn read(path: &Path) -> Result<(std::path::PathBuf, String), InputError> {
+    let (place, bytes) = if path == Path::new("-") {
+        let (place, mut bytes) = (Path::new("standard input"), Vec::new());
+        let read = std::io::stdin().take(MAX_DUMP + 1).read_to_end(&mut bytes);
+        if read.map_err(|error| InputError::io(place, "read the dump", &error))? as u64 > MAX_DUMP {
+            let problem = format!("more than {MAX_DUMP} bytes are no VMCS dump");
+            return Err(InputError::file(place, problem).remedy("cut the part with the VMCS out"));
+        }
+        (place, bytes)
+    } else {
+        (path, files::read(path, "VMCS dump", MAX_DUMP)?)
+    };
+    // Logs may hold anything besides.
+    Ok((place.to_owned(), String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// What becomes of the VM entry.
+fn outcome(report: &Report) -> String {
+    match report.outcome() {
+        None if report.open.is_empty() => "this entry passes every check that a dump can show".to_owned(),
+        None => "nothing that the dump gives makes this entry fail".to_owned(),
+        Some(failure @ Failure::VmFailValid(_)) => format!("this entry fails with {}", failure.words()),
+        Some(Failure::InvalidGuestState { .. }) => {
+            let words = report.outcome().map_or_else(String::new, Failure::words);
+            format!("this entry fails with exit reason {}", words.trim_start_matches("VM exit "))
+        }
+    }
+}
+
+fn describe(dump: &Dump, report: &Report, processor: &str, several: bool) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
-    for name in &report.unknown {
-        let _ = writeln!(out, "no field of a VMCS is called {name:?}: ignored");
+    if several {
+        let _ = writeln!(out, "{}:", if dump.title.is_empty() { "without a title" } else { &dump.title });
+    }
+    let _ = writeln!(out, "{} ({processor})", outcome(report));
+    for finding in &report.findings {
+        let _ = writeln!(out, "  {}", finding.text);
+    }
+    let count = report.findings.len();
+    if count > 1 {
+        let _ = writeln!(out, "{count} checks fail; the first decides");
+    }
+    if !report.open.is_empty() {
+        let missing = report.missing();
+        let mut names: Vec<&str> = missing.iter().take(NAMED).map(|field| field.name()).collect();
+        let more = missing.len().saturating_sub(NAMED);
+        let more_text = format!("{more} more fields");
+        if more > 0 {
+            names.push(&more_text);
+        }
+        let first = report.findings.first().map(|finding| finding.rule);
+        let stages = |stage: Stage| first.is_some_and(|first| stage < first.stage);
+        let before = report.open.iter().filter(|open| stages(open.rule.stage)).count();
+        let _ = writeln!(out, "{} checks cannot be made without: {}", report.open.len(), names.join(", "));
+        if before > 0 {
+            let _ = writeln!(out, "{before} of them come first: if one of them fails, it decides");
+        }
     }
     for field in &report.absent {
-        let _ = writeln!(
-            out,
-            "{} ({:04X}h) does not exist on model {model}: VMREAD and VMWRITE fail",
-            field.name(),
-            field.encoding()
-        );
+        let (name, encoding) = (field.name(), field.encoding());
+        let _ = writeln!(out, "{name} ({encoding:04X}h) does not exist on {processor}: VMREAD and VMWRITE fail");
     }
-    for finding in &report.findings {
-        let _ = writeln!(out, "{}", finding.text);
-    }
-    let status = match report.findings.len() {
-        0 => {
-            let _ = writeln!(out, "VM entry on model {model} passes every check that a dump can show");
-            0
-        }
-        count => {
-            let _ = writeln!(out, "{count} of the checks of VM entry on model {model} fail; the first decides");
-            FAILED
-        }
-    };
-    (out, status)
+    out
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn report(model: &str, dump: &str) -> (String, i32) {
-        let cpu = models::find("test", model).unwrap();
-        let vmx = cpu.vmx().unwrap();
-        let fields = dump::parse(dump).unwrap();
-        describe(&lint::lint_dump(fields.iter().map(|(n, v)| (n.as_str(), *v)), &vmx.caps, &vmx.facts), cpu.name())
-    }
-
-    #[test]
-    fn lint_of_an_empty_vmcs_names_rule_section_and_what_was_found() {
-        let (text, status) = report("max", "Guest CR0 = 31\nno such field = 1");
-        assert_eq!(status, FAILED);
-        assert!(text.contains("no field of a VMCS is called \"no such field\""), "{text}");
-        assert!(text.contains("guest.cr0.fixed (SDM Vol. 3C 27.3.1.1") && text.contains("Guest CR0 = 31h"), "{text}");
-    }
-
-    #[test]
-    fn lint_of_a_field_that_the_model_lacks_says_so() {
-        let (text, _) = report("corei5_arrandale_m520", "PML index = 5");
-        assert!(text.contains("PML index (0812h) does not exist on model corei5_arrandale_m520"), "{text}");
-    }
-
-    #[test]
-    fn lint_error_in_the_dump_has_file_and_line() {
-        let error = dump::parse("Guest CR0 = 1\nGuest CR3").unwrap_err();
-        let line = bad_dump(Path::new("d.txt"), &error).to_string();
-        assert!(line.starts_with("d.txt:2: \"Guest CR3\" has no"), "{line}");
-    }
-
-    #[test]
-    fn lint_of_a_missing_file_or_model_is_an_input_error() {
-        assert!(run("max", Path::new("/nonexistent/dump")).is_err());
-        assert!(run("z80", Path::new("/nonexistent/dump")).is_err());
-    }
+fn describe_json(dump: &Dump, report: &Report) -> Value {
+    let findings: Vec<Value> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            let rule = finding.rule;
+            json!({
+                "rule": rule.id, "section": rule.section.number, "title": rule.section.title,
+                "required": rule.required, "found": finding.found, "text": finding.text,
+                "alone": rule.failure().words(),
+            })
+        })
+        .collect();
+    let open: Vec<Value> = report
+        .open
+        .iter()
+        .map(|open| {
+            let fields: Vec<&str> = open.fields.iter().map(|field| field.name()).collect();
+            json!({ "rule": open.rule.id, "not_given": fields })
+        })
+        .collect();
+    let absent: Vec<&str> = report.absent.iter().map(|field| field.name()).collect();
+    json!({
+        "title": dump.title, "fails": !findings.is_empty(), "outcome": outcome(report), "failing": findings,
+        "open": open, "absent_fields": absent,
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::background::BackgroundFile;
 use crate::error::InputError;
+use crate::vmcs_dump::VmcsDumper;
 use emu_core::trace::Tracer;
 use emu_devices::disk::{DrivePlace, MediumId};
 use emu_devices::input::{InjectError, InputEvent, Stamped};
@@ -36,6 +37,10 @@ pub struct Statistics {
     pub vm_entries: u64,
     /// VM exits by the SDM's name or number of the basic exit reason.
     pub vm_exits: BTreeMap<String, u64>,
+    /// VM entries that failed, by the rule's identifier or the title of the error.
+    pub failed_entries: BTreeMap<String, u64>,
+    /// Other VMX instructions that failed, by the title of the error.
+    pub vm_fails: BTreeMap<String, u64>,
     /// Anything else worth a number (blocks built, TLB misses ...), by name.
     pub other: BTreeMap<String, u64>,
 }
@@ -99,6 +104,8 @@ pub trait Machine {
     fn statistics(&self) -> Statistics;
     /// Traces the run from now on.
     fn trace(&mut self, tracer: Tracer<BackgroundFile>);
-    /// Writes everything that is still buffered: disk images, the trace.
+    /// Dumps VMCSs as they are entered, from now on.
+    fn dump_vmcs(&mut self, dumper: VmcsDumper);
+    /// Writes everything that is still buffered: disk images, the trace, VMCS dumps.
     fn flush(&mut self) -> Result<(), InputError>;
 }

@@ -15,6 +15,7 @@ use crate::run::{Driver, End, Limits};
 use crate::script::{self, Script, Step, execute};
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
+use crate::vmcs_dump::VmcsDumper;
 use crate::{debug, lint, logging, models, pc, screen, snapshot_file};
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -37,10 +38,13 @@ where
             Some(Command::Debug { run, commands, command_file, json }) => {
                 debug(&run, &debug::Source { commands, file: command_file, json })
             }
-            Some(Command::VmcsLint { cpu_model, dump }) => lint::run(&cpu_model, &dump).map(|(text, status)| {
-                output::print(&text);
-                status
-            }),
+            Some(Command::VmcsLint { cpu_model, caps, json, dump }) => {
+                let request = lint::Request { model: cpu_model.as_deref(), caps: caps.as_deref(), dump: &dump, json };
+                lint::run(request).map(|(text, status)| {
+                    output::print(&text);
+                    status
+                })
+            }
             Some(Command::CpuModels { name }) => {
                 name.map_or_else(models::list, |name| models::show(&name)).map(|text| {
                     output::print(&text);
@@ -90,6 +94,9 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     prepare(&mut machine, &settings, snapshot.as_deref())?;
     if let Some(spec) = &settings.run.trace {
         machine.trace(spec.start(settings.machine.cpus)?);
+    }
+    if let Some(spec) = &settings.run.vmcs_dump {
+        machine.dump_vmcs(VmcsDumper::create(spec)?);
     }
     if let Some(port) = settings.run.gdb {
         debug::check(args)?;
@@ -423,11 +430,13 @@ fn stats_line(machine: &dyn Machine, wall: Duration) -> String {
     let (instructions, cycles) = (machine.instructions(), machine.now());
     format!(
         "{{\"instructions\":{instructions},\"cycles\":{cycles},\"guest_seconds\":{:.6},\"wall_seconds\":{:.6},\
-         \"vm_entries\":{},\"vm_exits\":{},\"other\":{},\"state_hash\":\"{:016x}\"}}",
+         \"vm_entries\":{},\"vm_exits\":{},\"failed_entries\":{},\"vm_fails\":{},\"other\":{},\"state_hash\":\"{:016x}\"}}",
         cycles as f64 / machine.hz() as f64,
         wall.as_secs_f64(),
         statistics.vm_entries,
         object(&statistics.vm_exits),
+        object(&statistics.failed_entries),
+        object(&statistics.vm_fails),
         object(&statistics.other),
         machine.state_hash()
     )

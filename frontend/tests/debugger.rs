@@ -59,7 +59,7 @@ macro_rules! sessions {
     };
 }
 
-sessions! { running breakpoints vmx vmentry_step vmentry_why paging travel }
+sessions! { running breakpoints vmx vmentry_step vmentry_why vmentry_failures paging travel }
 
 #[test]
 fn run_under_the_debugger_is_the_run_without_it() {

@@ -39,5 +39,5 @@ macro_rules! images {
 
 images! {
     demo modes paging interrupts tasks gates smp selfmod strings disk floppy keyboard serial timers vgatext
-    vmxexits vmxfaults vmxinject vmxmtf vmxreal vmxsysenter vmxtask vmxapic vmxint vmxirq evex programs
+    vmxexits vmxentry vmxfail vmxfaults vmxinject vmxmtf vmxreal vmxsysenter vmxtask vmxapic vmxint vmxirq evex programs
 }

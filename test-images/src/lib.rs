@@ -79,6 +79,8 @@ pub const ALL: &[TestImage] = &[
     image!("timers", Disk, 1, "PIT, RTC, HPET, ACPI PM timer and TSC measured against each other", "ACPI PM timer", "PASS timers: "),
     image!("vgatext", Disk, 1, "text mode, palette, mode 13h, planar mode 12h with its write and read modes", "mode 12h", "PASS vgatext: "),
     image!("vmxexits", Disk, 1, "VM exits of CPUID and RDTSC, and 1000 round trips", "1000 round trips", "PASS vmxexits: "),
+    image!("vmxentry", Disk, 1, "VM entries that fail in every stage of the checks, also in two at once", "two of the guest", "PASS vmxentry: "),
+    image!("vmxfail", Disk, 1, "VMX instructions that fail, with every error number", "no current VMCS", "PASS vmxfail: "),
     image!("vmxfaults", Disk, 1, "exceptions that come before VM exits, exceptions that are VM exits", "exceptions that exit", "PASS vmxfaults: "),
     image!("vmxinject", Disk, 1, "event injection, with single-step and data breakpoints behind MOV SS", "types of events", "PASS vmxinject: "),
     image!("vmxmtf", Disk, 1, "stepping a guest by the monitor trap flag", "without it", "PASS vmxmtf: "),

@@ -4,6 +4,7 @@ use crate::fault::{Exec, Stop};
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
+use crate::vmx::diagnose::field_words;
 use crate::vmx::non_root::bitmap_byte;
 use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::instruction_information::{self, Operand};
@@ -14,11 +15,11 @@ use emu_vmx::vmcs::VmInstructionError;
 /// VMXON m64.
 pub fn vmxon(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Vmxon, Operands::Memory)?;
-    if !cpu.vmxon_faults(env)? {
+    if !cpu.vmxon_faults(env, u)? {
         return Ok(());
     }
     let pointer = cpu.load::<u64>(env, u)?;
-    cpu.vmxon(env, pointer)
+    cpu.vmxon(env, u, pointer)
 }
 
 /// VMXOFF.
@@ -32,7 +33,7 @@ pub fn vmclear(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Vmclear, Operands::Memory)?;
     cpu.require_vmx_root()?;
     let pointer = cpu.load::<u64>(env, u)?;
-    cpu.vmclear(env, pointer);
+    cpu.vmclear(env, u, pointer);
     Ok(())
 }
 
@@ -41,7 +42,7 @@ pub fn vmptrld(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Vmptrld, Operands::Memory)?;
     cpu.require_vmx_root()?;
     let pointer = cpu.load::<u64>(env, u)?;
-    cpu.vmptrld(env, pointer);
+    cpu.vmptrld(env, u, pointer);
     Ok(())
 }
 
@@ -51,7 +52,7 @@ pub fn vmptrst(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_vmx_root()?;
     let pointer = cpu.vmx.current;
     cpu.store::<u64>(env, u, pointer)?;
-    cpu.vmx_result(Ok(()));
+    cpu.set_vmx_result(Ok(()));
     Ok(())
 }
 
@@ -59,11 +60,12 @@ pub fn vmptrst(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn vmread_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, false, W::get(&cpu.gpr, u.r2), u.r2, Some(u.r1))?;
     let model = cpu.require_vmx_root()?;
-    let result = cpu.vmread(env, &model, W::get(&cpu.gpr, u.r2));
+    let encoding = W::get(&cpu.gpr, u.r2);
+    let result = cpu.vmread(env, &model, encoding);
     if let Ok(value) = result {
         W::set(&mut cpu.gpr, u.r1, value & W::MASK);
     }
-    cpu.vmx_result(result.map(|_| ()));
+    cpu.vmx_result(u, result.map(|_| ()), &|| format!("VMREAD of {}", field_words(encoding)));
     Ok(())
 }
 
@@ -71,11 +73,12 @@ pub fn vmread_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn vmread_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, false, W::get(&cpu.gpr, u.r1), u.r1, None)?;
     let model = cpu.require_vmx_root()?;
-    let result = cpu.vmread(env, &model, W::get(&cpu.gpr, u.r1));
+    let encoding = W::get(&cpu.gpr, u.r1);
+    let result = cpu.vmread(env, &model, encoding);
     if let Ok(value) = result {
         cpu.store::<W>(env, u, value)?;
     }
-    cpu.vmx_result(result.map(|_| ()));
+    cpu.vmx_result(u, result.map(|_| ()), &|| format!("VMREAD of {}", field_words(encoding)));
     Ok(())
 }
 
@@ -85,7 +88,7 @@ pub fn vmwrite_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let model = cpu.require_vmx_root()?;
     let (encoding, value) = (W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2));
     let result = cpu.vmwrite(env, &model, encoding, value);
-    cpu.vmx_result(result);
+    cpu.vmx_result(u, result, &|| format!("VMWRITE of {value:X}h to {}", field_words(encoding)));
     Ok(())
 }
 
@@ -93,9 +96,9 @@ pub fn vmwrite_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn vmwrite_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, true, W::get(&cpu.gpr, u.r1), u.r1, None)?;
     let model = cpu.require_vmx_root()?;
-    let value = cpu.load::<W>(env, u)?;
-    let result = cpu.vmwrite(env, &model, W::get(&cpu.gpr, u.r1), value);
-    cpu.vmx_result(result);
+    let (encoding, value) = (W::get(&cpu.gpr, u.r1), cpu.load::<W>(env, u)?);
+    let result = cpu.vmwrite(env, &model, encoding, value);
+    cpu.vmx_result(u, result, &|| format!("VMWRITE of {value:X}h to {}", field_words(encoding)));
     Ok(())
 }
 
@@ -112,7 +115,7 @@ pub fn invept<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Invept, Operands::Descriptor)?;
     let model = cpu.require_vmx_root()?;
     let descriptor = descriptor(cpu, env, u)?;
-    cpu.invept(&model, W::get(&cpu.gpr, u.r1), descriptor);
+    cpu.invept(&model, u, W::get(&cpu.gpr, u.r1), descriptor);
     Ok(())
 }
 
@@ -121,7 +124,7 @@ pub fn invvpid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Invvpid, Operands::Descriptor)?;
     let model = cpu.require_vmx_root()?;
     let descriptor = descriptor(cpu, env, u)?;
-    cpu.invvpid(&model, W::get(&cpu.gpr, u.r1), descriptor);
+    cpu.invvpid(&model, u, W::get(&cpu.gpr, u.r1), descriptor);
     Ok(())
 }
 
@@ -204,7 +207,7 @@ impl Cpu {
 pub fn vmcall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept(u, Intercept::Vmcall)?;
     cpu.require_vmx_root()?;
-    cpu.vmx_result(Err(VmFail::Error(VmInstructionError::VmcallInRoot)));
+    cpu.vmx_result(u, Err(VmFail::Error(VmInstructionError::VmcallInRoot)), &|| "VMCALL".to_owned());
     Ok(())
 }
 

@@ -9,7 +9,6 @@ mod words;
 pub use exceptions::{ChainReport, EventReport};
 pub use text::Detail;
 pub use vmx::{GuestReport, VmxReport};
-pub use words::segment as segment_words;
 
 use crate::flags::IF;
 use crate::lapic::timer::TimerMode;
@@ -264,7 +263,7 @@ fn segment(cpu: &Cpu, register: SegmentRegister) -> SegmentReport {
         base: Hex(segment.base),
         limit: Hex(segment.limit.into()),
         access_rights: Hex(segment.access_rights.bits().into()),
-        kind: words::segment(segment.access_rights),
+        kind: emu_vmx::words::segment(segment.access_rights),
     }
 }
 

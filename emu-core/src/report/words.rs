@@ -5,7 +5,6 @@ use crate::state::derived::{Mode, Size};
 use crate::state::system::SystemState;
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::efer::Efer;
-use emu_vmx::arch::segment::{AccessRights, system_type};
 use emu_vmx::arch::vector::{self, PageFaultError};
 use emu_vmx::entry::VmxAbort;
 
@@ -86,56 +85,6 @@ pub(super) fn paging(sys: &SystemState) -> &'static str {
     }
 }
 
-/// What a segment is, in words: `64-bit code, DPL 0`.
-pub fn segment(rights: AccessRights) -> String {
-    if rights.unusable() {
-        return "unusable".to_owned();
-    }
-    let mut words = Vec::new();
-    let width = match (rights.long() && rights.is_code(), rights.default_big()) {
-        (true, _) => "64-bit",
-        (false, true) => "32-bit",
-        (false, false) => "16-bit",
-    };
-    if rights.is_code() {
-        words.push(format!("{width} code"));
-        if !rights.readable() {
-            words.push("execute-only".to_owned());
-        }
-        if rights.conforming() {
-            words.push("conforming".to_owned());
-        }
-    } else if rights.is_data() {
-        words.push(format!("{width} data"));
-        if !rights.writable() {
-            words.push("read-only".to_owned());
-        }
-        if rights.expand_down() {
-            words.push("expand-down".to_owned());
-        }
-    } else {
-        words.push(system_segment(rights.type_field()));
-    }
-    if rights.is_code() || rights.is_data() {
-        words.push(format!("DPL {}", rights.dpl()));
-    }
-    if !rights.present() {
-        words.push("not present".to_owned());
-    }
-    words.join(", ")
-}
-
-fn system_segment(kind: u8) -> String {
-    match kind {
-        system_type::LDT => "LDT".to_owned(),
-        system_type::TSS16_AVAILABLE => "16-bit TSS".to_owned(),
-        system_type::TSS16_BUSY => "busy 16-bit TSS".to_owned(),
-        system_type::TSS_AVAILABLE => "TSS".to_owned(),
-        system_type::TSS_BUSY => "busy TSS".to_owned(),
-        other => format!("system type {other:#x}"),
-    }
-}
-
 /// Why there was a VMX abort.
 pub(crate) fn vmx_abort(abort: VmxAbort) -> &'static str {
     match abort {
@@ -204,11 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_and_flags_are_told_in_words() {
-        assert_eq!(segment(AccessRights::from_bits_retain(0xA09B)), "64-bit code, DPL 0");
-        assert_eq!(segment(AccessRights::from_bits_retain(0x40F5)), "32-bit data, read-only, expand-down, DPL 3");
-        assert_eq!(segment(AccessRights::from_bits_retain(0x8B)), "busy TSS");
-        assert_eq!(segment(AccessRights::from_bits_retain(0x02)), "LDT, not present");
+    fn flags_are_told_in_words() {
         assert_eq!(flags(0x3246), "PF ZF IF IOPL=3");
         assert_eq!(control("CR0", 0x8000_0011).unwrap(), "PE ET PG");
     }

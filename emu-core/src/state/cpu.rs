@@ -77,6 +77,8 @@ pub struct Cpu {
 pub struct Config {
     /// The model: CPUID, MSRs, features.
     pub model: Arc<CpuModel>,
+    /// Cycles in a guest second, for messages; 0 if nobody has said it.
+    pub hz: u64,
     /// There are other processors, and PAUSE leaves the rest of a turn to them.
     pub takes_turns: bool,
     /// MSRs that the model does not have read 0 and swallow writes instead of raising #GP.
@@ -119,7 +121,7 @@ impl Cpu {
             fpu: Box::default(),
             lapic: Lapic::new(apic_id),
             vmx: VmxState::default(),
-            config: Config { model, takes_turns: false, ignore_bad_msrs: false },
+            config: Config { model, hz: 0, takes_turns: false, ignore_bad_msrs: false },
             notes: Notes::default(),
         };
         cpu.reset();

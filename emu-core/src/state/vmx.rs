@@ -17,6 +17,10 @@ pub struct TransitionCounts {
     pub entries: u64,
     /// VM exits by basic exit reason; failed VM entries are not among them.
     pub exits: Vec<u64>,
+    /// VM entries that failed, by the rule's identifier or the title of the error.
+    pub failed_entries: BTreeMap<&'static str, u64>,
+    /// Other VMX instructions that failed, by error number; 0 is VMfailInvalid.
+    pub vm_fails: BTreeMap<u32, u64>,
 }
 
 impl TransitionCounts {

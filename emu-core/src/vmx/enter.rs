@@ -1,5 +1,6 @@
 //! VMLAUNCH and VMRESUME: checks, the guest's state, injection (SDM Vol. 3C chapter 27).
 
+use super::diagnose::{self, FailedEntry};
 use crate::fault::{EventKind, Exec, Fault};
 use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
@@ -41,7 +42,9 @@ impl Cpu {
                 BasicFailure::VmFailInvalid => VmFail::Invalid,
                 BasicFailure::VmFailValid(error) => VmFail::Error(error),
             };
-            self.vmx_result(Err(fail));
+            let what = diagnose::kind(&EntryOutcome::Refused(failure));
+            self.tell_refused_entry(FailedEntry { resume, rip, vmcs: current, what }, fail);
+            self.set_vmx_result(Err(fail));
             return Ok(());
         }
         let Some(mut vmcs) = self.vmx.active.remove(&current) else { return Ok(()) };
@@ -53,19 +56,16 @@ impl Cpu {
         now.read_memory(&vmcs, &model.caps, &model.facts, |address| self.read_quad(env, address));
         let context = CheckContext::new(&vmcs, &model.caps, &model.facts, &now);
         let failed = checks::check(&context).err();
-        if let Some(rule) = failed
-            && self.log_once(rule.id, 0)
-        {
-            log::warn!(target: "vmx", "processor {}: VM entry fails: {}", self.sys.index, rule.explain(&context));
-        }
         if let Some(rule) = failed {
+            let entry = FailedEntry { resume, rip, vmcs: current, what: rule.id };
+            self.tell_failed_entry(entry, |_| diagnose::rule_words(rule, &context));
             note(self, &|| EntryOutcome::Failed(rule.id));
         }
         match failed.map(|rule| rule.failure()) {
             None => {}
             Some(Failure::VmFailValid(error)) => {
                 self.vmx.active.insert(current, vmcs);
-                self.vmx_result(Err(VmFail::Error(error)));
+                self.set_vmx_result(Err(VmFail::Error(error)));
                 return Ok(());
             }
             Some(Failure::InvalidGuestState { qualification }) => {
@@ -90,6 +90,8 @@ impl Cpu {
         self.branch_to(plan.rip);
         self.refresh();
         if let Err(number) = self.load_msrs(env, plan.msr_load) {
+            let what = diagnose::kind(&EntryOutcome::MsrLoading(number));
+            self.tell_failed_msr(env, FailedEntry { resume, rip, vmcs: current, what }, plan.msr_load, number);
             note(self, &|| EntryOutcome::MsrLoading(number));
             self.vmx.non_root = None;
             vmcs.set(Field::ExitReason, ExitReason::EntryFailureMsrLoading.field().into());

@@ -2,6 +2,7 @@
 //! and VM exits. The rules are `emu-vmx`'s.
 
 pub mod control;
+pub(crate) mod diagnose;
 pub mod enter;
 pub mod ept;
 pub mod exit;

@@ -2,6 +2,7 @@
 
 use crate::fault::{Exec, Stop};
 use crate::flags::{CF, ZF};
+use crate::ir::uop::Uop;
 use crate::model::vmx::VmxModel;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::observed::{Observed, VmcsWrite, Watch};
@@ -62,8 +63,17 @@ impl Cpu {
         Ok(model)
     }
 
-    /// VMsucceed, VMfailValid or VMfailInvalid (SDM Vol. 3C 31.2).
-    pub(crate) fn vmx_result(&mut self, result: Result<(), VmFail>) {
+    /// How the VMX instruction `u` ends (SDM Vol. 3C 31.2); `what` says it and its operand, for messages.
+    pub(crate) fn vmx_result(&mut self, u: &Uop, result: Result<(), VmFail>, what: &dyn Fn() -> String) {
+        if let Err(fail) = result {
+            let rip = self.rip().wrapping_add(u.off.into());
+            self.tell_vmfail(rip, fail.resolve(self.vmx.current), what);
+        }
+        self.set_vmx_result(result);
+    }
+
+    /// VMsucceed, VMfailValid or VMfailInvalid.
+    pub(crate) fn set_vmx_result(&mut self, result: Result<(), VmFail>) {
         let status = match result {
             Ok(()) => 0,
             Err(fail) => match fail.resolve(self.vmx.current) {
@@ -85,25 +95,25 @@ impl Cpu {
     }
 
     /// VMXON.
-    pub(crate) fn vmxon(&mut self, env: &mut Env, pointer: u64) -> Exec {
+    pub(crate) fn vmxon(&mut self, env: &mut Env, u: &Uop, pointer: u64) -> Exec {
         let model = self.vmx_model()?;
         let result = operation::vmxon(pointer, &model.caps, &model.facts, |at| self.read_u32_physical(env, at));
         if result.is_ok() {
             self.vmx.vmxon = pointer;
             self.vmx.current = NO_VMCS;
         }
-        self.vmx_result(result);
+        self.vmx_result(u, result, &|| format!("VMXON of {pointer:#x}"));
         self.leave_block();
         Ok(())
     }
 
     /// The faults of VMXON, before its operand is read. False when it is in VMX operation already: VMfail 15.
-    pub(crate) fn vmxon_faults(&mut self, env: &Env) -> Result<bool, Stop> {
+    pub(crate) fn vmxon_faults(&mut self, env: &Env, u: &Uop) -> Result<bool, Stop> {
         let model = self.vmx_model()?;
         let state = self.vmx_processor_state();
         if self.vmx.on() {
             self.vmx_fault(state.root_fault())?;
-            self.vmx_result(Err(VmFail::Error(VmInstructionError::VmxonInRoot)));
+            self.vmx_result(u, Err(VmFail::Error(VmInstructionError::VmxonInRoot)), &|| "VMXON".to_owned());
             return Ok(false);
         }
         let state = ProcessorState { a20m: !env.ram.a20(), ..state };
@@ -128,7 +138,7 @@ impl Cpu {
     }
 
     /// VMCLEAR.
-    pub(crate) fn vmclear(&mut self, env: &mut Env, pointer: u64) {
+    pub(crate) fn vmclear(&mut self, env: &mut Env, u: &Uop, pointer: u64) {
         let Some(model) = self.config.model.vmx().cloned() else { return };
         let result = operation::vmclear(pointer, self.vmx.vmxon, &model.caps, &model.facts);
         if result.is_ok() {
@@ -142,11 +152,11 @@ impl Cpu {
                 self.vmx.current = NO_VMCS;
             }
         }
-        self.vmx_result(result);
+        self.vmx_result(u, result, &|| format!("VMCLEAR of {pointer:#x}"));
     }
 
     /// VMPTRLD.
-    pub(crate) fn vmptrld(&mut self, env: &mut Env, pointer: u64) {
+    pub(crate) fn vmptrld(&mut self, env: &mut Env, u: &Uop, pointer: u64) {
         let Some(model) = self.config.model.vmx().cloned() else { return };
         let vmxon = self.vmx.vmxon;
         let result =
@@ -159,7 +169,7 @@ impl Cpu {
             self.vmx.current = pointer;
             self.limit_active(env, pointer);
         }
-        self.vmx_result(result);
+        self.vmx_result(u, result, &|| format!("VMPTRLD of {pointer:#x}"));
     }
 
     /// Writes back and drops a VMCS if there are more than a processor keeps; never the current one or the one at `used`.
@@ -241,22 +251,27 @@ impl Cpu {
     }
 
     /// INVEPT.
-    pub(crate) fn invept(&mut self, model: &VmxModel, kind: u64, descriptor: [u64; 2]) {
+    pub(crate) fn invept(&mut self, model: &VmxModel, u: &Uop, kind: u64, descriptor: [u64; 2]) {
         let result = tags::invept(kind, descriptor[0], model.caps.ept_vpid_cap, &model.facts);
         if let Ok(scope) = &result {
             self.invalidate(scope);
         }
-        self.vmx_result(result.map(|_| ()).map_err(VmFail::Error));
+        self.vmx_result(u, result.map(|_| ()).map_err(VmFail::Error), &|| operand("INVEPT", kind, descriptor));
     }
 
     /// INVVPID.
-    pub(crate) fn invvpid(&mut self, model: &VmxModel, kind: u64, descriptor: [u64; 2]) {
+    pub(crate) fn invvpid(&mut self, model: &VmxModel, u: &Uop, kind: u64, descriptor: [u64; 2]) {
         let result = tags::invvpid(kind, descriptor, model.caps.ept_vpid_cap, &model.facts);
         if let Ok(scope) = &result {
             self.invalidate(scope);
         }
-        self.vmx_result(result.map(|_| ()).map_err(VmFail::Error));
+        self.vmx_result(u, result.map(|_| ()).map_err(VmFail::Error), &|| operand("INVVPID", kind, descriptor));
     }
+}
+
+/// `INVEPT of type 5, descriptor 1000h, 0h`.
+fn operand(name: &str, kind: u64, descriptor: [u64; 2]) -> String {
+    format!("{name} of type {kind}, descriptor {:X}h, {:X}h", descriptor[0], descriptor[1])
 }
 
 #[cfg(test)]

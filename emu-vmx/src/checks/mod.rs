@@ -55,6 +55,21 @@ pub enum Failure {
     },
 }
 
+impl Failure {
+    /// `VMfailValid 7 (VM entry with invalid control field(s))`, or the VM exit.
+    pub fn words(self) -> String {
+        match self {
+            Failure::VmFailValid(error) => format!("VMfailValid {} ({})", error.number(), error.text()),
+            Failure::InvalidGuestState { qualification } => {
+                let reason = crate::exit::ExitReason::EntryFailureGuestState;
+                let words = crate::words::qualification(reason, qualification);
+                let words = if words.is_empty() { words } else { format!(" ({words})") };
+                format!("VM exit {} ({}), qualification {qualification}{words}", reason as u16, reason.text())
+            }
+        }
+    }
+}
+
 /// One check of VM entry.
 pub struct Rule {
     /// Stable name, `area.subject.property`.
@@ -99,18 +114,50 @@ impl Rule {
         }
     }
 
+    /// The fields that the rule reads, with their values in the SDM's words: `Guest activity state = 1h (HLT)`. Of control
+    /// words, the bits that the requirement names.
+    pub fn found(&self, context: &CheckContext) -> String {
+        let one = |&field: &Field| {
+            let value = context.vmcs.get(field);
+            let words = self.words(field, value, context);
+            let words = if words.is_empty() { words } else { format!(" ({words})") };
+            format!("{} = {value:X}h{words}", field.name())
+        };
+        self.fields.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    fn words(&self, field: Field, value: u64, context: &CheckContext) -> String {
+        let names = crate::names::bit_names(field);
+        if field.area() != crate::field::Area::Control || names.is_empty() || field == Field::EptPointer {
+            return crate::words::field(field, value, context.vmcs);
+        }
+        let required = self.required.to_lowercase();
+        let mut named = Vec::new();
+        for (bit, name) in names {
+            if required.contains(&format!("“{}”", name.to_lowercase())) {
+                named.push(format!("“{name}” = {}", value >> bit & 1));
+            }
+        }
+        // What differs is told by the rule's detail.
+        if named.is_empty() && self.detail.is_none() {
+            crate::words::field(field, value, context.vmcs)
+        } else {
+            named.join(", ")
+        }
+    }
+
     /// The sentence to show when the rule fails: required, found, hint.
     pub fn explain(&self, context: &CheckContext) -> String {
         let mut text = format!(
-            "{} (SDM Vol. 3C {} \"{}\"): requires that {}; found",
-            self.id, self.section.number, self.section.title, self.required
+            "{} (SDM Vol. 3C {} \"{}\"): requires that {}; found {}",
+            self.id,
+            self.section.number,
+            self.section.title,
+            self.required,
+            self.found(context)
         );
-        for (n, &field) in self.fields.iter().enumerate() {
-            let separator = if n == 0 { "" } else { "," };
-            let _ = write!(text, "{separator} {} = {:X}h", field.name(), context.vmcs.get(field));
-        }
         if let Some(detail) = self.detail {
-            let _ = write!(text, " ({})", detail(context));
+            let _ = write!(text, "; {}", detail(context));
         }
         if !self.hint.is_empty() {
             let _ = write!(text, ". Hint: {}", self.hint);

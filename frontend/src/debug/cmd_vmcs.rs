@@ -149,7 +149,7 @@ fn list(session: &Session) -> Answer {
             let launch = if vmcs.launch_state == LaunchState::Launched { "launched" } else { "clear" };
             let state = if vmcs.shadow { "shadow" } else { launch };
             let rip = vmcs.get(Field::GuestRip);
-            let exit = super::words::exit_reason(vmcs.get32(Field::ExitReason));
+            let exit = emu_vmx::words::exit_reason(vmcs.get32(Field::ExitReason));
             let n = cpu.sys.index;
             table.row([
                 n.to_string(),
@@ -181,15 +181,12 @@ fn diff(session: &Session, file: &str) -> Outcome {
     } else {
         let path = Path::new(file);
         let text = files::read_text(path, "VMCS dump", MAX_DUMP)?;
-        let fields = dump::parse(&text).map_err(|error| InputError::file(path, error.to_string()))?;
+        let place = |error: dump::DumpError| InputError::file(path, error.to_string()).line(error.line());
+        let dump = dump::parse(&text).map_err(place)?.into_iter().next();
+        let dump = dump.ok_or_else(|| InputError::file(path, "the dump has no fields"))?;
         let mut vmcs = now.clone();
-        let mut named = Vec::new();
-        for (name, value) in fields {
-            let field = Field::from_name(&name)
-                .ok_or_else(|| InputError::file(path, format!("no field is called {name:?}")))?;
-            vmcs.set(field, value);
-            named.push(field);
-        }
+        dump.fields.iter().for_each(|(&field, given)| vmcs.set(field, given.0));
+        let named: Vec<Field> = dump.fields.into_keys().collect();
         (vmcs, Some(named), file.to_owned())
     };
     let mut table = Table::new(&["field", "before", "now", "what changed"]);
@@ -275,7 +272,7 @@ pub fn vmx(session: &mut Session, _arguments: &str) -> Outcome {
                     let qualification = vmcs.get(Field::ExitQualification);
                     let meaning = words(Field::ExitQualification, qualification, vmcs);
                     let meaning = if meaning.is_empty() { meaning } else { format!(": {meaning}") };
-                    let reason = super::words::exit_reason(reason);
+                    let reason = emu_vmx::words::exit_reason(reason);
                     text += &format!("  last VM exit: {reason}{meaning}; guest RIP {:#x}\n", vmcs.get(Field::GuestRip));
                 }
             }

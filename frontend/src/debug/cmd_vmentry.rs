@@ -154,7 +154,7 @@ fn rules(session: &Session, all: bool) -> Outcome {
     let _ = match judged.iter().find(|each| !each.holds) {
         None => writeln!(text, "all {} rules hold", judged.len()),
         Some(first) => {
-            let outcome = entry::stage_words(first.rule.stage, first.rule.qualification);
+            let outcome = first.rule.failure().words();
             writeln!(text, "{failing} of {} rules fail; {} comes first: {outcome}", judged.len(), first.rule.id)
         }
     };
@@ -176,7 +176,7 @@ fn entry_steps(session: &Session) -> Result<Vec<Step>, CommandError> {
         let ok = step.ok;
         steps.push(step);
         if !ok {
-            let outcome = entry::stage_words(judged.rule.stage, judged.rule.qualification);
+            let outcome = judged.rule.failure().words();
             steps.push(Step {
                 section: "27 VM Entries".to_owned(),
                 what: "the VM entry fails".to_owned(),
@@ -291,15 +291,13 @@ fn why(session: &Session) -> Outcome {
             format!("VMfailValid: ZF = 1, VM-instruction error {} ({})", error.number(), error.text())
         }
         EntryOutcome::Failed(id) => match emu_vmx::checks::all_rules().find(|rule| rule.id == *id) {
-            Some(rule) if rule.stage == Stage::GuestState => {
-                format!("a VM exit: {}", entry::stage_words(rule.stage, rule.qualification))
-            }
-            Some(rule) => format!("ZF = 1, {}", entry::stage_words(rule.stage, 0)),
+            Some(rule) if rule.stage == Stage::GuestState => rule.failure().words(),
+            Some(rule) => format!("ZF = 1, {}", rule.failure().words()),
             None => format!("the rule {id} fails"),
         },
         EntryOutcome::MsrLoading(n) => {
             format!(
-                "a VM exit: 34 (VM-entry failure due to MSR loading), qualification {n}: that entry of the VM-entry MSR-load area"
+                "VM exit 34 (VM-entry failure due to MSR loading), qualification {n}: that entry of the VM-entry MSR-load area"
             )
         }
     };
@@ -353,7 +351,7 @@ fn judged_json(judged: &Judged) -> Value {
         "rule": judged.rule.id, "section": judged.rule.section.number, "title": judged.rule.section.title,
         "required": judged.rule.required, "found": judged.found, "detail": judged.detail,
         "remedy": entry::remedy(judged),
-        "alone": entry::stage_words(judged.rule.stage, judged.rule.qualification),
+        "alone": judged.rule.failure().words(),
     })
 }
 

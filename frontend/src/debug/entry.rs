@@ -4,12 +4,11 @@
 use super::fields::digits;
 use super::scope::physical;
 use emu_core::mem::ram::Ram;
-use emu_core::report::segment_words;
 use emu_core::state::cpu::Cpu;
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{Segment, SegmentRegister};
 use emu_vmx::caps::{ProcessorFacts, VmxCapabilities};
-use emu_vmx::checks::{CheckContext, EntryMoment, Rule, Stage, all_rules};
+use emu_vmx::checks::{CheckContext, EntryMoment, Rule, all_rules};
 use emu_vmx::controls::VmExitControls;
 use emu_vmx::entry::{EntryPlan, HostPlan, MsrList, PendingDebugOutcome, check_msr_load};
 use emu_vmx::field::Field;
@@ -61,10 +60,8 @@ pub struct Judged {
 pub fn judge(context: &CheckContext) -> Vec<Judged> {
     let judged = |rule: &'static Rule| {
         let holds = (rule.holds)(context);
-        let found: Vec<String> =
-            rule.fields.iter().map(|&field| format!("{} = {:X}h", field.name(), context.vmcs.get(field))).collect();
         let detail = rule.detail.filter(|_| !holds).map_or(String::new(), |detail| detail(context));
-        Judged { rule, holds, found: found.join(", "), detail }
+        Judged { rule, holds, found: rule.found(context), detail }
     };
     all_rules().map(judged).collect()
 }
@@ -75,17 +72,6 @@ pub fn remedy(judged: &Judged) -> String {
         format!("see to it that {}", judged.rule.required)
     } else {
         judged.rule.hint.to_owned()
-    }
-}
-
-/// What a failing rule makes of the VM entry, in words.
-pub fn stage_words(stage: Stage, qualification: u64) -> String {
-    match stage {
-        Stage::Controls => "VMfailValid, error 7 (VM entry with invalid control field(s))".to_owned(),
-        Stage::HostState => "VMfailValid, error 8 (VM entry with invalid host-state field(s))".to_owned(),
-        Stage::GuestState => {
-            format!("VM exit 33 (VM-entry failure due to invalid guest state), qualification {qualification}")
-        }
     }
 }
 
@@ -121,7 +107,7 @@ impl List {
                 segment.selector,
                 segment.base,
                 segment.limit,
-                segment_words(segment.access_rights)
+                emu_vmx::words::segment(segment.access_rights)
             )
         };
         for register in SegmentRegister::ALL {
@@ -192,7 +178,7 @@ pub fn loads(cpu: &Cpu, ram: &Ram, vmcs: &Vmcs, now: &EntryMoment) -> Vec<Step> 
     msr_list(&mut list, plan.msr_load, ram, cpu);
     if let Some(injection) = &plan.injection {
         let code = injection.error_code.map_or(String::new(), |code| format!(", error code {code:#x}"));
-        let event = super::words::interruption(injection.information.0);
+        let event = emu_vmx::words::interruption(injection.information.0);
         list.words(INJECTION, "injected event", "", &format!("{event}{code}, through the guest's IDT"));
     }
     if plan.pending_mtf {

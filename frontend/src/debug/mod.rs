@@ -30,7 +30,6 @@ mod target;
 mod travel;
 mod vmxlog;
 mod watcher;
-mod words;
 
 use crate::cli::{RunArgs, Settings};
 use crate::config::Stream;
@@ -64,6 +63,7 @@ fn refuse(args: &RunArgs) -> Result<(), InputError> {
         ("--record", args.record.is_some()),
         ("--replay", args.replay.is_some()),
         ("--trace", args.trace.is_some()),
+        ("--vmcs-dump", args.vmcs_dump.is_some()),
         ("--max-instructions", args.max_instructions.is_some()),
     ] {
         if given {

@@ -64,7 +64,7 @@ pub struct ExitRecord {
 impl ExitRecord {
     /// The qualification in words, with the event of an exception.
     pub fn words(&self) -> String {
-        use super::words;
+        use emu_vmx::words;
         let event = InterruptionInformation(self.event);
         let mut parts = Vec::new();
         if self.reason == ExitReason::ExceptionOrNmi && event.valid() {

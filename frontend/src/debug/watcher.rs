@@ -324,7 +324,7 @@ impl Observer for Watcher {
         let matches =
             |kind: &Kind| matches!(kind, Kind::VmExit(reasons) if reasons.is_empty() || reasons.contains(&reason));
         let what = || {
-            let words = super::words::qualification(reason, qualification);
+            let words = emu_vmx::words::qualification(reason, qualification);
             let words = if words.is_empty() { String::new() } else { format!(", {words}") };
             format!("VM exit {} ({}){words}; guest RIP {guest_rip:#x}", reason as u16, reason.text())
         };

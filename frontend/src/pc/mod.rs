@@ -11,6 +11,8 @@ use crate::error::InputError;
 use crate::loader::KernelFiles;
 use crate::machine::{Machine, RunResult, Statistics};
 use crate::snapshot_file;
+use crate::vmcs_dump::VmcsDumper;
+use emu_core::observe::{Observer, Observers};
 use emu_core::trace::{TraceFilter, Tracer};
 use emu_devices::disk::{DrivePlace, MediumId};
 use emu_devices::input::{InjectError, InputEvent, Stamped};
@@ -19,6 +21,7 @@ use emu_devices::report::PcReport;
 use emu_devices::state::StateError;
 use emu_devices::vga::{Frame, TextScreen};
 use emu_vmx::exit::ExitReason;
+use emu_vmx::vmcs::VmInstructionError;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -33,6 +36,7 @@ pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcM
         kernel: kernel.cloned(),
         reset_on_triple_fault: config.reset_on_triple_fault,
         tracer: None,
+        vmcs_dumper: None,
     })
 }
 
@@ -54,18 +58,26 @@ pub struct PcMachine {
     kernel: Option<KernelFiles>,
     reset_on_triple_fault: bool,
     tracer: Option<Tracer<BackgroundFile>>,
+    vmcs_dumper: Option<VmcsDumper>,
 }
 
 impl PcMachine {
     /// Runs to `cycle`, or to where tracing begins or ends.
     fn advance(&mut self, cycle: u64) -> PcExit {
-        let Some(tracer) = &mut self.tracer else { return self.pc.run_bounded(cycle, SLICE_WORK, None) };
-        let TraceFilter { from, to, .. } = tracer.filter();
-        let now = self.pc.now();
-        if (from..to).contains(&now) {
-            return self.pc.run_bounded(cycle.min(to), TRACED_WORK, Some(tracer));
+        let (now, mut cycle, mut work) = (self.pc.now(), cycle, SLICE_WORK);
+        let mut observers = Observers::default();
+        if let Some(tracer) = &mut self.tracer {
+            let TraceFilter { from, to, .. } = tracer.filter();
+            if now < from {
+                cycle = cycle.min(from);
+            } else if now < to {
+                (cycle, work) = (cycle.min(to), TRACED_WORK);
+                observers.0.push(tracer);
+            }
         }
-        self.pc.run_bounded(if now < from { cycle.min(from) } else { cycle }, SLICE_WORK, None)
+        observers.0.extend(self.vmcs_dumper.as_mut().map(|dumper| dumper as &mut dyn Observer));
+        let observer = (!observers.0.is_empty()).then_some(&mut observers as &mut dyn Observer);
+        self.pc.run_bounded(cycle, work, observer)
     }
 
     fn run(&mut self, cycle: u64) -> RunResult {
@@ -108,10 +120,9 @@ impl PcMachine {
 impl Machine for PcMachine {
     fn run_until(&mut self, cycle: u64) -> RunResult {
         let result = self.run(cycle);
-        match self.tracer.as_mut().map(|tracer| tracer.sink().check()) {
-            Some(Err(error)) => RunResult::Failed(error),
-            _ => result,
-        }
+        let traced = self.tracer.as_mut().map_or(Ok(()), |tracer| tracer.sink().check());
+        let dumped = self.vmcs_dumper.as_mut().map_or(Ok(()), |dumper| dumper.file().check());
+        traced.and(dumped).map_or_else(RunResult::Failed, |()| result)
     }
 
     fn now(&self) -> u64 {
@@ -209,16 +220,25 @@ impl Machine for PcMachine {
             ("blocks_evicted", cache.evicted),
             ("tlb_misses", self.pc.cpus.iter().map(|cpu| cpu.tlb.misses).sum()),
         ];
-        let mut vm_exits = BTreeMap::new();
+        let (mut vm_exits, mut failed_entries, mut vm_fails) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for transitions in self.pc.cpus.iter().map(|cpu| &cpu.vmx.counts) {
             for (number, &count) in transitions.exits.iter().enumerate().filter(|exit| *exit.1 != 0) {
                 let reason = u16::try_from(number).ok().and_then(ExitReason::from_number);
                 *vm_exits.entry(reason.map_or("", ExitReason::text).to_owned()).or_insert(0) += count;
             }
+            for (&what, &count) in &transitions.failed_entries {
+                *failed_entries.entry(what.to_owned()).or_insert(0) += count;
+            }
+            for (&number, &count) in &transitions.vm_fails {
+                let text = VmInstructionError::from_number(number).map_or("VMfailInvalid", VmInstructionError::text);
+                *vm_fails.entry(text.to_owned()).or_insert(0) += count;
+            }
         }
         Statistics {
             vm_entries: self.pc.cpus.iter().map(|cpu| cpu.vmx.counts.entries).sum(),
             vm_exits,
+            failed_entries,
+            vm_fails,
             other: counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         }
     }
@@ -227,10 +247,17 @@ impl Machine for PcMachine {
         self.tracer = Some(tracer);
     }
 
+    fn dump_vmcs(&mut self, dumper: VmcsDumper) {
+        self.vmcs_dumper = Some(dumper);
+    }
+
     fn flush(&mut self) -> Result<(), InputError> {
         // Images are written through as the guest writes them.
-        let Some(tracer) = &mut self.tracer else { return Ok(()) };
-        tracer.finish();
-        tracer.sink().finish()
+        let traced = self.tracer.as_mut().map_or(Ok(()), |tracer| {
+            tracer.finish();
+            tracer.sink().finish()
+        });
+        let dumped = self.vmcs_dumper.as_mut().map_or(Ok(()), |dumper| dumper.file().finish());
+        traced.and(dumped)
     }
 }

@@ -16,6 +16,7 @@ use rvmx_emu::error::InputError;
 use rvmx_emu::machine::{Machine, RunResult, Statistics};
 use rvmx_emu::output::Sink;
 use rvmx_emu::run::{Driver, Limits};
+use rvmx_emu::vmcs_dump::VmcsDumper;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -229,6 +230,8 @@ impl Machine for FakeMachine {
     }
 
     fn trace(&mut self, _tracer: Tracer<BackgroundFile>) {}
+
+    fn dump_vmcs(&mut self, _dumper: VmcsDumper) {}
 
     fn flush(&mut self) -> Result<(), InputError> {
         self.flushes += 1;

@@ -1,9 +1,13 @@
 //! What VM exits report, in words (SDM Vol. 3C 28.2.1 "Basic VM-Exit Information", 28.2.2 "Information for VM Exits Due
 //! to Vectored Events").
 
-use emu_vmx::arch::vector;
-use emu_vmx::exit::qualification::EptViolation;
-use emu_vmx::exit::{ExitReason, InterruptionInformation, InterruptionType};
+use crate::arch::vector;
+use crate::exit::qualification::EptViolation;
+use crate::exit::{ExitReason, InterruptionInformation, InterruptionType};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use alloc::{format, vec};
 
 const GENERAL: [&str; 16] =
     ["RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"];
@@ -21,7 +25,7 @@ const DEBUG: [(u32, &str); 10] = [
     (16, "RTM"),
 ];
 
-fn general(number: u64) -> &'static str {
+pub(super) fn general(number: u64) -> &'static str {
     GENERAL[number as usize & 15]
 }
 
@@ -229,7 +233,7 @@ pub fn exit_reason(value: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use emu_vmx::exit::qualification as q;
+    use crate::exit::qualification as q;
 
     #[test]
     fn qualifications_are_told_by_the_sdms_names() {
