@@ -83,20 +83,42 @@ fn run_under_the_debugger_is_the_run_without_it() {
     assert_eq!(watched.lines().last(), Some(hash.as_str()), "{watched}");
 }
 
-#[test]
-fn steps_back_and_forth_come_to_the_same_states() {
-    let mut commands = vec!["b vmentry".to_owned(), "c".to_owned(), "d all".to_owned()];
-    commands.extend((0..30).flat_map(|_| ["s".to_owned(), "hash".to_owned()]));
-    commands.extend((0..30).flat_map(|_| ["rs".to_owned(), "hash".to_owned()]));
-    commands.extend((0..30).flat_map(|_| ["s".to_owned(), "hash".to_owned()]));
-    let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
-    let text = debug::transcript(machine("vmxexits max 1"), &commands).unwrap();
+/// Steps on, back and on again from where these commands lead: the same states each time.
+fn steps_back_and_forth(line: &str, before: &[&str]) {
+    let mut commands: Vec<&str> = before.to_vec();
+    for step in ["s", "rs", "s"] {
+        commands.extend((0..30).flat_map(|_| [step, "hash"]));
+    }
+    let text = debug::transcript(machine(line), &commands).unwrap();
     let hashes: Vec<&str> = text.lines().filter(|line| line.len() == 16).collect();
     assert_eq!(hashes.len(), 90, "{text}");
     let there: Vec<&str> = hashes[..30].to_vec();
     let back: Vec<&str> = hashes[30..60].iter().rev().copied().collect();
     assert_eq!(back[1..], there[..29]);
     assert_eq!(hashes[60..], there);
+}
+
+#[test]
+fn steps_back_and_forth_come_to_the_same_states() {
+    steps_back_and_forth("vmxexits max 1", &["b vmentry", "c", "d all"]);
+}
+
+#[test]
+fn steps_of_one_of_several_processors_come_to_the_same_states() {
+    for cpu in ["cpu 0", "cpu 1", "cpu 3"] {
+        steps_back_and_forth("smp max 4", &["sba 5500000", cpu]);
+    }
+}
+
+#[test]
+fn keys_that_were_pressed_are_pressed_again_behind_a_step_back() {
+    let commands =
+        ["sba 10000000", "key x", "sba 16000000", "hash", "goto 10500000", "sba 16000000", "hash", "rs 3", "screen"];
+    let text = debug::transcript(machine("demo max 2"), &commands).unwrap();
+    let hashes: Vec<&str> = text.lines().filter(|line| line.len() == 16).collect();
+    assert!(hashes.len() == 2 && hashes[0] == hashes[1], "{text}");
+    let unpressed = debug::transcript(machine("demo max 2"), &["sba 16000000", "hash"]).unwrap();
+    assert!(!unpressed.contains(hashes[0]), "the key changes nothing: {text}");
 }
 
 #[test]

@@ -190,8 +190,7 @@ fn bytes_to_write(session: &Session, arguments: &str, usage: &'static str) -> Re
 /// `setpmem ADDR BYTES VALUE`.
 pub fn set_physical(session: &mut Session, arguments: &str) -> Outcome {
     let (address, bytes) = bytes_to_write(session, arguments, "setpmem ADDR BYTES VALUE")?;
-    session.target.pc_mut().write_physical(address, &bytes)?;
-    session.target.changed();
+    session.target.change(|pc| pc.write_physical(address, &bytes))?;
     Ok(Answer::silent())
 }
 
@@ -199,8 +198,7 @@ pub fn set_physical(session: &mut Session, arguments: &str) -> Outcome {
 pub fn set_linear(session: &mut Session, arguments: &str) -> Outcome {
     let (address, bytes) = bytes_to_write(session, arguments, "setmem ADDR BYTES VALUE")?;
     let cpu = session.cpu;
-    session.target.pc_mut().write_linear(cpu, address, &bytes)?;
-    session.target.changed();
+    session.target.change(|pc| pc.write_linear(cpu, address, &bytes))?;
     Ok(Answer::silent())
 }
 

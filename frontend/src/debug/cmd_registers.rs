@@ -255,8 +255,7 @@ pub fn set(session: &mut Session, arguments: &str) -> Outcome {
     };
     let value = session.value(value.trim())?;
     let (cpu, name) = (session.cpu, name.trim().trim_start_matches('$'));
-    session.target.pc_mut().set_register(cpu, name, value)?;
-    session.target.changed();
+    session.target.change(|pc| pc.set_register(cpu, name, value))?;
     Ok(Answer::silent())
 }
 

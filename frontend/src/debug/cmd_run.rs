@@ -159,33 +159,32 @@ pub fn trace(session: &mut Session, arguments: &str) -> Outcome {
 /// `reset`.
 pub fn reset(session: &mut Session, _arguments: &str) -> Outcome {
     let now = session.target.pc().now();
-    inject(session, now, InputEvent::Reset)?;
+    inject(session, &[(now, InputEvent::Reset)])?;
     Ok(Answer::message("the reset button is pushed; it works when the machine runs"))
 }
 
-fn inject(session: &mut Session, at: u64, event: InputEvent) -> Result<u64, CommandError> {
-    session.target.pc_mut().inject(at, event).map_err(|error| CommandError::Other(error.to_string()))
+/// Lets events happen at their cycles.
+fn inject(session: &mut Session, events: &[(u64, InputEvent)]) -> Result<(), CommandError> {
+    let injected =
+        session.target.change(|pc| events.iter().try_for_each(|(at, event)| pc.inject(*at, event.clone()).map(drop)));
+    injected.map_err(|error| CommandError::Other(error.to_string()))
 }
 
 /// Presses keys and lets them go; the cycle at which the next may be pressed.
-fn press(session: &mut Session, at: u64, keys: &[Key]) -> Result<u64, CommandError> {
-    let ms = |hz: u64, ms: u64| hz * ms / 1000;
-    let hz = session.target.hz();
-    for &key in keys {
-        inject(session, at, InputEvent::Key { key, pressed: true })?;
-    }
-    let release = at + ms(hz, HOLD_MS);
-    for &key in keys.iter().rev() {
-        inject(session, release, InputEvent::Key { key, pressed: false })?;
-    }
-    Ok(release + ms(hz, PAUSE_MS))
+fn press(hz: u64, at: u64, keys: &[Key], events: &mut Vec<(u64, InputEvent)>) -> u64 {
+    let ms = |ms: u64| hz * ms / 1000;
+    events.extend(keys.iter().map(|&key| (at, InputEvent::Key { key, pressed: true })));
+    let release = at + ms(HOLD_MS);
+    events.extend(keys.iter().rev().map(|&key| (release, InputEvent::Key { key, pressed: false })));
+    release + ms(PAUSE_MS)
 }
 
 /// `key NAMES`.
 pub fn key(session: &mut Session, arguments: &str) -> Outcome {
     let keys = Key::combination(arguments)?;
-    let now = session.target.pc().now();
-    press(session, now, &keys)?;
+    let mut events = Vec::new();
+    press(session.target.hz(), session.target.pc().now(), &keys, &mut events);
+    inject(session, &events)?;
     Ok(Answer::silent())
 }
 
@@ -193,11 +192,12 @@ pub fn key(session: &mut Session, arguments: &str) -> Outcome {
 pub fn type_text(session: &mut Session, arguments: &str) -> Outcome {
     let quoted = arguments.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let text = quoted.unwrap_or(arguments).replace("\\n", "\n");
-    let mut at = session.target.pc().now();
+    let (mut at, mut events) = (session.target.pc().now(), Vec::new());
     for character in text.chars() {
         let keys = Key::typing(character).ok_or_else(|| format!("no key types {character:?}"))?;
-        at = press(session, at, &keys)?;
+        at = press(session.target.hz(), at, &keys, &mut events);
     }
+    inject(session, &events)?;
     Ok(Answer::silent())
 }
 
@@ -224,8 +224,7 @@ pub fn restore(session: &mut Session, arguments: &str) -> Outcome {
     }
     let path = Path::new(arguments);
     let bytes = snapshot_file::read(path)?;
-    session.target.pc_mut();
-    session.target.machine().restore(&bytes).map_err(|problem| InputError::file(path, problem))?;
+    session.target.restore(&bytes).map_err(|problem| InputError::file(path, problem))?;
     Ok(session.place())
 }
 

@@ -130,12 +130,14 @@ fn set(session: &mut Session, arguments: &str) -> Outcome {
     if value & !field.width().mask() != 0 {
         return Err(CommandError::Other(format!("{value:#x} does not fit into {}", field.name())));
     }
-    let cpu = session.target.pc_mut().cpus.get_mut(n).ok_or("there is no such processor")?;
-    if cpu.vmx.non_root.is_some() {
-        return Err("the guest runs: its VMCS can be changed in VMX root operation".into());
-    }
-    cpu.vmx.current_mut().ok_or("this processor has no current VMCS")?.set(field, value);
-    session.target.changed();
+    session.target.change(|pc| {
+        let cpu = pc.cpus.get_mut(n).ok_or("there is no such processor")?;
+        if cpu.vmx.non_root.is_some() {
+            return Err("the guest runs: its VMCS can be changed in VMX root operation");
+        }
+        cpu.vmx.current_mut().ok_or("this processor has no current VMCS")?.set(field, value);
+        Ok(())
+    })?;
     Ok(Answer::silent())
 }
 

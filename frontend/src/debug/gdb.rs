@@ -238,11 +238,12 @@ impl MultiThreadBase for Server<'_> {
         let n = processor(tid);
         let bytes: Vec<u8> = registers.0.iter().map(|byte| byte.unwrap_or(0)).collect();
         let cpu = self.session.target.pc().cpus.get(n).ok_or(TargetError::NonFatal)?;
-        for (name, value) in self.description.changes(cpu, &bytes)? {
-            self.session.target.pc_mut().set_register(n, &name, value).map_err(|_| TargetError::NonFatal)?;
-        }
-        self.session.target.changed();
-        Ok(())
+        let changes = self.description.changes(cpu, &bytes)?;
+        let changed = self
+            .session
+            .target
+            .change(|pc| changes.into_iter().try_for_each(|(name, value)| pc.set_register(n, &name, value)));
+        changed.map_err(|_| TargetError::NonFatal)
     }
 
     fn read_addrs(&mut self, start: u64, data: &mut [u8], tid: Tid) -> TargetResult<usize, Self> {
@@ -255,10 +256,8 @@ impl MultiThreadBase for Server<'_> {
     }
 
     fn write_addrs(&mut self, start: u64, data: &[u8], tid: Tid) -> TargetResult<(), Self> {
-        let written = self.session.target.pc_mut().write_linear(processor(tid), start, data);
-        written.map_err(|_| TargetError::Errno(FAULT))?;
-        self.session.target.changed();
-        Ok(())
+        let written = self.session.target.change(|pc| pc.write_linear(processor(tid), start, data));
+        written.map_err(|_| TargetError::Errno(FAULT))
     }
 
     fn list_active_threads(&mut self, active: &mut dyn FnMut(Tid)) -> Result<(), String> {

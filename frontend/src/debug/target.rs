@@ -82,16 +82,21 @@ impl Target {
         &self.machine.pc
     }
 
-    /// The PC, to be changed. It may go on after its end.
-    pub fn pc_mut(&mut self) -> &mut Pc {
+    /// Changes something from outside: a register, memory, a key that is pressed. It may go on after its end, and what was
+    /// to come will not come.
+    pub fn change<R>(&mut self, change: impl FnOnce(&mut Pc) -> R) -> R {
         self.ended = None;
-        &mut self.machine.pc
+        let result = change(&mut self.machine.pc);
+        self.travel.written(&mut self.machine.pc);
+        result
     }
 
-    /// Somebody has written to the guest's state from outside.
-    pub fn changed(&mut self) {
+    /// Goes to a snapshot from elsewhere: this is where the session begins now.
+    pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        self.machine.restore(snapshot)?;
         self.ended = None;
-        self.travel.written(&mut self.machine.pc);
+        self.travel.begin(&mut self.machine.pc);
+        Ok(())
     }
 
     /// A step of a processor that nobody watches.
@@ -109,8 +114,11 @@ impl Target {
 
     /// The processor whose turn it is.
     pub fn running(&self) -> usize {
-        let last = self.pc().cpus.len() - 1;
-        self.pc().turn().map_or(0, |turn| turn.processor as usize).min(last)
+        let cpus = &self.pc().cpus;
+        let Some(turn) = self.pc().turn() else { return 0 };
+        // One that has come to the turn's end is done.
+        let mut left = cpus.iter().enumerate().skip(turn.processor as usize);
+        left.find(|(_, cpu)| cpu.cycles < turn.end).map_or(0, |(n, _)| n)
     }
 
     /// Prints instructions from now on, or no longer.

@@ -97,6 +97,14 @@ impl Travel {
         }
     }
 
+    /// The run begins here: what was before belongs to another.
+    pub fn begin(&mut self, pc: &mut Pc) {
+        self.points.clear();
+        if self.limit != 0 {
+            self.take(pc, true);
+        }
+    }
+
     /// Somebody has written to the guest: what was to come will not come.
     pub fn written(&mut self, pc: &mut Pc) {
         let now: u64 = pc.cpus.iter().map(|cpu| cpu.cycles).sum();
