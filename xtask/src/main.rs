@@ -8,6 +8,7 @@ mod crashes;
 mod kut;
 mod linux;
 mod machine;
+mod mix;
 mod mutated;
 mod recordings;
 mod slicing;
@@ -47,6 +48,8 @@ enum Command {
     KvmUnitTests(kut::Args),
     /// Start a distribution's Linux kernel by --kernel, to a shell and power-off
     Linux(linux::Args),
+    /// Mix pieces, steps, observers, snapshots and input at random, and compare with the same input in one piece
+    Mix(mix::Args),
     /// Record runs with random input and compare each with its replay
     Recordings(recordings::Args),
     /// Run test images in one piece and in random pieces, and compare instruction counts and states
@@ -64,6 +67,7 @@ fn main() {
         Command::Soak(args) => soak::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
         Command::Linux(args) => linux::main(&args),
+        Command::Mix(args) => mix::main(&args),
         Command::Recordings(args) => recordings::main(&args),
         Command::Slicing(args) => slicing::main(&args),
         Command::Snapshots(args) => snapshots::main(&args),
