@@ -89,7 +89,7 @@ fn steps_back_and_forth(line: &str, before: &[&str]) {
     for step in ["s", "rs", "s"] {
         commands.extend((0..30).flat_map(|_| [step, "hash"]));
     }
-    let text = debug::transcript(machine(line), &commands).unwrap();
+    let text = debug::transcript(machine(line), &commands).expect("a session");
     let hashes: Vec<&str> = text.lines().filter(|line| line.len() == 16).collect();
     assert_eq!(hashes.len(), 90, "{text}");
     let there: Vec<&str> = hashes[..30].to_vec();

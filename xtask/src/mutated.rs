@@ -154,7 +154,7 @@ fn kinds(folder: &Folder) -> std::io::Result<Vec<Kind>> {
     let script = "Script(timeout: 9, steps: [Wait(0.01), Snapshot(\"seed.snap\"), Key(\"a\"), PowerOff])";
     folder.file("seed.ron", script.as_bytes())?;
     let mut command = emulator()?;
-    command.args(&common).args(["--script", "seed.ron", "--record", "seed.rec"]).arg(&disk).current_dir(folder);
+    command.args(common).args(["--script", "seed.ron", "--record", "seed.rec"]).arg(&disk).current_dir(folder);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     let made = |name: &str| std::fs::read(folder.path(name));
     let bochsrc = "cpu: model=corei5_arrandale_m520, count=1, ips=50000000\nmemory: guest=16, host=16\n\

@@ -147,7 +147,7 @@ fn snippet(random: &mut SplitMix64, here: u64) -> Vec<u8> {
         // mov al, n; out 92h, al: the A20 gate
         38 => vec![0xB0, [0, 2, 2, 2][small as usize % 4], 0xE6, 0x92],
         // INIT and a start-up IPI to the others, rarely
-        _ if small % 8 == 0 => [store(APIC + 0x300, 0xC_4500), store(APIC + 0x300, 0xC_4609)].concat(),
+        _ if small.is_multiple_of(8) => [store(APIC + 0x300, 0xC_4500), store(APIC + 0x300, 0xC_4609)].concat(),
         _ => [&[0xF0, 0x01, 0x05][..], &data.to_le_bytes()].concat(),
     }
 }
