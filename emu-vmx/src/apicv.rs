@@ -291,6 +291,11 @@ pub fn page_access_virtualized(
     }
 }
 
+/// Bits of an x2APIC's ICR that WRMSR must leave 0, virtualized or not: 31:20, 17:16 and 13. Bit 12 is not one of them:
+/// it is the delivery status of xAPIC mode, and processors ignore it in a written value.
+/// SDM Vol. 3A 11.12.9 (ICR Operation in x2APIC Mode), Vol. 3C 30.5 (Virtualizing MSR-Based APIC Accesses).
+pub const X2APIC_ICR_RESERVED: u64 = 0xFFF3_2000;
+
 /// Whether an ICR value may be virtualized: fixed, edge, vector of at least 16, no reserved bit.
 fn ordinary_ipi(icr_low: u32) -> bool {
     // Reserved bits 31:20, 17:16, 13; trigger mode 15; delivery status 12; delivery mode 10:8.
@@ -428,8 +433,7 @@ pub fn write_x2apic(
             })
         }
         msr::IA32_X2APIC_ICR if ipi => {
-            // Reserved bits 31:20, 17:16, 13:12 of the low half.
-            if value & 0xFFF3_3000 != 0 {
+            if value & X2APIC_ICR_RESERVED != 0 {
                 return MsrAccess::GeneralProtection;
             }
             store(register::ICR_LOW, value);
@@ -630,6 +634,31 @@ mod tests {
         write_x2apic(&mut p, &mut status, &c, 0x808, 0x37);
         assert_eq!(read_x2apic(&mut p, &c, 0x808), MsrAccess::Read(0x37));
         assert_eq!(read_x2apic(&mut p, &c, 0x80A), MsrAccess::Physical);
+    }
+
+    #[test]
+    fn x2apic_icr_with_reserved_bits_faults_and_with_delivery_status_exits() {
+        let mut c = delivery();
+        c.secondary |= SecondaryProcessorControls::VIRTUALIZE_X2APIC_MODE;
+        c.tertiary |= TertiaryProcessorControls::IPI_VIRTUALIZATION;
+        let (mut p, mut status) = (page(), GuestInterruptStatus(0));
+        for bit in 0..32 {
+            let value = 0x7_0000_0051 ^ 1 << bit;
+            let reserved = matches!(bit, 13 | 16 | 17 | 20..=31);
+            p.write(register::ICR_LOW, 0);
+            let access = write_x2apic(&mut p, &mut status, &c, 0x830, value);
+            assert_eq!(access == MsrAccess::GeneralProtection, reserved, "bit {bit}");
+            assert_eq!(p.read(register::ICR_LOW), if reserved { 0 } else { value as u32 }, "bit {bit}");
+        }
+        // Bit 12: no fault, and no interrupt without the hypervisor, even to itself.
+        status = GuestInterruptStatus(0);
+        for value in [0x1051, 0x4_1051] {
+            let access = write_x2apic(&mut p, &mut status, &c, 0x830, value);
+            assert_eq!(access, MsrAccess::Written(After::ApicWrite(0x300)), "{value:x}");
+        }
+        assert_eq!(status.rvi(), 0);
+        let access = write_x2apic(&mut p, &mut status, &c, 0x830, 0x7_0000_0051);
+        assert_eq!(access, MsrAccess::Written(After::SendIpi { vector: 0x51, destination: 7 }));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{LVT_MASKED, Lapic, Lvt, error};
 use crate::bus::{ApicMessage, DeliveryMode, Shorthand};
 use crate::lapic::timer::TimerMode;
+use emu_vmx::apicv::X2APIC_ICR_RESERVED;
 
 const DELIVERY_STATUS: u32 = 1 << 12;
 
@@ -205,7 +206,7 @@ impl Lapic {
     /// Writes the whole ICR and gives the IPI it sends (SDM Vol. 3A 11.6.1).
     pub fn write_icr(&mut self, value: u64) -> Result<Option<ApicMessage>, Illegal> {
         const LOW: u64 = 0x000C_CFFF;
-        if self.x2apic && value & 0xFFFF_FFFF & !(LOW | 0x1000) != 0 {
+        if self.x2apic && value & X2APIC_ICR_RESERVED != 0 {
             return Err(Illegal);
         }
         self.icr = value & (LOW | 0xFFFF_FFFF_0000_0000);
