@@ -172,8 +172,12 @@ const END: Duration = Duration::from_secs(10);
 
 /// Ends a run by SIGTERM; its status.
 #[cfg(unix)]
-fn terminate(mut child: std::process::Child) -> Option<i32> {
+fn terminate(child: std::process::Child) -> Option<i32> {
     std::thread::sleep(Duration::from_millis(500));
+    terminate_now(child)
+}
+
+fn terminate_now(mut child: std::process::Child) -> Option<i32> {
     let signal = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
     assert!(signal.success());
     let started = Instant::now();
@@ -226,11 +230,17 @@ fn run_whose_output_nobody_takes_ends_at_the_first_signal() {
 fn script_of_steps_without_guest_time_ends_at_the_first_signal() {
     let folder = Folder::new("steps");
     let disk = folder.disk();
-    let script = format!("Script(timeout: 1000, steps: [{}])", "Reset,".repeat(50_000));
+    let begun = folder.0.join("begun");
+    let steps = "Reset,".repeat(170_000);
+    let script = format!("Script(timeout: 1000, steps: [ScreenDump({begun:?}),{steps}])");
     let script = folder.file("r.ron", script.as_bytes());
     let mut child = emulator();
     child.args(["--headless", "--script"]).arg(script).arg(disk).stdout(Stdio::null()).stderr(Stdio::null());
-    assert_eq!(terminate(child.spawn().expect("the program")), Some(128 + 15));
+    let child = child.spawn().expect("the program");
+    while !begun.exists() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(terminate_now(child), Some(128 + 15));
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn lint_of_no_dump_or_model_ends_with_status_2_and_one_line() {
     for (arguments, part) in [
         (&[empty.as_str()][..], "empty.json:1: "),
         (&[&file("nothing.txt", "# nothing\n")], "the dump has no fields"),
-        (&["/nonexistent/dump"], "/nonexistent/dump: cannot read the dump"),
+        (&["/nonexistent/dump"], "/nonexistent/dump: cannot read the VMCS dump"),
         (&["--cpu-model", "z80", &dump("tlfs.txt")], "--cpu-model: no CPU model is called \"z80\""),
     ] {
         let output = lint(arguments);
