@@ -61,6 +61,13 @@ fn run(args: &Args) -> std::io::Result<u32> {
     let kinds = kinds(&folder)?;
     let mut failures = 0;
     for kind in kinds.iter().filter(|kind| args.kind.as_ref().is_none_or(|wanted| kind.name.contains(wanted))) {
+        let path = folder.file(kind.file, &kind.seed)?;
+        let mut command = emulator()?;
+        command.args(&kind.options.0).arg(&path).args(&kind.options.1);
+        if !matches!(outcome(&mut command, folder.as_ref())?, Ok(status) if status != 2) {
+            failures += 1;
+            eprintln!("{}: the file without mistakes is refused", kind.name);
+        }
         let mut random = SplitMix64::seed_from_u64(args.seed);
         let (mut taken, mut refused) = (0u32, 0u32);
         for number in 0..args.count {
