@@ -40,6 +40,18 @@ pub fn end_within(child: &mut Child, time: Duration) -> io::Result<Option<(ExitS
     }
 }
 
+/// Whether the end comes in time; the process goes on if not.
+pub fn ends_within(child: &mut Child, time: Duration) -> io::Result<bool> {
+    let started = Instant::now();
+    while started.elapsed() < time {
+        if child.try_wait()?.is_some() {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(false)
+}
+
 /// Resident memory of a process in MiB; 0 where the host does not tell.
 pub fn resident(child: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! `cargo xtask mutated-files`: the emulator on files with mistakes, of every kind that it reads. It may refuse them or run
 //! them; it must not panic, and must end at its limit.
 
-use crate::child::{Folder, emulator, end_within};
+use crate::child::{Folder, emulator, end_within, ends_within, signal};
+use emu_core::hash::StableHash;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::io::Read;
@@ -37,6 +38,10 @@ struct Kind {
     seed: Vec<u8>,
     /// Text is changed by its words.
     text: bool,
+    /// Makes the file of what was changed: checksums that are right.
+    wrap: fn(Vec<u8>) -> Vec<u8>,
+    /// The file itself says when it ends; then a signal has to.
+    endless: bool,
     /// What comes before the file, and behind it.
     options: (Vec<String>, Vec<String>),
 }
@@ -61,21 +66,21 @@ fn run(args: &Args) -> std::io::Result<u32> {
     let kinds = kinds(&folder)?;
     let mut failures = 0;
     for kind in kinds.iter().filter(|kind| args.kind.as_ref().is_none_or(|wanted| kind.name.contains(wanted))) {
-        let path = folder.file(kind.file, &kind.seed)?;
+        let path = folder.file(kind.file, &(kind.wrap)(kind.seed.clone()))?;
         let mut command = emulator()?;
         command.args(&kind.options.0).arg(&path).args(&kind.options.1);
-        if !matches!(outcome(&mut command, folder.as_ref())?, Ok(status) if status != 2) {
+        if !matches!(outcome(&mut command, folder.as_ref(), kind.endless)?, Ok(status) if status != 2) {
             failures += 1;
             eprintln!("{}: the file without mistakes is refused", kind.name);
         }
         let mut random = SplitMix64::seed_from_u64(args.seed);
         let (mut taken, mut refused) = (0u32, 0u32);
         for number in 0..args.count {
-            let data = mutate(kind, &mut random);
+            let data = (kind.wrap)(mutate(kind, &mut random));
             let path = folder.file(kind.file, &data)?;
             let mut command = emulator()?;
             command.args(&kind.options.0).arg(&path).args(&kind.options.1);
-            match outcome(&mut command, folder.as_ref())? {
+            match outcome(&mut command, folder.as_ref(), kind.endless)? {
                 Ok(2) => refused += 1,
                 Ok(_) => taken += 1,
                 Err(what) => {
@@ -92,7 +97,7 @@ fn run(args: &Args) -> std::io::Result<u32> {
 }
 
 /// The exit status, or what is wrong.
-fn outcome(command: &mut Command, folder: &Path) -> std::io::Result<Result<i32, String>> {
+fn outcome(command: &mut Command, folder: &Path, endless: bool) -> std::io::Result<Result<i32, String>> {
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let errors = child.stderr.take();
@@ -101,6 +106,9 @@ fn outcome(command: &mut Command, folder: &Path) -> std::io::Result<Result<i32, 
         errors.map(|errors| errors.take(1 << 20).read_to_end(&mut text));
         String::from_utf8_lossy(&text).into_owned()
     });
+    if endless && !ends_within(&mut child, LIMIT / 10)? {
+        signal(&child, "TERM")?;
+    }
     let Some((status, _)) = end_within(&mut child, LIMIT)? else {
         return Ok(Err(format!("no end after {} seconds", LIMIT.as_secs())));
     };
@@ -121,9 +129,12 @@ fn mutate(kind: &Kind, random: &mut SplitMix64) -> Vec<u8> {
             break;
         }
         if kind.text {
-            let digits: Vec<usize> = (0..data.len()).filter(|&at| data[at].is_ascii_alphanumeric()).collect();
+            // Numbers, mostly: most files are still what they were.
+            let letters = below(8) == 0;
+            let place = |at: &usize| data[*at].is_ascii_digit() || letters && data[*at].is_ascii_alphabetic();
+            let digits: Vec<usize> = (0..data.len()).filter(place).collect();
             let at = digits.get(below(digits.len())).copied().unwrap_or(0);
-            let words: [&[u8]; 8] = [b"0", b"9", b"-1", b"4294967296", b"0xffffffffffffffff", b"1e9", b"x", b""];
+            let words: [&[u8]; 8] = [b"0", b"9", b"1", b"23", b"-1", b"4294967296", b"0xffffffffffffffff", b""];
             let word = words[below(words.len())];
             drop(data.splice(at..at + 1, word.iter().copied()));
             continue;
@@ -173,8 +184,17 @@ fn kinds(folder: &Folder) -> std::io::Result<Vec<Kind>> {
     let dump = "guest.cr0 = 0x80000031\nguest.cr3 = 0x1000\nguest.cr4 = 0x2020\nguest.rip = 0x7c00\nguest.rflags = 2\n\
         ctrl.pin_based = 0x16\nctrl.proc_based = 0x401e172\nhost.cr0 = 0x80000031\nhost.cr4 = 0x2020\n";
     let config = strings(&["--headless", "--max-time", GUEST, "--snapshot", "-f"]);
-    let kind =
-        |name, file, seed: Vec<u8>, text, before, behind| Kind { name, file, seed, text, options: (before, behind) };
+    let kind = |name, file, seed: Vec<u8>, text, before, behind| Kind {
+        name,
+        file,
+        seed,
+        text,
+        wrap: |data| data,
+        endless: false,
+        options: (before, behind),
+    };
+    let snapshot = made("seed.snap")?;
+    let body = zstd::decode_all(snapshot.get(SNAPSHOT_HEADER..).unwrap_or_default())?;
     let none = Vec::new;
     Ok(vec![
         kind("bochsrc", "bochsrc", bochsrc.into(), true, config.clone(), none()),
@@ -198,9 +218,42 @@ fn kinds(folder: &Folder) -> std::io::Result<Vec<Kind>> {
         kind("floppy", "floppy.img", image("floppy"), false, start("--fda"), none()),
         kind("disk", "c.img", image("demo"), false, start("--hda"), none()),
         kind("rom", "bios.rom", firmware::BIOS.to_vec(), false, start("--rom"), with_disk.clone()),
-        kind("snapshot", "a.snap", made("seed.snap")?, false, start("--restore"), with_disk.clone()),
-        kind("recording", "a.rec", made("seed.rec")?, false, start("--replay"), with_disk),
+        Kind { wrap: wrap_snapshot, ..kind("snapshot", "a.snap", body, false, start("--restore"), with_disk.clone()) },
+        Kind {
+            wrap: wrap_recording,
+            endless: true,
+            ..kind(
+                "recording",
+                "a.rec",
+                made("seed.rec")?,
+                false,
+                strings(&["--headless", "--memory", "16", "--snapshot", "--replay"]),
+                with_disk,
+            )
+        },
     ])
+}
+
+/// Magic number, version and hash of a snapshot's file.
+const SNAPSHOT_HEADER: usize = 20;
+
+fn wrap_snapshot(data: Vec<u8>) -> Vec<u8> {
+    let body = zstd::encode_all(data.as_slice(), 1).unwrap_or_default();
+    let version = rvmx_emu::snapshot_file::VERSION.to_le_bytes();
+    [b"RVMXSNAP".as_slice(), &version, &StableHash::of(&body).to_le_bytes(), &body].concat()
+}
+
+/// Frames behind the mark of 8 bytes: length, checksum, contents.
+fn wrap_recording(mut data: Vec<u8>) -> Vec<u8> {
+    let mut at = 8;
+    while let Some(length) = data.get(at..at + 4).and_then(|bytes| bytes.first_chunk()) {
+        let end = at + 8 + u32::from_le_bytes(*length) as usize;
+        let Some(contents) = data.get(at + 8..end) else { break };
+        let sum = crc32fast::hash(contents).to_le_bytes();
+        data[at + 4..at + 8].copy_from_slice(&sum);
+        at = end;
+    }
+    data
 }
 
 /// A Multiboot kernel that halts.

@@ -6,7 +6,7 @@ use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use test_images::HOSTILE;
+use test_images::{HOSTILE, HostileGuest};
 
 /// Guest memory, MiB.
 const MEMORY: u64 = 64;
@@ -89,7 +89,7 @@ fn soak(args: &Args) -> std::io::Result<u32> {
             fail("the end has come late");
         }
         let instructions = 1000 + random.next_u64() % 100_000;
-        let hash = |command: &mut Command| state(command, instructions);
+        let hash = |command: &mut Command| state(command, guest, instructions);
         let (one, other) = (hash(&mut command()?)?, hash(&mut command()?)?);
         if one.is_none() || one != other {
             fail(&format!("{instructions} instructions lead to states {one:?} and {other:?}"));
@@ -122,9 +122,12 @@ fn terminate(command: &mut Command, streams: Streams, lasts: Duration) -> std::i
     Ok((most, end.map(|(_, end)| end)))
 }
 
-/// The state's hash after so many instructions.
-fn state(command: &mut Command, instructions: u64) -> std::io::Result<Option<String>> {
-    command.args(["--max-instructions", &instructions.to_string(), "--debugcon", "none"]);
+/// The state's hash after so many instructions, or 8 million cycles: a repeated instruction is one.
+fn state(command: &mut Command, guest: &HostileGuest, instructions: u64) -> std::io::Result<Option<String>> {
+    let ips = guest.options.iter().skip_while(|option| **option != "--ips").nth(1);
+    let ips = ips.and_then(|ips| ips.parse().ok()).unwrap_or(50e6);
+    let time = format!("{:.9}", 8e6 / ips);
+    command.args(["--max-instructions", &instructions.to_string(), "--max-time", &time, "--debugcon", "none"]);
     let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     let hash = text.split("\"state_hash\":\"").nth(1).and_then(|rest| rest.split('"').next());
