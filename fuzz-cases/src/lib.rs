@@ -1,5 +1,5 @@
-//! Fuzz targets of the machine as functions of their input: [`guest_code`], [`ports_mmio`], [`disk_images`], [`roms`],
-//! [`snapshots`], [`vmx_entry`], [`vmx_ept`], [`vmx_instructions`].
+//! Fuzz targets of the machine as functions of their input: [`guest_code`], [`host_work`], [`ports_mmio`],
+//! [`disk_images`], [`roms`], [`snapshots`], [`vmx_entry`], [`vmx_ept`], [`vmx_instructions`].
 //!
 //! Each turns any bytes into a machine and something it does, for a bounded number of cycles, and panics on a defect: a
 //! panic of the machine itself, or time that does not go on. `fuzz/` drives them with libFuzzer; this crate's tests run
@@ -8,6 +8,7 @@
 mod board;
 mod disks;
 mod guest;
+mod host;
 mod instructions;
 mod rom;
 mod snapshot;
@@ -18,6 +19,7 @@ mod vmx;
 pub use board::ports_mmio;
 pub use disks::disk_images;
 pub use guest::guest_code;
+pub use host::host_work;
 pub use rom::roms;
 pub use snapshot::snapshots;
 pub use source::Source;
@@ -27,8 +29,9 @@ pub use vmx::{vmx_entry, vmx_ept, vmx_instructions};
 pub type Target = (&'static str, fn(&mut Source));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("guest_code", guest_code),
+    ("host_work", host_work),
     ("ports_mmio", ports_mmio),
     ("disk_images", disk_images),
     ("roms", roms),
