@@ -49,3 +49,8 @@ fn guests_under_ept_of_any_kind_do_not_panic() {
 fn vmx_instructions_with_any_operands_do_not_panic() {
     run("vmx_instructions", 300);
 }
+
+#[test]
+fn runs_cut_by_their_work_are_the_runs_in_one_piece() {
+    run("host_work", 60);
+}
