@@ -176,6 +176,11 @@ impl Pc {
         self.turn
     }
 
+    /// Cycles of a processor's turn, at least 1.
+    pub fn quantum(&self) -> u64 {
+        self.quantum
+    }
+
     /// Instructions executed by all processors.
     pub fn instructions(&self) -> u64 {
         self.cpus.iter().map(|cpu| cpu.instructions).sum()

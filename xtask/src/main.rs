@@ -5,6 +5,7 @@
 mod book;
 mod child;
 mod crashes;
+mod debugger;
 mod kut;
 mod linux;
 mod machine;
@@ -43,6 +44,8 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<std::ffi::OsString>,
     },
+    /// Debug the examples of 《处理器虚拟化技术》: VM entry step by step, VM exits, back in time; the cost of watching
+    Debugger(debugger::Args),
     /// Run the tests of a built kvm-unit-tests tree and compare their failures with the list of exceptions
     #[command(name = "kvm-unit-tests")]
     KvmUnitTests(kut::Args),
@@ -65,6 +68,7 @@ fn main() {
         Command::Emulator { arguments } => child::main(&arguments),
         Command::MutatedFiles(args) => mutated::main(&args),
         Command::Soak(args) => soak::main(&args),
+        Command::Debugger(args) => debugger::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
         Command::Linux(args) => linux::main(&args),
         Command::Mix(args) => mix::main(&args),

@@ -42,7 +42,7 @@ use session::Session;
 use std::path::PathBuf;
 use target::Target;
 
-/// The last cycle of a [`transcript`]: a machine that nothing stops must not run for ever.
+/// The last cycle of a [`transcript()`]: a machine that nothing stops must not run for ever.
 const TRANSCRIPT: u64 = 20_000_000;
 
 /// Where commands come from.
@@ -125,11 +125,16 @@ pub fn serve(settings: &Settings, machine: PcMachine, port: u16) -> Result<i32, 
 }
 
 /// Carries out commands on a machine and gives what they print, each behind a line with the command: for tests and for
-/// documents.
+/// documents. The machine runs for [`TRANSCRIPT`] cycles at most.
 pub fn transcript(machine: PcMachine, commands: &[&str]) -> Result<String, InputError> {
+    transcript_until(machine, commands, TRANSCRIPT)
+}
+
+/// [`transcript`] of a machine that runs to this cycle at most.
+pub fn transcript_until(machine: PcMachine, commands: &[&str], last: u64) -> Result<String, InputError> {
     let sink = || Sink::open("output", &Stream::None, false);
     let mut target = Target::new(machine, sink()?, sink()?, std::sync::Arc::default());
-    target.set_last_cycle(TRANSCRIPT, format!("a transcript ends at cycle {TRANSCRIPT}"));
+    target.set_last_cycle(last, format!("a transcript ends at cycle {last}"));
     let mut session = Session::new(target);
     let mut text = String::new();
     for command in commands {

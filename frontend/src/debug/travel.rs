@@ -228,7 +228,14 @@ impl Target {
         Err(TravelError::Lost(goal.processor, goal.cycle))
     }
 
-    /// Goes to a place where a processor has been.
+    /// A cycle shortly before `cycle`, from which a processor's first moment at `cycle` can be found by steps: of several,
+    /// one may give away the rest of a turn and come to its end with the others behind it.
+    fn turn_before(&self, cycle: u64) -> u64 {
+        let (before, quantum) = (cycle.saturating_sub(1), self.machine.pc.quantum());
+        if self.machine.pc.cpus.len() == 1 { before } else { before / quantum * quantum }
+    }
+
+    /// Goes to a place where a processor has been, in the moment in which it came there.
     pub fn go_to(&mut self, goal: Here) -> Result<(), TravelError> {
         if self.travel.limit == 0 {
             return Err(TravelError::Off);
@@ -244,7 +251,7 @@ impl Target {
         }
         self.restore_point(nearest.ok_or(TravelError::Beginning)?)?;
         if self.machine.pc.cpus.get(goal.processor as usize).map(Here::of) != Some(goal) {
-            self.rerun(goal.cycle.saturating_sub(1), None);
+            self.rerun(self.turn_before(goal.cycle), None);
         }
         self.steps_to(goal, None)
     }
