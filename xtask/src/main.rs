@@ -6,6 +6,7 @@ mod book;
 mod child;
 mod crashes;
 mod debugger;
+mod gdb;
 mod kut;
 mod linux;
 mod machine;
@@ -46,6 +47,8 @@ enum Command {
     },
     /// Debug the examples of 《处理器虚拟化技术》: VM entry step by step, VM exits, back in time; the cost of watching
     Debugger(debugger::Args),
+    /// Let a real GDB attach to four processors in real, protected and 64-bit mode
+    Gdb(gdb::Args),
     /// Run the tests of a built kvm-unit-tests tree and compare their failures with the list of exceptions
     #[command(name = "kvm-unit-tests")]
     KvmUnitTests(kut::Args),
@@ -69,6 +72,7 @@ fn main() {
         Command::MutatedFiles(args) => mutated::main(&args),
         Command::Soak(args) => soak::main(&args),
         Command::Debugger(args) => debugger::main(&args),
+        Command::Gdb(args) => gdb::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
         Command::Linux(args) => linux::main(&args),
         Command::Mix(args) => mix::main(&args),

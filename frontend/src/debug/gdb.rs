@@ -108,6 +108,11 @@ impl<'s> BlockingEventLoop for Loop<'s> {
     }
 }
 
+/// A step is done; GDB wants to know of which processor.
+fn stepped(n: usize) -> Reason {
+    Reason::SignalWithThread { tid: tid(n), signal: Signal::SIGTRAP }
+}
+
 /// GDB's number of a processor.
 fn tid(n: usize) -> Tid {
     Tid::MIN.saturating_add(n)
@@ -150,8 +155,10 @@ impl Server<'_> {
         };
         let hit = session.watcher.hit.take();
         match came {
-            Came::There if matches!(how, How::Step(_)) => Some(Reason::DoneStep),
-            Came::There => None,
+            Came::There => match how {
+                How::Step(n) => Some(stepped(n)),
+                How::Until(_) => None,
+            },
             Came::Hit => {
                 let hit = hit?;
                 Some(self.hit_reason(hit.processor as usize, hit.breakpoint))
@@ -166,7 +173,7 @@ impl Server<'_> {
     fn went_back(&mut self, well: bool, n: usize) -> Reason {
         let cycles: Vec<u64> = self.session.target.pc().cpus.iter().map(|cpu| cpu.cycles).collect();
         self.session.watcher.vmx.forget_after(&cycles);
-        if well { Reason::DoneStep } else { Reason::ReplayLog { tid: Some(tid(n)), pos: ReplayLogPosition::Begin } }
+        if well { stepped(n) } else { Reason::ReplayLog { tid: Some(tid(n)), pos: ReplayLogPosition::Begin } }
     }
 
     fn hit_reason(&mut self, n: usize, id: Option<u32>) -> Reason {

@@ -1,0 +1,204 @@
+//! `cargo xtask gdb`: a real GDB (13 or later) in batch mode, on four processors in real, protected and 64-bit mode: break,
+//! step, watch, back to the write of an address, fields of the VMCS.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest that GDB may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The options of `cargo xtask gdb`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// GDB
+    #[arg(long, value_name = "PROGRAM", default_value = "gdb")]
+    gdb: PathBuf,
+    /// rvmx-emu
+    #[arg(long, value_name = "PROGRAM", default_value = "target/release/rvmx-emu")]
+    program: PathBuf,
+    /// Print what GDB prints
+    #[arg(long)]
+    show: bool,
+}
+
+/// A mode: the image, the commands that lead a machine there, those of GDB, and what GDB must print, in this order.
+struct Case {
+    name: &'static str,
+    image: &'static str,
+    before: &'static str,
+    commands: &'static [&'static str],
+    expected: &'static [&'static str],
+}
+
+const CASES: [Case; 3] = [
+    Case {
+        name: "real mode",
+        image: "smp",
+        before: "s",
+        commands: &[
+            "info threads",
+            "hbreak *0x7c00",
+            "continue",
+            "delete",
+            "stepi",
+            "watch *(int*)0x7e00",
+            "continue",
+            "delete",
+            "watch *(short*)0x7e00",
+            "reverse-continue",
+            "monitor ptime",
+        ],
+        expected: &[
+            "real-address mode",
+            "Thread 1.4",
+            "hit Breakpoint 1, 0x00007c00",
+            "hit Hardware watchpoint 2",
+            "hit Hardware watchpoint 3",
+            "cycle",
+        ],
+    },
+    Case {
+        name: "protected mode and VMX",
+        image: "vmxexits",
+        before: "b vmentry; c",
+        commands: &[
+            "info threads",
+            "p/x $vmcs_GuestRip",
+            "set $entry = $pc",
+            "stepi",
+            "p $pc == $vmcs_GuestRip",
+            "watch *(int*)0x1c1c",
+            "continue",
+            "delete",
+            "hbreak *$entry",
+            "reverse-continue",
+            "p $pc == $entry",
+            "p/x $cr0",
+            "monitor vmcs GuestRip",
+        ],
+        expected: &[
+            "32-bit protected mode",
+            "Thread 1.4",
+            "$1 = 0x",
+            "$2 = 1",
+            "hit Hardware watchpoint 1",
+            "New value = 1073741824",
+            "hit Breakpoint 2",
+            "$3 = 1",
+            "$4 = 0x80000031",
+            "Guest RIP",
+        ],
+    },
+    Case {
+        name: "64-bit mode",
+        image: "evex",
+        before: "sba 6000000",
+        commands: &[
+            "info threads",
+            "p $efer & 0x400",
+            "set $here = $rip",
+            "stepi 3",
+            "reverse-stepi",
+            "reverse-stepi",
+            "reverse-stepi",
+            "p $rip == $here",
+            "thread 3",
+            "p/x $cr0 & 1",
+        ],
+        expected: &["64-bit mode", "Thread 1.4", "$1 = 1024", "$2 = 1", "Switching to thread 3", "$3 = 0x0"],
+    },
+];
+
+/// Runs them all; the exit status.
+pub fn main(args: &Args) -> i32 {
+    let mut status = 0;
+    for case in &CASES {
+        match run(args, case) {
+            Ok(()) => println!("ok    {}", case.name),
+            Err(problem) => {
+                println!("FAIL  {}: {problem}", case.name);
+                status = 1;
+            }
+        }
+    }
+    status
+}
+
+/// A process that does not outlive its case.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn start(command: &mut Command, program: &Path) -> Result<Running, String> {
+    command.spawn().map(Running).map_err(|error| format!("{}: {error}", program.display()))
+}
+
+fn run(args: &Args, case: &Case) -> Result<(), String> {
+    let folder = std::env::temp_dir().join(format!("rvmx-emu-gdb-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../test-images/images/{}.img", case.image));
+    let (snapshot, script, output) = (folder.join("snapshot"), folder.join("script"), folder.join("output"));
+    let machine = ["--snapshot", "--cpus", "4", "--cpu-model", "max"];
+    // There first, so that GDB meets the mode.
+    let before = format!("{}; save {}", case.before, snapshot.display());
+    let saved = Command::new(&args.program).arg("debug").args(machine).args(["-c", &before]).arg(&image).output();
+    let saved = saved.map_err(|error| format!("{}: {error}", args.program.display()))?;
+    if !saved.status.success() {
+        return Err(String::from_utf8_lossy(&saved.stdout).into_owned());
+    }
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = port.map_err(|error| format!("no port is free: {error}"))?.port();
+    let _program = start(
+        Command::new(&args.program)
+            .args(["--headless", "--debugcon", "none", "--gdb", &port.to_string()])
+            .args(machine)
+            .arg("--restore")
+            .arg(&snapshot)
+            .arg(&image)
+            .stderr(Stdio::null()),
+        &args.program,
+    )?;
+    let commands = case.commands.join("\n");
+    let text = format!(
+        "set confirm off\nset pagination off\nset tcp auto-retry on\ntarget remote 127.0.0.1:{port}\n{commands}\nkill\n"
+    );
+    std::fs::write(&script, text).map_err(|error| format!("{}: {error}", script.display()))?;
+    let file = std::fs::File::create(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+    let errors = file.try_clone().map_err(|error| format!("{}: {error}", output.display()))?;
+    let mut gdb = start(
+        Command::new(&args.gdb)
+            .args(["-nx", "-batch", "-x"])
+            .arg(&script)
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors),
+        &args.gdb,
+    )?;
+    let started = Instant::now();
+    while gdb.0.try_wait().map_err(|error| error.to_string())?.is_none() {
+        if started.elapsed() > PATIENCE {
+            return Err(format!("GDB has not come to its end in {PATIENCE:?}"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let text = std::fs::read_to_string(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+    if args.show {
+        println!("{text}");
+    }
+    let mut rest = text.as_str();
+    for part in case.expected {
+        let at = rest
+            .find(part)
+            .ok_or_else(|| format!("{part:?} is not there, or not behind the part before, in\n{text}"))?;
+        rest = &rest[at + part.len()..];
+    }
+    drop(std::fs::remove_dir_all(&folder));
+    Ok(())
+}
