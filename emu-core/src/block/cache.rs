@@ -70,6 +70,8 @@ pub struct CodeCache {
     uops: usize,
     /// Entries in `pages`.
     entries: usize,
+    /// There were too many of one of them when the last block came.
+    full: bool,
     /// What has happened so far.
     pub counts: CacheCounts,
 }
@@ -100,6 +102,7 @@ impl Default for CodeCache {
             limit: MAX_BLOCKS,
             uops: 0,
             entries: 0,
+            full: false,
             counts: CacheCounts::default(),
         }
     }
@@ -197,7 +200,7 @@ impl CodeCache {
         let id = match found {
             Some(id) => id,
             // Blocks are in use here; it comes again where none is.
-            None if self.is_full() => return Err(Stop::Alone),
+            None if self.full => return Err(Stop::Alone),
             None => self.build(cpu, env, linear, offset, key)?,
         };
         let Block { second_page, generation, key, .. } = self.blocks[id as usize];
@@ -251,6 +254,7 @@ impl CodeCache {
             }
             env.ram.clear_code(page);
         }
+        self.full = self.is_full();
     }
 
     /// Takes the instruction `index` out of a block, because it needs the exact time: the block ends before it, or if it
@@ -270,16 +274,16 @@ impl CodeCache {
         self.free.clear();
         self.map.clear();
         self.pages.clear();
-        (self.uops, self.entries) = (0, 0);
+        (self.uops, self.entries, self.full) = (0, 0, false);
     }
 
     /// Keeps `limit` blocks at most, at least 1. A run is the same with any.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit.max(1);
+        self.full = self.is_full();
     }
 
     /// Whether a block more would be too many.
-    #[inline(always)]
     fn is_full(&self) -> bool {
         self.blocks.len() - self.free.len() >= self.limit
             || self.uops >= self.limit.saturating_mul(UOPS_PER_BLOCK)
@@ -289,7 +293,7 @@ impl CodeCache {
     /// Makes room if there is none. No block's number means anything afterwards: to be called between instructions.
     #[inline(always)]
     pub fn make_room(&mut self) {
-        if self.is_full() {
+        if self.full {
             self.evict();
         }
     }
@@ -428,5 +432,6 @@ impl CodeCache {
         for offset in offsets {
             self.pages.entry((offset / PAGE as usize) as u32).or_default().push(id);
         }
+        self.full = self.is_full();
     }
 }
