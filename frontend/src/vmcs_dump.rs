@@ -8,6 +8,7 @@ use emu_vmx::checks::{BasicFailure, all_rules};
 use emu_vmx::dump;
 use emu_vmx::exit::ExitReason;
 use emu_vmx::field::FieldSet;
+use emu_vmx::words;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -54,18 +55,13 @@ impl VmcsDumper {
 fn outcome(outcome: &EntryOutcome) -> String {
     match outcome {
         EntryOutcome::Entered(_) => "entered".to_owned(),
-        EntryOutcome::Refused(BasicFailure::VmFailInvalid) => "VMfailInvalid".to_owned(),
-        EntryOutcome::Refused(BasicFailure::VmFailValid(error)) => {
-            format!("VMfailValid {} ({})", error.number(), error.text())
-        }
+        EntryOutcome::Refused(BasicFailure::VmFailInvalid) => words::vmfail(None),
+        EntryOutcome::Refused(BasicFailure::VmFailValid(error)) => words::vmfail(Some(*error)),
         EntryOutcome::Failed(id) => match all_rules().find(|rule| rule.id == *id) {
             Some(rule) => format!("{}: {id}", rule.failure().words()),
             None => (*id).to_owned(),
         },
-        EntryOutcome::MsrLoading(n) => {
-            let reason = ExitReason::EntryFailureMsrLoading;
-            format!("VM exit {} ({}), entry {n}", reason as u16, reason.text())
-        }
+        EntryOutcome::MsrLoading(n) => format!("{}, entry {n}", words::vm_exit(ExitReason::EntryFailureMsrLoading)),
     }
 }
 

@@ -18,38 +18,49 @@ pub fn emulator() -> io::Result<Command> {
     Ok(command)
 }
 
+/// The exit status of a command that counts failures, which are told.
+pub fn status(command: &str, failures: io::Result<u32>) -> i32 {
+    match failures {
+        Ok(0) => 0,
+        Ok(failures) => {
+            eprintln!("{command}: {failures} failures");
+            1
+        }
+        Err(error) => {
+            eprintln!("{command}: {error}");
+            2
+        }
+    }
+}
+
 /// Sends a signal by its name.
 pub fn signal(child: &Child, name: &str) -> io::Result<()> {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status()?;
     if sent.success() { Ok(()) } else { Err(io::Error::other("kill has failed")) }
 }
 
-/// Waits for the end; `None` if it has not come in time, and the process is killed.
-pub fn end_within(child: &mut Child, time: Duration) -> io::Result<Option<(ExitStatus, Duration)>> {
+/// Waits for the end; `None` if it has not come in time, and the process goes on.
+pub fn wait_for(child: &mut Child, time: Duration) -> io::Result<Option<(ExitStatus, Duration)>> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some((status, started.elapsed())));
         }
         if started.elapsed() > time {
-            child.kill()?;
-            child.wait()?;
             return Ok(None);
         }
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Whether the end comes in time; the process goes on if not.
-pub fn ends_within(child: &mut Child, time: Duration) -> io::Result<bool> {
-    let started = Instant::now();
-    while started.elapsed() < time {
-        if child.try_wait()?.is_some() {
-            return Ok(true);
-        }
-        std::thread::sleep(Duration::from_millis(2));
+/// [`wait_for`]; a process that has not come to its end in time is killed.
+pub fn end_within(child: &mut Child, time: Duration) -> io::Result<Option<(ExitStatus, Duration)>> {
+    let end = wait_for(child, time)?;
+    if end.is_none() {
+        child.kill()?;
+        child.wait()?;
     }
-    Ok(false)
+    Ok(end)
 }
 
 /// Resident memory of a process in MiB; 0 where the host does not tell.

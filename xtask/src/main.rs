@@ -64,6 +64,17 @@ enum Command {
     Snapshots(snapshots::Args),
 }
 
+/// The exit status of a comparison, whose difference is told.
+fn status(outcome: Result<(), impl std::fmt::Display>) -> i32 {
+    match outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    }
+}
+
 fn main() {
     let status = match Cli::parse().command {
         Command::Book(args) => book::main(&args),
@@ -75,9 +86,9 @@ fn main() {
         Command::Gdb(args) => gdb::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
         Command::Linux(args) => linux::main(&args),
-        Command::Mix(args) => mix::main(&args),
+        Command::Mix(args) => status(mix::check(&args)),
         Command::Recordings(args) => recordings::main(&args),
-        Command::Slicing(args) => slicing::main(&args),
+        Command::Slicing(args) => status(slicing::check(&args)),
         Command::Snapshots(args) => snapshots::main(&args),
     };
     std::process::exit(status);

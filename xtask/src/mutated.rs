@@ -1,7 +1,7 @@
 //! `cargo xtask mutated-files`: the emulator on files with mistakes, of every kind that it reads. It may refuse them or run
 //! them; it must not panic, and must end at its limit.
 
-use crate::child::{Folder, emulator, end_within, ends_within, signal};
+use crate::child::{self, Folder, emulator, end_within, signal, wait_for};
 use emu_core::hash::StableHash;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -48,17 +48,7 @@ struct Kind {
 
 /// Runs the command; the exit status.
 pub fn main(args: &Args) -> i32 {
-    match run(args) {
-        Ok(0) => 0,
-        Ok(failures) => {
-            eprintln!("mutated-files: {failures} failures");
-            1
-        }
-        Err(error) => {
-            eprintln!("mutated-files: {error}");
-            2
-        }
-    }
+    child::status("mutated-files", run(args))
 }
 
 fn run(args: &Args) -> std::io::Result<u32> {
@@ -106,7 +96,7 @@ fn outcome(command: &mut Command, folder: &Path, endless: bool) -> std::io::Resu
         errors.map(|errors| errors.take(1 << 20).read_to_end(&mut text));
         String::from_utf8_lossy(&text).into_owned()
     });
-    if endless && !ends_within(&mut child, LIMIT / 10)? {
+    if endless && wait_for(&mut child, LIMIT / 10)?.is_none() {
         signal(&child, "TERM")?;
     }
     let Some((status, _)) = end_within(&mut child, LIMIT)? else {

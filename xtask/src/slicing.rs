@@ -34,7 +34,7 @@ pub struct Args {
 
 /// What was compared and found different, or could not be run.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub enum Error {
     #[error("there is no test image {0:?}; see test-images/images")]
     Unknown(String),
     #[error(transparent)]
@@ -255,7 +255,8 @@ fn observed(image: &TestImage, cpus: u32, expected: (&[u64], &States)) -> Result
     Ok(all.told)
 }
 
-fn check(args: &Args) -> Result<(), Error> {
+/// Runs the comparison.
+pub fn check(args: &Args) -> Result<(), Error> {
     let end = (args.seconds * DEFAULT_HZ as f64) as u64;
     for name in &args.images {
         let image = TestImage::find(name).ok_or_else(|| Error::Unknown(name.clone()))?;
@@ -282,17 +283,6 @@ fn check(args: &Args) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Runs the comparison; the exit status.
-pub fn main(args: &Args) -> i32 {
-    match check(args) {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("{error}");
-            1
-        }
-    }
 }
 
 #[cfg(test)]

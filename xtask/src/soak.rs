@@ -1,7 +1,7 @@
 //! `cargo xtask soak`: hostile guests in turn, each with outputs that nobody takes or input without end. It fails when the
 //! emulator's memory grows beyond its bounds, an end comes late, or two runs of one guest differ.
 
-use crate::child::{Folder, emulator, end_within, resident, signal};
+use crate::child::{self, Folder, emulator, end_within, resident, signal};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::process::{Child, Command, Stdio};
@@ -39,17 +39,7 @@ enum Streams {
 
 /// Runs the command; the exit status.
 pub fn main(args: &Args) -> i32 {
-    match soak(args) {
-        Ok(0) => 0,
-        Ok(failures) => {
-            eprintln!("soak: {failures} failures");
-            1
-        }
-        Err(error) => {
-            eprintln!("soak: {error}");
-            2
-        }
-    }
+    child::status("soak", soak(args))
 }
 
 fn soak(args: &Args) -> std::io::Result<u32> {

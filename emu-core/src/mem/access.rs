@@ -607,8 +607,8 @@ impl Cpu {
         access: Access,
     ) -> Result<u64, Stop> {
         let physical = self.translate_and_fill(env, linear, len, access)?;
-        if OPERAND && !self.scratch.flow.exact && self.is_device(env, physical, access.kind == Kind::Write) {
-            return Err(Stop::Alone);
+        if OPERAND {
+            self.require_exact_at(env, physical, access)?;
         }
         Ok(physical)
     }
@@ -620,6 +620,15 @@ impl Cpu {
     /// Whether the local APIC or the board answers at a physical address.
     fn is_device(&self, env: &Env, physical: u64, write: bool) -> bool {
         physical & !0xFFF == self.lapic_page() || env.ram.place(physical, write) == Place::Bus
+    }
+
+    /// [`Cpu::require_exact`] of an operand at a physical address, if a device answers there.
+    #[inline]
+    fn require_exact_at(&self, env: &Env, physical: u64, access: Access) -> Exec {
+        if !self.scratch.flow.exact && self.is_device(env, physical, access.kind == Kind::Write) {
+            return Err(Stop::Alone);
+        }
+        Ok(())
     }
 
     /// Of an instruction that may reach a device otherwise than by an operand: stops it where time is not exact, before
@@ -645,12 +654,9 @@ impl Cpu {
         let next = linear.wrapping_add(first_len);
         let next = if OPERAND { self.wrap_operand(next) } else { self.wrap_system(next) };
         let target = self.split_target(env, linear, next, first_len as usize, len, access)?;
-        let write = access.kind == Kind::Write;
-        if OPERAND
-            && !self.scratch.flow.exact
-            && (self.is_device(env, target.physical, write) || self.is_device(env, target.second, write))
-        {
-            return Err(Stop::Alone);
+        if OPERAND {
+            self.require_exact_at(env, target.physical, access)?;
+            self.require_exact_at(env, target.second, access)?;
         }
         Ok(target)
     }

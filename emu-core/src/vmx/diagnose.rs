@@ -9,6 +9,7 @@ use emu_vmx::exit::ExitReason;
 use emu_vmx::field::{Access, Field};
 use emu_vmx::operation::VmFail;
 use emu_vmx::vmcs::{NO_VMCS, VmInstructionError};
+use emu_vmx::words;
 
 /// Failures of a kind that are told one by one; after them, each tenfold is.
 const TOLD: u64 = 3;
@@ -34,14 +35,6 @@ pub(super) fn kind(outcome: &EntryOutcome) -> &'static str {
         EntryOutcome::Failed(id) => id,
         EntryOutcome::MsrLoading(_) => ExitReason::EntryFailureMsrLoading.text(),
         EntryOutcome::Entered(_) => "none",
-    }
-}
-
-/// `VMfailValid 12 (VMREAD/VMWRITE from/to unsupported VMCS component)`.
-fn vmfail_words(error: Option<VmInstructionError>) -> String {
-    match error {
-        Some(error) => format!("VMfailValid {} ({})", error.number(), error.text()),
-        None => "VMfailInvalid".to_owned(),
     }
 }
 
@@ -91,7 +84,7 @@ impl Cpu {
 
     /// Tells that VMLAUNCH or VMRESUME was refused before any field was looked at.
     pub(super) fn tell_refused_entry(&mut self, failed: FailedEntry, fail: VmFail) {
-        self.tell_failed_entry(failed, |cpu| vmfail_words(fail.resolve(cpu.vmx.current)));
+        self.tell_failed_entry(failed, |cpu| words::vmfail(fail.resolve(cpu.vmx.current)));
     }
 
     /// Tells that an entry of the MSR-load area could not be loaded.
@@ -105,12 +98,8 @@ impl Cpu {
                 Err(MsrListError::Forbidden) => "this MSR may not be in the list",
                 Ok(_) => "WRMSR of this value would raise #GP",
             };
-            let reason = ExitReason::EntryFailureMsrLoading;
-            format!(
-                "VM exit {} ({}): entry {number} at {at:#x}, {name} = {value:X}h: {why}",
-                reason as u16,
-                reason.text()
-            )
+            let exit = words::vm_exit(ExitReason::EntryFailureMsrLoading);
+            format!("{exit}: entry {number} at {at:#x}, {name} = {value:X}h: {why}")
         });
     }
 
@@ -126,7 +115,7 @@ impl Cpu {
             log::info!(
                 target: "vmx",
                 "{}: {} at RIP {rip:#x}, processor {}{non_root}, {}; current VMCS: {current}",
-                vmfail_words(error), what(), self.sys.index, self.time_words()
+                words::vmfail(error), what(), self.sys.index, self.time_words()
             );
         }
     }
@@ -150,7 +139,7 @@ mod tests {
     #[test]
     fn vmfails_and_fields_are_told_in_the_sdms_words() {
         assert_eq!(
-            vmfail_words(Some(VmInstructionError::UnsupportedComponent)),
+            words::vmfail(Some(VmInstructionError::UnsupportedComponent)),
             "VMfailValid 12 (VMREAD/VMWRITE from/to unsupported VMCS component)"
         );
         assert_eq!(field_words(0x6800), "the field Guest CR0 (6800h)");

@@ -102,9 +102,6 @@ impl Cpu {
             self.load_host(env);
             return Ok(());
         }
-        if plan.msr_load.count != 0 {
-            self.refresh();
-        }
         vmcs.launch_state = LaunchState::Launched;
         self.vmx.counts.entries += 1;
         self.vmx.active.insert(current, vmcs);

@@ -277,7 +277,7 @@ impl Cpu {
         Ok(())
     }
 
-    /// Loads an MSR list; the error is the number of the entry that failed, 1 for the first.
+    /// Loads an MSR list and derives what follows from it; the error is the number of the entry that failed, 1 for the first.
     pub(super) fn load_msrs(&mut self, env: &mut Env, list: MsrList) -> Result<(), u32> {
         let maximum = self.msr_list_maximum();
         for n in 0..list.count {
@@ -290,6 +290,9 @@ impl Cpu {
             let failed = |_| n.wrapping_add(1);
             let index = check_msr_load(first, false).map_err(|_| n.wrapping_add(1))?;
             self.write_msr(env, index, value).map_err(failed)?;
+        }
+        if list.count != 0 {
+            self.refresh();
         }
         Ok(())
     }
@@ -355,11 +358,8 @@ impl Cpu {
         if plan.pae && !matches!(self.load_pdptes(env, plan.cr3), Ok(true)) {
             return self.vmx_abort(env, VmxAbort::HostPdptes);
         }
-        if plan.msr_load.count != 0 {
-            if self.load_msrs(env, plan.msr_load).is_err() {
-                return self.vmx_abort(env, VmxAbort::LoadingMsrs);
-            }
-            self.refresh();
+        if self.load_msrs(env, plan.msr_load).is_err() {
+            self.vmx_abort(env, VmxAbort::LoadingMsrs);
         }
     }
 

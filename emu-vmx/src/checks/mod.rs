@@ -59,12 +59,12 @@ impl Failure {
     /// `VMfailValid 7 (VM entry with invalid control field(s))`, or the VM exit.
     pub fn words(self) -> String {
         match self {
-            Failure::VmFailValid(error) => format!("VMfailValid {} ({})", error.number(), error.text()),
+            Failure::VmFailValid(error) => crate::words::vmfail(Some(error)),
             Failure::InvalidGuestState { qualification } => {
                 let reason = crate::exit::ExitReason::EntryFailureGuestState;
                 let words = crate::words::qualification(reason, qualification);
                 let words = if words.is_empty() { words } else { format!(" ({words})") };
-                format!("VM exit {} ({}), qualification {qualification}{words}", reason as u16, reason.text())
+                format!("{}, qualification {qualification}{words}", crate::words::vm_exit(reason))
             }
         }
     }

@@ -17,6 +17,19 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+/// `VMfailValid 12 (VMREAD/VMWRITE from/to unsupported VMCS component)`; VMfailInvalid has no error.
+pub fn vmfail(error: Option<VmInstructionError>) -> String {
+    match error {
+        Some(error) => format!("VMfailValid {} ({})", error.number(), error.text()),
+        None => "VMfailInvalid".to_owned(),
+    }
+}
+
+/// `VM exit 34 (VM-entry failure due to MSR loading)`.
+pub fn vm_exit(reason: ExitReason) -> String {
+    format!("VM exit {} ({})", reason as u16, reason.text())
+}
+
 /// What a field's value means; empty where a number says all.
 pub fn field(which: Field, value: u64, vmcs: &Vmcs) -> String {
     let low = value as u32;

@@ -326,7 +326,7 @@ impl Observer for Watcher {
         let what = || {
             let words = emu_vmx::words::qualification(reason, qualification);
             let words = if words.is_empty() { String::new() } else { format!(", {words}") };
-            format!("VM exit {} ({}){words}; guest RIP {guest_rip:#x}", reason as u16, reason.text())
+            format!("{}{words}; guest RIP {guest_rip:#x}", emu_vmx::words::vm_exit(reason))
         };
         self.judge(view, &scope, matches, what);
     }
