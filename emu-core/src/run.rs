@@ -57,6 +57,11 @@ impl Cpu {
         }
     }
 
+    /// The processor's turn is over: a PAUSE at its end has nothing to give away.
+    pub fn end_turn(&mut self) {
+        self.carried.gives_way = false;
+    }
+
     /// Runs a part of a turn. However a turn is sliced, and whether or not somebody watches, the same instructions run at
     /// the same cycles.
     pub fn run_slice(
@@ -110,6 +115,8 @@ impl Cpu {
             }
             if !self.attention.is_empty() {
                 match self.boundary(env) {
+                    // What it has sent does not wait for the instruction.
+                    Boundary::Run if !env.outbox.is_empty() => continue,
                     Boundary::Run => {}
                     // Delivery of an event may itself have written memory or reached a device.
                     Boundary::Again => {

@@ -187,9 +187,9 @@ impl Board {
         self.meet(memory, now, now);
     }
 
-    /// Meets deadlines up to `now` and input events before cycle `input`.
+    /// Meets deadlines up to `now` and input events before cycle `input`. What comes behind a reset waits for it.
     fn meet(&mut self, memory: &mut Ram, now: u64, input: u64) {
-        loop {
+        while !self.wires.requests.reset {
             let event = self.wires.inputs.next();
             if let Some(deadline) = self.wires.deadlines.pop_due(now.min(event)) {
                 self.wires.time = self.wires.time.max(deadline.at);

@@ -214,6 +214,11 @@ impl Pc {
         self.intr = false;
     }
 
+    /// Whether there is something to carry.
+    fn has_signals(&self) -> bool {
+        self.board.attention() || !self.outbox.is_empty()
+    }
+
     /// Carries messages, INTR and requests to where they belong. `sender` is the processor that has just run.
     fn signals(&mut self, sender: Option<usize>) -> Option<PcExit> {
         for message in self.outbox.drain(..) {

@@ -1,6 +1,10 @@
 //! A device sees the cycle of the instruction that reaches it, wherever that stands in a block.
 
+use emu_core::observe::{Instruction, Observer, View, Watch};
 use emu_core::state::cpu::Cpu;
+use emu_core::state::system::Activity;
+use emu_devices::input::InputEvent;
+use emu_devices::keyboard::Key;
 use emu_devices::pc::{Pc, PcExit};
 use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
@@ -131,4 +135,81 @@ fn mwait_of_a_single_processor_with_a_timer_ends_at_the_same_cycle_however_the_r
     for most in [1, 7, 500, 3_000] {
         assert_eq!(ends(most), whole, "pieces of {most} cycles");
     }
+}
+
+/// Stops behind each instruction.
+#[derive(Default)]
+struct EachInstruction {
+    done: bool,
+}
+
+impl Observer for EachInstruction {
+    fn watches(&self) -> Watch {
+        Watch::INSTRUCTIONS
+    }
+
+    fn after_instruction(&mut self, _: View<'_>, _: Instruction<'_>) {
+        self.done = true;
+    }
+
+    fn stops(&mut self) -> bool {
+        self.done
+    }
+}
+
+/// Three processors in turns of `quantum` cycles that run `code`, processor 0 from byte `first` on.
+fn in_turns(quantum: u64, code: &[u8], first: u64) -> Pc {
+    let mut pc = Pc::builder().processors(3).quantum(quantum).memory(2 << 20).build().expect("the host has memory");
+    pc.ram.dma_write(CODE, code);
+    for cpu in &mut pc.cpus {
+        protected_mode(cpu);
+        cpu.sys.activity = Activity::Active;
+        // There are no handlers.
+        cpu.sys.nmi_blocked = true;
+        cpu.refresh();
+    }
+    pc.cpus[0].set_rip(CODE + first);
+    pc
+}
+
+#[test]
+fn observer_that_stops_at_the_end_of_a_turn_changes_neither_senders_nor_whose_turn_it_is() {
+    let ipi = [
+        &[0x3C, 0xAA, 0x75, 0xFC][..], // cmp al, AAh; jne back: processors 1 and 2 stay here
+        &[0xC7, 0x05, 0x00, 0x03, 0xE0, 0xFE, 0x00, 0x44, 0x0C, 0x00], // mov dword [FEE00300h], C4400h: NMI to the others
+        &[0x40, 0xEB, 0xF3],                                           // inc eax; jmp there
+    ];
+    let pause = [0xF3, 0x90, 0x40, 0x40, 0xEB, 0xFA]; // pause; inc eax; inc eax; jmp back
+    for (name, code, first) in [("IPI", ipi.concat(), 4), ("PAUSE", pause.to_vec(), 0)] {
+        // Every place of an instruction within a turn comes up, its end too.
+        for quantum in [1, 2, 3, 5, 7] {
+            let (mut whole, mut stopped) = (in_turns(quantum, &code, first), in_turns(quantum, &code, first));
+            for cycle in 1..60 {
+                assert_eq!(whole.run_until(cycle), PcExit::Limit);
+                while stopped.run_observed(cycle, &mut EachInstruction::default()) != PcExit::Limit {}
+                assert!(!whole.cpus[0].sys.nmi_pending, "to all but itself");
+                assert_eq!(stopped.state_hash(), whole.state_hash(), "{name}, turns of {quantum}, cycle {cycle}");
+                for cpu in whole.cpus.iter_mut().chain(&mut stopped.cpus) {
+                    cpu.sys.nmi_pending = false;
+                    cpu.refresh_attention();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn input_behind_a_reset_of_the_same_cycle_comes_behind_it() {
+    let hash = |at_once: bool| {
+        let mut pc = Pc::builder().memory(2 << 20).build().expect("the host has memory");
+        for event in [InputEvent::Reset, InputEvent::Key { key: Key::A, pressed: true }] {
+            assert_eq!(pc.inject(1000, event), Ok(1000));
+            if !at_once {
+                assert_eq!(pc.run_until(1000), PcExit::Limit);
+            }
+        }
+        assert_eq!(pc.run_until(2000), PcExit::Limit);
+        (pc.instructions(), pc.state_hash())
+    };
+    assert_eq!(hash(true), hash(false));
 }

@@ -181,41 +181,65 @@ fn spec_ctrl_virtualization_keeps_the_vmm_s_bits_and_reads_the_shadow() {
     assert_eq!(guest.bench.cpu.sys.plain_msrs.get(&0x48), Some(&3), "bit 0 from the guest, bits 1 and 2 kept");
 }
 
+/// PID-pointer table and posted-interrupt descriptor of IPI virtualization.
+const PID_TABLE: u64 = PAGES + 0x3000;
+const DESCRIPTOR: u64 = PAGES + 0x4000;
+
+/// A guest whose IPIs to destination 1 are posted: notification vector F2h to `destination` as the descriptor has it.
+fn virtual_ipis(code: &[u8], mode: SecondaryProcessorControls, destination: u64, valid: bool) -> Guest {
+    let mut guest = Guest::new(code);
+    guest.primary(PrimaryProcessorControls::USE_MSR_BITMAPS | PrimaryProcessorControls::USE_TPR_SHADOW);
+    guest.secondary(
+        mode | SecondaryProcessorControls::APIC_REGISTER_VIRTUALIZATION
+            | SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY,
+    );
+    guest.pin(PinBasedControls::EXTERNAL_INTERRUPT_EXITING);
+    guest.or(Field::VmExitControls, VmExitControls::ACKNOWLEDGE_INTERRUPT_ON_EXIT.bits().into());
+    guest.tertiary(TertiaryProcessorControls::IPI_VIRTUALIZATION);
+    guest.set(Field::MsrBitmaps, PAGES);
+    guest.set(Field::VirtualApicAddress, PAGES + 0x1000);
+    guest.set(Field::PidPointerTableAddress, PID_TABLE);
+    guest.set(Field::LastPidPointerIndex, 1);
+    guest.write(PID_TABLE + 8, DESCRIPTOR | u64::from(valid));
+    guest.write(DESCRIPTOR + 32, destination << 32 | 0xF2 << 16);
+    guest
+}
+
 #[test]
 fn ipi_virtualization_posts_the_vector_and_notifies_the_processor_of_the_descriptor() {
     // MOV ECX, 830h; MOV EDX, 1; MOV EAX, 61h; WRMSR; HLT
     let code = [0xB9, 0x30, 8, 0, 0, 0xBA, 1, 0, 0, 0, 0xB8, 0x61, 0, 0, 0, 0x0F, 0x30, 0xF4];
-    let (table, descriptor) = (PAGES + 0x3000, PAGES + 0x4000);
     for valid in [true, false] {
-        let mut guest = Guest::new(&code);
-        guest.primary(PrimaryProcessorControls::USE_MSR_BITMAPS | PrimaryProcessorControls::USE_TPR_SHADOW);
-        guest.secondary(
-            SecondaryProcessorControls::VIRTUALIZE_X2APIC_MODE
-                | SecondaryProcessorControls::APIC_REGISTER_VIRTUALIZATION
-                | SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY,
-        );
-        guest.pin(PinBasedControls::EXTERNAL_INTERRUPT_EXITING);
-        let mut vmexit = guest.get(Field::VmExitControls);
-        vmexit |= u64::from(VmExitControls::ACKNOWLEDGE_INTERRUPT_ON_EXIT.bits());
-        guest.set(Field::VmExitControls, vmexit);
-        guest.tertiary(TertiaryProcessorControls::IPI_VIRTUALIZATION);
-        guest.set(Field::MsrBitmaps, PAGES);
-        guest.set(Field::VirtualApicAddress, PAGES + 0x1000);
-        guest.set(Field::PidPointerTableAddress, table);
-        guest.set(Field::LastPidPointerIndex, 1);
-        guest.write(table + 8, descriptor | u64::from(valid));
-        guest.write(descriptor + 32, 7 << 32 | 0xF2 << 16);
+        let mut guest = virtual_ipis(&code, SecondaryProcessorControls::VIRTUALIZE_X2APIC_MODE, 7, valid);
         if !valid {
             guest.expect(ExitReason::ApicWrite);
             assert_eq!(guest.get(Field::ExitQualification), 0x300);
             continue;
         }
         guest.run_until_ipi();
-        assert_eq!(guest.read(descriptor + 8), 1 << (0x61 - 64));
-        assert_eq!(guest.read(descriptor + 32), 7 << 32 | 0xF2 << 16 | 1, "outstanding notification");
+        assert_eq!(guest.read(DESCRIPTOR + 8), 1 << (0x61 - 64));
+        assert_eq!(guest.read(DESCRIPTOR + 32), 7 << 32 | 0xF2 << 16 | 1, "outstanding notification");
         let sent = &guest.bench.outbox[0];
         assert_eq!((sent.vector, sent.logical), (0xF2, false));
     }
+}
+
+#[test]
+fn notification_of_a_write_to_the_apic_page_leaves_before_the_next_instruction() {
+    // MOV DWORD [RBX + 310h], 1 << 24; MOV DWORD [RBX + 300h], 61h; INC ESI; HLT
+    let code = [
+        &[0xC7, 0x83, 0x10, 3, 0, 0, 0, 0, 0, 1][..],
+        &[0xC7, 0x83, 0x00, 3, 0, 0, 0x61, 0, 0, 0],
+        &[0xFF, 0xC6, 0xF4],
+    ];
+    let mut guest = virtual_ipis(&code.concat(), SecondaryProcessorControls::VIRTUALIZE_APIC_ACCESSES, 7 << 8, true);
+    guest.set(Field::ApicAccessAddress, DATA);
+    guest.bench.cpu.gpr[3] = DATA;
+    guest.bench.cpu.gpr[6] = 0;
+    guest.run_until_ipi();
+    assert_eq!(guest.read(DESCRIPTOR + 8), 1 << (0x61 - 64));
+    assert_eq!(guest.bench.outbox[0].vector, 0xF2);
+    assert_eq!(guest.bench.cpu.gpr[6], 0, "the instruction behind it has run");
 }
 
 #[test]

@@ -98,6 +98,9 @@ impl Pc {
                     if let Some(exit) = self.signals(None) {
                         return exit;
                     }
+                    if self.board.next_deadline() <= self.now {
+                        continue;
+                    }
                     if self.now >= cycle {
                         return PcExit::Limit;
                     }
@@ -150,6 +153,7 @@ impl Pc {
         while let Some(cpu) = self.cpus.get_mut(turn.processor as usize) {
             let n = turn.processor as usize;
             if cpu.cycles >= turn.end {
+                cpu.end_turn();
                 let shown = cpu.carried.tsc_shown;
                 turn.processor += 1;
                 self.turn = Some(turn);
@@ -159,7 +163,8 @@ impl Pc {
                 }
                 continue;
             }
-            if cpu.cycles >= cycle {
+            // A PAUSE behind which an observer has stopped has yet to give its time away.
+            if cpu.cycles >= cycle && !cpu.carried.gives_way {
                 return Some(PcExit::Limit);
             }
             if self.work == 0 {
@@ -176,20 +181,21 @@ impl Pc {
             let run = cpu.run_slice(&mut env, &mut self.cache, slice, watching);
             let (reached, progressed) = (cpu.cycles, cpu.scratch.progressed);
             self.work = self.work.saturating_sub(reached - before + CALL_WORK);
+            // Whoever stops a run where the processor has just sent something: that is on its way, and this its sender.
+            if run == RunExit::Signals || run == RunExit::Observer && self.has_signals() {
+                let exit = self.signals(Some(n));
+                turn.end = turn.end.min(self.board.next_deadline().max(reached));
+                self.turn = Some(turn);
+                if exit.is_some() {
+                    self.reached = self.reached.max(reached);
+                    return exit;
+                }
+            }
             match run {
-                RunExit::Budget => {}
+                RunExit::Budget | RunExit::Signals => {}
                 RunExit::Observer => {
                     self.reached = self.reached.max(reached);
                     return Some(PcExit::Observer { processor: n as u32 });
-                }
-                RunExit::Signals => {
-                    let exit = self.signals(Some(n));
-                    turn.end = turn.end.min(self.board.next_deadline().max(reached));
-                    self.turn = Some(turn);
-                    if exit.is_some() {
-                        self.reached = self.reached.max(reached);
-                        return exit;
-                    }
                 }
                 RunExit::Stopped => {
                     if let Some(exit) = self.stay(&mut turn, n, cycle) {
