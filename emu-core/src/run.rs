@@ -137,11 +137,13 @@ impl Cpu {
                 self.block_limit = block_limit;
             }
             let fetched = self.fetch(env, cache, block_limit);
+            if let Some(observer) = &mut observer {
+                self.tell(env.ram, *observer);
+            }
             if let Ok(id) = fetched
                 && each
                 && let Some(observer) = &mut observer
             {
-                self.tell(env.ram, *observer);
                 let block = cache.block(id);
                 let last = self.rip().wrapping_add(u64::from(block.alone.len) - 1);
                 if last <= self.derived.cs_bound {
@@ -357,7 +359,12 @@ impl Cpu {
         }
         match result {
             Ok(()) => {}
-            Err(Stop::Alone) => cache.isolate(id, done),
+            Err(Stop::Alone) => {
+                // Breakpoints that it has met, and what an observer is to be told of it, come again.
+                self.forget_debug_hits();
+                self.notes.observed.clear();
+                cache.isolate(id, done);
+            }
             Err(stop) => {
                 self.vmx.stopped_len = next.map_or(0, |uop| uop.len);
                 self.stopped(env, stop);

@@ -1,12 +1,12 @@
 //! A device sees the cycle of the instruction that reaches it, wherever that stands in a block.
 
-use emu_core::observe::{Instruction, Observer, View, Watch};
+use emu_core::observe::{Instruction, MemoryAccess, Observer, View, Watch};
 use emu_core::state::cpu::Cpu;
 use emu_core::state::system::Activity;
 use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
 use emu_devices::pc::{Pc, PcExit};
-use emu_vmx::arch::cr::Cr0;
+use emu_vmx::arch::cr::{Cr0, Dr7};
 use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
 
 /// One tick of the HPET a cycle.
@@ -212,4 +212,65 @@ fn input_behind_a_reset_of_the_same_cycle_comes_behind_it() {
         (pc.instructions(), pc.state_hash())
     };
     assert_eq!(hash(true), hash(false));
+}
+
+/// What is told of memory.
+#[derive(Default)]
+struct Accesses(Vec<(u64, bool)>);
+
+impl Observer for Accesses {
+    fn watches(&self) -> Watch {
+        Watch::MEMORY
+    }
+
+    fn memory_access(&mut self, _: View<'_>, access: &MemoryAccess) {
+        self.0.push((access.linear, access.write));
+    }
+}
+
+/// Reads 8000h and writes a device, in one instruction; with a data breakpoint there, whose handler counts in EDX.
+fn from_memory_to_a_device() -> Pc {
+    let body = [
+        0xBE, 0x00, 0x80, 0x00, 0x00, // mov esi, 8000h
+        0xBF, 0xF0, 0x00, 0xD0, 0xFE, // mov edi, FED000F0h
+        0xB9, 0x03, 0x00, 0x00, 0x00, // mov ecx, 3
+        0xF3, 0xA5, // rep movsd
+        0xA5, // movsd
+    ];
+    let mut pc = machine(&[], &body);
+    // inc edx; iretd
+    pc.ram.dma_write(0x2100, &[0x42, 0xCF]);
+    pc.ram.dma_write(0x2000 + 8, &(0x2100 | 8 << 16 | 0x8E00u64 << 32).to_le_bytes());
+    pc.ram.dma_write(0x2208, &0x00CF_9B00_0000_FFFFu64.to_le_bytes());
+    let cpu = &mut pc.cpus[0];
+    (cpu.sys.idtr.base, cpu.sys.idtr.limit) = (0x2000, 15);
+    (cpu.sys.gdtr.base, cpu.sys.gdtr.limit) = (0x2200, 15);
+    (cpu.gpr[2], cpu.gpr[4]) = (0, 0x4000);
+    pc
+}
+
+#[test]
+fn instruction_that_has_to_run_alone_meets_its_breakpoints_and_observers_once() {
+    let run = |most: u64, breakpoint: bool| {
+        let mut pc = from_memory_to_a_device();
+        if breakpoint {
+            pc.cpus[0].sys.dr[0] = 0x8000;
+            // Four bytes, read or written.
+            pc.cpus[0].sys.dr7 = Dr7::from_bits_retain(0xF_0402);
+            pc.cpus[0].refresh();
+        }
+        let mut accesses = Accesses::default();
+        while pc.now() < 400 {
+            assert_eq!(pc.run_observed((pc.now() + most).min(400), &mut accesses), PcExit::Limit);
+        }
+        assert!(pc.cpus[0].gpr[5] >= ROUNDS);
+        assert_eq!(pc.cpus[0].gpr[2] != 0, breakpoint);
+        (accesses.0, pc.state_hash())
+    };
+    for breakpoint in [false, true] {
+        let whole = run(400, breakpoint);
+        for most in [1, 3, 50] {
+            assert_eq!(run(most, breakpoint), whole, "pieces of {most} cycles, breakpoint {breakpoint}");
+        }
+    }
 }
