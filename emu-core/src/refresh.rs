@@ -30,13 +30,20 @@ impl Cpu {
         } else {
             Size::Bits16
         };
-        self.derived.mode = Mode { code, stack, protected: sys.cr0.contains(Cr0::PE), v86: self.flags.has(VM), long };
-        self.derived.cs_bound = if code == Size::Bits64 { u64::MAX } else { u64::from(cs.limit) };
+        self.set_mode(Mode { code, stack, protected: sys.cr0.contains(Cr0::PE), v86: self.flags.has(VM), long });
+        let limit = self.sys.seg(SegmentRegister::Cs).limit;
+        self.derived.cs_bound = if code == Size::Bits64 { u64::MAX } else { u64::from(limit) };
         for register in SegmentRegister::USER {
             self.refresh_segment(register);
         }
         self.select_address_space();
         self.refresh_attention();
+    }
+
+    /// The mode is now `mode`.
+    pub(crate) fn set_mode(&mut self, mode: Mode) {
+        self.derived.mode = mode;
+        self.derived.code_stamp = u64::from(self.sys.index) << 8 | u64::from(mode.key());
     }
 
     /// Derives everything again after somebody outside of a run has changed the processor, which may have slept until then.

@@ -35,16 +35,13 @@ struct Jump {
 /// What a remembered jump depends on beside its address.
 #[inline(always)]
 fn jump_stamp(cpu: &Cpu) -> u64 {
-    u64::from(cpu.tlb.epoch) << 32
-        | cpu.derived.context << 16
-        | u64::from(cpu.sys.index) << 8
-        | u64::from(cpu.derived.mode.key())
+    u64::from(cpu.tlb.epoch) << 32 | cpu.derived.context << 16 | cpu.derived.code_stamp
 }
 
 /// Processors that run the same code do not evict each other.
 #[inline(always)]
 fn jump_slot(cpu: &Cpu, linear: u64) -> usize {
-    (linear ^ linear >> 12 ^ u64::from(cpu.sys.index) << 9) as usize & (JUMP_ENTRIES - 1)
+    (linear ^ linear >> 12 ^ (cpu.derived.code_stamp & 0xFF00) << 1) as usize & (JUMP_ENTRIES - 1)
 }
 
 /// Linear address of the page behind that of `linear`.

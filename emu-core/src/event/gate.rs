@@ -49,6 +49,7 @@ impl Cpu {
     }
 
     /// The code segment that a gate names, after its checks, and the privilege that it runs at.
+    #[inline(always)]
     fn gate_code(&mut self, env: &mut Env, delivery: &Delivery, gate: Descriptor) -> Result<(Segment, u8), Stop> {
         let (selector, ext) = (Selector(gate.gate_selector()), delivery.ext());
         if selector.is_null() {

@@ -197,6 +197,7 @@ impl Cpu {
 
     /// The checks of a return to `selector:rip`. SS:RSP are read `stack_offset` bytes above the top of the stack if
     /// the privilege changes or `with_stack` says so (IRET in 64-bit mode).
+    #[inline(always)]
     pub(super) fn check_return<W: Width>(
         &mut self,
         env: &mut Env,
@@ -224,6 +225,7 @@ impl Cpu {
         Ok(Return { code, cpl, rip, stack })
     }
 
+    #[inline(always)]
     fn returned_stack(&mut self, env: &mut Env, ss: Selector, cpl: u8, to_64bit: bool) -> Result<Segment, Stop> {
         if ss.is_null() {
             return if to_64bit && cpl != 3 && ss.rpl() == cpl {
@@ -238,6 +240,7 @@ impl Cpu {
     }
 
     /// Carries out a return that has been checked; `popped` bytes leave each stack.
+    #[inline(always)]
     pub(super) fn finish_return(&mut self, to: Return, frame: u64, parameters: u64) {
         let outer = to.cpl > self.sys.cpl;
         match to.stack {

@@ -7,7 +7,7 @@ use crate::ir::width::Width;
 use crate::protect::rules;
 use crate::protect::selector::Selector;
 use crate::state::cpu::{Cpu, Env};
-use crate::state::derived::Size;
+use crate::state::derived::{Mode, Size};
 use crate::state::system::Shadow;
 use emu_vmx::arch::segment::{Segment, SegmentRegister};
 use emu_vmx::arch::vector;
@@ -65,7 +65,7 @@ impl Cpu {
             _ => Size::Bits16,
         };
         if stack != self.derived.mode.stack {
-            self.derived.mode.stack = stack;
+            self.set_mode(Mode { stack, ..self.derived.mode });
             self.leave_block();
         }
     }

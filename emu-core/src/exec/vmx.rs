@@ -59,9 +59,9 @@ pub fn vmptrst(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// VMREAD r, r: the encoding is in `r2`. `W` is 32 or 64 bits, as the mode has it.
 pub fn vmread_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, false, W::get(&cpu.gpr, u.r2), u.r2, Some(u.r1))?;
-    let model = cpu.require_vmx_root()?;
+    cpu.require_vmx_root()?;
     let encoding = W::get(&cpu.gpr, u.r2);
-    let result = cpu.vmread(env, &model, encoding);
+    let result = cpu.vmread(env, encoding);
     if let Ok(value) = result {
         W::set(&mut cpu.gpr, u.r1, value & W::MASK);
     }
@@ -72,9 +72,9 @@ pub fn vmread_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// VMREAD m, r.
 pub fn vmread_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, false, W::get(&cpu.gpr, u.r1), u.r1, None)?;
-    let model = cpu.require_vmx_root()?;
+    cpu.require_vmx_root()?;
     let encoding = W::get(&cpu.gpr, u.r1);
-    let result = cpu.vmread(env, &model, encoding);
+    let result = cpu.vmread(env, encoding);
     if let Ok(value) = result {
         cpu.store::<W>(env, u, value)?;
     }
@@ -85,9 +85,9 @@ pub fn vmread_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// VMWRITE r, r: the encoding is in `r1`.
 pub fn vmwrite_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, true, W::get(&cpu.gpr, u.r1), u.r1, Some(u.r2))?;
-    let model = cpu.require_vmx_root()?;
+    cpu.require_vmx_root()?;
     let (encoding, value) = (W::get(&cpu.gpr, u.r1), W::get(&cpu.gpr, u.r2));
-    let result = cpu.vmwrite(env, &model, encoding, value);
+    let result = cpu.vmwrite(env, encoding, value);
     cpu.vmx_result(u, result, &|| format!("VMWRITE of {value:X}h to {}", field_words(encoding)));
     Ok(())
 }
@@ -95,9 +95,9 @@ pub fn vmwrite_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// VMWRITE r, m.
 pub fn vmwrite_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, true, W::get(&cpu.gpr, u.r1), u.r1, None)?;
-    let model = cpu.require_vmx_root()?;
+    cpu.require_vmx_root()?;
     let (encoding, value) = (W::get(&cpu.gpr, u.r1), cpu.load::<W>(env, u)?);
-    let result = cpu.vmwrite(env, &model, encoding, value);
+    let result = cpu.vmwrite(env, encoding, value);
     cpu.vmx_result(u, result, &|| format!("VMWRITE of {value:X}h to {}", field_words(encoding)));
     Ok(())
 }
@@ -113,19 +113,17 @@ fn descriptor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Result<[u64; 2], Stop> {
 /// INVEPT r, m128.
 pub fn invept<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Invept, Operands::Descriptor)?;
-    let model = cpu.require_vmx_root()?;
+    cpu.require_vmx_root()?;
     let descriptor = descriptor(cpu, env, u)?;
-    cpu.invept(&model, u, W::get(&cpu.gpr, u.r1), descriptor);
-    Ok(())
+    cpu.invept(u, W::get(&cpu.gpr, u.r1), descriptor)
 }
 
 /// INVVPID r, m128.
 pub fn invvpid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Invvpid, Operands::Descriptor)?;
-    let model = cpu.require_vmx_root()?;
+    cpu.require_vmx_root()?;
     let descriptor = descriptor(cpu, env, u)?;
-    cpu.invvpid(&model, u, W::get(&cpu.gpr, u.r1), descriptor);
-    Ok(())
+    cpu.invvpid(u, W::get(&cpu.gpr, u.r1), descriptor)
 }
 
 /// VMLAUNCH.

@@ -65,6 +65,7 @@ impl Cpu {
     }
 
     /// Sets the accessed bit of a code or data descriptor in its table, and gives the segment as loaded.
+    #[inline(always)]
     pub fn accessed_segment(
         &mut self,
         env: &mut Env,

@@ -32,6 +32,7 @@ pub struct Env<'a> {
 }
 
 /// One logical processor: first what every block touches, then the architecture, then what serves it.
+#[repr(C, align(64))]
 pub struct Cpu {
     /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15; then the constants that address generation uses, and RIP
     /// at [`REG_RIP`].

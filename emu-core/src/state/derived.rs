@@ -9,6 +9,8 @@ pub struct Derived {
     pub context: u64,
     /// Present mode.
     pub mode: Mode,
+    /// Whose decoded code may run, and how: [`Mode::key`], above it the processor's index.
+    pub code_stamp: u64,
     /// Highest valid offset in CS.
     pub cs_bound: u64,
     /// The [`Ram::map_epoch`](crate::mem::ram::Ram::map_epoch) that the TLB was filled under.

@@ -27,7 +27,8 @@ pub(super) const PENDING_DEBUG: u64 = 0x500F;
 impl Cpu {
     /// VMLAUNCH, or with `resume` VMRESUME, in VMX root operation.
     pub(crate) fn vm_entry(&mut self, env: &mut Env, u: &Uop, resume: bool) -> Exec {
-        let model = self.require_vmx_root()?;
+        self.require_vmx_root()?;
+        let model = self.vmx_model()?;
         let mov_ss = self.sys.shadow == Shadow::MovSs;
         let rip = self.rip().wrapping_add(u.off.into());
         let current = self.vmx.current;
@@ -47,14 +48,19 @@ impl Cpu {
             self.set_vmx_result(Err(fail));
             return Ok(());
         }
-        let Some(mut vmcs) = self.vmx.active.remove(&current) else { return Ok(()) };
+        // Out of the processor as a whole, as in a VM exit.
+        let mut active = std::mem::take(&mut self.vmx.active);
+        let Some(vmcs) = active.get_mut(&current) else {
+            self.vmx.active = active;
+            return Ok(());
+        };
         let mut now = EntryMoment {
             ia32e_mode: self.sys.efer.contains(Efer::LMA),
             current_vmcs: current,
             ..EntryMoment::default()
         };
-        now.read_memory(&vmcs, &model.caps, &model.facts, |address| self.read_quad(env, address));
-        let context = CheckContext::new(&vmcs, &model.caps, &model.facts, &now);
+        now.read_memory(vmcs, &model.caps, &model.facts, |address| self.read_quad(env, address));
+        let context = CheckContext::new(vmcs, &model.caps, &model.facts, &now);
         let failed = checks::check(&context).err();
         if let Some(rule) = failed {
             let entry = FailedEntry { resume, rip, vmcs: current, what: rule.id };
@@ -64,20 +70,20 @@ impl Cpu {
         match failed.map(|rule| rule.failure()) {
             None => {}
             Some(Failure::VmFailValid(error)) => {
-                self.vmx.active.insert(current, vmcs);
+                self.vmx.active = active;
                 self.set_vmx_result(Err(VmFail::Error(error)));
                 return Ok(());
             }
             Some(Failure::InvalidGuestState { qualification }) => {
                 vmcs.set(Field::ExitReason, ExitReason::EntryFailureGuestState.field().into());
                 vmcs.set(Field::ExitQualification, qualification);
-                self.vmx.active.insert(current, vmcs);
+                self.vmx.active = active;
                 self.load_host(env);
                 return Ok(());
             }
         }
-        let plan = EntryPlan::new(&vmcs, self.sys.cr0.bits(), self.sys.efer);
-        let mut non_root = Box::new(NonRoot { controls: ExecutionControls::from_vmcs(&vmcs), ..NonRoot::default() });
+        let plan = EntryPlan::new(vmcs, self.sys.cr0.bits(), self.sys.efer);
+        let mut non_root = Box::new(NonRoot { controls: ExecutionControls::from_vmcs(vmcs), ..NonRoot::default() });
         non_root.timer_deadline = u64::MAX;
         let nmi_blocked = self.sys.nmi_blocked;
         self.load_guest(&plan, &now, &mut non_root);
@@ -96,7 +102,7 @@ impl Cpu {
             self.vmx.non_root = None;
             vmcs.set(Field::ExitReason, ExitReason::EntryFailureMsrLoading.field().into());
             vmcs.set(Field::ExitQualification, number.into());
-            self.vmx.active.insert(current, vmcs);
+            self.vmx.active = active;
             // 27.8 "VM-Entry Failures During or After Loading Guest State", step 3.
             self.sys.nmi_blocked = nmi_blocked;
             self.load_host(env);
@@ -104,7 +110,7 @@ impl Cpu {
         }
         vmcs.launch_state = LaunchState::Launched;
         self.vmx.counts.entries += 1;
-        self.vmx.active.insert(current, vmcs);
+        self.vmx.active = active;
         note(self, &|| EntryOutcome::Entered(Box::new(plan.clone())));
         log::trace!(target: "vmx", "cpu{} enters at {:#x}", self.sys.index, plan.rip);
         if let Some(count) = plan.preemption_timer {

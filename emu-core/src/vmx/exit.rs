@@ -86,7 +86,10 @@ impl Cpu {
     /// A VM exit: records it, saves the guest, loads the host.
     pub(crate) fn vm_exit(&mut self, env: &mut Env, details: ExitDetails) {
         let current = self.vmx.current;
-        let (Some(non_root), Some(mut vmcs)) = (self.vmx.non_root.take(), self.vmx.active.remove(&current)) else {
+        // Out of the processor as a whole: VMCSs come and go too often for the map to lose one and get it back.
+        let mut active = std::mem::take(&mut self.vmx.active);
+        let (Some(non_root), Some(vmcs)) = (self.vmx.non_root.take(), active.get_mut(&current)) else {
+            self.vmx.active = active;
             log::error!(target: "vmx", "VM exit {:?} outside VMX non-root operation", details.reason);
             return;
         };
@@ -101,7 +104,7 @@ impl Cpu {
             self.note(Observed::VmExit(VmExit { vmcs: current, reason, qualification, guest_rip }));
         }
         let delivering = self.vmx.delivering.take();
-        self.record_exit(&mut vmcs, &details, delivering);
+        self.record_exit(vmcs, &details, delivering);
         let stores_lma = self.config.model.vmx().is_some_and(|model| model.caps.misc.stores_lma());
         let mut entry = vmcs.get32(Field::VmEntryInterruptionInformation);
         entry &= !InterruptionInformation::VALID;
@@ -112,7 +115,7 @@ impl Cpu {
             vmcs.set(Field::VmEntryControls, controls.bits().into());
         }
         let resume = self.saved_rf(&details, delivering);
-        self.save_guest(&mut vmcs, &details, resume, non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked));
+        self.save_guest(vmcs, &details, resume, non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked));
         if non_root.timer_deadline != u64::MAX && vmcs.exit().contains(VmExitControls::SAVE_VMX_PREEMPTION_TIMER_VALUE)
         {
             let shift = self.config.model.vmx().map_or(0, |model| model.caps.misc.preemption_timer_shift());
@@ -121,8 +124,8 @@ impl Cpu {
         }
         let list =
             MsrList { address: vmcs.get(Field::VmExitMsrStoreAddress), count: vmcs.get32(Field::VmExitMsrStoreCount) };
+        self.vmx.active = active;
         let stored = self.store_msrs(env, list);
-        self.vmx.active.insert(current, vmcs);
         if stored.is_err() {
             return self.vmx_abort(env, VmxAbort::SavingMsrs);
         }

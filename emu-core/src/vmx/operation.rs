@@ -53,14 +53,12 @@ impl Cpu {
     }
 
     /// The faults that every VMX instruction but VMXON raises first in root operation.
-    pub(crate) fn require_vmx_root(&mut self) -> Result<std::sync::Arc<VmxModel>, Stop> {
-        let model = self.vmx_model()?;
+    pub(crate) fn require_vmx_root(&mut self) -> Exec {
         if !self.vmx.on() {
             return self.ud();
         }
         let fault = self.vmx_processor_state().root_fault();
-        self.vmx_fault(fault)?;
-        Ok(model)
+        self.vmx_fault(fault)
     }
 
     /// How the VMX instruction `u` ends (SDM Vol. 3C 31.2); `what` says it and its operand, for messages.
@@ -206,40 +204,37 @@ impl Cpu {
         }
     }
 
-    /// The VMCS that VMREAD and VMWRITE access: the current one, or in VMX non-root operation the shadow VMCS that its
+    /// The VMCS that VMREAD and VMWRITE access, and the rules: the current one, or in VMX non-root operation the shadow VMCS that its
     /// link pointer names (SDM Vol. 3C 25.10, 31.3).
-    fn accessed_vmcs(&mut self, env: &mut Env) -> Result<&mut Vmcs, VmFail> {
-        let current = self.vmx.current().ok_or(VmFail::Invalid)?;
-        if !self.in_non_root() {
-            return self.vmx.current_mut().ok_or(VmFail::Invalid);
+    fn accessed_vmcs(&mut self, env: &mut Env) -> Result<(&mut Vmcs, &VmxModel), VmFail> {
+        let mut pointer = self.vmx.current;
+        if self.in_non_root() {
+            let current = self.vmx.current().ok_or(VmFail::Invalid)?;
+            pointer = current.get(Field::VmcsLinkPointer);
+            if pointer == NO_VMCS {
+                return Err(VmFail::Invalid);
+            }
+            if !self.vmx.active.contains_key(&pointer) {
+                let shadow = self.load_vmcs(env, pointer);
+                self.vmx.active.insert(pointer, shadow);
+                self.limit_active(env, pointer);
+            }
         }
-        let pointer = current.get(Field::VmcsLinkPointer);
-        if pointer == NO_VMCS {
-            return Err(VmFail::Invalid);
-        }
-        if !self.vmx.active.contains_key(&pointer) {
-            let shadow = self.load_vmcs(env, pointer);
-            self.vmx.active.insert(pointer, shadow);
-            self.limit_active(env, pointer);
-        }
-        self.vmx.active.get_mut(&pointer).ok_or(VmFail::Invalid)
+        let (vmcs, model) = (self.vmx.active.get_mut(&pointer), self.config.model.vmx());
+        vmcs.zip(model.map(|model| &**model)).ok_or(VmFail::Invalid)
     }
 
     /// VMREAD: the value, or VMfail.
-    pub(crate) fn vmread(&mut self, env: &mut Env, model: &VmxModel, encoding: u64) -> Result<u64, VmFail> {
-        self.accessed_vmcs(env)?.vmread(encoding, &model.fields).map_err(VmFail::Error)
+    pub(crate) fn vmread(&mut self, env: &mut Env, encoding: u64) -> Result<u64, VmFail> {
+        let (vmcs, model) = self.accessed_vmcs(env)?;
+        vmcs.vmread(encoding, &model.fields).map_err(VmFail::Error)
     }
 
     /// VMWRITE.
-    pub(crate) fn vmwrite(
-        &mut self,
-        env: &mut Env,
-        model: &VmxModel,
-        encoding: u64,
-        source: u64,
-    ) -> Result<(), VmFail> {
+    pub(crate) fn vmwrite(&mut self, env: &mut Env, encoding: u64, source: u64) -> Result<(), VmFail> {
+        let (vmcs, model) = self.accessed_vmcs(env)?;
         let any = model.caps.misc.vmwrite_any_field();
-        self.accessed_vmcs(env)?.vmwrite(encoding, source, &model.fields, any).map_err(VmFail::Error)?;
+        vmcs.vmwrite(encoding, source, &model.fields, any).map_err(VmFail::Error)?;
         if self.notes.watch.contains(Watch::VMCS_WRITES) {
             let current = self.vmx.current;
             let shadow = self.vmx.current().filter(|_| self.in_non_root()).map(|vmcs| vmcs.get(Field::VmcsLinkPointer));
@@ -251,21 +246,25 @@ impl Cpu {
     }
 
     /// INVEPT.
-    pub(crate) fn invept(&mut self, model: &VmxModel, u: &Uop, kind: u64, descriptor: [u64; 2]) {
+    pub(crate) fn invept(&mut self, u: &Uop, kind: u64, descriptor: [u64; 2]) -> Exec {
+        let model = self.vmx_model()?;
         let result = tags::invept(kind, descriptor[0], model.caps.ept_vpid_cap, &model.facts);
         if let Ok(scope) = &result {
             self.invalidate(scope);
         }
         self.vmx_result(u, result.map(|_| ()).map_err(VmFail::Error), &|| operand("INVEPT", kind, descriptor));
+        Ok(())
     }
 
     /// INVVPID.
-    pub(crate) fn invvpid(&mut self, model: &VmxModel, u: &Uop, kind: u64, descriptor: [u64; 2]) {
+    pub(crate) fn invvpid(&mut self, u: &Uop, kind: u64, descriptor: [u64; 2]) -> Exec {
+        let model = self.vmx_model()?;
         let result = tags::invvpid(kind, descriptor, model.caps.ept_vpid_cap, &model.facts);
         if let Ok(scope) = &result {
             self.invalidate(scope);
         }
         self.vmx_result(u, result.map(|_| ()).map_err(VmFail::Error), &|| operand("INVVPID", kind, descriptor));
+        Ok(())
     }
 }
 
