@@ -8,11 +8,14 @@ use emu_core::observe::{Instruction, Observer, View, Watch};
 use emu_devices::pc::Pc;
 use emu_devices::snapshot::Snapshot;
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Snapshots that are kept at most, unless told.
 pub const DEFAULT_POINTS: usize = 100;
 /// Between two snapshots at first, in milliseconds of guest time.
 const INTERVAL_MS: u64 = 100;
+/// The host works so many times as long on the guest as on its snapshots.
+const SHARE: u32 = 50;
 /// How far back the search for an earlier instruction begins, in cycles.
 const WINDOW: u64 = 4_000;
 
@@ -32,6 +35,8 @@ pub struct Travel {
     interval: u64,
     /// The clock at which the next is taken.
     next: u64,
+    /// When the last was, and how long that took the host.
+    taken: (Instant, Duration),
     limit: usize,
 }
 
@@ -39,7 +44,8 @@ impl Travel {
     /// Nothing yet, on a machine with so many cycles a second.
     pub fn new(hz: u64) -> Self {
         let interval = (hz * INTERVAL_MS / 1000).max(1);
-        Self { points: Vec::new(), interval, next: 0, limit: DEFAULT_POINTS }
+        let taken = (Instant::now(), Duration::ZERO);
+        Self { points: Vec::new(), interval, next: 0, taken, limit: DEFAULT_POINTS }
     }
 
     /// Moments that are kept, cycles between two, moments at most.
@@ -74,9 +80,11 @@ impl Travel {
         }
     }
 
-    /// Takes a moment if it is time for one.
+    /// Takes a moment if it is time for one. Which moments there are changes nothing but how long going back takes, so
+    /// that the host's time may decide.
     pub fn now_and_then(&mut self, pc: &mut Pc) {
-        if self.limit != 0 && (self.points.is_empty() || pc.now() >= self.next && self.is_new(pc)) {
+        let due = || pc.now() >= self.next && self.taken.0.elapsed() >= self.taken.1 * SHARE && self.is_new(pc);
+        if self.limit != 0 && (self.points.is_empty() || due()) {
             self.take(pc, false);
         }
     }
@@ -87,7 +95,10 @@ impl Travel {
 
     fn take(&mut self, pc: &mut Pc, written: bool) {
         self.next = pc.now().saturating_add(self.interval);
-        match pc.snapshot() {
+        let start = Instant::now();
+        let snapshot = pc.snapshot();
+        self.taken = (Instant::now(), start.elapsed());
+        match snapshot {
             Ok(snapshot) => {
                 let places = pc.cpus.iter().map(Here::of).collect();
                 self.points.push(Point { snapshot, places, written });
@@ -241,10 +252,14 @@ impl Target {
             return Err(TravelError::Off);
         }
         let mut nearest = self.travel.before(goal.processor as usize, goal.cycle);
-        // At the very place there may be several instructions of the same cycle.
+        let single = self.machine.pc.cpus.len() == 1;
+        // At the very place there may be several instructions of the same cycle; and a snapshot that was taken while the
+        // processor stood there may be of a later moment, to which the others had come.
         while let Some(n) = nearest {
-            let place = self.travel.points[n].places[goal.processor as usize];
-            if place == goal || !place.is_after(&goal) && place.cycle < goal.cycle || n == 0 {
+            let point = &self.travel.points[n];
+            let place = point.places[goal.processor as usize];
+            let here = place == goal && (single || point.written);
+            if here || !place.is_after(&goal) && place.cycle < goal.cycle || n == 0 {
                 break;
             }
             nearest = n.checked_sub(1);
