@@ -11,7 +11,7 @@ use emu_devices::vga::{Frame, TextScreen};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Why [`Machine::run_until`] came back.
+/// Why [`Machine::run_some`] came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunResult {
     /// The cycle asked for was reached.
@@ -47,13 +47,13 @@ pub struct Statistics {
 
 /// A machine that can be run, looked at and typed to. Time is in guest cycles, [`Machine::hz`] a second.
 pub trait Machine {
-    /// Runs until the clock reaches `cycle` (it may overshoot by less than an instruction or an idle wait), or until that
-    /// has cost the host a fraction of a second.
-    fn run_until(&mut self, cycle: u64) -> RunResult;
-    /// [`Machine::run_until`], however long it takes.
-    fn run_whole(&mut self, cycle: u64) -> RunResult {
+    /// [`Machine::run_until`], or until that has cost the host a fraction of a second.
+    fn run_some(&mut self, cycle: u64) -> RunResult;
+    /// Runs until the clock reaches `cycle` (it may overshoot by less than an instruction or an idle wait), however long
+    /// it takes.
+    fn run_until(&mut self, cycle: u64) -> RunResult {
         loop {
-            match self.run_until(cycle) {
+            match self.run_some(cycle) {
                 RunResult::Paused => {}
                 result => return result,
             }

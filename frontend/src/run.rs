@@ -368,7 +368,7 @@ impl<'m> Driver<'m> {
             target = target.min(before.saturating_add((left / u64::from(self.machine.processors().max(1))).max(1)));
         }
         let target = target.max(before.saturating_add(1));
-        let (result, instructions) = (self.machine.run_until(target), self.machine.instructions());
+        let (result, instructions) = (self.machine.run_some(target), self.machine.instructions());
         self.paused = result == RunResult::Paused;
         let end = match result {
             RunResult::Limit if self.machine.now() <= before => Some(End::Died(format!(
@@ -465,7 +465,7 @@ impl<'m> Driver<'m> {
         }
         // A pause within a turn is no place that a replay stops at.
         let cycle = if self.paused { self.machine.latest() + 1 } else { self.machine.now() };
-        End::of(self.machine.run_whole(cycle)).or(end)
+        End::of(self.machine.run_until(cycle)).or(end)
     }
 
     /// The recording, with everything but its end.

@@ -185,7 +185,7 @@ fn recording_replayed_in_any_pieces_ends_in_the_recorded_state() {
                 let most = 1 << (random.next_u64() % 32);
                 let piece = 1 + random.next_u64() % most;
                 let horizon = replay.feed(&mut machine).unwrap();
-                let end = machine.run_whole((machine.now() + piece).min(horizon).min(last));
+                let end = machine.run_until((machine.now() + piece).min(horizon).min(last));
                 assert_eq!(end, RunResult::Limit, "{image}");
             }
             let here = Final::of(&machine, None);

@@ -29,12 +29,12 @@ fn random(generator: &mut SplitMix64, below: u64) -> u64 {
 /// Runs to `end` in one go, and again from snapshot to snapshot at random cycles, each going on in a new machine.
 fn goes_on_from_snapshots(options: &[&str], image: &str, end: u64, points: u64) {
     let mut whole = machine(options, image);
-    let expected = (whole.run_whole(end), result(&whole));
+    let expected = (whole.run_until(end), result(&whole));
     let mut seed = SplitMix64::seed_from_u64(end ^ points);
     let mut cut = machine(options, image);
     for n in 0..points {
         let cycle = end * n / points + random(&mut seed, end / points);
-        if cut.run_whole(cycle) != RunResult::Limit {
+        if cut.run_until(cycle) != RunResult::Limit {
             break;
         }
         let snapshot = cut.snapshot().expect("a snapshot can be taken");
@@ -46,7 +46,7 @@ fn goes_on_from_snapshots(options: &[&str], image: &str, end: u64, points: u64) 
             cut = other;
         }
     }
-    assert_eq!((cut.run_whole(end), result(&cut)), expected, "{image}");
+    assert_eq!((cut.run_until(end), result(&cut)), expected, "{image}");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
 
 fn small_machine() -> (PcMachine, Vec<u8>) {
     let mut machine = machine(&["--memory", "8"], "vmxexits");
-    machine.run_whole(30_000_000);
+    machine.run_until(30_000_000);
     let snapshot = machine.snapshot().expect("a snapshot can be taken");
     (machine, snapshot)
 }
@@ -146,7 +146,7 @@ fn forged_snapshot_files_never_panic_whatever_they_hold() {
         if machine.restore(&sealed(&forged)).is_ok() {
             accepted += 1;
             let now = machine.now();
-            machine.run_whole(now.saturating_add(1000));
+            machine.run_until(now.saturating_add(1000));
         }
     }
     assert!((1..150).contains(&accepted), "{accepted}");

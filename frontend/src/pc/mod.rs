@@ -118,7 +118,7 @@ impl PcMachine {
 }
 
 impl Machine for PcMachine {
-    fn run_until(&mut self, cycle: u64) -> RunResult {
+    fn run_some(&mut self, cycle: u64) -> RunResult {
         let result = self.run(cycle);
         let traced = self.tracer.as_mut().map_or(Ok(()), |tracer| tracer.sink().check());
         let dumped = self.vmcs_dumper.as_mut().map_or(Ok(()), |dumper| dumper.file().check());

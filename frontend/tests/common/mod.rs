@@ -105,7 +105,7 @@ impl FakeMachine {
 }
 
 impl Machine for FakeMachine {
-    fn run_until(&mut self, cycle: u64) -> RunResult {
+    fn run_some(&mut self, cycle: u64) -> RunResult {
         assert!(self.over.is_none(), "run after the end");
         if self.stuck {
             return RunResult::Limit;
