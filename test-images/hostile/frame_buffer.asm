@@ -1,6 +1,7 @@
 ; VBE registers of all values, the smallest width first, and writes all over the frame buffer.
 %include "rom.inc"
 main64:
+    LINEAR_FRAME_BUFFER
     mov ebx, 4
     mov r8d, 0xe0000000
 .next:

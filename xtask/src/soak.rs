@@ -4,7 +4,7 @@
 use crate::child::{self, Folder, emulator, end_within, resident, signal};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use test_images::{HOSTILE, HostileGuest};
 
@@ -60,8 +60,15 @@ fn soak(args: &Args) -> std::io::Result<u32> {
         let streams = [Streams::Dropped, Streams::Blocked, Streams::Flooded][random.next_u64() as usize % 3];
         let lasts = Duration::from_millis(500 + random.next_u64() % 7500);
         let (resident, end) = terminate(&mut command()?, streams, lasts)?;
-        (most, latest) = (most.max(resident), latest.max(end.unwrap_or(END)));
-        let told = end.map_or("late".to_owned(), |end| end.as_millis().to_string());
+        most = most.max(resident);
+        let told = match &end {
+            End::In(time) => {
+                latest = latest.max(*time);
+                time.as_millis().to_string()
+            }
+            End::Never => "late".to_owned(),
+            End::ByItself(_) => "early".to_owned(),
+        };
         println!(
             "{:7.1} {:14} {:9} {resident:8} {told:>9}",
             started.elapsed().as_secs_f64(),
@@ -75,8 +82,10 @@ fn soak(args: &Args) -> std::io::Result<u32> {
         if resident > MEMORY + BESIDE {
             fail("the memory has grown beyond its bound");
         }
-        if end.is_none_or(|end| end > END) {
-            fail("the end has come late");
+        match end {
+            End::In(time) if time <= END => {}
+            End::In(_) | End::Never => fail("the end has come late"),
+            End::ByItself(status) => fail(&format!("it has ended by itself: {status}")),
         }
         let instructions = 1000 + random.next_u64() % 100_000;
         let hash = |command: &mut Command| state(command, guest, instructions);
@@ -89,8 +98,18 @@ fn soak(args: &Args) -> std::io::Result<u32> {
     Ok(failures)
 }
 
-/// Runs for some time and ends by SIGTERM: the most memory in MiB, and how long the end took if it came in time.
-fn terminate(command: &mut Command, streams: Streams, lasts: Duration) -> std::io::Result<(u64, Option<Duration>)> {
+/// How a run has ended.
+enum End {
+    /// So soon after SIGTERM.
+    In(Duration),
+    /// It had to be killed.
+    Never,
+    /// Before it was told to: none of these guests ends.
+    ByItself(ExitStatus),
+}
+
+/// Runs for some time and ends by SIGTERM: the most memory in MiB, and the end.
+fn terminate(command: &mut Command, streams: Streams, lasts: Duration) -> std::io::Result<(u64, End)> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     match streams {
         Streams::Dropped => {}
@@ -103,13 +122,16 @@ fn terminate(command: &mut Command, streams: Streams, lasts: Duration) -> std::i
     }
     let mut child: Child = command.spawn()?;
     let (started, mut most) = (Instant::now(), 0);
-    while started.elapsed() < lasts && child.try_wait()?.is_none() {
+    while started.elapsed() < lasts {
+        if let Some(status) = child.try_wait()? {
+            return Ok((most, End::ByItself(status)));
+        }
         most = most.max(resident(&child));
         std::thread::sleep(Duration::from_millis(50));
     }
     signal(&child, "TERM")?;
     let end = end_within(&mut child, 20 * END)?;
-    Ok((most, end.map(|(_, end)| end)))
+    Ok((most, end.map_or(End::Never, |(_, time)| End::In(time))))
 }
 
 /// The state's hash after so many instructions, or 8 million cycles: a repeated instruction is one.
