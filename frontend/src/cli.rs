@@ -216,8 +216,8 @@ pub struct RunArgs {
     /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; FILE=all: every VMCS that is entered, too
     #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
     pub vmcs_dump: Option<VmcsDumpSpec>,
-    /// Wait for GDB on 127.0.0.1:PORT
-    #[arg(long, allow_negative_numbers = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Limits and diagnosis")]
+    /// Wait for GDB on 127.0.0.1:PORT; 0: on a free port, which is told
+    #[arg(long, allow_negative_numbers = true, value_name = "PORT", help_heading = "Limits and diagnosis")]
     pub gdb: Option<u16>,
     /// error, warn, info, debug or trace; LEVEL,part=LEVEL for one part [default: warn]
     #[arg(long, value_name = "LEVEL", help_heading = "Limits and diagnosis")]

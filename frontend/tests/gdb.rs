@@ -1,7 +1,7 @@
 //! The GDB server, spoken to in its protocol.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -22,27 +22,28 @@ struct Gdb {
 
 impl Gdb {
     fn start(image: &str, options: &[&str]) -> Self {
-        // Nobody else takes a port that was just free.
-        let port =
-            TcpListener::bind("127.0.0.1:0").expect("the server works").local_addr().expect("the server works").port();
         let path = format!("{}/../test-images/images/{image}.img", env!("CARGO_MANIFEST_DIR"));
-        let program = Running(
+        let mut program = Running(
             Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
-                .args(["--headless", "--snapshot", "--debugcon", "none", "--gdb", &port.to_string()])
+                .args(["--headless", "--snapshot", "--debugcon", "none", "--gdb", "0"])
                 .args(options)
                 .arg(path)
-                .stderr(Stdio::null())
+                .stderr(Stdio::piped())
                 .spawn()
                 .expect("the server works"),
         );
-        for _ in 0..500 {
-            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-                stream.set_read_timeout(Some(Duration::from_secs(60))).expect("the server works");
-                return Self { _program: program, stream };
+        // A port that was free a moment ago may be somebody else's; the server says which it has got.
+        let mut errors = BufReader::new(program.0.stderr.take().expect("the server works")).lines();
+        let place = loop {
+            let line = errors.next().expect("the server waits").expect("the server works");
+            if let Some((_, place)) = line.split_once("target remote ") {
+                break place.to_owned();
             }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("the server does not answer");
+        };
+        std::thread::spawn(move || errors.for_each(drop));
+        let stream = TcpStream::connect(place).expect("the server works");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("the server works");
+        Self { _program: program, stream }
     }
 
     fn byte(&mut self) -> u8 {
