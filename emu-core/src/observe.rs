@@ -137,7 +137,15 @@ impl Cpu {
     }
 
     /// Tells what has been noted.
+    #[inline(always)]
     pub(crate) fn tell(&mut self, ram: &Ram, observer: &mut dyn Observer) {
+        if !self.notes.observed.is_empty() {
+            self.tell_noted(ram, observer);
+        }
+    }
+
+    #[cold]
+    fn tell_noted(&mut self, ram: &Ram, observer: &mut dyn Observer) {
         let mut noted = std::mem::take(&mut self.notes.observed);
         let view = View { cpu: self, ram };
         for observed in noted.drain(..) {

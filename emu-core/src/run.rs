@@ -168,8 +168,63 @@ impl Cpu {
         }
     }
 
-    /// Runs the instructions of a block one by one, and tells of each; of the first it has been told that it begins.
-    fn run_watched(&mut self, env: &mut Env, cache: &CodeCache, id: u32, observer: &mut dyn Observer) {
+    /// Runs instructions one by one from block `id` on, for as long as nothing asks for the boundary, and tells of each; of
+    /// the first it has been told that it begins.
+    fn run_watched(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32, observer: &mut dyn Observer) {
+        // What an instruction notes ends the run behind it: nothing else lowers this.
+        let limit = self.block_limit;
+        loop {
+            let start = self.rip();
+            if !self.watch_block(env, cache, id, limit, observer) {
+                return;
+            }
+            let rip = self.rip();
+            match self.follow(env, cache, id, rip.wrapping_sub(start)) {
+                Some(next) if self.block_limit == limit => id = next,
+                _ => return,
+            }
+            let uop = &cache.block(id).alone;
+            if rip.wrapping_add(u64::from(uop.len) - 1) > self.derived.cs_bound {
+                return;
+            }
+            observer.before_instruction(View { cpu: self, ram: env.ram }, Instruction { rip, uop });
+            if observer.stops() {
+                return;
+            }
+        }
+    }
+
+    /// The block behind `id` when RIP has moved by `delta`; `None` if its fetch did not complete.
+    fn follow(&mut self, env: &mut Env, cache: &mut CodeCache, id: u32, delta: u64) -> Option<u32> {
+        if delta == 0 {
+            return Some(id);
+        }
+        if let Some(next) = cache.linked(cache.block(id), delta) {
+            return Some(next);
+        }
+        self.scratch.flow.exact = true;
+        match cache.find(self, env) {
+            Ok(next) => {
+                cache.link(id, delta, next);
+                Some(next)
+            }
+            Err(stop) => {
+                self.stopped(env, stop);
+                None
+            }
+        }
+    }
+
+    /// Runs the instructions of one block, and tells of each; whether the next block may follow at once.
+    #[inline]
+    fn watch_block(
+        &mut self,
+        env: &mut Env,
+        cache: &CodeCache,
+        id: u32,
+        limit: u64,
+        observer: &mut dyn Observer,
+    ) -> bool {
         let start = self.rip();
         let block = cache.block(id);
         if self.carried.single_step || start.wrapping_add(u64::from(block.len) - 1) > self.derived.cs_bound {
@@ -179,7 +234,7 @@ impl Cpu {
                 let instruction = Instruction { rip: start, uop: &block.alone };
                 observer.after_instruction(View { cpu: self, ram: env.ram }, instruction);
             }
-            return;
+            return false;
         }
         for (n, uop) in block.uops.iter().enumerate() {
             let rip = start.wrapping_add(uop.off.into());
@@ -187,14 +242,13 @@ impl Cpu {
                 self.set_rip(rip);
                 observer.before_instruction(View { cpu: self, ram: env.ram }, Instruction { rip, uop });
                 if observer.stops() {
-                    return;
+                    return false;
                 }
                 self.set_rip(start);
             }
-            // What it notes must not end the block before its time.
-            let limit = self.block_limit;
             if self.run_alone(env, &uop.showing_flags(), start).is_err() {
-                return self.tell(env.ram, observer);
+                self.tell(env.ram, observer);
+                return false;
             }
             let branched = self.scratch.flow.branched;
             if !branched {
@@ -202,10 +256,14 @@ impl Cpu {
             }
             self.tell(env.ram, observer);
             observer.after_instruction(View { cpu: self, ram: env.ram }, Instruction { rip, uop });
-            if branched || self.block_limit != limit || self.cycles >= limit || observer.stops() {
-                return;
+            if self.block_limit != limit || self.cycles >= limit || observer.stops() {
+                return false;
+            }
+            if branched {
+                break;
             }
         }
+        true
     }
 
     /// The block at RIP. What its translation has written may have been code itself.

@@ -254,6 +254,20 @@ pub enum SavedRf {
     Register,
 }
 
+/// The VMX-preemption timer's value that a VM exit saves, when it would come to 0 at cycle `end` and counts down whenever
+/// bit `shift` of the time-stamp counter changes (SDM Vol. 3C 26.5.1, "VMX-Preemption Timer"; 28.3.4, "Saving Non-Register
+/// State"): what is left of a tick counts as one.
+///
+/// ```
+/// # use emu_vmx::exit::saved_preemption_timer;
+/// // Entered at 1000 with the value 10: bit 5 changes at 1024, 1056 ... and for the tenth time at 1312.
+/// let saved = [1000, 1001, 1023, 1024, 1311, 1312, 9999].map(|now| saved_preemption_timer(1312, now, 5));
+/// assert_eq!(saved, [10, 10, 10, 9, 1, 0, 0]);
+/// ```
+pub fn saved_preemption_timer(end: u64, now: u64, shift: u8) -> u64 {
+    end.saturating_sub(now).div_ceil(1 << shift)
+}
+
 /// The pending-debug-exceptions field that a VM exit saves (28.3.4 "Saving Non-Register State"). `pending`: causes of
 /// debug exceptions that were pending; `debug_exception`: the exit is due to #DB; `mov_ss`: MOV SS blocks. All exits
 /// clear the field but those by INIT, SMI, machine check, MTF, TPR below threshold, virtualized EOI and APIC write, and

@@ -17,7 +17,9 @@ use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
 use emu_vmx::controls::*;
 use emu_vmx::entry::{HostPlan, LoadedMsrs, MsrList, VmxAbort, check_msr_load, check_msr_store};
-use emu_vmx::exit::{ExitReason, InterruptionInformation, InterruptionType, SavedRf, saved_pending_debug};
+use emu_vmx::exit::{
+    ExitReason, InterruptionInformation, InterruptionType, SavedRf, saved_pending_debug, saved_preemption_timer,
+};
 use emu_vmx::field::Field;
 use emu_vmx::tags::Invalidation;
 use emu_vmx::vmcs::{ABORT_OFFSET, Interruptibility, PendingDebug, Vmcs};
@@ -119,7 +121,7 @@ impl Cpu {
         if non_root.timer_deadline != u64::MAX && vmcs.exit().contains(VmExitControls::SAVE_VMX_PREEMPTION_TIMER_VALUE)
         {
             let shift = self.config.model.vmx().map_or(0, |model| model.caps.misc.preemption_timer_shift());
-            let left = non_root.timer_deadline.saturating_sub(self.cycles) >> shift;
+            let left = saved_preemption_timer(non_root.timer_deadline, self.cycles, shift);
             vmcs.set(Field::VmxPreemptionTimerValue, left);
         }
         let list =
