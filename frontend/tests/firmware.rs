@@ -1,30 +1,10 @@
 //! The BIOS's services, called by a floppy of the firmware's own, and what it does without anything to boot.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use common::folder::Folder;
+use std::path::Path;
 use std::process::Command;
-
-/// A folder for one test's files.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("rvmx-emu-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the folder is made");
-        Self(path)
-    }
-
-    fn blank(&self, name: &str, bytes: usize) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, vec![0; bytes]).expect("the image is written");
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn run(options: &[&str], files: &[&Path]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
@@ -41,8 +21,8 @@ fn run(options: &[&str], files: &[&Path]) -> (Option<i32>, String) {
 #[test]
 fn bios_services_do_what_callers_expect() {
     let folder = Folder::new("services");
-    let disk = folder.blank("disk.img", 8 << 20).display().to_string();
-    let serial = folder.0.join("serial").display().to_string();
+    let disk = folder.file("disk.img", &vec![0; 8 << 20]).display().to_string();
+    let serial = folder.path("serial").display().to_string();
     let floppy = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/tests-asm/services.img"));
     let options = ["--boot", "floppy", "--max-time", "20", "--hda", &disk, "--serial", &serial];
     let (status, out) = run(&options, &[floppy]);
@@ -57,8 +37,8 @@ fn bios_services_do_what_callers_expect() {
 fn blank_drives_are_not_booted_from_and_the_bios_says_so() {
     let folder = Folder::new("blank");
     for bytes in [1_474_560, 8 << 20] {
-        let image = folder.blank("blank.img", bytes);
-        let screen = folder.0.join("screen");
+        let image = folder.file("blank.img", &vec![0; bytes]);
+        let screen = folder.path("screen");
         let (status, _) = run(&["--max-time", "2", "--screen-dump", &screen.display().to_string()], &[&image]);
         let out = std::fs::read_to_string(&screen).expect("the dump is written");
         assert_eq!(status, Some(4));

@@ -2,46 +2,24 @@
 
 mod common;
 
+use common::folder::Folder;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use test_images::HOSTILE;
 
-/// A folder that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("rvmx-emu-host-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    fn file(&self, name: &str, data: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, data).expect("a file");
-        path
-    }
-
-    /// The ROM of a hostile guest.
-    fn guest(&self, name: &str) -> PathBuf {
-        let guest = HOSTILE.iter().find(|guest| guest.name == name).expect("a hostile guest");
-        self.file(&format!("{name}.rom"), guest.rom)
-    }
-
-    /// A disk whose boot sector does nothing.
-    fn disk(&self) -> PathBuf {
-        let mut disk = vec![0; 1 << 20];
-        disk[..2].copy_from_slice(&[0xEB, 0xFE]);
-        disk[510..512].copy_from_slice(&[0x55, 0xAA]);
-        self.file("d.img", &disk)
-    }
+/// The ROM of a hostile guest.
+fn guest(folder: &Folder, name: &str) -> PathBuf {
+    let guest = HOSTILE.iter().find(|guest| guest.name == name).expect("a hostile guest");
+    folder.file(&format!("{name}.rom"), guest.rom)
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// A disk whose boot sector does nothing.
+fn disk(folder: &Folder) -> PathBuf {
+    let mut disk = vec![0; 1 << 20];
+    disk[..2].copy_from_slice(&[0xEB, 0xFE]);
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    folder.file("d.img", &disk)
 }
 
 fn emulator() -> Command {
@@ -59,8 +37,8 @@ fn errors(output: &Output) -> String {
 
 #[test]
 fn output_over_the_disk_is_refused_and_the_disk_stays() {
-    let folder = Folder::new("same");
-    let disk = folder.disk();
+    let folder = Folder::new("host-same");
+    let disk = disk(&folder);
     let before = std::fs::read(&disk).expect("the disk");
     for option in
         ["--serial", "--debugcon", "--screen-dump", "--screenshot", "--log-file", "--record", "--dump-state", "--trace"]
@@ -79,7 +57,7 @@ fn output_over_the_disk_is_refused_and_the_disk_stays() {
     let script = folder.file("s.ron", format!("Script(timeout: 1, steps: [ScreenDump({disk:?})])").as_bytes());
     let (status, output) = run(emulator().args(["--headless", "--script"]).arg(script).arg(&disk));
     assert_eq!(status, Some(2), "{}", errors(&output));
-    let both = folder.0.join("both");
+    let both = folder.path("both");
     let mut command = emulator();
     command.args(["--headless", "--max-time", "0.01", "--serial"]).arg(&both).arg("--debugcon").arg(&both).arg(&disk);
     assert_eq!(run(&mut command).0, Some(2));
@@ -89,9 +67,9 @@ fn output_over_the_disk_is_refused_and_the_disk_stays() {
 #[test]
 #[cfg(target_os = "linux")]
 fn input_without_end_is_an_error_that_names_the_bound() {
-    let folder = Folder::new("endless");
-    let disk = folder.disk();
-    let sparse = folder.0.join("sparse");
+    let folder = Folder::new("host-endless");
+    let disk = disk(&folder);
+    let sparse = folder.path("sparse");
     std::fs::File::create(&sparse).and_then(|file| file.set_len(15 << 40)).expect("a sparse file");
     let include = folder.file("bochsrc", b"#include /dev/zero\n");
     for endless in [Path::new("/dev/zero"), &sparse] {
@@ -118,8 +96,8 @@ fn input_without_end_is_an_error_that_names_the_bound() {
 #[test]
 #[cfg(target_os = "linux")]
 fn log_file_on_a_full_disk_is_one_message_and_status_2() {
-    let folder = Folder::new("log");
-    let rom = folder.guest("msrs");
+    let folder = Folder::new("host-log");
+    let rom = guest(&folder, "msrs");
     let mut command = emulator();
     command.args(["--headless", "--max-time", "0.005", "--log-file", "/dev/full", "--rom"]).arg(rom);
     let (status, output) = run(&mut command);
@@ -129,9 +107,9 @@ fn log_file_on_a_full_disk_is_one_message_and_status_2() {
 
 #[test]
 fn log_lines_that_a_guest_causes_have_a_bound_that_is_told() {
-    let folder = Folder::new("flood");
-    let rom = folder.guest("msrs");
-    let log = folder.0.join("log");
+    let folder = Folder::new("host-flood");
+    let rom = guest(&folder, "msrs");
+    let log = folder.path("log");
     let mut command = emulator();
     command.args(["--headless", "--max-time", "0.02", "--log-file"]).arg(&log).arg("--rom").arg(rom);
     assert_eq!(run(&mut command).0, Some(4));
@@ -142,10 +120,10 @@ fn log_lines_that_a_guest_causes_have_a_bound_that_is_told() {
 
 #[test]
 fn picture_of_any_vbe_registers_is_a_picture() {
-    let folder = Folder::new("vbe");
-    let rom = folder.guest("frame_buffer");
+    let folder = Folder::new("host-vbe");
+    let rom = guest(&folder, "frame_buffer");
     for time in ["0.0001", "0.0007", "0.003", "0.01"] {
-        let picture = folder.0.join("p.png");
+        let picture = folder.path("p.png");
         let mut command = emulator();
         command.args(["--headless", "--max-time", time, "--screenshot"]).arg(&picture).arg("--rom").arg(&rom);
         let (status, output) = run(&mut command);
@@ -156,9 +134,9 @@ fn picture_of_any_vbe_registers_is_a_picture() {
 
 #[test]
 fn run_of_a_guest_that_only_resets_comes_to_its_limits() {
-    let folder = Folder::new("resets");
+    let folder = Folder::new("host-resets");
     for (name, options) in [("resets", [].as_slice()), ("triple_faults", &["--reset-on-triple-fault"])] {
-        let rom = folder.guest(name);
+        let rom = guest(&folder, name);
         let mut command = emulator();
         command.args(["--headless", "--max-time", "0.00001", "--rom"]).arg(&rom).args(options);
         let (status, output) = run(&mut command);
@@ -197,9 +175,9 @@ fn terminate_now(mut child: std::process::Child) -> Option<i32> {
 #[test]
 #[cfg(unix)]
 fn run_whose_output_nobody_takes_ends_at_the_first_signal() {
-    let folder = Folder::new("blocked");
-    let rom = folder.guest("port_e9");
-    let fifo = folder.0.join("fifo");
+    let folder = Folder::new("host-blocked");
+    let rom = guest(&folder, "port_e9");
+    let fifo = folder.path("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().is_ok_and(|status| status.success()));
     // A pipe that is full.
     let mut child = emulator();
@@ -228,9 +206,9 @@ fn run_whose_output_nobody_takes_ends_at_the_first_signal() {
 #[test]
 #[cfg(unix)]
 fn script_of_steps_without_guest_time_ends_at_the_first_signal() {
-    let folder = Folder::new("steps");
-    let disk = folder.disk();
-    let begun = folder.0.join("begun");
+    let folder = Folder::new("host-steps");
+    let disk = disk(&folder);
+    let begun = folder.path("begun");
     let steps = "Reset,".repeat(170_000);
     let script = format!("Script(timeout: 1000, steps: [ScreenDump({begun:?}),{steps}])");
     let script = folder.file("r.ron", script.as_bytes());
@@ -246,8 +224,8 @@ fn script_of_steps_without_guest_time_ends_at_the_first_signal() {
 #[test]
 #[cfg(target_os = "linux")]
 fn standard_input_that_the_guest_does_not_read_is_left_with_its_sender() {
-    let folder = Folder::new("stdin");
-    let rom = folder.guest("spin");
+    let folder = Folder::new("host-stdin");
+    let rom = guest(&folder, "spin");
     let mut child = emulator();
     child.args(["--headless", "--serial", "stdio", "--rom"]).arg(&rom);
     child.stdin(std::fs::File::open("/dev/zero").expect("zeros")).stdout(Stdio::null()).stderr(Stdio::null());

@@ -2,32 +2,9 @@
 
 mod common;
 
+use common::folder::Folder;
 use common::images::{elf, multiboot_header, multiboot2_header, pvh_elf, vmlinux};
-use std::path::PathBuf;
 use std::process::Command;
-
-/// A folder for one test's files.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("rvmx-emu-kernel-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the folder is made");
-        Self(path)
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, bytes).expect("the file is written");
-        path.display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Exit status, standard output (port E9h) and standard error.
 fn run(options: &[&str]) -> (Option<i32>, String, String) {
@@ -45,7 +22,7 @@ const CODE: [u8; 9] = [0xB0, b'K', 0xE6, 0xE9, 0xB0, 3, 0xE6, 0xF4, 0xF4];
 
 #[test]
 fn kernel_of_every_format_runs_when_the_firmware_is_done() {
-    let folder = Folder::new("runs");
+    let folder = Folder::new("kernel-runs");
     let multiboot = [multiboot_header(0), CODE.to_vec()].concat();
     let multiboot2 = [multiboot2_header(&[]), CODE.to_vec()].concat();
     let elf = |code: &[u8], entry| elf(false, entry, &[(0x10_0000, 0x10_0000, code, 0x1000)]);
@@ -56,7 +33,7 @@ fn kernel_of_every_format_runs_when_the_firmware_is_done() {
         ("vmlinux", vmlinux(&CODE)),
     ];
     for (name, bytes) in kernels {
-        let kernel = folder.file(name, &bytes);
+        let kernel = folder.file(name, &bytes).display().to_string();
         for cpus in ["1", "2"] {
             let (status, out, err) = run(&["--kernel", &kernel, "--debug-exit", "0xf4", "--cpus", cpus]);
             assert_eq!((status, out.as_str()), (Some(7), "K"), "{name}, {cpus} processors: {err}");
@@ -80,9 +57,10 @@ fn bzimage(initrd: &str, options: &[&str]) -> String {
 
 #[test]
 fn bzimage_finds_its_initrd_and_acpi_tables_whole_at_any_size_of_memory() {
-    let folder = Folder::new("initrd");
+    let folder = Folder::new("kernel-initrd");
     let bytes: Vec<u8> = (0..300_000u32).map(|n| (n.wrapping_mul(n) >> 3) as u8).collect();
-    let (initrd, sum) = (folder.file("initrd", &bytes), format!("initrd sum: {:08x}\n", initrd_sum(&bytes)));
+    let (initrd, sum) =
+        (folder.file("initrd", &bytes).display().to_string(), format!("initrd sum: {:08x}\n", initrd_sum(&bytes)));
     for (memory, entry) in [("2", "real"), ("16", "protected"), ("512", "real"), ("2048", "protected")]
         .into_iter()
         .chain([("2048", "real"), ("3072", "protected"), ("4096", "real")])
@@ -97,8 +75,8 @@ fn bzimage_finds_its_initrd_and_acpi_tables_whole_at_any_size_of_memory() {
 
 #[test]
 fn vga_option_becomes_vid_mode_and_what_nobody_can_set_is_refused() {
-    let folder = Folder::new("vga");
-    let initrd = folder.file("initrd", b"x");
+    let folder = Folder::new("kernel-vga");
+    let initrd = folder.file("initrd", b"x").display().to_string();
     for (line, mode) in [
         ("quiet", "ffff"),
         ("vga=normal", "ffff"),

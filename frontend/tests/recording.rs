@@ -1,5 +1,8 @@
 //! A recorded run made again: by the program, and in other pieces.
 
+mod common;
+
+use common::folder::Folder;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rvmx_emu::config::{AtaDrive, DisplayKind, MachineConfig};
@@ -10,27 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/");
-
-/// A folder of a test's own, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("rvmx-emu-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the host has a temporary folder");
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
@@ -54,7 +36,7 @@ fn text(path: &Path) -> &str {
 
 /// Records `image` with keys at odd times; the recording and the run's counters.
 fn record(folder: &Folder, image: &str, cpus: &str) -> (PathBuf, String) {
-    let (script, recording) = (folder.file("keys.ron"), folder.file("run.rec"));
+    let (script, recording) = (folder.path("keys.ron"), folder.path("run.rec"));
     let steps = "Wait(0.3137), Key(\"F2\"), Wait(0.0713), Type(\"hello\"), KeyDown(\"LeftShift\"), Wait(0.20001), \
                  SendSerial(\"a line\\n\"), Key(\"1\"), Wait(0.1), Reset, Wait(0.417), SendSerial(\"the last cycle\")";
     std::fs::write(&script, format!("Script(timeout: 60, steps: [{steps}])")).expect("the folder is there");
@@ -85,7 +67,7 @@ fn recording_with_keys_at_odd_times_is_replayed_to_the_same_state() {
 #[test]
 fn recording_of_a_run_that_ended_by_itself_or_by_a_limit_is_replayed_to_that_end() {
     let folder = Folder::new("replay-end");
-    let (recording, image) = (folder.file("run.rec"), folder.file("off.img"));
+    let (recording, image) = (folder.path("run.rec"), folder.path("off.img"));
     // cli; cld; xor ax,ax; mov ds,ax; mov si,7C14h; mov dx,8900h; mov cx,8; lodsb; out dx,al; loop; hlt
     let code = b"\xFA\xFC\x31\xC0\x8E\xD8\xBE\x14\x7C\xBA\x00\x89\xB9\x08\x00\xAC\xEE\xE2\xFC\xF4Shutdown";
     let mut disk = vec![0; 600_000];
@@ -104,7 +86,7 @@ fn recording_of_a_run_that_ended_by_itself_or_by_a_limit_is_replayed_to_that_end
 #[test]
 fn recording_that_begins_at_a_snapshot_is_replayed_from_that_snapshot_and_no_other_start() {
     let folder = Folder::new("replay-restore");
-    let (script, snapshot, recording) = (folder.file("s.ron"), folder.file("s.snap"), folder.file("run.rec"));
+    let (script, snapshot, recording) = (folder.path("s.ron"), folder.path("s.snap"), folder.path("run.rec"));
     let image = format!("{IMAGES}smp.img");
     let passes = |output: Output| {
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -128,8 +110,8 @@ fn recording_that_begins_at_a_snapshot_is_replayed_from_that_snapshot_and_no_oth
 #[test]
 fn recording_with_changed_media_and_the_mouse_is_replayed_with_the_media_at_hand() {
     let folder = Folder::new("replay-media");
-    let (script, recording) = (folder.file("s.ron"), folder.file("run.rec"));
-    let disks = ["a.img", "b.img"].map(|name| folder.file(name));
+    let (script, recording) = (folder.path("s.ron"), folder.path("run.rec"));
+    let disks = ["a.img", "b.img"].map(|name| folder.path(name));
     for (disk, size) in disks.iter().zip([1_474_560, 737_280]) {
         std::fs::write(disk, vec![size as u8; size]).expect("the folder is there");
     }

@@ -1,7 +1,8 @@
 //! `cargo xtask gdb`: a real GDB (13 or later) in batch mode, on four processors in real, protected and 64-bit mode: break,
 //! step, watch, back to the write of an address, fields of the VMCS.
 
-use std::net::TcpListener;
+use crate::child::Folder;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -140,11 +141,20 @@ fn start(command: &mut Command, program: &Path) -> Result<Running, String> {
     command.spawn().map(Running).map_err(|error| format!("{}: {error}", program.display()))
 }
 
+/// Where the server waits, as it says itself: a port that was free a moment ago may be somebody else's.
+fn place(program: &mut Child) -> Result<String, String> {
+    let mut lines = BufReader::new(program.stderr.take().ok_or("no pipe")?).lines();
+    let place =
+        lines.by_ref().map_while(Result::ok).find_map(|line| Some(line.split_once("target remote ")?.1.to_owned()));
+    // What comes behind it is taken, so that the program does not wait.
+    std::thread::spawn(move || lines.for_each(drop));
+    place.ok_or_else(|| "rvmx-emu does not wait for GDB".to_owned())
+}
+
 fn run(args: &Args, case: &Case) -> Result<(), String> {
-    let folder = std::env::temp_dir().join(format!("rvmx-emu-gdb-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let folder = Folder::new("gdb").map_err(|error| format!("the temporary folder: {error}"))?;
     let image = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../test-images/images/{}.img", case.image));
-    let (snapshot, script, output) = (folder.join("snapshot"), folder.join("script"), folder.join("output"));
+    let (snapshot, script, output) = (folder.path("snapshot"), folder.path("script"), folder.path("output"));
     let machine = ["--snapshot", "--cpus", "4", "--cpu-model", "max"];
     // There first, so that GDB meets the mode.
     let before = format!("{}; save {}", case.before, snapshot.display());
@@ -153,22 +163,19 @@ fn run(args: &Args, case: &Case) -> Result<(), String> {
     if !saved.status.success() {
         return Err(String::from_utf8_lossy(&saved.stdout).into_owned());
     }
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let port = port.map_err(|error| format!("no port is free: {error}"))?.port();
-    let _program = start(
+    let mut program = start(
         Command::new(&args.program)
-            .args(["--headless", "--debugcon", "none", "--gdb", &port.to_string()])
+            .args(["--headless", "--debugcon", "none", "--gdb", "0"])
             .args(machine)
             .arg("--restore")
             .arg(&snapshot)
             .arg(&image)
-            .stderr(Stdio::null()),
+            .stderr(Stdio::piped()),
         &args.program,
     )?;
+    let place = place(&mut program.0)?;
     let commands = case.commands.join("\n");
-    let text = format!(
-        "set confirm off\nset pagination off\nset tcp auto-retry on\ntarget remote 127.0.0.1:{port}\n{commands}\nkill\n"
-    );
+    let text = format!("set confirm off\nset pagination off\ntarget remote {place}\n{commands}\nkill\n");
     std::fs::write(&script, text).map_err(|error| format!("{}: {error}", script.display()))?;
     let file = std::fs::File::create(&output).map_err(|error| format!("{}: {error}", output.display()))?;
     let errors = file.try_clone().map_err(|error| format!("{}: {error}", output.display()))?;
@@ -199,6 +206,5 @@ fn run(args: &Args, case: &Case) -> Result<(), String> {
             .ok_or_else(|| format!("{part:?} is not there, or not behind the part before, in\n{text}"))?;
         rest = &rest[at + part.len()..];
     }
-    drop(std::fs::remove_dir_all(&folder));
     Ok(())
 }

@@ -13,6 +13,7 @@ mod machine;
 mod mix;
 mod mutated;
 mod recordings;
+mod same_run;
 mod slicing;
 mod snapshots;
 mod soak;

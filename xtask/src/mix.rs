@@ -5,6 +5,7 @@
 
 mod program;
 
+use crate::same_run::{self, Outcome, UnknownImage, length, outcome};
 use emu_core::model::{CpuModel, ModelError};
 use emu_core::observe::*;
 use emu_devices::disk::{DiskImage, DrivePlace, ImageError, MediumId};
@@ -43,8 +44,8 @@ pub struct Args {
 /// What differs, or could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("there is no test image {0:?}; see test-images/images")]
-    Unknown(String),
+    #[error(transparent)]
+    Unknown(#[from] UnknownImage),
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error(transparent)]
@@ -67,13 +68,6 @@ pub enum Error {
 
 /// Where the builder puts a CD-ROM drive.
 const CD: DrivePlace = DrivePlace::Ata { channel: 1, drive: 0 };
-
-/// Instructions and state. The clock is only what the last run came to, and a step may come to a little more.
-type Outcome = (u64, u64);
-
-fn outcome(pc: &Pc) -> Outcome {
-    (pc.instructions(), pc.state_hash())
-}
 
 /// What a machine runs.
 #[derive(Clone, Copy)]
@@ -132,12 +126,6 @@ impl Plan<'_> {
         let cd = pc.add_medium(DiskImage::from_bytes("another CD", vec![2; 32 << 10])?)?;
         Ok((pc, [floppy, cd]))
     }
-}
-
-/// 1 to `most`, every magnitude as likely as another.
-fn length(random: &mut SplitMix64, most: u64) -> u64 {
-    let magnitude = random.next_u64() % (64 - u64::from(most.leading_zeros()));
-    (1 + random.next_u64() % (2 << magnitude)).min(most)
 }
 
 /// Stops a run after it was told of `left` things.
@@ -359,10 +347,7 @@ fn compare(guest: Guest, seed: u64, seconds: f64, actions: u64) -> Result<(Outco
 pub fn check(args: &Args) -> Result<(), Error> {
     let images: Vec<&TestImage> = match &args.images[..] {
         [] => test_images::ALL.iter().collect(),
-        names => names
-            .iter()
-            .map(|name| TestImage::find(name).ok_or_else(|| Error::Unknown(name.clone())))
-            .collect::<Result<_, _>>()?,
+        names => names.iter().map(|name| same_run::image(name)).collect::<Result<_, _>>()?,
     };
     let images = images.into_iter().map(|image| (image.name, args.runs, Some(image)));
     let mut failed = 0;

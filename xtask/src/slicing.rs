@@ -2,6 +2,7 @@
 //! in random pieces, instruction by instruction and with observers of every kind; at every cycle that two runs have in
 //! common, instruction count and state are equal.
 
+use crate::same_run::{self, Outcome, UnknownImage, length, outcome};
 use emu_core::observe::*;
 use emu_devices::disk::{DiskImage, ImageError};
 use emu_devices::pc::{DEFAULT_HZ, Pc, PcError, PcExit};
@@ -35,8 +36,8 @@ pub struct Args {
 /// What was compared and found different, or could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("there is no test image {0:?}; see test-images/images")]
-    Unknown(String),
+    #[error(transparent)]
+    Unknown(#[from] UnknownImage),
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error(transparent)]
@@ -57,12 +58,6 @@ pub enum Error {
     },
     #[error("{0}, {1} processors: the observer was told of {2} instructions; {3} were executed")]
     Miscounted(String, u32, u64, u64),
-}
-
-/// 1 to `most`, every magnitude as likely as another.
-fn length(random: &mut SplitMix64, most: u64) -> u64 {
-    let magnitude = random.next_u64() % (64 - u64::from(most.leading_zeros()));
-    (1 + random.next_u64() % (2 << magnitude)).min(most)
 }
 
 /// Cycles at which all runs are compared: distances of every magnitude, none a multiple of anything.
@@ -93,11 +88,7 @@ fn run(pc: &mut Pc, cycle: u64) -> bool {
 }
 
 /// Count and hash at each of `cycles`.
-type States = Vec<(u64, u64)>;
-
-fn state(pc: &Pc) -> (u64, u64) {
-    (pc.instructions(), pc.state_hash())
-}
+type States = Vec<Outcome>;
 
 fn in_one_piece(image: &TestImage, cpus: u32, cycles: &[u64]) -> Result<States, Error> {
     let mut pc = machine(image, cpus)?;
@@ -105,7 +96,7 @@ fn in_one_piece(image: &TestImage, cpus: u32, cycles: &[u64]) -> Result<States, 
         .iter()
         .map(|&cycle| {
             run(&mut pc, cycle);
-            state(&pc)
+            outcome(&pc)
         })
         .collect())
 }
@@ -122,7 +113,7 @@ fn compare(
     for (&cycle, &(expected_instructions, expected_state)) in cycles.iter().zip(expected) {
         while pc.now() < cycle && advance(&mut pc, cycle) {}
         run(&mut pc, cycle);
-        let (instructions, state) = state(&pc);
+        let (instructions, state) = outcome(&pc);
         if (instructions, state) != (expected_instructions, expected_state) {
             return Err(Error::Differs {
                 image: image.name.to_owned(),
@@ -259,7 +250,7 @@ fn observed(image: &TestImage, cpus: u32, expected: (&[u64], &States)) -> Result
 pub fn check(args: &Args) -> Result<(), Error> {
     let end = (args.seconds * DEFAULT_HZ as f64) as u64;
     for name in &args.images {
-        let image = TestImage::find(name).ok_or_else(|| Error::Unknown(name.clone()))?;
+        let image = same_run::image(name)?;
         for &cpus in &args.cpus {
             let cycles = common_cycles(end);
             let expected = in_one_piece(image, cpus, &cycles)?;

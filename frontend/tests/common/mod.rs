@@ -2,6 +2,7 @@
 
 #![allow(dead_code, missing_docs)]
 
+pub mod folder;
 pub mod images;
 
 use emu_core::trace::Tracer;
