@@ -325,6 +325,7 @@ impl Cpu {
                     break delta;
                 }
             };
+            // As in `follow`; a call would cost short blocks 3 %.
             match cache.linked(block, delta) {
                 Some(next) => id = next,
                 None => {

@@ -1,5 +1,6 @@
 //! APIC virtualization and virtual interrupts (SDM Vol. 3C Chapter 30).
 
+use crate::arch::addr::physical_mask;
 use crate::bitmaps::eoi_exits;
 use crate::controls::*;
 use crate::intercept::ExecutionControls;
@@ -452,13 +453,19 @@ pub fn write_x2apic(
 
 /// IPI virtualization (30.1.6): the address of the posted-interrupt descriptor of a destination, from the PID-pointer
 /// table; `None`: APIC-write VM exit.
-pub fn ipi_target(table: u64, last_index: u16, destination: u32, read_u64: impl FnOnce(u64) -> u64) -> Option<u64> {
+pub fn ipi_target(
+    table: u64,
+    last_index: u16,
+    destination: u32,
+    maxphyaddr: u8,
+    read_u64: impl FnOnce(u64) -> u64,
+) -> Option<u64> {
     if destination > u32::from(last_index) {
         return None;
     }
     let pointer = read_u64((table & !7).wrapping_add(8 * u64::from(destination)));
-    // Bit 0: valid; bits 5:1 reserved.
-    (pointer & 0x3F == 1).then_some(pointer & !0x3F)
+    // Bit 0: valid; bits 5:1 and those beyond the physical-address width are reserved.
+    (pointer & (0x3F | !physical_mask(maxphyaddr)) == 1).then_some(pointer & !0x3F)
 }
 
 /// MOV to CR8 of `value` (0–15) with “use TPR shadow” (30.3): VTPR takes it in bits 7:4.
@@ -671,8 +678,12 @@ mod tests {
 
     #[test]
     fn ipi_target_needs_a_valid_pointer_within_the_table() {
-        assert_eq!(ipi_target(0x1000, 3, 2, |a| if a == 0x1010 { 0x5001 } else { 0 }), Some(0x5000));
-        assert_eq!(ipi_target(0x1000, 3, 4, |_| 0x5001), None);
-        assert_eq!(ipi_target(0x1000, 3, 1, |_| 0x5000), None);
+        assert_eq!(ipi_target(0x1000, 3, 2, 36, |a| if a == 0x1010 { 0x5001 } else { 0 }), Some(0x5000));
+        assert_eq!(ipi_target(0x1000, 3, 4, 36, |_| 0x5001), None);
+        assert_eq!(ipi_target(0x1000, 3, 1, 36, |_| 0x5000), None);
+        for bit in (1..=5).chain(36..=63) {
+            assert_eq!(ipi_target(0x1000, 3, 1, 36, |_| 0x5001 | 1 << bit), None, "bit {bit}");
+        }
+        assert_eq!(ipi_target(0x1000, 3, 1, 36, |_| 0x5001 | 1 << 35), Some(0x8_0000_5000));
     }
 }

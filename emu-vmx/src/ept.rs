@@ -251,6 +251,8 @@ fn misconfigured(config: &EptConfig, entry: u64, level: u8, leaf: bool) -> bool 
 }
 
 /// Translates `guest_physical`. Sets accessed and dirty flags when EPTP enables them and the access is allowed.
+// Inlined: what a caller does not want of the translation is then not made.
+#[inline(always)]
 pub fn walk<M: EptMemory>(
     config: &EptConfig,
     guest_physical: u64,
@@ -274,7 +276,7 @@ pub fn walk<M: EptMemory>(
         let shift = 12 + 9 * (level - 1);
         let at = table | ((guest_physical >> shift) & 0x1FF) << 3;
         let value = memory.read_u64(at);
-        if let Some(slot) = used.get_mut(usize::from(levels - level)) {
+        if accessed_dirty && let Some(slot) = used.get_mut(usize::from(levels - level)) {
             *slot = (at, value);
         }
         if value & present_mask == 0 {

@@ -197,6 +197,8 @@ impl Cpu {
 
     /// The checks of a return to `selector:rip`. SS:RSP are read `stack_offset` bytes above the top of the stack if
     /// the privilege changes or `with_stack` says so (IRET in 64-bit mode).
+    // Inlined like all steps that hand segments on: returned through memory, one is written by fields and read back in
+    // wider pieces, for which the host waits until the stores have left its store buffer.
     #[inline(always)]
     pub(super) fn check_return<W: Width>(
         &mut self,

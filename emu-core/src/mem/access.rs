@@ -764,6 +764,17 @@ impl Cpu {
         }
     }
 
+    /// [`Cpu::read_physical`] of 8 bytes, for paging structures.
+    #[inline(always)]
+    pub fn read_quadword(&mut self, env: &mut Env, physical: u64) -> u64 {
+        if physical & !0xFFF != self.lapic_page()
+            && let Some(value) = env.ram.quad_above_legacy(physical)
+        {
+            return value;
+        }
+        self.read_physical(env, physical, 8)
+    }
+
     /// Reads up to 8 bytes of one page at a physical address, as this processor sees it.
     pub fn read_physical(&mut self, env: &mut Env, physical: u64, len: usize) -> u64 {
         if physical & !0xFFF == self.lapic_page() {

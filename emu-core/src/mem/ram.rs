@@ -268,6 +268,17 @@ impl Ram {
         &self.bytes[self.ram_size..]
     }
 
+    /// The quadword at a physical address of RAM between 1 MiB and the hole below 4 GiB, where paging structures mostly
+    /// lie: no other of [`Ram::place`]'s ranges has to be told apart.
+    #[inline(always)]
+    pub fn quad_above_legacy(&self, address: u64) -> Option<u64> {
+        if !(LEGACY_END..self.low_end).contains(&address) {
+            return None;
+        }
+        let at = address as usize;
+        self.bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+    }
+
     /// Loads up to 8 bytes, little-endian, at an offset from [`Place::Memory`].
     #[inline(always)]
     pub fn load(&self, offset: usize, size: usize) -> u64 {

@@ -211,7 +211,11 @@ impl Cpu {
             let (place, shift) = shape.entry(table, level, linear);
             let entry_size = shape.entry_size();
             let entry_address = self.paging_entry_address(env, place, linear, access, false)?;
-            let entry = self.read_paging_entry(env, entry_address, entry_size)?;
+            let entry = if entry_size == 8 {
+                self.read_quadword(env, entry_address)
+            } else {
+                self.read_physical(env, entry_address, entry_size)
+            };
             if entry & P == 0 {
                 return Ok(Err(base));
             }
@@ -259,11 +263,11 @@ impl Cpu {
             let wanted = if access.judged { entry } else { entry | A | if write { D } else { 0 } };
             for (place, entry) in unmarked.into_iter().rev().flatten().filter(|_| !access.judged) {
                 let address = self.paging_entry_address(env, place, linear, access, true)?;
-                self.write_paging_entry(env, address, entry_size, entry | A)?;
+                self.write_physical(env, address, entry_size, entry | A);
             }
             if wanted != entry {
                 let address = self.paging_entry_address(env, place, linear, access, true)?;
-                self.write_paging_entry(env, address, entry_size, wanted)?;
+                self.write_physical(env, address, entry_size, wanted);
             }
             let with = |kind| Access { kind, ..access };
             let readable = self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Read)).is_ok();
@@ -304,8 +308,8 @@ impl Cpu {
         let host = self.translate_guest_physical(env, page.physical, ept_access, Some(linear), Some(about))?;
         Ok(Page {
             physical: host.address,
-            readable: page.readable && host.permissions & ept::entry::READ != 0,
-            writable: page.writable && host.permissions & ept::entry::WRITE != 0 && host.dirty,
+            readable: page.readable && host.rights & ept::entry::READ != 0,
+            writable: page.writable && host.rights & ept::entry::WRITE != 0,
             extent: page.extent,
         })
     }
@@ -400,15 +404,6 @@ impl Cpu {
         let write_disable = register >> (2 * key + 1) & 1 != 0;
         let write = access.kind == Kind::Write && (access.user || self.sys.cr0.contains(Cr0::WP));
         access_disable || write_disable && write
-    }
-
-    fn read_paging_entry(&mut self, env: &mut Env, address: u64, size: usize) -> Result<u64, Stop> {
-        Ok(self.read_physical(env, address, size))
-    }
-
-    fn write_paging_entry(&mut self, env: &mut Env, address: u64, size: usize, value: u64) -> Result<(), Stop> {
-        self.write_physical(env, address, size, value);
-        Ok(())
     }
 
     /// Loads the PDPTEs of PAE paging from CR3 (SDM Vol. 3A 4.4.1); false if one has reserved bits set.

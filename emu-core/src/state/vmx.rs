@@ -46,7 +46,7 @@ pub struct VmxState {
     /// Decoded copies of the active VMCSs, by address. VMCLEAR writes one back and drops it.
     pub active: BTreeMap<u64, Vmcs>,
     /// VMX non-root operation, while a guest runs.
-    pub non_root: Option<Box<NonRoot>>,
+    pub non_root: Option<NonRoot>,
     /// A VMX abort has shut the processor down: RESET alone ends this shutdown (SDM Vol. 3C 28.7 "VMX Aborts").
     pub aborted: bool,
     // What follows is of the present instruction or delivery, and no part of the state between instructions.

@@ -83,12 +83,11 @@ impl Cpu {
             }
         }
         let plan = EntryPlan::new(vmcs, self.sys.cr0.bits(), self.sys.efer);
-        let mut non_root = Box::new(NonRoot { controls: ExecutionControls::from_vmcs(vmcs), ..NonRoot::default() });
-        non_root.timer_deadline = u64::MAX;
+        let controls = ExecutionControls::from_vmcs(vmcs);
         let nmi_blocked = self.sys.nmi_blocked;
-        self.load_guest(&plan, &now, &mut non_root);
-        let controls = non_root.controls;
-        self.vmx.non_root = Some(non_root);
+        let virtual_nmi_blocked = self.load_guest(&plan, &now, controls.pin);
+        self.vmx.non_root =
+            Some(NonRoot { controls, virtual_nmi_blocked, timer_deadline: u64::MAX, ..NonRoot::default() });
         if plan.flush_vpid_0 {
             self.tlb.invalidate(&Invalidation::Vpid { vpid: 0 });
         }
@@ -145,8 +144,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// SDM Vol. 3C 27.3.2 "Loading Guest State".
-    fn load_guest(&mut self, plan: &EntryPlan, now: &EntryMoment, non_root: &mut NonRoot) {
+    /// SDM Vol. 3C 27.3.2 "Loading Guest State"; whether virtual NMIs are blocked.
+    fn load_guest(&mut self, plan: &EntryPlan, now: &EntryMoment, pin: PinBasedControls) -> bool {
         let sys = &mut self.sys;
         sys.cr0 = Cr0::from_bits_retain(plan.cr0);
         sys.cr3 = plan.cr3;
@@ -180,12 +179,8 @@ impl Cpu {
             Shadow::None
         };
         let nmi = plan.interruptibility.contains(Interruptibility::NMI);
-        if non_root.controls.pin.contains(PinBasedControls::VIRTUAL_NMIS) {
-            non_root.virtual_nmi_blocked = nmi;
-            sys.nmi_blocked = false;
-        } else {
-            sys.nmi_blocked = nmi;
-        }
+        let virtual_nmis = pin.contains(PinBasedControls::VIRTUAL_NMIS);
+        sys.nmi_blocked = nmi && !virtual_nmis;
         sys.pending_debug = 0;
         self.load_control_msrs(&plan.msrs);
         self.gpr[4] = plan.rsp;
@@ -194,6 +189,7 @@ impl Cpu {
             // Pages with data breakpoints have no fast entries.
             self.tlb.flush_all();
         }
+        nmi && virtual_nmis
     }
 
     /// SDM Vol. 3C 27.6 "Event Injection".

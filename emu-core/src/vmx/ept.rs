@@ -7,11 +7,19 @@ use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::vector;
 use emu_vmx::caps::EptVpidCap;
 use emu_vmx::controls::{SecondaryProcessorControls, TertiaryProcessorControls};
-use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory, EptTranslation};
+use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory};
 use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::qualification::EptViolation;
 use emu_vmx::field::Field;
 use emu_vmx::tags::ep4ta;
+
+/// Where EPT puts an address.
+pub(crate) struct HostPage {
+    /// Host-physical address of the byte.
+    pub address: u64,
+    /// Bits of [`ept::entry`] that all entries allow. WRITE is absent while a write must set the dirty flag.
+    pub rights: u64,
+}
 
 struct Tables<'a, 'b> {
     cpu: &'a mut Cpu,
@@ -19,8 +27,10 @@ struct Tables<'a, 'b> {
 }
 
 impl EptMemory for Tables<'_, '_> {
+    #[inline(always)]
     fn read_u64(&mut self, address: u64) -> u64 {
-        self.cpu.read_quad(self.env, address)
+        let address = self.env.ram.gate_a20(address);
+        self.cpu.read_quadword(self.env, address)
     }
     fn set_bits(&mut self, address: u64, bits: u64) {
         let value = self.cpu.read_quad(self.env, address);
@@ -61,12 +71,11 @@ impl Cpu {
         access: EptAccess,
         linear: Option<u64>,
         last: Option<EptViolation>,
-    ) -> Result<EptTranslation, Stop> {
+    ) -> Result<HostPage, Stop> {
         let (Some(controls), Some(model)) = (self.vm_controls(), self.config.model.vmx()) else {
             return self.ud();
         };
         let pml = controls.secondary.contains(SecondaryProcessorControls::ENABLE_PML);
-        let virtualize = controls.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE);
         let config = EptConfig {
             eptp: controls.eptp,
             cap: model.caps.ept_vpid_cap,
@@ -76,15 +85,28 @@ impl Cpu {
             paging_write: controls.tertiary.contains(TertiaryProcessorControls::EPT_PAGING_WRITE_CONTROL),
             log_full: pml && self.vmx.current().is_some_and(|vmcs| vmcs.get16(Field::PmlIndex) >= PML_ENTRIES),
         };
-        let fault = match ept::walk(&config, guest_physical, access, &mut Tables { cpu: self, env }) {
+        match ept::walk(&config, guest_physical, access, &mut Tables { cpu: self, env }) {
             Ok(translation) => {
                 if pml && translation.dirty_set {
                     self.log_page_modification(env, guest_physical);
                 }
-                return Ok(translation);
+                let unmarked = if translation.dirty { 0 } else { ept::entry::WRITE };
+                Ok(HostPage { address: translation.address, rights: translation.permissions & !unmarked })
             }
-            Err(fault) => fault,
-        };
+            Err(fault) => self.refuse_guest_physical(env, fault, guest_physical, linear, last),
+        }
+    }
+
+    /// The VM exit or virtualization exception for a guest-physical address that has no translation.
+    #[cold]
+    fn refuse_guest_physical(
+        &mut self,
+        env: &mut Env,
+        fault: EptFault,
+        guest_physical: u64,
+        linear: Option<u64>,
+        last: Option<EptViolation>,
+    ) -> Result<HostPage, Stop> {
         if fault == EptFault::PageModificationLogFull {
             let mut qualification = EptViolation::empty();
             qualification.set(EptViolation::NMI_UNBLOCKING, self.vmx.iret_unblocked);
@@ -98,13 +120,17 @@ impl Cpu {
             qualification.set(EptViolation::LINEAR_VALID, linear.is_some());
             if let (Some(_), Some(page)) = (linear, last) {
                 qualification |= EptViolation::FINAL_ADDRESS;
-                if config.cap.contains(EptVpidCap::ADVANCED_EXIT_INFORMATION) {
+                let cap = self.config.model.vmx().map(|model| model.caps.ept_vpid_cap);
+                if cap.is_some_and(|cap| cap.contains(EptVpidCap::ADVANCED_EXIT_INFORMATION)) {
                     qualification |= page;
                 }
             }
             qualification.set(EptViolation::NMI_UNBLOCKING, self.vmx.iret_unblocked);
             details.qualification = qualification.bits();
             details.linear = linear;
+            let virtualize = self
+                .vm_controls()
+                .is_some_and(|controls| controls.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE));
             if virtualize && convertible && self.save_virtualization_exception(env, &details) {
                 return self.throw(Fault::exception(vector::VE));
             }

@@ -90,11 +90,14 @@ impl Cpu {
         let current = self.vmx.current;
         // Out of the processor as a whole: VMCSs come and go too often for the map to lose one and get it back.
         let mut active = std::mem::take(&mut self.vmx.active);
-        let (Some(non_root), Some(vmcs)) = (self.vmx.non_root.take(), active.get_mut(&current)) else {
+        let (Some(non_root), Some(vmcs)) = (&self.vmx.non_root, active.get_mut(&current)) else {
             self.vmx.active = active;
             log::error!(target: "vmx", "VM exit {:?} outside VMX non-root operation", details.reason);
             return;
         };
+        let virtual_nmi = non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked);
+        let timer_deadline = non_root.timer_deadline;
+        self.vmx.non_root = None;
         log::trace!(
             target: "vmx",
             "cpu{} exit {} ({}), qualification {:#x}, RIP {:#x}",
@@ -117,11 +120,10 @@ impl Cpu {
             vmcs.set(Field::VmEntryControls, controls.bits().into());
         }
         let resume = self.saved_rf(&details, delivering);
-        self.save_guest(vmcs, &details, resume, non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked));
-        if non_root.timer_deadline != u64::MAX && vmcs.exit().contains(VmExitControls::SAVE_VMX_PREEMPTION_TIMER_VALUE)
-        {
+        self.save_guest(vmcs, &details, resume, virtual_nmi);
+        if timer_deadline != u64::MAX && vmcs.exit().contains(VmExitControls::SAVE_VMX_PREEMPTION_TIMER_VALUE) {
             let shift = self.config.model.vmx().map_or(0, |model| model.caps.misc.preemption_timer_shift());
-            let left = saved_preemption_timer(non_root.timer_deadline, self.cycles, shift);
+            let left = saved_preemption_timer(timer_deadline, self.cycles, shift);
             vmcs.set(Field::VmxPreemptionTimerValue, left);
         }
         let list =

@@ -80,7 +80,8 @@ impl Cpu {
     fn send_virtual_ipi(&mut self, env: &mut Env, vector: u8, destination: u32) -> bool {
         let Some(vmcs) = self.vmx.current() else { return false };
         let (table, last) = (vmcs.get(Field::PidPointerTableAddress), vmcs.get16(Field::LastPidPointerIndex));
-        let target = apicv::ipi_target(table, last, destination, |at| self.read_quad(env, at));
+        let width = self.config.model.physical_bits();
+        let target = apicv::ipi_target(table, last, destination, width, |at| self.read_quad(env, at));
         let Some(descriptor) = target else { return false };
         let place = descriptor.wrapping_add(8 * u64::from(vector >> 6));
         let requests = self.read_quad(env, place) | 1 << (vector & 63);

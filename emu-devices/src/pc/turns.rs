@@ -98,6 +98,7 @@ impl Pc {
                     if let Some(exit) = self.signals(None) {
                         return exit;
                     }
+                    // A reset among the signals lets through what waited for it: that comes before the turn.
                     if self.board.next_deadline() <= self.now {
                         continue;
                     }
