@@ -193,13 +193,18 @@ impl Target {
             How::Until(_) => None,
         };
         let Self { machine, tracer, .. } = self;
-        let mut observers = Observers(vec![&mut *watcher as &mut dyn Observer]);
-        observers.0.extend(tracer.as_mut().map(|tracer| tracer as &mut dyn Observer));
-        let exit = match how {
-            How::Until(_) => machine.pc.run_bounded(target, SLICE_WORK, Some(&mut observers)),
-            How::Step(n) => machine.pc.step_observed(n, target, &mut observers),
+        let mut both = Observers::default();
+        let observer: &mut dyn Observer = match tracer {
+            None => watcher,
+            Some(tracer) => {
+                both.0.extend([watcher as &mut dyn Observer, tracer]);
+                &mut both
+            }
         };
-        drop(observers);
+        let exit = match how {
+            How::Until(_) => machine.pc.run_bounded(target, SLICE_WORK, Some(observer)),
+            How::Step(n) => machine.pc.step_observed(n, target, observer),
+        };
         if let Some(result) = machine.after(&exit) {
             self.ended = Some(result.clone());
             return Some(Came::Ended(result));
