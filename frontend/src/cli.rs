@@ -54,6 +54,9 @@ pub enum Command {
         /// Read debugger commands from a file
         #[arg(short = 'x', value_name = "FILE")]
         command_file: Option<PathBuf>,
+        /// Registers, code, memory, VMCS, VM exits and screen at once, on the whole terminal
+        #[arg(long, conflicts_with = "json")]
+        tui: bool,
         /// Answer every command with one line of JSON
         #[arg(long)]
         json: bool,
@@ -219,6 +222,9 @@ pub struct RunArgs {
     /// Wait for GDB on 127.0.0.1:PORT; 0: on a free port, which is told
     #[arg(long, allow_negative_numbers = true, value_name = "PORT", help_heading = "Limits and diagnosis")]
     pub gdb: Option<u16>,
+    /// With --gdb: let the guest run until GDB comes
+    #[arg(long, requires = "gdb", help_heading = "Limits and diagnosis")]
+    pub gdb_no_wait: bool,
     /// error, warn, info, debug or trace; LEVEL,part=LEVEL for one part [default: warn]
     #[arg(long, value_name = "LEVEL", help_heading = "Limits and diagnosis")]
     pub log: Option<LogFilter>,
@@ -327,6 +333,8 @@ pub struct RunConfig {
     pub stats: bool,
     /// Port to wait for GDB at.
     pub gdb: Option<u16>,
+    /// The guest runs until GDB comes.
+    pub gdb_no_wait: bool,
 }
 
 /// A machine and what to do with it.
@@ -393,6 +401,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         vmcs_dump: args.vmcs_dump.clone(),
         stats: args.stats,
         gdb: args.gdb,
+        gdb_no_wait: args.gdb_no_wait,
     };
     Ok((Settings { machine, run }, notices))
 }

@@ -35,8 +35,8 @@ where
         }
         Ok(Parsed::Cli(cli)) => match cli.command {
             None => run(&cli.run),
-            Some(Command::Debug { run, commands, command_file, json }) => {
-                debug(&run, &debug::Source { commands, file: command_file, json })
+            Some(Command::Debug { run, commands, command_file, tui, json }) => {
+                debug(&run, &debug::Source { commands, file: command_file, json, tui })
             }
             Some(Command::VmcsLint { cpu_model, caps, json, dump }) => {
                 let request = lint::Request { model: cpu_model.as_deref(), caps: caps.as_deref(), dump: &dump, json };

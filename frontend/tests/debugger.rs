@@ -12,11 +12,15 @@ fn machine(line: &str) -> PcMachine {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [image, model, cpus] = words[..] else { panic!("{line}: write IMAGE MODEL CPUS") };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../test-images/images/{image}.img"));
+    machine_of(path, model, cpus, 64)
+}
+
+fn machine_of(path: PathBuf, model: &str, cpus: &str, memory: u64) -> PcMachine {
     let config = MachineConfig {
         hda: Some(AtaDrive::Disk { image: path, geometry: None }),
         boot: vec![BootDevice::Disk],
         snapshot: true,
-        memory: 64,
+        memory,
         cpu_model: model.to_owned(),
         cpus: cpus.parse().expect("the session is sound"),
         ..MachineConfig::default()
@@ -85,11 +89,15 @@ fn run_under_the_debugger_is_the_run_without_it() {
 
 /// Steps on, back and on again from where these commands lead: the same states each time.
 fn steps_back_and_forth(line: &str, before: &[&str]) {
+    back_and_forth(machine(line), before);
+}
+
+fn back_and_forth(machine: PcMachine, before: &[&str]) {
     let mut commands: Vec<&str> = before.to_vec();
     for step in ["s", "rs", "s"] {
         commands.extend((0..30).flat_map(|_| [step, "hash"]));
     }
-    let text = debug::transcript(machine(line), &commands).expect("a session");
+    let text = debug::transcript(machine, &commands).expect("a session");
     let hashes: Vec<&str> = text.lines().filter(|line| line.len() == 16).collect();
     assert_eq!(hashes.len(), 90, "{text}");
     let there: Vec<&str> = hashes[..30].to_vec();
@@ -107,6 +115,54 @@ fn steps_back_and_forth_come_to_the_same_states() {
 fn steps_of_one_of_several_processors_come_to_the_same_states() {
     for cpu in ["cpu 0", "cpu 1", "cpu 3"] {
         steps_back_and_forth("smp max 4", &["sba 5500000", cpu]);
+    }
+}
+
+/// A boot sector: the first processor is halted, all others count.
+#[rustfmt::skip]
+const HALTED: [u8; 57] = [
+    0xFA,                                                       // cli
+    0xC7, 0x06, 0x00, 0x80, 0x40, 0xEB,                         // mov word [8000h], inc ax; jmp
+    0xC6, 0x06, 0x02, 0x80, 0xFD,                               // mov byte [8002h], -3
+    0x66, 0xB9, 0x1B, 0x00, 0x00, 0x00, 0x0F, 0x32,             // mov ecx, IA32_APIC_BASE; rdmsr
+    0x66, 0x0D, 0x00, 0x0C, 0x00, 0x00, 0x0F, 0x30,             // or eax, 0C00h; wrmsr: x2APIC mode
+    0x66, 0xB9, 0x30, 0x08, 0x00, 0x00, 0x66, 0x31, 0xD2,       // mov ecx, IA32_X2APIC_ICR; xor edx, edx
+    0x66, 0xB8, 0x00, 0x45, 0x0C, 0x00, 0x0F, 0x30,             // mov eax, INIT; wrmsr
+    0x66, 0xB8, 0x08, 0x46, 0x0C, 0x00, 0x0F, 0x30,             // mov eax, SIPI 8; wrmsr
+    0xF4, 0xEB, 0xFD, 0x90,                                     // hlt; jmp $-1
+];
+
+#[test]
+fn steps_beside_halted_processors_come_to_the_same_states() {
+    let mut image = HALTED.to_vec();
+    image.resize(510, 0);
+    image.extend([0x55, 0xAA]);
+    image.resize(16 * 63 * 512, 0);
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("halted.img");
+    std::fs::write(&path, image).expect("the folder for tests can be written");
+    let text = debug::transcript(machine_of(path.clone(), "max", "3", 64), &["sba 6000500", "cpu"]).expect("a session");
+    assert_eq!((text.matches(", halted").count(), text.matches("executing at 0800").count()), (1, 2), "{text}");
+    for cpu in ["cpu 1", "cpu 2"] {
+        back_and_forth(machine_of(path.clone(), "max", "3", 64), &["sba 6000500", cpu]);
+    }
+}
+
+/// The walks in the documents are sessions, too: what they print is what the debugger prints.
+#[test]
+fn documents_show_what_the_debugger_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (name, head) in [("debugger.md", "## Why did this VM entry fail?"), ("debugger.zh.md", "# ")] {
+        let text = std::fs::read_to_string(root.join("docs").join(name)).expect("the document is there");
+        let section = text.split_once(head).expect("the section is there").1;
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let shown: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+        let first = shown.iter().position(|line| line.starts_with("(rvmx) ")).expect("there is a session");
+        let shown: Vec<String> = shown[first..].iter().map(|line| line.replacen("(rvmx) ", "> ", 1)).collect();
+        let commands: Vec<&str> = shown.iter().filter_map(|line| line.strip_prefix("> ")).collect();
+        let machine = machine_of(root.join("test-images/images/vmxentry.img"), "max", "1", 512);
+        let printed = debug::transcript(machine, &commands).expect("a session");
+        assert!(commands.len() > 10, "{commands:?}");
+        assert_eq!(printed.lines().collect::<Vec<_>>(), shown, "docs/{name}");
     }
 }
 

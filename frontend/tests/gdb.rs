@@ -41,6 +41,10 @@ impl Gdb {
             }
         };
         std::thread::spawn(move || errors.for_each(drop));
+        // A guest that does not wait has run by then.
+        if options.contains(&"--gdb-no-wait") {
+            std::thread::sleep(Duration::from_millis(500));
+        }
         let stream = TcpStream::connect(place).expect("the server works");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("the server works");
         Self { _program: program, stream }
@@ -109,4 +113,16 @@ fn gdb_watches_memory_and_passes_commands_on() {
     let stop = gdb.ask("vCont;c:p1.-1");
     assert!(stop.contains("watch:"), "{stop}");
     assert_eq!(gdb.ask("z2,400,100"), "OK");
+}
+
+#[test]
+fn gdb_meets_a_guest_that_waits_or_that_runs() {
+    // EIP is the ninth register, and shown as a linear address.
+    let eip = |options: &[&str]| {
+        let mut gdb = Gdb::start("demo", options);
+        gdb.ask("qSupported:multiprocess+;xmlRegisters=i386");
+        gdb.ask("g")[64..72].to_owned()
+    };
+    assert_eq!(eip(&[]), "f0ffffff");
+    assert_ne!(eip(&["--gdb-no-wait"]), "f0ffffff");
 }

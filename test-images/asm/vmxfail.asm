@@ -64,6 +64,19 @@ main:	call enter_pm
 	invept ecx, [null]
 	FAILS "INVEPT of type 9", 28
 .no_ept:
+	SECTION_ "INVVPID"
+	mov ecx, 0x482
+	rdmsr
+	test edx, edx
+	jns .no_vpid
+	mov ecx, 0x48B
+	rdmsr
+	test dl, ENABLE_VPID
+	jz .no_vpid
+	mov ecx, 9
+	invvpid ecx, [null]
+	FAILS "INVVPID of type 9", 28
+.no_vpid:
 	SECTION_ "VMLAUNCH, VMRESUME"
 	GUEST g_ok
 	mov eax, H_RSP

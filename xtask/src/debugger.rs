@@ -97,8 +97,40 @@ fn first_entry(args: &Args) -> Result<String, String> {
             "[1 guest] ",
         ],
     )?;
-    let steps = text.lines().filter(|line| line.starts_with('[') && line.contains("/")).count();
-    Ok(format!("{steps} steps, then the guest's registers"))
+    let steps = steps(&text)?;
+    // What the steps say of registers is what the guest begins with.
+    let (_, guest) = text.rsplit_once("> r\n").ok_or("there are no registers")?;
+    for name in ["RIP", "RSP", "RFLAGS"] {
+        let (_, change) = steps.iter().rfind(|step| step.0 == name).ok_or_else(|| format!("{name} is not loaded"))?;
+        let loaded = change.split(" -> ").last().unwrap_or_default();
+        let loaded = loaded.split([',', ' ']).next().unwrap_or_default();
+        let words: Vec<&str> = guest.split_whitespace().collect();
+        let found = words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1));
+        if found.is_none_or(|found| found.trim_start_matches('0') != loaded) {
+            return Err(format!("{name} is loaded with {loaded}, and then it is {found:?}"));
+        }
+    }
+    Ok(format!("{} steps, then the guest's registers", steps.len()))
+}
+
+/// What each `vmentry step` is about, and what it found or changed: all of them in order, and all of them well.
+fn steps(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut lines = text.lines();
+    let (mut list, mut total) = (Vec::new(), 0);
+    while let Some(line) = lines.next() {
+        let Some((n, all)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')?.0.split_once('/')) else {
+            continue;
+        };
+        let (n, all) = (n.parse::<usize>().unwrap_or(0), all.parse().unwrap_or(0));
+        let (what, change) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let what = what.strip_prefix("  ok ").ok_or_else(|| format!("{line}: {what}"))?;
+        if n != list.len() + 1 || total != 0 && all != total {
+            return Err(format!("{line} is step {}", list.len() + 1));
+        }
+        total = all;
+        list.push((what.to_owned(), change.trim().to_owned()));
+    }
+    if list.len() == total && total > 0 { Ok(list) } else { Err(format!("{} of {total} steps", list.len())) }
 }
 
 /// The VM exits in order, and from the end the VMWRITE that set the flag.
@@ -113,7 +145,17 @@ fn monitor_trap_flag(args: &Args) -> Result<String, String> {
     if exits.len() < 10 || !exits.is_sorted() {
         return Err(format!("the VM exits are {exits:?}\n{text}"));
     }
-    demand(&text, &["VMWRITE of Primary processor-based VM-execution controls: 0x", "vmwrite"])?;
+    let (_, found) = text.rsplit_once("> rc\n").ok_or("there is no rc")?;
+    let (_, written) = found
+        .split_once(": VMWRITE of Primary processor-based VM-execution controls: 0x")
+        .ok_or_else(|| format!("rc finds no VMWRITE in\n{found}"))?;
+    let mut words = written.split_whitespace();
+    let value = words.next().and_then(|word| u64::from_str_radix(word, 16).ok()).unwrap_or(0);
+    let (processor, cycle) = (words.next(), words.next().and_then(|word| word.parse::<u64>().ok()));
+    let before = cycle.is_some_and(|cycle| exits.first().is_some_and(|first| cycle < *first));
+    if value & 1 << 27 == 0 || processor != Some("[1]") || !before || !written.contains("vmwrite") {
+        return Err(format!("rc finds another VMWRITE in\n{found}"));
+    }
     Ok(format!("{} in order, and the VMWRITE that set the flag", exits.len()))
 }
 

@@ -69,8 +69,7 @@ pub fn goto(session: &mut Session, arguments: &str) -> Outcome {
             if cpu.is_none_or(|cpu| cpu.cycles >= cycle && cpu.vmx.non_root.is_none()) {
                 break;
             }
-            let running = session.target.running();
-            session.target.quiet_step(running);
+            session.target.quiet_step(processor);
         }
         return Ok(there(session));
     }

@@ -56,14 +56,48 @@ struct Server<'s> {
 
 type Reason = MultiThreadStopReason<u64>;
 
-/// Waits for GDB on this computer's port, and serves it until it goes; whether it asked to end the session.
-pub fn serve(session: &mut Session, port: u16) -> Result<bool, InputError> {
+/// What comes before GDB.
+enum Met {
+    Gdb(TcpStream),
+    /// The machine's end, or another reason for it to stop.
+    End,
+    CtrlC,
+}
+
+/// The connection of GDB, which the machine waits for or meanwhile runs.
+fn meet(session: &mut Session, listener: &TcpListener, wait: bool) -> std::io::Result<Met> {
+    listener.set_nonblocking(!wait)?;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(Met::Gdb(stream));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        let until = session.target.pc().now().saturating_add((session.target.hz() / LOOKS).max(1));
+        match session.target.go_on(How::Until(until), &mut session.watcher) {
+            Came::There | Came::Hit => {}
+            Came::Interrupted => return Ok(Met::CtrlC),
+            Came::Ended(_) | Came::Limit(_) | Came::Failed(_) => return Ok(Met::End),
+        }
+    }
+}
+
+/// Serves GDB on this computer's port until it goes; whether it asked to end the session. The machine waits for it, or
+/// runs until it comes.
+pub fn serve(session: &mut Session, port: u16, wait: bool) -> Result<bool, InputError> {
     let place = format!("127.0.0.1:{port}");
     let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(place.clone(), format!("{what}: {e}"));
     let listener = TcpListener::bind(&place).map_err(|e| error("cannot wait for GDB", &e))?;
     let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?;
     output::tell(&format!("rvmx-emu: waiting for GDB: target remote {bound}\n"));
-    let (stream, _) = listener.accept().map_err(|e| error("GDB does not come", &e))?;
+    let stream = match meet(session, &listener, wait).map_err(|e| error("GDB does not come", &e))? {
+        Met::Gdb(stream) => stream,
+        Met::End => return Ok(false),
+        Met::CtrlC => return Ok(true),
+    };
     drop(listener);
     let Some(cpu) = session.target.pc().cpus.get(session.cpu) else { return Ok(true) };
     let description = Description::of(cpu);
@@ -156,7 +190,10 @@ impl Server<'_> {
         let hit = session.watcher.hit.take();
         match came {
             Came::There => match how {
-                How::Step(n) => Some(stepped(n)),
+                How::Step(n) => {
+                    session.cpu = n;
+                    Some(stepped(n))
+                }
                 How::Until(_) => None,
             },
             Came::Hit => {
@@ -268,7 +305,9 @@ impl MultiThreadBase for Server<'_> {
     }
 
     fn list_active_threads(&mut self, active: &mut dyn FnMut(Tid)) -> Result<(), String> {
-        (0..self.session.target.pc().cpus.len()).for_each(|n| active(tid(n)));
+        // "Any thread", which GDB names before it goes back, is the first one: that is to be the one that has stopped.
+        let (count, present) = (self.session.target.pc().cpus.len(), self.session.cpu);
+        std::iter::once(present).chain((0..count).filter(|n| *n != present)).for_each(|n| active(tid(n)));
         Ok(())
     }
 

@@ -43,6 +43,9 @@ pub fn feed(session: &mut Session, source: &Source) -> Result<i32, InputError> {
             }
         }
     }
+    if source.tui {
+        return super::tui::run(session);
+    }
     if source.file.is_some() || source.commands.is_some() {
         return Ok(0);
     }

@@ -28,6 +28,7 @@ mod session;
 mod symbols;
 mod target;
 mod travel;
+mod tui;
 mod vmxlog;
 mod watcher;
 
@@ -54,6 +55,8 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// Answers are JSON.
     pub json: bool,
+    /// `--tui`: the whole terminal, behind the commands.
+    pub tui: bool,
 }
 
 /// Options of a run that the debugger has no use for.
@@ -93,10 +96,15 @@ fn target(settings: &Settings, machine: PcMachine, debugcon: Stream) -> Result<T
 
 /// Debugs a machine; the exit status. It stands before its first instruction.
 pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i32, InputError> {
+    let stdio = [Some(&settings.machine.serial), settings.machine.debugcon.as_ref()].contains(&Some(&Stream::Stdio));
+    if source.tui && stdio {
+        return Err(InputError::new("--tui", "the guest's output would stand in its way")
+            .remedy("send --serial and --debugcon to files"));
+    }
     let mut session = Session::new(target(settings, machine, Stream::None)?);
     session.json = source.json;
     if let Some(port) = settings.run.gdb
-        && gdb::serve(&mut session, port)?
+        && gdb::serve(&mut session, port, !settings.run.gdb_no_wait)?
     {
         return Ok(0);
     }
@@ -106,7 +114,7 @@ pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i
 /// Serves GDB on a machine until it goes; then the machine runs to its end, unless GDB has ended it. The exit status.
 pub fn serve(settings: &Settings, machine: PcMachine, port: u16) -> Result<i32, InputError> {
     let mut session = Session::new(target(settings, machine, Stream::Stdio)?);
-    if gdb::serve(&mut session, port)? {
+    if gdb::serve(&mut session, port, !settings.run.gdb_no_wait)? {
         return Ok(0);
     }
     session.watcher.breakpoints.clear();
@@ -130,12 +138,27 @@ pub fn transcript(machine: PcMachine, commands: &[&str]) -> Result<String, Input
     transcript_until(machine, commands, TRANSCRIPT)
 }
 
-/// [`transcript`] of a machine that runs to this cycle at most.
-pub fn transcript_until(machine: PcMachine, commands: &[&str], last: u64) -> Result<String, InputError> {
+/// The screen of `--tui` after these commands and keys: columns and lines as in `size`.
+pub fn picture(
+    machine: PcMachine,
+    commands: &[&str],
+    keys: &[crossterm::event::KeyEvent],
+    size: (u16, u16),
+) -> Result<ratatui::buffer::Buffer, InputError> {
+    Ok(tui::picture(&mut Session::new(silent(machine, TRANSCRIPT)?), commands, keys, size))
+}
+
+/// A machine whose guest's bytes go nowhere.
+fn silent(machine: PcMachine, last: u64) -> Result<Target, InputError> {
     let sink = || Sink::open("output", &Stream::None, false);
     let mut target = Target::new(machine, sink()?, sink()?, std::sync::Arc::default());
     target.set_last_cycle(last, format!("a transcript ends at cycle {last}"));
-    let mut session = Session::new(target);
+    Ok(target)
+}
+
+/// [`transcript`] of a machine that runs to this cycle at most.
+pub fn transcript_until(machine: PcMachine, commands: &[&str], last: u64) -> Result<String, InputError> {
+    let mut session = Session::new(silent(machine, last)?);
     let mut text = String::new();
     for command in commands {
         text += &format!("> {command}\n{}", session.line(command).0);

@@ -99,11 +99,9 @@ impl Target {
         Ok(())
     }
 
-    /// A step of a processor that nobody watches.
+    /// A step towards a moment of a processor, that nobody watches.
     pub fn quiet_step(&mut self, n: usize) {
-        let cycles = self.pc().cpus.get(n).map_or(0, |cpu| cpu.cycles);
-        let bound = self.pc().now().max(cycles) + 1;
-        let exit = self.machine.pc.step(n, bound);
+        let exit = self.step_towards(n, None);
         self.ended = self.machine.after(&exit);
     }
 

@@ -5,7 +5,7 @@ use super::target::Target;
 use super::watcher::{Here, Hit, Watcher};
 use crate::machine::Machine;
 use emu_core::observe::{Instruction, Observer, View, Watch};
-use emu_devices::pc::Pc;
+use emu_devices::pc::{Pc, PcExit};
 use emu_devices::snapshot::Snapshot;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -155,6 +155,23 @@ pub enum TravelError {
     Lost(u32, u64),
 }
 
+/// Lets the log be silent while this lives: what happens again was told the first time.
+struct Quiet(log::LevelFilter);
+
+impl Quiet {
+    fn new() -> Self {
+        let this = Self(log::max_level());
+        log::set_max_level(log::LevelFilter::Off);
+        this
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        log::set_max_level(self.0);
+    }
+}
+
 /// Notes where instructions of a processor begin.
 struct Recorder {
     processor: u32,
@@ -193,15 +210,14 @@ impl Target {
 
     /// Runs to a cycle, with an observer or without; output of the guest is dropped, as it has been printed before.
     fn rerun(&mut self, cycle: u64, mut observer: Option<&mut dyn Observer>) {
+        let _quiet = Quiet::new();
         while self.machine.pc.now() < cycle {
             let before = self.machine.pc.now();
             let exit = match &mut observer {
                 Some(observer) => self.machine.pc.run_observed(cycle, &mut **observer),
                 None => self.machine.pc.run_until(cycle),
             };
-            if self.machine.after(&exit).is_some()
-                || self.machine.pc.now() == before && exit == emu_devices::pc::PcExit::Limit
-            {
+            if self.machine.after(&exit).is_some() || self.machine.pc.now() == before && exit == PcExit::Limit {
                 break;
             }
         }
@@ -213,8 +229,21 @@ impl Target {
         drop(self.machine.take_debugcon());
     }
 
+    /// One step towards a moment of processor `n`: its own next one, or a little of those whose turn comes before. One
+    /// that is halted goes to its turn's end and the next one on; only `n` itself must not go on then.
+    pub(super) fn step_towards(&mut self, n: usize, observer: Option<&mut dyn Observer>) -> PcExit {
+        let running = self.running();
+        let cycles = self.machine.pc.cpus.get(running).map_or(0, |cpu| cpu.cycles);
+        let bound = if running == n { cycles } else { self.machine.pc.now().max(cycles) } + 1;
+        match observer {
+            Some(observer) => self.machine.pc.step_observed(n, bound, observer),
+            None => self.machine.pc.step(n, bound),
+        }
+    }
+
     /// Makes steps until a processor is at a place; an observer may watch.
     fn steps_to(&mut self, goal: Here, mut observer: Option<&mut dyn Observer>) -> Result<(), TravelError> {
+        let _quiet = Quiet::new();
         let n = goal.processor as usize;
         while let Some(here) = self.machine.pc.cpus.get(n).map(Here::of) {
             if here == goal {
@@ -224,13 +253,8 @@ impl Target {
             if here.is_after(&goal) {
                 break;
             }
-            let running = self.running();
-            let cycles = self.machine.pc.cpus.get(running).map_or(0, |cpu| cpu.cycles);
-            let bound = self.machine.pc.now().max(cycles) + 1;
-            let exit = match &mut observer {
-                Some(observer) => self.machine.pc.step_observed(running, bound, &mut **observer),
-                None => self.machine.pc.step(running, bound),
-            };
+            let watching = observer.as_mut().map(|observer| &mut **observer as &mut dyn Observer);
+            let exit = self.step_towards(n, watching);
             if self.machine.after(&exit).is_some() {
                 break;
             }

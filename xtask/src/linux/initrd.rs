@@ -1,7 +1,7 @@
 //! An initrd: a cpio archive (Documentation/driver-api/early-userspace/buffer-format.rst) with a busybox and a script.
 
-/// What the first process does. Its lines are what [`super::judge`] waits for.
-const INIT: &str = "\
+/// A first process that shows a shell at work, and powers off. Its lines are what [`super::judge`] waits for.
+pub const TO_SHELL: &str = "\
 #!/bin/busybox sh
 export PATH=/bin
 busybox mkdir -p /proc /sys
@@ -17,11 +17,11 @@ busybox poweroff -f
 const DIRECTORY: u32 = 0o40755;
 const PROGRAM: u32 = 0o100755;
 
-/// The archive.
-pub fn build(busybox: &[u8]) -> Vec<u8> {
+/// The archive; `init` is what the first process does.
+pub fn build(busybox: &[u8], init: &str) -> Vec<u8> {
     let mut archive = Vec::new();
     let entries: [(&str, u32, &[u8]); 3] =
-        [("bin", DIRECTORY, b""), ("bin/busybox", PROGRAM, busybox), ("init", PROGRAM, INIT.as_bytes())];
+        [("bin", DIRECTORY, b""), ("bin/busybox", PROGRAM, busybox), ("init", PROGRAM, init.as_bytes())];
     for (number, (name, mode, bytes)) in (1..).zip(entries) {
         add(&mut archive, number, name, mode, bytes);
     }
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn archive_has_its_entries_on_multiples_of_four() {
-        let archive = build(b"12345");
+        let archive = build(b"12345", TO_SHELL);
         let mut names = Vec::new();
         let mut rest = &archive[..];
         while !rest.is_empty() {

@@ -3,7 +3,7 @@
 //! bzImage (`/boot/vmlinuz-*` of Debian's linux-image-amd64) or an ELF kernel, BUSYBOX is `/bin/busybox` of
 //! busybox-static.
 
-mod initrd;
+pub mod initrd;
 mod judge;
 
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ fn run_all(args: &Args) -> Result<bool, Error> {
     let busybox = std::fs::read(&args.busybox).map_err(file(&args.busybox))?;
     std::fs::create_dir_all(&args.logs).map_err(file(&args.logs))?;
     let initrd = args.logs.join("initrd");
-    std::fs::write(&initrd, initrd::build(&busybox)).map_err(file(&initrd))?;
+    std::fs::write(&initrd, initrd::build(&busybox, initrd::TO_SHELL)).map_err(file(&initrd))?;
     let emulator = args.emulator.clone().map_or_else(crate::kut::build_emulator, Ok)?;
     let mut good = true;
     for model in &args.models {

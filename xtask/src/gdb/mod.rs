@@ -1,5 +1,7 @@
 //! `cargo xtask gdb`: a real GDB (13 or later) in batch mode, on four processors in real, protected and 64-bit mode: break,
-//! step, watch, back to the write of an address, fields of the VMCS.
+//! step, watch, back to the write of an address, fields of the VMCS; and on a Linux kernel with its symbols.
+
+mod kernel;
 
 use crate::child::Folder;
 use std::io::{BufRead, BufReader};
@@ -19,6 +21,15 @@ pub struct Args {
     /// rvmx-emu
     #[arg(long, value_name = "PROGRAM", default_value = "target/release/rvmx-emu")]
     program: PathBuf,
+    /// A Linux kernel, as for `cargo xtask linux`
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// A statically linked busybox for it
+    #[arg(long, value_name = "FILE")]
+    busybox: Option<PathBuf>,
+    /// Leave the Linux kernel out
+    #[arg(long)]
+    no_kernel: bool,
     /// Print what GDB prints
     #[arg(long)]
     show: bool,
@@ -112,19 +123,91 @@ const CASES: [Case; 3] = [
     },
 ];
 
+/// What GDB does in a Linux kernel, behind the command that reads its symbols, and what it must print.
+const KERNEL_COMMANDS: [&str; 23] = [
+    "info threads",
+    "break vfs_read",
+    "continue",
+    "p $pc >= (unsigned long)&vfs_read",
+    "info symbol $pc",
+    "set $there = $pc",
+    "stepi",
+    "reverse-stepi",
+    "p $pc == $there",
+    "delete",
+    "watch *(unsigned long*)&jiffies_64",
+    "continue",
+    "set $jiffies = *(unsigned long*)&jiffies_64",
+    "delete",
+    "break vfs_read",
+    "continue",
+    "delete",
+    "set $later = *(unsigned long*)&jiffies_64",
+    "watch *(unsigned long*)&jiffies_64",
+    "reverse-continue",
+    "p *(unsigned long*)&jiffies_64 == $later - 1",
+    "p/x $efer & 0x400",
+    "monitor where",
+];
+const KERNEL_EXPECTED: [&str; 10] = [
+    "Thread 1.4 (CPU#3 [64-bit mode",
+    "in vfs_read ()",
+    "$1 = 1",
+    "vfs_read in section .text",
+    "$2 = 1",
+    "Hardware watchpoint 2: *(unsigned long*)&jiffies_64",
+    "Breakpoint 3, 0x",
+    "Hardware watchpoint 4: *(unsigned long*)&jiffies_64",
+    "$3 = 1",
+    "$4 = 0x400",
+];
+
 /// Runs them all; the exit status.
 pub fn main(args: &Args) -> i32 {
+    let kernel = (!args.no_kernel).then(|| ("Linux with its symbols", linux(args)));
     let mut status = 0;
-    for case in &CASES {
-        match run(args, case) {
-            Ok(()) => println!("ok    {}", case.name),
+    for (name, result) in CASES.iter().map(|case| (case.name, image(args, case))).chain(kernel) {
+        match result {
+            Ok(()) => println!("ok    {name}"),
             Err(problem) => {
-                println!("FAIL  {}: {problem}", case.name);
+                println!("FAIL  {name}: {problem}");
                 status = 1;
             }
         }
     }
     status
+}
+
+fn folder() -> Result<Folder, String> {
+    Folder::new("gdb").map_err(|error| format!("the temporary folder: {error}"))
+}
+
+/// A test image, led to its mode first, so that GDB meets it.
+fn image(args: &Args, case: &Case) -> Result<(), String> {
+    let folder = folder()?;
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../test-images/images/{}.img", case.image));
+    let snapshot = folder.path("snapshot");
+    let machine = ["--snapshot", "--cpus", "4", "--cpu-model", "max", "--hda"].map(str::to_owned);
+    let machine: Vec<String> = machine.into_iter().chain([image.display().to_string()]).collect();
+    let before = format!("{}; save {}", case.before, snapshot.display());
+    let saved = Command::new(&args.program).arg("debug").args(&machine).args(["-c", &before]).output();
+    let saved = saved.map_err(|error| format!("{}: {error}", args.program.display()))?;
+    if !saved.status.success() {
+        return Err(String::from_utf8_lossy(&saved.stdout).into_owned());
+    }
+    run(args, &folder, &machine, &snapshot, case.commands, case.expected)
+}
+
+/// A Linux kernel at its first process.
+fn linux(args: &Args) -> Result<(), String> {
+    let (Some(kernel), Some(busybox)) = (&args.kernel, &args.busybox) else {
+        return Err("give --kernel and --busybox, or --no-kernel".to_owned());
+    };
+    let folder = folder()?;
+    let prepared = kernel::prepare(&args.program, kernel, busybox, &folder)?;
+    let mut commands = vec![prepared.symbols.as_str()];
+    commands.extend(KERNEL_COMMANDS);
+    run(args, &folder, &prepared.machine, &prepared.snapshot, &commands, &KERNEL_EXPECTED)
 }
 
 /// A process that does not outlive its case.
@@ -151,30 +234,27 @@ fn place(program: &mut Child) -> Result<String, String> {
     place.ok_or_else(|| "rvmx-emu does not wait for GDB".to_owned())
 }
 
-fn run(args: &Args, case: &Case) -> Result<(), String> {
-    let folder = Folder::new("gdb").map_err(|error| format!("the temporary folder: {error}"))?;
-    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../test-images/images/{}.img", case.image));
-    let (snapshot, script, output) = (folder.path("snapshot"), folder.path("script"), folder.path("output"));
-    let machine = ["--snapshot", "--cpus", "4", "--cpu-model", "max"];
-    // There first, so that GDB meets the mode.
-    let before = format!("{}; save {}", case.before, snapshot.display());
-    let saved = Command::new(&args.program).arg("debug").args(machine).args(["-c", &before]).arg(&image).output();
-    let saved = saved.map_err(|error| format!("{}: {error}", args.program.display()))?;
-    if !saved.status.success() {
-        return Err(String::from_utf8_lossy(&saved.stdout).into_owned());
-    }
+/// Lets GDB carry out commands on a machine in a snapshot; each of `expected` must be printed behind the one before.
+fn run(
+    args: &Args,
+    folder: &Folder,
+    machine: &[String],
+    snapshot: &Path,
+    commands: &[&str],
+    expected: &[&str],
+) -> Result<(), String> {
+    let (script, output) = (folder.path("script"), folder.path("output"));
     let mut program = start(
         Command::new(&args.program)
             .args(["--headless", "--debugcon", "none", "--gdb", "0"])
             .args(machine)
             .arg("--restore")
-            .arg(&snapshot)
-            .arg(&image)
+            .arg(snapshot)
             .stderr(Stdio::piped()),
         &args.program,
     )?;
     let place = place(&mut program.0)?;
-    let commands = case.commands.join("\n");
+    let commands = commands.join("\n");
     let text = format!("set confirm off\nset pagination off\ntarget remote {place}\n{commands}\nkill\n");
     std::fs::write(&script, text).map_err(|error| format!("{}: {error}", script.display()))?;
     let file = std::fs::File::create(&output).map_err(|error| format!("{}: {error}", output.display()))?;
@@ -200,7 +280,7 @@ fn run(args: &Args, case: &Case) -> Result<(), String> {
         println!("{text}");
     }
     let mut rest = text.as_str();
-    for part in case.expected {
+    for part in expected {
         let at = rest
             .find(part)
             .ok_or_else(|| format!("{part:?} is not there, or not behind the part before, in\n{text}"))?;
