@@ -30,13 +30,17 @@ use gdbstub::target::ext::target_description_xml_override::{
 };
 use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
 use gdbstub::target::{Target, TargetError, TargetResult};
+use std::io::ErrorKind;
 use std::marker::PhantomData;
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 /// EFAULT, for memory that is not there.
 const FAULT: u8 = 14;
 /// Cycles between two looks at the connection, as a part of a guest second.
 const LOOKS: u64 = 100;
+/// Between two looks for GDB.
+const WAIT: Duration = Duration::from_millis(10);
 
 /// What GDB has asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +67,7 @@ pub fn serve(session: &mut Session, port: u16) -> Result<bool, InputError> {
     let listener = TcpListener::bind(&place).map_err(|e| error("cannot wait for GDB", &e))?;
     let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?;
     output::tell(&format!("rvmx-emu: waiting for GDB: target remote {bound}\n"));
-    let (stream, _) = listener.accept().map_err(|e| error("GDB does not come", &e))?;
+    let stream = wait(&listener, session).map_err(|e| error("GDB does not come", &e))?;
     drop(listener);
     let Some(cpu) = session.target.pc().cpus.get(session.cpu) else { return Ok(true) };
     let description = Description::of(cpu);
@@ -75,6 +79,25 @@ pub fn serve(session: &mut Session, port: u16) -> Result<bool, InputError> {
         Ok(_) => Ok(true),
         Err(problem) if problem.is_connection_error() => Ok(false),
         Err(problem) => Err(error("the GDB session has failed", &problem)),
+    }
+}
+
+/// Waits for a connection, or Ctrl-C.
+fn wait(listener: &TcpListener, session: &Session) -> std::io::Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+        if session.target.interrupted() {
+            return Err(std::io::Error::new(ErrorKind::Interrupted, "the wait was interrupted"));
+        }
+        std::thread::sleep(WAIT);
     }
 }
 

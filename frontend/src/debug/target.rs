@@ -67,6 +67,11 @@ impl Target {
         Self { machine, travel, serial, debugcon, interrupt, last_cycle: None, ended: None, tracer: None }
     }
 
+    /// Whether there was a Ctrl-C; once for each.
+    pub fn interrupted(&self) -> bool {
+        self.interrupt.swap(false, Ordering::Relaxed)
+    }
+
     /// Lets no run go beyond a cycle; the words say why.
     pub fn set_last_cycle(&mut self, cycle: u64, words: String) {
         self.last_cycle = Some((cycle, words));
@@ -162,7 +167,7 @@ impl Target {
             if let Err(error) = self.move_bytes() {
                 break Came::Failed(error);
             }
-            if self.interrupt.swap(false, Ordering::Relaxed) {
+            if self.interrupted() {
                 break Came::Interrupted;
             }
         };
