@@ -2,6 +2,7 @@
 //! passes through.
 
 use super::breakpoints::{Accesses, Breakpoint, Kind};
+use super::gdb_connection::Connection;
 use super::gdb_registers::{Bytes, Description, X86};
 use super::session::Session;
 use super::target::{Came, How};
@@ -66,6 +67,7 @@ pub fn serve(session: &mut Session, port: u16) -> Result<bool, InputError> {
     let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(place.clone(), format!("{what}: {e}"));
     let listener = TcpListener::bind(&place).map_err(|e| error("cannot wait for GDB", &e))?;
     let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?;
+    let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(bound.to_string(), format!("{what}: {e}"));
     output::tell(&format!("rvmx-emu: waiting for GDB: target remote {bound}\n"));
     let stream = wait(&listener, session).map_err(|e| error("GDB does not come", &e))?;
     drop(listener);
@@ -73,7 +75,7 @@ pub fn serve(session: &mut Session, port: u16) -> Result<bool, InputError> {
     let description = Description::of(cpu);
     let xml = description.xml();
     let mut server = Server { session, description, xml, action: Action::Continue };
-    let reason = GdbStub::new(stream).run_blocking::<Loop>(&mut server);
+    let reason = GdbStub::new(Connection::new(stream)).run_blocking::<Loop>(&mut server);
     match reason {
         Ok(DisconnectReason::Disconnect) => Ok(false),
         Ok(_) => Ok(true),
@@ -105,12 +107,12 @@ struct Loop<'s>(PhantomData<&'s ()>);
 
 impl<'s> BlockingEventLoop for Loop<'s> {
     type Target = Server<'s>;
-    type Connection = TcpStream;
+    type Connection = Connection;
     type StopReason = Reason;
 
     fn wait_for_stop_reason(
         server: &mut Server<'s>,
-        connection: &mut TcpStream,
+        connection: &mut Connection,
     ) -> Result<Event<Reason>, WaitForStopReasonError<String, std::io::Error>> {
         let mut first = true;
         loop {
@@ -119,7 +121,7 @@ impl<'s> BlockingEventLoop for Loop<'s> {
             }
             first = false;
             if connection.peek().map_err(WaitForStopReasonError::Connection)?.is_some() {
-                let byte = ConnectionExt::read(connection).map_err(WaitForStopReasonError::Connection)?;
+                let byte = connection.read().map_err(WaitForStopReasonError::Connection)?;
                 return Ok(Event::IncomingData(byte));
             }
         }

@@ -20,6 +20,7 @@ mod entry;
 mod expr;
 mod fields;
 mod gdb;
+mod gdb_connection;
 mod gdb_registers;
 mod input;
 mod paging;
