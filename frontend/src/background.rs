@@ -21,6 +21,8 @@ const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same of standard output and error: somebody may be reading page by page.
 const STREAM_PATIENCE: Duration = Duration::from_secs(60);
+/// The same of a terminal that shows the screen: what it shows last is gone at once.
+const SCREEN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A file, standard output or standard error. What happened to it is told by [`BackgroundFile::check`] and
 /// [`BackgroundFile::finish`].
@@ -89,6 +91,11 @@ impl BackgroundFile {
         Self::spawn("standard error".into(), "messages", STREAM_PATIENCE, InUse::default(), || Ok(io::stderr()))
     }
 
+    /// The terminal that shows the screen.
+    pub fn terminal() -> Self {
+        Self::spawn("terminal".into(), "screen", SCREEN_PATIENCE, InUse::default(), || Ok(io::stdout()))
+    }
+
     fn spawn<W: Write>(
         path: PathBuf,
         what: &'static str,
@@ -135,6 +142,13 @@ impl BackgroundFile {
         self.error.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether everything is written; what has gone wrong, if something has.
+    pub fn is_idle(&mut self) -> Result<bool, InputError> {
+        self.notice();
+        self.check()?;
+        Ok(self.piece.is_empty() && self.outcome.written.load(Ordering::Acquire) == self.handed)
+    }
+
     /// Waits until everything is written.
     pub fn finish(&mut self) -> Result<(), InputError> {
         self.pass_on();
@@ -162,6 +176,12 @@ impl BackgroundFile {
         }
     }
 
+    /// Looks whether the writing thread has failed.
+    fn notice(&mut self) -> bool {
+        let failed = self.outcome.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.inspect(|error| self.fail(error)).is_some()
+    }
+
     fn fail(&mut self, error: &io::Error) {
         self.pieces = None;
         let error = InputError::io(&self.path, &format!("write the {}", self.what), error);
@@ -184,9 +204,8 @@ impl Wait {
 
     /// Waits a moment. The file has failed if it is to be waited for no longer.
     fn on(&mut self, file: &mut BackgroundFile) {
-        let failed = file.outcome.error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(error) = failed {
-            return file.fail(&error);
+        if file.notice() {
+            return;
         }
         let written = file.outcome.written.load(Ordering::Acquire);
         if written != self.written {

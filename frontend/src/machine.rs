@@ -2,6 +2,7 @@
 
 use crate::background::BackgroundFile;
 use crate::error::InputError;
+use crate::signals;
 use crate::vmcs_dump::VmcsDumper;
 use emu_core::trace::Tracer;
 use emu_devices::disk::{DrivePlace, MediumId};
@@ -10,6 +11,9 @@ use emu_devices::report::PcReport;
 use emu_devices::vga::{Frame, TextScreen};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Most bytes of guest memory that are hashed after a signal: a fraction of a second.
+pub const HASHED_AFTER_SIGNAL: u64 = 512 << 20;
 
 /// Why [`Machine::run_some`] came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +96,21 @@ pub trait Machine {
     fn take_serial(&mut self) -> Vec<u8>;
     /// What the guest wrote to port E9h since the last call.
     fn take_debugcon(&mut self) -> Vec<u8>;
+    /// Bytes of guest memory.
+    fn memory(&self) -> u64;
     /// A hash of everything the guest can see.
     fn state_hash(&self) -> u64;
+    /// The same at the end of a run: `None` if a signal is to end it, and there is too much memory to hash it in time.
+    /// A signal that comes meanwhile then ends the process at once.
+    fn hash_at_end(&self) -> Option<u64> {
+        if self.memory() > HASHED_AFTER_SIGNAL {
+            if signals::arrived() {
+                return None;
+            }
+            signals::end_at_once();
+        }
+        Some(self.state_hash())
+    }
     /// Processors and screen, for people.
     fn report(&self) -> PcReport;
     /// A snapshot of the whole machine, as the bytes of a file; an error says why there can be none.

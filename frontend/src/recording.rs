@@ -2,7 +2,8 @@
 //! ended. A replay of the file is the same run, and checks that it is.
 //!
 //! The file is a mark with a version, then frames: length, CRC-32, and a postcard-encoded [`Frame`]. The first frame
-//! describes the machine and where its run begins, the last one the end.
+//! describes the machine and where its run begins, the last one the end. Frames are written as they come, so that the
+//! recording of a run that was killed has what happened until shortly before.
 
 use crate::background::BackgroundFile;
 use crate::config::{AtaDrive, FloppyKind, MachineConfig, Rom};
@@ -19,9 +20,12 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The file's first bytes; the last is the version of its format.
-const MARK: [u8; 8] = *b"RVMXREC\x02";
+const MARK: [u8; 8] = *b"RVMXREC\x03";
+/// How often a recording says how far the run has come.
+const REACHED: Duration = Duration::from_millis(500);
 /// Most bytes of a frame: an event's most bytes, or a description.
 const MAX_FRAME: usize = 4 * MAX_BYTES;
 
@@ -33,6 +37,8 @@ enum Frame {
     Machine(Description),
     Event(Stamped),
     End(Final),
+    /// Nothing that happened before this cycle is missing.
+    Reached(u64),
 }
 
 /// How a run ended, and in what state.
@@ -42,7 +48,8 @@ pub struct Final {
     reason: Option<String>,
     cycle: u64,
     instructions: u64,
-    state_hash: u64,
+    /// `None` if there was no time to hash the whole memory ([`Machine::hash_at_end`]).
+    state_hash: Option<u64>,
 }
 
 impl Final {
@@ -55,7 +62,7 @@ impl Final {
             _ => None,
         });
         let (cycle, instructions) = (machine.now(), machine.instructions());
-        Self { reason, cycle, instructions, state_hash: machine.state_hash() }
+        Self { reason, cycle, instructions, state_hash: machine.hash_at_end() }
     }
 
     /// Whether the machine ended by itself.
@@ -76,10 +83,8 @@ impl Final {
             .find(|(_, here, there)| here != there)
             .map(|(name, here, there)| number(name, here, there))
             .or_else(|| {
-                let differ = self.state_hash != recorded.state_hash;
-                differ.then(|| {
-                    format!("state {:016x} here, {:016x} in the recording", self.state_hash, recorded.state_hash)
-                })
+                let (here, there) = self.state_hash.zip(recorded.state_hash)?;
+                (here != there).then(|| format!("state {here:016x} here, {there:016x} in the recording"))
             })
     }
 }
@@ -196,20 +201,29 @@ fn hash_kernel(kernel: &LoadedKernel) -> u64 {
 #[derive(Debug)]
 pub struct Recorder {
     file: BackgroundFile,
+    /// When it last said how far the run has come.
+    told: Instant,
 }
 
 impl Recorder {
     /// Begins a recording of the machine described.
     pub fn create(path: &Path, machine: Description) -> Result<Self, InputError> {
-        let mut recorder = Self { file: BackgroundFile::create(path, "recording")? };
+        let mut recorder = Self { file: BackgroundFile::create(path, "recording")?, told: Instant::now() };
         recorder.file.write(&MARK);
         recorder.write(&Frame::Machine(machine))?;
+        recorder.file.pass_on();
         Ok(recorder)
     }
 
-    /// Adds events.
-    pub fn events(&mut self, events: Vec<Stamped>) -> Result<(), InputError> {
-        events.into_iter().try_for_each(|event| self.write(&Frame::Event(event)))
+    /// Adds the events that have come until cycle `now`, and lets the host have them.
+    pub fn events(&mut self, events: Vec<Stamped>, now: u64) -> Result<(), InputError> {
+        events.into_iter().try_for_each(|event| self.write(&Frame::Event(event)))?;
+        if self.told.elapsed() >= REACHED {
+            self.told = Instant::now();
+            self.write(&Frame::Reached(now))?;
+        }
+        self.file.pass_on();
+        self.file.check()
     }
 
     /// Ends the recording.
@@ -233,7 +247,9 @@ impl Recorder {
 pub struct Recording {
     machine: Description,
     events: Vec<Stamped>,
-    end: Final,
+    /// The cycle up to which it is known to be whole.
+    reached: u64,
+    end: Option<Final>,
 }
 
 impl Recording {
@@ -253,21 +269,30 @@ impl Recording {
         if mark != MARK {
             return Err(format!("it is a recording of format {}, and this version reads format {}", mark[7], MARK[7]));
         }
-        let Frame::Machine(machine) = frame(file)? else { return Err(damaged("it does not begin with a machine")) };
-        let mut events: Vec<Stamped> = Vec::new();
+        let machine = match frame(file)? {
+            Some(Frame::Machine(machine)) => machine,
+            Some(_) => return Err(damaged("it does not begin with a machine")),
+            None => return Err("the run that made it was cut off before it began".to_owned()),
+        };
+        let (mut events, mut reached) = (Vec::<Stamped>::new(), 0);
         let end = loop {
             match frame(file)? {
-                Frame::Machine(_) => return Err(damaged("it has two machines")),
-                Frame::Event(event) => events.push(event),
-                Frame::End(end) => break end,
+                Some(Frame::Machine(_)) => return Err(damaged("it has two machines")),
+                Some(Frame::Event(event)) => {
+                    reached = reached.max(event.at);
+                    events.push(event);
+                }
+                Some(Frame::Reached(cycle)) => reached = reached.max(cycle),
+                Some(Frame::End(end)) => break Some(end),
+                None => break None,
             }
         };
-        if file.read(&mut [0]).map_err(|error| error.to_string())? != 0 {
+        if end.is_some() && file.read(&mut [0]).map_err(|error| error.to_string())? != 0 {
             return Err(damaged("something follows its end"));
         }
         // As the machine keeps them.
         events.sort_by_key(|event| event.at);
-        Ok(Self { machine, events, end })
+        Ok(Self { machine, events, reached, end })
     }
 
     /// Refuses a machine other than the recorded one.
@@ -289,14 +314,20 @@ impl Recording {
         Ok(())
     }
 
-    /// How the recorded run ended.
-    pub fn end(&self) -> &Final {
-        &self.end
+    /// How the recorded run ended; `None` if it was killed, and the recording goes to [`Recording::reached`] alone.
+    pub fn end(&self) -> Option<&Final> {
+        self.end.as_ref()
+    }
+
+    /// The cycle up to which the recording is known to be whole.
+    pub fn reached(&self) -> u64 {
+        self.end.as_ref().map_or(self.reached, |end| end.cycle)
     }
 
     /// The events, to be brought to a machine.
     pub fn replay(&self) -> Replay {
-        Replay { events: self.events.clone().into(), fed: VecDeque::new(), end: self.end.clone() }
+        let by_itself = self.end.as_ref().is_some_and(Final::by_itself);
+        Replay { events: self.events.clone().into(), fed: VecDeque::new(), last: self.reached(), by_itself }
     }
 }
 
@@ -304,24 +335,30 @@ fn damaged(what: &str) -> String {
     format!("the recording is damaged: {what}")
 }
 
-fn frame(file: &mut dyn Read) -> Result<Frame, String> {
-    let cut = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => damaged("it ends before its end; the run that made it was cut off"),
-        _ => format!("cannot read the recording: {error}"),
+/// The next frame; `None` where the file ends without one that is whole.
+fn frame(file: &mut dyn Read) -> Result<Option<Frame>, String> {
+    let mut whole = |bytes: &mut [u8]| match file.read_exact(bytes) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(format!("cannot read the recording: {error}")),
     };
     let mut head = [0; 8];
-    file.read_exact(&mut head).map_err(cut)?;
+    if !whole(&mut head)? {
+        return Ok(None);
+    }
     let [a, b, c, d, crc @ ..] = head;
     let length = u32::from_le_bytes([a, b, c, d]) as usize;
     if length > MAX_FRAME {
         return Err(damaged("a frame is too long"));
     }
     let mut bytes = vec![0; length];
-    file.read_exact(&mut bytes).map_err(cut)?;
+    if !whole(&mut bytes)? {
+        return Ok(None);
+    }
     if crc32fast::hash(&bytes) != u32::from_le_bytes(crc) {
         return Err(damaged("a checksum is wrong"));
     }
-    postcard::from_bytes(&bytes).map_err(|_| damaged("a frame has no meaning"))
+    postcard::from_bytes(&bytes).map(Some).map_err(|_| damaged("a frame has no meaning"))
 }
 
 /// A recording's events on their way to a machine.
@@ -330,7 +367,9 @@ pub struct Replay {
     events: VecDeque<Stamped>,
     /// Cycles of those that the machine has.
     fed: VecDeque<u64>,
-    end: Final,
+    /// The recording's last cycle, and whether the machine came to its end there by itself.
+    last: u64,
+    by_itself: bool,
 }
 
 impl Replay {
@@ -373,7 +412,7 @@ impl Replay {
     /// The cycle at which to stop, of a run that was stopped from outside; of one whose machine ended by itself a guest
     /// second of `hz` cycles later.
     pub fn last_cycle(&self, hz: u64) -> u64 {
-        self.end.cycle.saturating_add(if self.end.by_itself() { hz } else { 0 })
+        self.last.saturating_add(if self.by_itself { hz } else { 0 })
     }
 }
 
@@ -383,16 +422,16 @@ mod tests {
 
     fn recording() -> Recording {
         let event = |at, byte| Stamped { at, event: InputEvent::Serial(vec![byte]) };
-        let end = Final { reason: None, cycle: 900, instructions: 800, state_hash: 7 };
+        let end = Final { reason: None, cycle: 900, instructions: 800, state_hash: Some(7) };
         let machine = vec![("--cpus".to_owned(), "1".to_owned()), ("hda".to_owned(), "no drive".to_owned())];
-        Recording { machine, events: vec![event(5, 1), event(5, 2), event(300, 3)], end }
+        Recording { machine, events: vec![event(5, 1), event(5, 2), event(300, 3)], reached: 300, end: Some(end) }
     }
 
     fn bytes(recording: &Recording) -> Vec<u8> {
         let path = std::env::temp_dir().join(format!("rvmx-emu-{}-{:p}.rec", std::process::id(), recording));
         let mut recorder = Recorder::create(&path, recording.machine.clone()).unwrap();
-        recorder.events(recording.events.clone()).unwrap();
-        recorder.finish(recording.end.clone()).unwrap();
+        recorder.events(recording.events.clone(), 300).unwrap();
+        recorder.finish(recording.end.clone().unwrap()).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         bytes
@@ -405,20 +444,41 @@ mod tests {
     }
 
     #[test]
-    fn recording_with_any_byte_changed_or_cut_off_is_an_error() {
+    fn recording_with_any_byte_changed_is_an_error_or_has_no_end() {
         let good = bytes(&recording());
         for at in 0..good.len() {
-            assert!(Recording::parse(&mut &good[..at]).is_err(), "cut off at {at}");
             let mut bad = good.clone();
             bad[at] ^= 0x40;
-            assert!(Recording::parse(&mut bad.as_slice()).is_err(), "byte {at}");
+            // A length that says too much makes of the rest a frame that was cut off.
+            let read = Recording::parse(&mut bad.as_slice());
+            assert!(read.is_err() || read.is_ok_and(|recording| recording.end.is_none()), "byte {at}");
         }
         let mut long = good.clone();
         long.push(0);
         assert!(Recording::parse(&mut long.as_slice()).unwrap_err().contains("follows"));
         let mut newer = good;
-        newer[7] = 3;
-        assert!(Recording::parse(&mut newer.as_slice()).unwrap_err().contains("format 3"));
+        newer[7] = 4;
+        assert!(Recording::parse(&mut newer.as_slice()).unwrap_err().contains("format 4"));
+    }
+
+    #[test]
+    fn recording_that_is_cut_off_has_what_came_before_and_no_end() {
+        let whole = recording();
+        let good = bytes(&whole);
+        let (mut begun, mut most) = (false, 0);
+        for at in 0..good.len() {
+            match Recording::parse(&mut &good[..at]) {
+                Err(error) => assert!(!begun && (error.contains("no recording") || error.contains("before it began"))),
+                Ok(cut) => {
+                    begun = true;
+                    assert_eq!((cut.end(), &cut.machine), (None, &whole.machine), "cut off at {at}");
+                    assert!(cut.events.len() >= most && whole.events.starts_with(&cut.events), "cut off at {at}");
+                    most = cut.events.len();
+                    assert_eq!(cut.replay().last_cycle(50), cut.events.last().map_or(0, |event| event.at));
+                }
+            }
+        }
+        assert_eq!(most, 3);
     }
 
     #[test]
@@ -433,10 +493,14 @@ mod tests {
 
     #[test]
     fn end_that_differs_is_told_by_what_differs() {
-        let end = recording().end;
+        let end = recording().end.unwrap();
         assert_eq!(end.difference(&end), None);
         let other = Final { instructions: 801, ..end.clone() };
         assert_eq!(other.difference(&end).unwrap(), "instruction count 801 here, 800 in the recording");
+        let unhashed = Final { state_hash: None, ..end.clone() };
+        assert_eq!(unhashed.difference(&end), None);
+        let other = Final { state_hash: Some(8), ..end.clone() };
+        assert!(other.difference(&end).unwrap().starts_with("state 0000000000000008 here"));
         let off = Final { reason: Some("the guest powered off".to_owned()), ..end.clone() };
         assert!(end.difference(&off).unwrap().contains("powered off"));
     }

@@ -424,7 +424,8 @@ impl<'m> Driver<'m> {
     }
 
     fn record(&mut self) -> Result<(), InputError> {
-        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.events(self.machine.take_injected()))
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        recorder.events(self.machine.take_injected(), self.machine.now())
     }
 
     fn move_bytes(&mut self) -> Result<(), InputError> {

@@ -318,11 +318,20 @@ fn judge(
     match end {
         Some(End::Failed(_) | End::Signal(_)) => own,
         Some(End::Quit) => (0, Some("the replay was stopped before its end".to_owned())),
-        _ => match Final::of(machine, end).difference(recording.end()) {
-            Some(difference) => {
+        _ => match recording.end().map(|recorded| Final::of(machine, end).difference(recorded)) {
+            None => {
+                let cycle = recording.reached();
+                (
+                    4,
+                    Some(format!(
+                        "the recorded run was killed; it is replayed to cycle {cycle}, as far as the recording goes"
+                    )),
+                )
+            }
+            Some(Some(difference)) => {
                 (1, Some(format!("the replay does not end as the recording: {difference}; was it made by this build?")))
             }
-            None => (0, None),
+            Some(None) => (0, None),
         },
     }
 }
@@ -427,10 +436,13 @@ fn stats_line(machine: &dyn Machine, wall: Duration) -> String {
             counters.iter().map(|(name, count)| format!("{}:{count}", json_string(name))).collect();
         format!("{{{}}}", items.join(","))
     };
-    let (instructions, cycles) = (machine.instructions(), machine.now());
+    let (instructions, cycles, hash) = (machine.instructions(), machine.now(), machine.hash_at_end());
+    if hash.is_none() {
+        complain("the state's hash is left out: after a signal there is no time for that much memory");
+    }
     format!(
         "{{\"instructions\":{instructions},\"cycles\":{cycles},\"guest_seconds\":{:.6},\"wall_seconds\":{:.6},\
-         \"vm_entries\":{},\"vm_exits\":{},\"failed_entries\":{},\"vm_fails\":{},\"other\":{},\"state_hash\":\"{:016x}\"}}",
+         \"vm_entries\":{},\"vm_exits\":{},\"failed_entries\":{},\"vm_fails\":{},\"other\":{},\"state_hash\":{}}}",
         cycles as f64 / machine.hz() as f64,
         wall.as_secs_f64(),
         statistics.vm_entries,
@@ -438,7 +450,7 @@ fn stats_line(machine: &dyn Machine, wall: Duration) -> String {
         object(&statistics.failed_entries),
         object(&statistics.vm_fails),
         object(&statistics.other),
-        machine.state_hash()
+        hash.map_or("null".to_owned(), |hash| format!("\"{hash:016x}\""))
     )
 }
 

@@ -3,7 +3,7 @@
 
 use crate::error::InputError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How long output may still be waited for once a signal has arrived.
@@ -11,6 +11,8 @@ const GRACE: Duration = Duration::from_millis(250);
 
 /// The signals that the process has caught, for those who wait for the host.
 static CAUGHT: OnceLock<Signals> = OnceLock::new();
+/// Up once a signal is to end the process as without this.
+static LAST: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 /// When one of them first saw that a signal had arrived.
 static SEEN: OnceLock<Instant> = OnceLock::new();
 
@@ -32,6 +34,7 @@ impl Signals {
             // In this order the first signal finds the flag down, and each later one finds it up.
             let seen = Arc::new(AtomicBool::new(false));
             flag::register_conditional_default(signal, Arc::clone(&seen)).map_err(error)?;
+            flag::register_conditional_default(signal, Arc::clone(&LAST)).map_err(error)?;
             flag::register(signal, seen).map_err(error)?;
             flag::register_usize(signal, Arc::clone(&this.number), signal.unsigned_abs() as usize).map_err(error)?;
         }
@@ -52,9 +55,19 @@ impl Signals {
     }
 }
 
+/// Whether a signal that the process catches has arrived.
+pub fn arrived() -> bool {
+    CAUGHT.get().and_then(Signals::arrived).is_some()
+}
+
+/// Lets the next signal end the process at once: what comes now takes long and cannot be left.
+pub fn end_at_once() {
+    LAST.store(true, Ordering::Relaxed);
+}
+
 /// Whether a signal has arrived and the time for what the host has yet to take is over.
 pub fn hurry() -> bool {
-    CAUGHT.get().and_then(Signals::arrived).is_some() && SEEN.get_or_init(Instant::now).elapsed() >= GRACE
+    arrived() && SEEN.get_or_init(Instant::now).elapsed() >= GRACE
 }
 
 /// A flag that Ctrl-C raises; somebody lowers it again. The process goes on.

@@ -2,6 +2,7 @@
 
 use crate::error::InputError;
 use crate::files;
+use crate::signals;
 use emu_core::hash::StableHash;
 use emu_devices::snapshot::{Configuration, ReadError, Snapshot};
 use std::io::{Read, Write};
@@ -13,6 +14,8 @@ const MAGIC: &[u8; 8] = b"RVMXSNAP";
 pub const VERSION: u32 = 2;
 /// Magic, version, and the hash of all that follows.
 const HEADER: usize = 8 + 4 + 8;
+/// Most bytes that are written without a look for signals.
+const PART: usize = 4 << 20;
 /// Fast, and most of memory is code, tables and text.
 const LEVEL: i32 = 1;
 
@@ -38,7 +41,7 @@ pub fn encode(snapshot: &Snapshot) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0; HEADER];
     let failed = |error: std::io::Error| error.to_string();
     let mut body = zstd::Encoder::new(&mut bytes, LEVEL).map_err(failed)?;
-    snapshot.write(&mut body).map_err(|error| error.to_string())?;
+    snapshot.write(&mut Hurried(&mut body)).map_err(|error| error.to_string())?;
     body.finish().map_err(failed)?;
     let hash = StableHash::of(&bytes[HEADER..]);
     let header = MAGIC.iter().copied().chain(VERSION.to_le_bytes()).chain(hash.to_le_bytes());
@@ -69,10 +72,26 @@ pub fn write(path: &Path, data: &[u8]) -> Result<(), InputError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let part = Part(path.with_file_name(name));
-    let mut file = std::fs::File::create(&part.0).map_err(|e| error(&e))?;
-    file.write_all(data).and_then(|()| file.sync_all()).map_err(|e| error(&e))?;
+    let mut file = Hurried(std::fs::File::create(&part.0).map_err(|e| error(&e))?);
+    file.write_all(data).and_then(|()| file.0.sync_all()).map_err(|e| error(&e))?;
     drop(file);
     std::fs::rename(&part.0, path).map_err(|e| error(&e))
+}
+
+/// What is written in parts, and left once a signal has come and the time for it is over.
+struct Hurried<W>(W);
+
+impl<W: Write> Write for Hurried<W> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        if signals::hurry() {
+            return Err(std::io::Error::other("the run was stopped before all of it was written"));
+        }
+        self.0.write(data.get(..PART).unwrap_or(data))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// A file that is removed unless it has got its name.

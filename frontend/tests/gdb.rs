@@ -16,7 +16,7 @@ impl Drop for Running {
 }
 
 struct Gdb {
-    _program: Running,
+    program: Running,
     stream: TcpStream,
 }
 
@@ -47,7 +47,7 @@ impl Gdb {
         }
         let stream = TcpStream::connect(place).expect("the server works");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("the server works");
-        Self { _program: program, stream }
+        Self { program, stream }
     }
 
     fn byte(&mut self) -> u8 {
@@ -56,10 +56,14 @@ impl Gdb {
         byte[0]
     }
 
-    /// Sends a packet; the packet that answers.
-    fn ask(&mut self, packet: &str) -> String {
+    fn send(&mut self, packet: &str) {
         let sum = packet.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte));
         self.stream.write_all(format!("${packet}#{sum:02x}").as_bytes()).expect("the server works");
+    }
+
+    /// Sends a packet; the packet that answers.
+    fn ask(&mut self, packet: &str) -> String {
+        self.send(packet);
         while self.byte() != b'$' {}
         let mut text = Vec::new();
         loop {
@@ -125,4 +129,48 @@ fn gdb_meets_a_guest_that_waits_or_that_runs() {
     };
     assert_eq!(eip(&[]), "f0ffffff");
     assert_ne!(eip(&["--gdb-no-wait"]), "f0ffffff");
+}
+
+#[test]
+#[cfg(unix)]
+fn signals_end_the_server_whether_gdb_has_come_or_not() {
+    for (signal, number) in [("INT", 2), ("TERM", 15)] {
+        for idle in [true, false] {
+            let mut gdb = Gdb::start("smp", &[]);
+            if idle {
+                gdb.ask("qSupported:multiprocess+");
+            } else {
+                // Runs, and says nothing.
+                gdb.send("vCont;c:p1.-1");
+            }
+            assert_eq!(end_by(signal, &mut gdb.program.0), Some(number));
+        }
+        let mut waiting = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+            .args(["--headless", "--snapshot", "--gdb", "0"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/smp.img"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server works");
+        let mut line = String::new();
+        BufReader::new(waiting.stderr.as_mut().expect("its messages")).read_line(&mut line).expect("a message");
+        assert!(line.contains("waiting for GDB"), "{line}");
+        assert_eq!(end_by(signal, &mut waiting), Some(number));
+    }
+}
+
+/// Sends a signal; the one that the process has ended by.
+#[cfg(unix)]
+fn end_by(signal: &str, child: &mut Child) -> Option<i32> {
+    use std::os::unix::process::ExitStatusExt;
+    std::thread::sleep(Duration::from_millis(100));
+    let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    for _ in 0..1000 {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status.signal();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("a child");
+    None
 }

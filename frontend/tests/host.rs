@@ -237,3 +237,27 @@ fn standard_input_that_the_guest_does_not_read_is_left_with_its_sender() {
     assert_eq!(terminate(child), Some(128 + 15));
     assert!(kib < 256 << 10, "{kib} KiB");
 }
+
+#[test]
+#[cfg(unix)]
+fn signal_ends_a_run_with_much_memory_without_a_hash_and_says_so() {
+    let folder = Folder::new("host-hash");
+    let rom = guest(&folder, "spin");
+    let recording = folder.path("run.rec");
+    for (memory, hashed) in [("64", true), ("2048", false)] {
+        let mut child = emulator();
+        child.args(["--headless", "--stats", "--memory", memory, "--record"]).arg(&recording).arg("--rom").arg(&rom);
+        let errors = folder.path("errors");
+        child.stdout(Stdio::null()).stderr(std::fs::File::create(&errors).expect("a file"));
+        assert_eq!(terminate(child.spawn().expect("the program")), Some(128 + 15));
+        let told = std::fs::read_to_string(&errors).expect("what was told");
+        assert_eq!(told.contains("\"state_hash\":\""), hashed, "{told}");
+        assert_eq!(told.contains("\"state_hash\":null"), !hashed, "{told}");
+        assert_eq!(told.contains("the state's hash is left out"), !hashed, "{told}");
+        // Cycle and instructions are compared all the same.
+        let mut replay = emulator();
+        replay.args(["--headless", "--memory", memory, "--replay"]).arg(&recording).arg("--rom").arg(&rom);
+        let (status, output) = run(&mut replay);
+        assert_eq!(status, Some(0), "{}", self::errors(&output));
+    }
+}

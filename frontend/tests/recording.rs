@@ -171,7 +171,48 @@ fn recording_replayed_in_any_pieces_ends_in_the_recorded_state() {
                 assert_eq!(end, RunResult::Limit, "{image}");
             }
             let here = Final::of(&machine, None);
-            assert_eq!(here.difference(recording.end()), None, "{image}, seed {seed}");
+            assert_eq!(
+                here.difference(recording.end().expect("the run came to its end")),
+                None,
+                "{image}, seed {seed}"
+            );
         }
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn recording_of_a_killed_run_is_replayed_as_far_as_it_goes() {
+    let folder = Folder::new("replay-killed");
+    let (recording, script) = (folder.path("run.rec"), folder.path("s.ron"));
+    let image = format!("{IMAGES}demo.img");
+    let steps = "Wait(0.2), Type(\"hello\"), SendSerial(\"a line\\n\"), Wait(0.1), Key(\"F2\"), Wait(1000)";
+    std::fs::write(&script, format!("Script(timeout: 2000, steps: [{steps}])")).expect("the folder is there");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+        .args(["--headless", "--snapshot", "--debugcon", "none", "--realtime", &image, "--script", text(&script)])
+        .args(["--record", text(&recording)])
+        .spawn()
+        .expect("the program starts");
+    // The description, five letters, a line and a key down and up; then how far the run is.
+    let whole = || Recording::read(&recording).ok().filter(|recording| recording.replay().last_cycle(0) > 75_000_000);
+    let started = std::time::Instant::now();
+    while whole().is_none() && started.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().and_then(|()| child.wait()).expect("a child");
+    let reached = whole().expect("the host has the recording so far").reached();
+    let output = run(&[&image, "--replay", text(&recording)]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.contains(&format!("the recorded run was killed; it is replayed to cycle {reached},")), "{message}");
+    let cycles: u64 = counts(&output)
+        .split("\"cycles\":")
+        .nth(1)
+        .map_or(0, |rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("a number"));
+    assert!(cycles >= reached, "{cycles} of {reached}");
+    // One that was killed before it began.
+    std::fs::write(&recording, b"RVMXREC\x03").expect("the folder is there");
+    let output = run(&[&image, "--replay", text(&recording)]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("was cut off before it began"));
 }

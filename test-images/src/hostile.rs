@@ -41,6 +41,7 @@ pub const HOSTILE: &[HostileGuest] = &[
     guest!("frame_buffer", 1, [], "VBE registers of all values"),
     guest!("memory_map", 1, [], "a memory map that changes all the time"),
     guest!("timers", 1, [], "timers as fast as they go"),
+    guest!("levels", 1, [], "a level-triggered interrupt that comes again behind each EOI"),
     guest!("invlpg", 1, [], "INVLPG, and a load that needs the translation again"),
     guest!("fxsave", 1, [], "FXSAVE and FXRSTOR"),
     guest!("x87", 1, [], "transcendental instructions of the x87"),

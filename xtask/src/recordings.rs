@@ -139,7 +139,8 @@ fn replay(recipe: &Recipe, path: &Path, seed: u64) -> Result<(), String> {
     if let Some(End::Failed(error)) = &end {
         return Err(error.to_string());
     }
-    Final::of(&machine, end.as_ref()).difference(recording.end()).map_or(Ok(()), Err)
+    let recorded = recording.end().ok_or("the recording has no end")?;
+    Final::of(&machine, end.as_ref()).difference(recorded).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! passes through.
 
 use super::breakpoints::{Accesses, Breakpoint, Kind};
+use super::gdb_connection::Connection;
 use super::gdb_registers::{Bytes, Description, X86};
 use super::session::Session;
 use super::target::{Came, How};
@@ -30,13 +31,17 @@ use gdbstub::target::ext::target_description_xml_override::{
 };
 use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
 use gdbstub::target::{Target, TargetError, TargetResult};
+use std::io::ErrorKind;
 use std::marker::PhantomData;
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 /// EFAULT, for memory that is not there.
 const FAULT: u8 = 14;
 /// Cycles between two looks at the connection, as a part of a guest second.
 const LOOKS: u64 = 100;
+/// Between two looks for GDB.
+const WAIT: Duration = Duration::from_millis(10);
 
 /// What GDB has asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,15 +71,22 @@ enum Met {
 
 /// The connection of GDB, which the machine waits for or meanwhile runs.
 fn meet(session: &mut Session, listener: &TcpListener, wait: bool) -> std::io::Result<Met> {
-    listener.set_nonblocking(!wait)?;
+    listener.set_nonblocking(true)?;
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(false)?;
                 return Ok(Met::Gdb(stream));
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
+        }
+        if wait {
+            if session.target.interrupted() {
+                return Ok(Met::CtrlC);
+            }
+            std::thread::sleep(WAIT);
+            continue;
         }
         let until = session.target.pc().now().saturating_add((session.target.hz() / LOOKS).max(1));
         match session.target.go_on(How::Until(until), &mut session.watcher) {
@@ -92,6 +104,7 @@ pub fn serve(session: &mut Session, port: u16, wait: bool) -> Result<bool, Input
     let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(place.clone(), format!("{what}: {e}"));
     let listener = TcpListener::bind(&place).map_err(|e| error("cannot wait for GDB", &e))?;
     let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?;
+    let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(bound.to_string(), format!("{what}: {e}"));
     output::tell(&format!("rvmx-emu: waiting for GDB: target remote {bound}\n"));
     let stream = match meet(session, &listener, wait).map_err(|e| error("GDB does not come", &e))? {
         Met::Gdb(stream) => stream,
@@ -103,7 +116,7 @@ pub fn serve(session: &mut Session, port: u16, wait: bool) -> Result<bool, Input
     let description = Description::of(cpu);
     let xml = description.xml();
     let mut server = Server { session, description, xml, action: Action::Continue };
-    let reason = GdbStub::new(stream).run_blocking::<Loop>(&mut server);
+    let reason = GdbStub::new(Connection::new(stream)).run_blocking::<Loop>(&mut server);
     match reason {
         Ok(DisconnectReason::Disconnect) => Ok(false),
         Ok(_) => Ok(true),
@@ -116,12 +129,12 @@ struct Loop<'s>(PhantomData<&'s ()>);
 
 impl<'s> BlockingEventLoop for Loop<'s> {
     type Target = Server<'s>;
-    type Connection = TcpStream;
+    type Connection = Connection;
     type StopReason = Reason;
 
     fn wait_for_stop_reason(
         server: &mut Server<'s>,
-        connection: &mut TcpStream,
+        connection: &mut Connection,
     ) -> Result<Event<Reason>, WaitForStopReasonError<String, std::io::Error>> {
         let mut first = true;
         loop {
@@ -130,7 +143,7 @@ impl<'s> BlockingEventLoop for Loop<'s> {
             }
             first = false;
             if connection.peek().map_err(WaitForStopReasonError::Connection)?.is_some() {
-                let byte = ConnectionExt::read(connection).map_err(WaitForStopReasonError::Connection)?;
+                let byte = connection.read().map_err(WaitForStopReasonError::Connection)?;
                 return Ok(Event::IncomingData(byte));
             }
         }

@@ -20,6 +20,7 @@ mod entry;
 mod expr;
 mod fields;
 mod gdb;
+mod gdb_connection;
 mod gdb_registers;
 mod input;
 mod paging;
@@ -41,6 +42,8 @@ use crate::run::End;
 use crate::signals;
 use session::Session;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use target::Target;
 
 /// The last cycle of a [`transcript()`]: a machine that nothing stops must not run for ever.
@@ -81,12 +84,18 @@ pub fn check(args: &RunArgs) -> Result<(), InputError> {
     refuse(args)
 }
 
-/// The machine as the settings want it; port E9h's output goes to `debugcon` unless they say something else.
-fn target(settings: &Settings, machine: PcMachine, debugcon: Stream) -> Result<Target, InputError> {
+/// The machine as the settings want it; port E9h's output goes to `debugcon` unless they say something else. `interrupt`
+/// stops the guest.
+fn target(
+    settings: &Settings,
+    machine: PcMachine,
+    debugcon: Stream,
+    interrupt: Arc<AtomicBool>,
+) -> Result<Target, InputError> {
     let serial = Sink::open("serial output", &settings.machine.serial, false)?;
     let debugcon = settings.machine.debugcon.clone().unwrap_or(debugcon);
     let debugcon = Sink::open("debug output", &debugcon, false)?;
-    let mut target = Target::new(machine, serial, debugcon, signals::interrupts()?);
+    let mut target = Target::new(machine, serial, debugcon, interrupt);
     if let Some(seconds) = settings.run.max_time {
         let cycle = target.pc().now().saturating_add((seconds * target.hz() as f64) as u64);
         target.set_last_cycle(cycle, format!("{seconds} guest seconds (--max-time)"));
@@ -101,7 +110,7 @@ pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i
         return Err(InputError::new("--tui", "the guest's output would stand in its way")
             .remedy("send --serial and --debugcon to files"));
     }
-    let mut session = Session::new(target(settings, machine, Stream::None)?);
+    let mut session = Session::new(target(settings, machine, Stream::None, signals::interrupts()?)?);
     session.json = source.json;
     if let Some(port) = settings.run.gdb
         && gdb::serve(&mut session, port, !settings.run.gdb_no_wait)?
@@ -111,9 +120,10 @@ pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i
     input::feed(&mut session, source)
 }
 
-/// Serves GDB on a machine until it goes; then the machine runs to its end, unless GDB has ended it. The exit status.
+/// Serves GDB on a machine until it goes; then the machine runs to its end, unless GDB has ended it. The exit status. GDB
+/// has a Ctrl-C of its own; here it ends the process.
 pub fn serve(settings: &Settings, machine: PcMachine, port: u16) -> Result<i32, InputError> {
-    let mut session = Session::new(target(settings, machine, Stream::Stdio)?);
+    let mut session = Session::new(target(settings, machine, Stream::Stdio, Arc::default())?);
     if gdb::serve(&mut session, port, !settings.run.gdb_no_wait)? {
         return Ok(0);
     }
@@ -151,7 +161,7 @@ pub fn picture(
 /// A machine whose guest's bytes go nowhere.
 fn silent(machine: PcMachine, last: u64) -> Result<Target, InputError> {
     let sink = || Sink::open("output", &Stream::None, false);
-    let mut target = Target::new(machine, sink()?, sink()?, std::sync::Arc::default());
+    let mut target = Target::new(machine, sink()?, sink()?, Arc::default());
     target.set_last_cycle(last, format!("a transcript ends at cycle {last}"));
     Ok(target)
 }

@@ -9,13 +9,46 @@ use crate::output::Sink;
 use crate::pc::{PcMachine, SLICE_WORK};
 use emu_core::observe::{Observer, Observers};
 use emu_core::state::system::Activity;
-use emu_core::trace::{TraceFilter, Tracer};
+use emu_core::trace::{TraceFilter, TraceSink, Tracer};
 use emu_devices::pc::{Pc, PcExit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The slice, in milliseconds of guest time.
 const SLICE_MS: u64 = 10;
+
+/// Bytes of a trace that are kept for the next answer.
+const MAX_TRACE: usize = 4 << 20;
+
+/// The last lines of a trace.
+#[derive(Debug, Default)]
+struct LastLines {
+    text: String,
+    /// Bytes of those that are gone.
+    gone: u64,
+}
+
+impl LastLines {
+    fn text(self) -> String {
+        match self.gone {
+            0 => self.text,
+            gone => format!("({gone} bytes of the trace before this are not kept)\n{}", self.text),
+        }
+    }
+}
+
+impl TraceSink for LastLines {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        if self.text.len() > 2 * MAX_TRACE {
+            let old = self.text.len() - MAX_TRACE;
+            let end =
+                self.text.as_bytes().iter().skip(old).position(|&byte| byte == b'\n').map_or(0, |at| old + at + 1);
+            self.text.drain(..end);
+            self.gone += end as u64;
+        }
+    }
+}
 
 /// Why a run has come back.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +90,7 @@ pub struct Target {
     /// How the machine has ended, if it has.
     pub(super) ended: Option<RunResult>,
     /// Where instructions are printed, while they are.
-    tracer: Option<Tracer<String>>,
+    tracer: Option<Tracer<LastLines>>,
 }
 
 impl Target {
@@ -65,6 +98,11 @@ impl Target {
     pub fn new(machine: PcMachine, serial: Sink, debugcon: Sink, interrupt: Arc<AtomicBool>) -> Self {
         let travel = Travel::new(machine.hz());
         Self { machine, travel, serial, debugcon, interrupt, last_cycle: None, ended: None, tracer: None }
+    }
+
+    /// Whether there was a Ctrl-C; once for each.
+    pub fn interrupted(&self) -> bool {
+        self.interrupt.swap(false, Ordering::Relaxed)
     }
 
     /// Lets no run go beyond a cycle; the words say why.
@@ -121,12 +159,12 @@ impl Target {
 
     /// Prints instructions from now on, or no longer.
     pub fn trace(&mut self, filter: Option<TraceFilter>) {
-        self.tracer = filter.map(|filter| Tracer::new(filter, String::new()));
+        self.tracer = filter.map(|filter| Tracer::new(filter, LastLines::default()));
     }
 
     /// What was traced since the last call.
     pub fn take_trace(&mut self) -> String {
-        self.tracer.as_mut().map_or(String::new(), |tracer| std::mem::take(tracer.sink()))
+        self.tracer.as_mut().map_or(String::new(), |tracer| std::mem::take(tracer.sink()).text())
     }
 
     /// Runs. Breakpoints on the instruction at which a processor stands do not stop it there.
@@ -160,7 +198,7 @@ impl Target {
             if let Err(error) = self.move_bytes() {
                 break Came::Failed(error);
             }
-            if self.interrupt.swap(false, Ordering::Relaxed) {
+            if self.interrupted() {
                 break Came::Interrupted;
             }
         };
@@ -228,5 +266,26 @@ impl Target {
         // What the debugger itself prints comes behind it.
         self.serial.finish()?;
         self.debugcon.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trace_without_end_keeps_its_last_lines_and_says_what_is_gone() {
+        let mut lines = LastLines::default();
+        let line = |n: usize| format!("{n:099}\n");
+        for n in 0..200_000 {
+            lines.line(&line(n));
+            assert!(lines.text.len() <= 2 * MAX_TRACE);
+        }
+        let gone = lines.gone;
+        assert!(gone.is_multiple_of(100) && gone as usize + lines.text.len() == 20_000_000);
+        let text = lines.text();
+        assert!(text.starts_with(&format!("({gone} bytes of the trace before this are not kept)\n")));
+        assert!(text.ends_with(&line(199_999)) && text.len() > MAX_TRACE);
+        assert_eq!(LastLines { text: line(1), gone: 0 }.text(), line(1));
     }
 }

@@ -1,6 +1,8 @@
-//! The terminal display: the text screen in colour, the keyboard as far as a terminal tells of it.
+//! The terminal display: the text screen in colour, the keyboard as far as a terminal tells of it. A terminal that takes
+//! its time gets fewer frames; the machine waits for none.
 
 use super::{Display, Input};
+use crate::background::BackgroundFile;
 use crate::error::InputError;
 use crate::machine::Machine;
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -8,7 +10,7 @@ use crossterm::style::{Color, Print, SetBackgroundColor, SetForegroundColor};
 use crossterm::{cursor, event, execute, queue, style, terminal};
 use emu_devices::keyboard::Key;
 use emu_devices::vga::{Cell, Cursor, TextScreen, cp437_to_char};
-use std::io::{self, IsTerminal, Stdout, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 /// What ends the run: Ctrl and this.
@@ -39,7 +41,9 @@ const COLORS: [Color; 16] = [
 /// The terminal, in raw mode on its alternate screen while this lives.
 #[derive(Debug)]
 pub struct Terminal {
-    out: Stdout,
+    out: BackgroundFile,
+    /// The frame that is being made.
+    frame: Vec<u8>,
     shown: Option<TextScreen>,
     graphics_shown: bool,
     open: bool,
@@ -56,30 +60,39 @@ impl Terminal {
             |e: io::Error| InputError::new("terminal", format!("cannot be used: {e}")).remedy("give --headless");
         terminal::enable_raw_mode().map_err(error)?;
         // From here on dropping the display gives the terminal back.
-        let mut this = Self { out: io::stdout(), shown: None, graphics_shown: false, open: true };
-        execute!(this.out, terminal::EnterAlternateScreen, terminal::Clear(terminal::ClearType::All)).map_err(error)?;
+        let mut this =
+            Self { out: BackgroundFile::terminal(), frame: Vec::new(), shown: None, graphics_shown: false, open: true };
+        queue!(this.frame, terminal::EnterAlternateScreen, terminal::Clear(terminal::ClearType::All)).map_err(error)?;
+        this.show();
         restore_on_panic();
         Ok(this)
+    }
+
+    /// Hands the frame over.
+    fn show(&mut self) {
+        self.out.write(&self.frame);
+        self.out.pass_on();
+        self.frame.clear();
     }
 
     fn draw(&mut self, machine: &dyn Machine) -> io::Result<()> {
         let Some(screen) = machine.text_screen() else {
             if !self.graphics_shown {
-                queue!(self.out, style::ResetColor, terminal::Clear(terminal::ClearType::All), cursor::MoveTo(0, 0))?;
-                queue!(self.out, Print("The guest is in a graphics mode, which a terminal cannot show."))?;
-                queue!(self.out, cursor::MoveTo(0, 1), Print(HINT))?;
+                queue!(self.frame, style::ResetColor, terminal::Clear(terminal::ClearType::All), cursor::MoveTo(0, 0))?;
+                queue!(self.frame, Print("The guest is in a graphics mode, which a terminal cannot show."))?;
+                queue!(self.frame, cursor::MoveTo(0, 1), Print(HINT))?;
                 self.graphics_shown = true;
                 self.shown = None;
             }
-            return self.out.flush();
+            return Ok(());
         };
         self.graphics_shown = false;
         let (width, height) = terminal::size()?;
         let same_size = self.shown.as_ref().is_some_and(|s| (s.columns, s.rows) == (screen.columns, screen.rows));
         if !same_size {
-            queue!(self.out, style::ResetColor, terminal::Clear(terminal::ClearType::All))?;
+            queue!(self.frame, style::ResetColor, terminal::Clear(terminal::ClearType::All))?;
             if screen.rows < usize::from(height) {
-                queue!(self.out, cursor::MoveTo(0, screen.rows as u16), Print(HINT))?;
+                queue!(self.frame, cursor::MoveTo(0, screen.rows as u16), Print(HINT))?;
             }
         }
         let old = if same_size { self.shown.take() } else { None };
@@ -88,7 +101,7 @@ impl Terminal {
             self.shown = Some(screen);
             return Ok(());
         }
-        queue!(self.out, cursor::Hide)?;
+        queue!(self.frame, cursor::Hide)?;
         // With blinking on, bit 7 is not part of the background; a terminal shows such cells steady.
         let background = if screen.blink { 7 } else { 15 };
         for run in runs {
@@ -97,7 +110,7 @@ impl Terminal {
             }
             let text: String = run.text.chars().take(usize::from(width) - run.column).collect();
             queue!(
-                self.out,
+                self.frame,
                 cursor::MoveTo(run.column as u16, run.row as u16),
                 SetForegroundColor(COLORS[usize::from(run.attribute & 15)]),
                 SetBackgroundColor(COLORS[usize::from(run.attribute >> 4 & background)]),
@@ -106,10 +119,10 @@ impl Terminal {
         }
         let visible = |cursor: &Cursor| cursor.column < usize::from(width) && cursor.row < usize::from(height);
         if let Some(Cursor { column, row, .. }) = screen.cursor.filter(visible) {
-            queue!(self.out, cursor::MoveTo(column as u16, row as u16), cursor::Show)?;
+            queue!(self.frame, cursor::MoveTo(column as u16, row as u16), cursor::Show)?;
         }
         self.shown = Some(screen);
-        self.out.flush()
+        Ok(())
     }
 }
 
@@ -200,10 +213,9 @@ fn translate(event: &KeyEvent) -> Option<Input> {
     Some(Input::Keys(keys))
 }
 
-/// Gives the terminal back to the shell. Errors have nobody left to go to.
+/// Gives the terminal back to the shell, at once. Errors have nobody left to go to.
 fn restore() {
-    let mut out = io::stdout();
-    drop(execute!(out, style::ResetColor, cursor::Show, terminal::LeaveAlternateScreen));
+    drop(execute!(io::stdout(), style::ResetColor, cursor::Show, terminal::LeaveAlternateScreen));
     drop(terminal::disable_raw_mode());
 }
 
@@ -235,12 +247,21 @@ impl Display for Terminal {
     }
 
     fn present(&mut self, machine: &mut dyn Machine) -> Result<(), InputError> {
-        self.draw(machine).map_err(|e| InputError::new("terminal", format!("cannot be drawn on: {e}")))
+        if !self.out.is_idle()? {
+            return Ok(());
+        }
+        self.draw(machine).map_err(|e| InputError::new("terminal", format!("cannot be drawn on: {e}")))?;
+        self.show();
+        Ok(())
     }
 
     fn close(&mut self) {
         if std::mem::take(&mut self.open) {
-            restore();
+            drop(queue!(self.frame, style::ResetColor, cursor::Show, terminal::LeaveAlternateScreen));
+            self.show();
+            // One that takes nothing keeps its last picture, but for the modes.
+            let _ = self.out.finish();
+            drop(terminal::disable_raw_mode());
         }
     }
 }

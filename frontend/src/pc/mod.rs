@@ -192,6 +192,10 @@ impl Machine for PcMachine {
         self.pc.board.debug.take_output()
     }
 
+    fn memory(&self) -> u64 {
+        self.memory_mib << 20
+    }
+
     fn state_hash(&self) -> u64 {
         self.pc.state_hash()
     }

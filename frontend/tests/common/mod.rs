@@ -206,6 +206,10 @@ impl Machine for FakeMachine {
         std::mem::take(&mut self.debugcon)
     }
 
+    fn memory(&self) -> u64 {
+        0
+    }
+
     fn state_hash(&self) -> u64 {
         self.now
     }

@@ -1,0 +1,121 @@
+//! The terminal display on a terminal of the test's own, which nobody reads, or somebody does.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::folder::Folder;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a run may take to its end: many tests share the host.
+const END: Duration = Duration::from_secs(10);
+
+/// A terminal: the side of its user, and the other's name.
+fn terminal() -> (File, PathBuf) {
+    let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the host has terminals");
+    grantpt(&user).and_then(|()| unlockpt(&user)).expect("the host has terminals");
+    tcsetwinsize(&user, Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).expect("a terminal");
+    let name = ptsname(&user, Vec::new()).expect("it has a name").into_bytes();
+    (File::from(user), std::ffi::OsString::from_vec(name).into())
+}
+
+/// A disk whose guest fills the screen with ever new characters, and writes a byte to port E9h for each screen.
+fn disk(folder: &Folder) -> PathBuf {
+    // mov ax,0B800h; mov es,ax; cld; again: xor di,di; mov cx,2000; rep stosw; inc ax; out 0E9h,al; jmp again
+    let code = b"\xB8\x00\xB8\x8E\xC0\xFC\x31\xFF\xB9\xD0\x07\xF3\xAB\x40\xE6\xE9\xEB\xF4";
+    let mut disk = vec![0; 1 << 20];
+    disk[..code.len()].copy_from_slice(code);
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    folder.file("d.img", &disk)
+}
+
+fn start(folder: &Folder, name: &Path, log: &Path) -> Child {
+    let side = || Stdio::from(File::options().read(true).write(true).open(name).expect("the terminal opens"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"));
+    command.args(["--display", "terminal", "--memory", "16", "--snapshot", "--debugcon"]).arg(log).arg(disk(folder));
+    command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("the program runs")
+}
+
+fn terminate(child: &mut Child) -> Option<i32> {
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    let started = Instant::now();
+    while started.elapsed() < END {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().and_then(|()| child.wait()).expect("a child");
+    None
+}
+
+/// Waits until the guest has told of more screens than `before`; how many.
+fn screens(log: &Path, before: u64) -> u64 {
+    let started = Instant::now();
+    loop {
+        let now = std::fs::metadata(log).map_or(0, |metadata| metadata.len());
+        if now > before {
+            return now;
+        }
+        assert!(started.elapsed() < END, "the guest stands still at screen {before}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Lines and echo, as shells leave them.
+fn is_plain(name: &Path) -> bool {
+    let modes = tcgetattr(File::open(name).expect("the terminal opens")).expect("a terminal").local_modes;
+    modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+}
+
+#[test]
+fn terminal_that_nobody_reads_holds_up_neither_the_guest_nor_the_end() {
+    let folder = Folder::new("terminal-blocked");
+    let ((user, name), log) = (terminal(), folder.path("e9"));
+    let mut child = start(&folder, &name, &log);
+    screens(&log, 0);
+    assert!(!is_plain(&name), "the display takes the terminal");
+    // Some 3 KiB a frame, 30 frames a second: after that every buffer of the host is full.
+    std::thread::sleep(Duration::from_secs(3));
+    let before = std::fs::metadata(&log).expect("the log").len();
+    screens(&log, before);
+    // The message of the end cannot be told, either.
+    assert!([Some(128 + 15), Some(2)].contains(&terminate(&mut child)));
+    assert!(is_plain(&name), "the terminal is given back");
+    drop(user);
+}
+
+#[test]
+fn terminal_that_is_read_shows_the_screen_and_is_given_back_whole() {
+    let folder = Folder::new("terminal-read");
+    let ((user, name), log) = (terminal(), folder.path("e9"));
+    let mut child = start(&folder, &name, &log);
+    let keep = File::options().read(true).write(true).open(&name).expect("the terminal opens");
+    let mut reader = user.try_clone().expect("a descriptor");
+    // It ends when nobody has the other side open.
+    let shown = std::thread::spawn(move || {
+        let (mut shown, mut piece) = (Vec::new(), [0; 4096]);
+        while let Ok(length @ 1..) = reader.read(&mut piece) {
+            shown.extend_from_slice(&piece[..length]);
+        }
+        String::from_utf8_lossy(&shown).into_owned()
+    });
+    screens(&log, 0);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(terminate(&mut child), Some(128 + 15));
+    assert!(is_plain(&name));
+    drop(keep);
+    let shown = shown.join().expect("the reader");
+    let (enter, leave) = (shown.find("\x1b[?1049h"), shown.find("\x1b[?1049l"));
+    assert!(enter.is_some() && enter < leave, "{shown:?}");
+    assert!(shown.matches("\x1b[25;1H").count() > 3, "frames are shown");
+    let told = shown.find("rvmx-emu: stopped by signal 15");
+    assert!(leave < told, "the message comes to the shell's screen");
+}
