@@ -132,6 +132,15 @@ fn gdb_meets_a_guest_that_waits_or_that_runs() {
 }
 
 #[test]
+fn gdb_that_steps_a_processor_that_is_not_there_gets_an_answer() {
+    let mut gdb = Gdb::start("smp", &["--cpus", "2"]);
+    gdb.ask("qSupported:multiprocess+");
+    let stop = gdb.ask("vCont;s:p4.4;c:p1.-1");
+    assert!(stop.starts_with(['S', 'T']), "{stop}");
+    assert_eq!(gdb.ask("m7c00,2").len(), 4);
+}
+
+#[test]
 #[cfg(unix)]
 fn signals_end_the_server_whether_gdb_has_come_or_not() {
     for (signal, number) in [("INT", 2), ("TERM", 15)] {

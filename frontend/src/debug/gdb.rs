@@ -170,6 +170,12 @@ fn processor(tid: Tid) -> usize {
 }
 
 impl Server<'_> {
+    /// The processor to step; of one that is not there, the one whose turn it is.
+    fn existing(&self, tid: Tid) -> usize {
+        let n = processor(tid);
+        if n < self.session.target.pc().cpus.len() { n } else { self.session.target.running() }
+    }
+
     /// Runs for a little; why the machine has stopped, if it has.
     fn go(&mut self, first: bool) -> Option<Reason> {
         let session = &mut *self.session;
@@ -385,14 +391,14 @@ impl MultiThreadSchedulerLocking for Server<'_> {
 
 impl MultiThreadSingleStep for Server<'_> {
     fn set_resume_action_step(&mut self, tid: Tid, _signal: Option<Signal>) -> Result<(), String> {
-        self.action = Action::Step(processor(tid));
+        self.action = Action::Step(self.existing(tid));
         Ok(())
     }
 }
 
 impl ReverseStep<Tid> for Server<'_> {
     fn reverse_step(&mut self, tid: Tid) -> Result<(), String> {
-        self.action = Action::StepBack(processor(tid));
+        self.action = Action::StepBack(self.existing(tid));
         Ok(())
     }
 }

@@ -225,7 +225,11 @@ impl Target {
             target = target.min(cycle);
         }
         let stepped = match how {
-            How::Step(n) => self.pc().cpus.get(n).map(|cpu| (n, cpu.cycles, cpu.instructions, cpu.rip())),
+            How::Step(n) => match self.pc().cpus.get(n) {
+                Some(cpu) => Some((n, cpu.cycles, cpu.instructions, cpu.rip())),
+                // GDB may ask for one that is not there; it never gets anywhere.
+                None => return Some(Came::There),
+            },
             How::Until(_) => None,
         };
         let Self { machine, tracer, .. } = self;
