@@ -4,7 +4,7 @@ use super::medium::{MediumId, Overlay};
 use crate::state::StateError;
 use emu_core::hash::StableHash;
 use std::cell::OnceCell;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use thiserror::Error;
@@ -333,16 +333,9 @@ fn read_or_zero(file: &mut File, mut data: &mut [u8]) -> io::Result<()> {
 
 /// Claims a file for as long as it is open, alone or with others; whether it could be. A file system without locks
 /// refuses nobody.
-#[cfg(unix)]
 fn lock(file: &File, alone: bool) -> bool {
-    use rustix::fs::{FlockOperation, flock};
-    let how = if alone { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::NonBlockingLockShared };
-    flock(file, how) != Err(rustix::io::Errno::WOULDBLOCK)
-}
-
-#[cfg(not(unix))]
-fn lock(_file: &File, _alone: bool) -> bool {
-    true
+    let locked = if alone { file.try_lock() } else { file.try_lock_shared() };
+    !matches!(locked, Err(TryLockError::WouldBlock))
 }
 
 #[cfg(unix)]
@@ -438,7 +431,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
     fn image_that_is_written_is_nobody_elses_and_one_that_is_read_is_shared() {
         let file = TemporaryFile::new("lock", &[1; 512]);
         let open = |mode| DiskImage::open(&file.0, mode);
