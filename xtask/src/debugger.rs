@@ -226,6 +226,7 @@ fn cost(args: &Args) -> Result<String, String> {
         let mut machine = recipe.build()?;
         machine.run_until(CYCLES);
         let state = machine.state_hash();
+        drop(machine);
         plain = plain.min(worked(began) - started);
         let started = worked(began);
         let commands = ["b vmexit ignore 1000000000", command.as_str(), hash];
