@@ -1,6 +1,6 @@
 //! The emulator as a process of its own, for what happens to its host.
 
-use std::io;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -61,6 +61,19 @@ pub fn end_within(child: &mut Child, time: Duration) -> io::Result<Option<(ExitS
         child.wait()?;
     }
     Ok(end)
+}
+
+/// Where an emulator with `--gdb` waits, as it says itself on standard error: a port that was free a moment ago may be
+/// somebody else's.
+pub fn gdb_place(errors: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    while errors.read_line(&mut line)? != 0 {
+        if let Some((_, place)) = line.trim_end().split_once("target remote ") {
+            return Ok(place.to_owned());
+        }
+        line.clear();
+    }
+    Err(io::Error::other("rvmx-emu does not wait for GDB"))
 }
 
 /// Resident memory of a process in MiB; 0 where the host does not tell.

@@ -124,9 +124,9 @@ fn soak(args: &Args) -> std::io::Result<u32> {
         if started.elapsed().as_secs_f64() >= args.minutes * 60.0 {
             break;
         }
-        let seen = visit(&folder, guest, &mut random)?;
-        (runs, most) = (runs + 1, most.max(seen.1.most()));
-        let told = match seen.1.end {
+        let (streams, seen) = visit(&folder, guest, &mut random)?;
+        (runs, most) = (runs + 1, most.max(seen.most()));
+        let told = match seen.end {
             End::In(time) => {
                 latest = latest.max(time);
                 time.as_millis().to_string()
@@ -138,11 +138,11 @@ fn soak(args: &Args) -> std::io::Result<u32> {
             "{:7.1} {:13} {:7} {:5.1} {told:>7}  {}",
             started.elapsed().as_secs_f64(),
             guest.name,
-            format!("{:?}", seen.0).to_lowercase(),
-            seen.1.lasts.as_secs_f64(),
-            seen.1.points().iter().map(u64::to_string).collect::<Vec<_>>().join(" ")
+            format!("{streams:?}").to_lowercase(),
+            seen.lasts.as_secs_f64(),
+            seen.points().iter().map(u64::to_string).collect::<Vec<_>>().join(" ")
         );
-        for fault in seen.1.faults(args.beside, Duration::from_millis(args.end)) {
+        for fault in seen.faults(args.beside, Duration::from_millis(args.end)) {
             eprintln!("soak: {}: {fault}", guest.name);
             failures += 1;
         }

@@ -3,7 +3,7 @@
 
 mod kernel;
 
-use crate::child::Folder;
+use crate::child::{Folder, gdb_place};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -224,14 +224,13 @@ fn start(command: &mut Command, program: &Path) -> Result<Running, String> {
     command.spawn().map(Running).map_err(|error| format!("{}: {error}", program.display()))
 }
 
-/// Where the server waits, as it says itself: a port that was free a moment ago may be somebody else's.
+/// Where the server waits.
 fn place(program: &mut Child) -> Result<String, String> {
-    let mut lines = BufReader::new(program.stderr.take().ok_or("no pipe")?).lines();
-    let place =
-        lines.by_ref().map_while(Result::ok).find_map(|line| Some(line.split_once("target remote ")?.1.to_owned()));
+    let mut errors = BufReader::new(program.stderr.take().ok_or("no pipe")?);
+    let place = gdb_place(&mut errors);
     // What comes behind it is taken, so that the program does not wait.
-    std::thread::spawn(move || lines.for_each(drop));
-    place.ok_or_else(|| "rvmx-emu does not wait for GDB".to_owned())
+    std::thread::spawn(move || errors.lines().for_each(drop));
+    place.map_err(|error| error.to_string())
 }
 
 /// Lets GDB carry out commands on a machine in a snapshot; each of `expected` must be printed behind the one before.

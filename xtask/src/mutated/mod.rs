@@ -105,10 +105,15 @@ fn outcome(kind: &Kind, folder: &Folder, data: &[u8]) -> std::io::Result<Outcome
     let mut child = command.arg(path).args(&kind.options.1).spawn()?;
     let told = Told::by(&mut child);
     if kind.endless && wait_for(&mut child, PATIENCE)?.is_none() {
-        return told.judge(ended(&mut child)?, false);
+        return Ok(told.judge(ended(&mut child)?, false));
     }
-    let end = end_within(&mut child, LIMIT)?;
-    told.judge(end.map(|(status, _)| status.code()).ok_or_else(|| format!("no end after {} s", LIMIT.as_secs())), false)
+    Ok(told.judge(at_limit(&mut child)?, false))
+}
+
+/// The status of a run that comes to its end by itself.
+fn at_limit(child: &mut Child) -> std::io::Result<Result<Option<i32>, String>> {
+    let end = end_within(child, LIMIT)?;
+    Ok(end.map(|(status, _)| status.code()).ok_or_else(|| format!("no end after {} s", LIMIT.as_secs())))
 }
 
 /// Ends a run by SIGTERM; its status.
@@ -135,16 +140,16 @@ impl Told {
         }))
     }
 
-    /// What the end is worth; of a run that is not `caught`, a signal may be the end.
-    fn judge(self, status: Result<Option<i32>, String>, by_signal: bool) -> std::io::Result<Outcome> {
+    /// What the end is worth; with `by_signal`, a signal may be the end.
+    fn judge(self, status: Result<Option<i32>, String>, by_signal: bool) -> Outcome {
         let text = self.0.join().unwrap_or_default();
         let panic = text.lines().find(|line| line.contains("panicked at"));
-        Ok(match (status, panic) {
+        match (status, panic) {
             (_, Some(panic)) => Err(panic.to_owned()),
             (Ok(Some(code)), None) => Ok(code),
             (Ok(None), None) if by_signal => Ok(0),
             (Ok(None), None) => Err("ended by a signal".to_owned()),
             (Err(what), None) => Err(what),
-        })
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Packets of a GDB with mistakes, sent to `--gdb`.
 
 use super::change::{self, Random};
-use super::{END, LIMIT, Outcome, Told, ended};
-use crate::child::end_within;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use super::{END, LIMIT, Outcome, Told, at_limit, ended};
+use crate::child::{end_within, gdb_place};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::time::Duration;
@@ -164,13 +164,13 @@ fn framed(packet: &[u8]) -> Vec<u8> {
 pub fn outcome(command: &mut Command, stream: &[u8]) -> io::Result<Outcome> {
     let mut child = command.spawn()?;
     let mut errors = BufReader::new(child.stderr.take().ok_or_else(|| io::Error::other("no standard error"))?);
-    let place = place(&mut errors);
+    let place = gdb_place(&mut errors);
     let told = Told::from(Some(errors));
     let place = match place {
         Ok(place) => place,
         Err(error) => {
             let end = end_within(&mut child, LIMIT)?;
-            return told.judge(end.map(|(status, _)| status.code()).ok_or(error.to_string()), false);
+            return Ok(told.judge(end.map(|(status, _)| status.code()).ok_or(error.to_string()), false));
         }
     };
     let mut connection = TcpStream::connect(place)?;
@@ -186,24 +186,11 @@ pub fn outcome(command: &mut Command, stream: &[u8]) -> io::Result<Outcome> {
         ended(&mut child)?
     } else {
         let _ = connection.shutdown(Shutdown::Write);
-        let end = end_within(&mut child, LIMIT)?;
-        end.map(|(status, _)| status.code()).ok_or_else(|| format!("no end after {} s", LIMIT.as_secs()))
+        at_limit(&mut child)?
     };
     let _ = connection.shutdown(Shutdown::Both);
     reader.join().map_err(|_| io::Error::other("the reader has panicked"))?;
-    told.judge(status, by_signal)
-}
-
-/// Where the emulator waits for GDB.
-fn place(errors: &mut impl BufRead) -> io::Result<String> {
-    let mut line = String::new();
-    while errors.read_line(&mut line)? != 0 {
-        if let Some((_, place)) = line.trim_end().split_once("target remote ") {
-            return Ok(place.to_owned());
-        }
-        line.clear();
-    }
-    Err(io::Error::other("it does not wait for GDB"))
+    Ok(told.judge(status, by_signal))
 }
 
 #[cfg(test)]
