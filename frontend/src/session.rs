@@ -8,6 +8,7 @@ use crate::display::{Display, Headless};
 use crate::error::InputError;
 use crate::files::{self, InUse};
 use crate::loader::{self, KernelFiles};
+use crate::logging::LogFilter;
 use crate::machine::Machine;
 use crate::output::{self, Sink};
 use crate::recording::{self, Final, Recorder, Recording};
@@ -121,7 +122,11 @@ fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
     settings.machine.display = Some(DisplayKind::None);
     let _inputs = inputs(args, &settings, None);
     check_outputs(args, &settings, None)?;
-    logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), false)?;
+    let filter = match &args.log_file {
+        Some(_) => LogFilter::default(),
+        None => LogFilter::of_debugger(),
+    };
+    logging::start(args.log.clone().unwrap_or(filter), args.log_file.as_deref(), false)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;

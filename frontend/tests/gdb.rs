@@ -64,6 +64,24 @@ impl Gdb {
     /// Sends a packet; the packet that answers.
     fn ask(&mut self, packet: &str) -> String {
         self.send(packet);
+        self.packet()
+    }
+
+    /// What a command of the debugger prints.
+    fn monitor(&mut self, command: &str) -> String {
+        let hex: String = command.bytes().map(|byte| format!("{byte:02x}")).collect();
+        self.send(&format!("qRcmd,{hex}"));
+        let mut printed = String::new();
+        loop {
+            match self.packet() {
+                packet if packet != "OK" && packet.starts_with('O') => printed += &text(&packet[1..]),
+                _ => return printed,
+            }
+        }
+    }
+
+    /// The next packet.
+    fn packet(&mut self) -> String {
         while self.byte() != b'$' {}
         let mut text = Vec::new();
         loop {
@@ -83,6 +101,49 @@ impl Gdb {
         }
         self.stream.write_all(b"+").expect("the server works");
         String::from_utf8(text).expect("the server works")
+    }
+}
+
+/// Text in hexadecimal.
+fn text(hex: &str) -> String {
+    let byte = |n: usize| u8::from_str_radix(&hex[n..n + 2], 16).expect("the server works");
+    String::from_utf8((0..hex.len() / 2).map(|n| byte(2 * n)).collect()).expect("the server works")
+}
+
+#[test]
+fn gdb_is_told_of_what_it_cannot_know() {
+    let mut gdb = Gdb::start("vmxentry", &["--cpu-model", "max"]);
+    gdb.ask("qSupported:multiprocess+");
+    assert_eq!(gdb.monitor("b vmentry failed"), "breakpoint 1: VM entry that fails\n");
+    let told = gdb.ask("vCont;c:p1.-1");
+    assert!(
+        told.starts_with('O') && text(&told[1..]).contains("breakpoint 1, VM entry that fails: VMLAUNCH"),
+        "{told}"
+    );
+    let stop = gdb.packet();
+    assert!(stop.starts_with("T05") && !stop.contains("swbreak"), "{stop}");
+    assert!(gdb.monitor("rs 3").contains("maint flush register-cache"));
+    assert!(!gdb.monitor("ptime").contains("maint flush"));
+    // Its own breakpoints and those of the debugger do not get mixed up.
+    gdb.monitor("d all; b 0x94ca");
+    gdb.ask("z0,94ca,1");
+    assert!(gdb.monitor("info b").contains("0x94ca"));
+}
+
+#[test]
+fn server_that_does_not_wait_does_not_say_that_it_waits() {
+    for (options, words) in [(&["--gdb-no-wait"][..], "the guest runs, GDB may come"), (&[], "waiting for GDB")] {
+        let program = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+            .args(["--headless", "--snapshot", "--debugcon", "none", "--gdb", "0"])
+            .args(options)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/smp.img"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server works");
+        let mut program = Running(program);
+        let mut line = String::new();
+        BufReader::new(program.0.stderr.as_mut().expect("its messages")).read_line(&mut line).expect("a message");
+        assert!(line.contains(words), "{line}");
     }
 }
 

@@ -9,12 +9,17 @@ use emu_core::report::{CpuReport, Detail};
 use serde_json::json;
 use std::path::Path;
 
-const USAGE: &str = "info b|cpu|screen|exceptions|apic|symbols";
+const USAGE: &str = "info b|cpu|mem|screen|exceptions|apic|symbols";
 
 fn report(session: &Session) -> Result<CpuReport, CommandError> {
     let pc = session.target.pc();
     let cpu = pc.cpus.get(session.cpu).ok_or("there is no such processor")?;
     Ok(CpuReport::new(cpu, &pc.ram))
+}
+
+/// `blist`.
+pub fn breakpoints(session: &mut Session, _arguments: &str) -> Outcome {
+    Ok(cmd_breaks::list(session))
 }
 
 /// `info …`.
@@ -26,6 +31,7 @@ pub fn info(session: &mut Session, arguments: &str) -> Outcome {
             let report = report(session)?;
             Ok(Answer::new(report.text(Detail::Full), json!({ "processor": report })))
         }
+        "mem" | "tab" => super::cmd_paging::tab(session, ""),
         "r" | "registers" => super::cmd_registers::general(session, ""),
         "screen" => screen(session, ""),
         "exceptions" => {

@@ -190,7 +190,7 @@ fn bytes_to_write(session: &Session, arguments: &str, usage: &'static str) -> Re
 /// `setpmem ADDR BYTES VALUE`.
 pub fn set_physical(session: &mut Session, arguments: &str) -> Outcome {
     let (address, bytes) = bytes_to_write(session, arguments, "setpmem ADDR BYTES VALUE")?;
-    session.target.change(|pc| pc.write_physical(address, &bytes))?;
+    session.change(|pc| pc.write_physical(address, &bytes))?;
     Ok(Answer::silent())
 }
 
@@ -198,7 +198,7 @@ pub fn set_physical(session: &mut Session, arguments: &str) -> Outcome {
 pub fn set_linear(session: &mut Session, arguments: &str) -> Outcome {
     let (address, bytes) = bytes_to_write(session, arguments, "setmem ADDR BYTES VALUE")?;
     let cpu = session.cpu;
-    session.target.change(|pc| pc.write_linear(cpu, address, &bytes))?;
+    session.change(|pc| pc.write_linear(cpu, address, &bytes))?;
     Ok(Answer::silent())
 }
 
@@ -211,7 +211,10 @@ pub fn frames(session: &Session, count: usize) -> Result<Vec<u64>, CommandError>
     let code_base = if width == 8 { 0 } else { scope.segment_base("cs").unwrap_or(0) };
     let mask = if width == 8 { u64::MAX } else { (1 << (8 * width)) - 1 };
     let (mut list, mut frame) = (vec![of("pc")], of("rbp") & mask);
-    while list.len() < count {
+    // A frame lies on the stack, at or above its present end: anything else is no frame, but a register that somebody
+    // uses for something else.
+    let stack = of("rsp") & mask;
+    while list.len() < count && frame != 0 && frame >= stack {
         let at = stack_base.wrapping_add(frame);
         let (Some(next), Some(back)) = (scope.linear(at, width), scope.linear(at.wrapping_add(width as u64), width))
         else {
@@ -237,6 +240,9 @@ pub fn backtrace(session: &mut Session, arguments: &str) -> Outcome {
     let mut text = String::new();
     for (n, address) in list.iter().enumerate() {
         let _ = writeln!(text, "#{n} {address:#x}{}", label(&session.symbols, *address));
+    }
+    if list.len() == 1 && count > 1 {
+        text += "RBP points to no frame: the callers are not known\n";
     }
     let json: Vec<Value> = list
         .iter()

@@ -3,6 +3,7 @@
 use super::answer::{Answer, hex};
 use super::session::{CommandError, Outcome, Session};
 use super::target::{Came, How};
+use super::vmxlog::VmxLog;
 use super::watcher::{Over, first_word};
 use crate::config::sources::MAX_TEXT_BYTES;
 use crate::error::InputError;
@@ -17,6 +18,9 @@ use emu_devices::keyboard::Key;
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Instructions that one command makes at most.
+const MOST_STEPS: u64 = 1_000_000_000;
+
 /// `c`.
 pub fn cont(session: &mut Session, arguments: &str) -> Outcome {
     no_arguments(arguments, "c")?;
@@ -30,6 +34,9 @@ pub(super) fn no_arguments(arguments: &str, usage: &'static str) -> Result<(), C
 /// `s [N]`.
 pub fn step(session: &mut Session, arguments: &str) -> Outcome {
     let count = if arguments.is_empty() { 1 } else { session.value(arguments)? };
+    if count > MOST_STEPS {
+        return Err(CommandError::Other(format!("give 0 to {MOST_STEPS} instructions")));
+    }
     let n = session.cpu;
     for _ in 1..count {
         let came = session.target.run(How::Step(n), &mut session.watcher);
@@ -59,6 +66,11 @@ pub fn next(session: &mut Session, arguments: &str) -> Outcome {
     }
     let after = linear.wrapping_add(instruction.bytes.len() as u64);
     run_over(session, n, after, 0)
+}
+
+/// `p`: Bochs's name of `n`; with an expression, GDB's of `print`.
+pub fn next_or_print(session: &mut Session, arguments: &str) -> Outcome {
+    if arguments.is_empty() { next(session, "") } else { super::cmd_registers::print(session, arguments) }
 }
 
 /// Runs until processor `n` comes to a linear address with at least its present RSP and `above` bytes.
@@ -166,7 +178,7 @@ pub fn reset(session: &mut Session, _arguments: &str) -> Outcome {
 /// Lets events happen at their cycles.
 fn inject(session: &mut Session, events: &[(u64, InputEvent)]) -> Result<(), CommandError> {
     let injected =
-        session.target.change(|pc| events.iter().try_for_each(|(at, event)| pc.inject(*at, event.clone()).map(drop)));
+        session.change(|pc| events.iter().try_for_each(|(at, event)| pc.inject(*at, event.clone()).map(drop)));
     injected.map_err(|error| CommandError::Other(error.to_string()))
 }
 
@@ -181,7 +193,9 @@ fn press(hz: u64, at: u64, keys: &[Key], events: &mut Vec<(u64, InputEvent)>) ->
 
 /// `key NAMES`.
 pub fn key(session: &mut Session, arguments: &str) -> Outcome {
-    let keys = Key::combination(arguments)?;
+    let keys = Key::combination(arguments).map_err(|name| {
+        CommandError::Other(format!("no key is called {name:?}; write key LeftAlt+F4, key Enter, key a"))
+    })?;
     let mut events = Vec::new();
     press(session.target.hz(), session.target.pc().now(), &keys, &mut events);
     inject(session, &events)?;
@@ -225,13 +239,15 @@ pub fn restore(session: &mut Session, arguments: &str) -> Outcome {
     let path = Path::new(arguments);
     let bytes = snapshot_file::read(path)?;
     session.target.restore(&bytes).map_err(|problem| InputError::file(path, problem))?;
+    // What was watched belongs to another run.
+    session.watcher.vmx = VmxLog::default();
     Ok(session.place())
 }
 
 /// `source FILE`.
 pub fn source(session: &mut Session, arguments: &str) -> Outcome {
     let path = Path::new(arguments);
-    let text = files::read_text(path, "debugger commands", MAX_TEXT_BYTES)?;
+    let text = files::read_text(path, "file of debugger commands", MAX_TEXT_BYTES)?;
     let mut printed = String::new();
     for (number, line) in text.lines().enumerate() {
         let (answer, well) = session.line(line);

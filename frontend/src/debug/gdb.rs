@@ -6,6 +6,7 @@ use super::gdb_connection::Connection;
 use super::gdb_registers::{Bytes, Description, X86};
 use super::session::Session;
 use super::target::{Came, How};
+use super::watcher::{Here, Hit};
 use crate::error::InputError;
 use crate::machine::RunResult;
 use crate::output;
@@ -57,6 +58,10 @@ struct Server<'s> {
     description: Description,
     xml: String,
     action: Action,
+    /// Breakpoints that GDB has set; it knows of no others.
+    own: Vec<u32>,
+    /// What GDB's user is told of one that GDB does not know.
+    told: String,
 }
 
 type Reason = MultiThreadStopReason<u64>;
@@ -105,7 +110,8 @@ pub fn serve(session: &mut Session, port: u16, wait: bool) -> Result<bool, Input
     let listener = TcpListener::bind(&place).map_err(|e| error("cannot wait for GDB", &e))?;
     let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?;
     let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(bound.to_string(), format!("{what}: {e}"));
-    output::tell(&format!("rvmx-emu: waiting for GDB: target remote {bound}\n"));
+    let what = if wait { "waiting for GDB" } else { "the guest runs, GDB may come" };
+    output::tell(&format!("rvmx-emu: {what}: target remote {bound}\n"));
     let stream = match meet(session, &listener, wait).map_err(|e| error("GDB does not come", &e))? {
         Met::Gdb(stream) => stream,
         Met::End => return Ok(false),
@@ -115,7 +121,8 @@ pub fn serve(session: &mut Session, port: u16, wait: bool) -> Result<bool, Input
     let Some(cpu) = session.target.pc().cpus.get(session.cpu) else { return Ok(true) };
     let description = Description::of(cpu);
     let xml = description.xml();
-    let mut server = Server { session, description, xml, action: Action::Continue };
+    let mut server =
+        Server { session, description, xml, action: Action::Continue, own: Vec::new(), told: String::new() };
     let reason = GdbStub::new(Connection::new(stream)).run_blocking::<Loop>(&mut server);
     match reason {
         Ok(DisconnectReason::Disconnect) => Ok(false),
@@ -139,6 +146,7 @@ impl<'s> BlockingEventLoop for Loop<'s> {
         let mut first = true;
         loop {
             if let Some(reason) = server.go(first) {
+                connection.tell(&std::mem::take(&mut server.told)).map_err(WaitForStopReasonError::Connection)?;
                 return Ok(Event::TargetStopped(reason));
             }
             first = false;
@@ -192,7 +200,7 @@ impl Server<'_> {
             Action::Back => {
                 let hit = session.target.back_to_hit(&mut session.watcher);
                 return Some(match hit {
-                    Ok(hit) => self.hit_reason(hit.processor as usize, hit.breakpoint),
+                    Ok(hit) => self.hit_reason(&hit),
                     Err(_) => {
                         // Its beginning is where a run that nothing stops comes to.
                         let began = session.target.back_to_cycle(0);
@@ -217,7 +225,7 @@ impl Server<'_> {
             },
             Came::Hit => {
                 let hit = hit?;
-                Some(self.hit_reason(hit.processor as usize, hit.breakpoint))
+                Some(self.hit_reason(&hit))
             }
             Came::Ended(RunResult::ExitStatus(status)) => Some(Reason::Exited(status as u8)),
             Came::Ended(RunResult::PoweredOff) => Some(Reason::Exited(0)),
@@ -227,13 +235,17 @@ impl Server<'_> {
     }
 
     fn went_back(&mut self, well: bool, n: usize) -> Reason {
-        let cycles: Vec<u64> = self.session.target.pc().cpus.iter().map(|cpu| cpu.cycles).collect();
-        self.session.watcher.vmx.forget_after(&cycles);
+        self.session.cpu = n;
         if well { stepped(n) } else { Reason::ReplayLog { tid: Some(tid(n)), pos: ReplayLogPosition::Begin } }
     }
 
-    fn hit_reason(&mut self, n: usize, id: Option<u32>) -> Reason {
+    fn hit_reason(&mut self, hit: &Hit) -> Reason {
+        let (n, id) = (hit.processor as usize, hit.breakpoint);
         self.session.cpu = n;
+        if id.is_some_and(|id| !self.own.contains(&id)) {
+            self.told = self.session.hit_words(hit) + "\n";
+            return stepped(n);
+        }
         let found = self.session.watcher.breakpoints.iter().find(|breakpoint| Some(breakpoint.id) == id);
         match found.map(|breakpoint| &breakpoint.kind) {
             Some(Kind::Linear(_)) => Reason::SwBreak(tid(n)),
@@ -245,12 +257,12 @@ impl Server<'_> {
                 };
                 Reason::Watch { tid: tid(n), kind, addr: *range.start() }
             }
-            _ => Reason::SignalWithThread { tid: tid(n), signal: Signal::SIGTRAP },
+            _ => stepped(n),
         }
     }
 
     fn add(&mut self, kind: Kind) {
-        self.session.add(Breakpoint {
+        let id = self.session.add(Breakpoint {
             id: 0,
             kind,
             cpu: None,
@@ -260,11 +272,13 @@ impl Server<'_> {
             hits: 0,
             enabled: true,
         });
+        self.own.push(id);
     }
 
     fn remove(&mut self, kind: &Kind) -> bool {
         let list = &mut self.session.watcher.breakpoints;
-        let place = list.iter().rposition(|breakpoint| breakpoint.kind == *kind);
+        let own = &self.own;
+        let place = list.iter().rposition(|breakpoint| breakpoint.kind == *kind && own.contains(&breakpoint.id));
         place.map(|place| list.remove(place)).is_some()
     }
 }
@@ -304,7 +318,6 @@ impl MultiThreadBase for Server<'_> {
         let changes = self.description.changes(cpu, &bytes)?;
         let changed = self
             .session
-            .target
             .change(|pc| changes.into_iter().try_for_each(|(name, value)| pc.set_register(n, &name, value)));
         changed.map_err(|_| TargetError::NonFatal)
     }
@@ -319,7 +332,7 @@ impl MultiThreadBase for Server<'_> {
     }
 
     fn write_addrs(&mut self, start: u64, data: &[u8], tid: Tid) -> TargetResult<(), Self> {
-        let written = self.session.target.change(|pc| pc.write_linear(processor(tid), start, data));
+        let written = self.session.change(|pc| pc.write_linear(processor(tid), start, data));
         written.map_err(|_| TargetError::Errno(FAULT))
     }
 
@@ -468,8 +481,14 @@ impl HwWatchpoint for Server<'_> {
 
 impl MonitorCmd for Server<'_> {
     fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), String> {
+        let places = |session: &Session| session.target.pc().cpus.iter().map(Here::of).collect::<Vec<_>>();
+        let before = places(self.session);
         let (text, _) = self.session.line(&String::from_utf8_lossy(command));
         out.write_raw(text.as_bytes());
+        if before != places(self.session) {
+            // Nothing in the protocol tells GDB of it.
+            out.write_raw(b"GDB still shows the registers of before: maint flush register-cache, then frame\n");
+        }
         Ok(())
     }
 }

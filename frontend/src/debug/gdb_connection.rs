@@ -21,6 +21,17 @@ impl Connection {
         Self { stream, out: Vec::new() }
     }
 
+    /// Lets GDB print a text, while it waits for the guest to stop.
+    pub fn tell(&mut self, text: &str) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let packet = text.bytes().fold("O".to_owned(), |packet, byte| packet + &format!("{byte:02x}"));
+        let sum = packet.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte));
+        self.out.extend(format!("${packet}#{sum:02x}").bytes());
+        self.send()
+    }
+
     fn send(&mut self) -> io::Result<()> {
         if self.out.is_empty() {
             return Ok(());

@@ -23,7 +23,7 @@ const FAILED: i32 = 2;
 /// Carries out all commands; the exit status. Of those that nobody types, the first that fails ends the session.
 pub fn feed(session: &mut Session, source: &Source) -> Result<i32, InputError> {
     if let Some(path) = &source.file {
-        let text = files::read_text(path, "debugger commands", MAX_TEXT_BYTES)?;
+        let text = files::read_text(path, "file of debugger commands", MAX_TEXT_BYTES)?;
         for line in text.lines() {
             if !carry_out(session, line) {
                 return Ok(FAILED);

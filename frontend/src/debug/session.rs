@@ -12,7 +12,7 @@ use super::watcher::{Hit, Watcher, label};
 use crate::error::InputError;
 use crate::machine::RunResult;
 use emu_core::disasm::Disassembly;
-use emu_devices::pc::AccessError;
+use emu_devices::pc::{AccessError, Pc};
 use serde_json::{Value, json};
 
 /// Why a command was not carried out.
@@ -161,6 +161,18 @@ impl Session {
     /// The value of an expression.
     pub fn value(&self, text: &str) -> Result<u64, CommandError> {
         Ok(self.parse(text)?.value(&self.scope()?)?)
+    }
+
+    /// The present moment: the cycles of all processors.
+    pub fn clocks(&self) -> Vec<u64> {
+        self.target.clocks()
+    }
+
+    /// Changes something from outside: another future begins.
+    pub fn change<R>(&mut self, change: impl FnOnce(&mut Pc) -> R) -> R {
+        let result = self.target.change(change);
+        self.watcher.vmx.forget_after(&self.target.clocks());
+        result
     }
 
     /// Adds a breakpoint with the next number.

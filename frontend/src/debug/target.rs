@@ -115,6 +115,11 @@ impl Target {
         &mut self.machine
     }
 
+    /// The cycles of all processors.
+    pub fn clocks(&self) -> Vec<u64> {
+        self.pc().cpus.iter().map(|cpu| cpu.cycles).collect()
+    }
+
     /// The PC.
     pub fn pc(&self) -> &Pc {
         &self.machine.pc
@@ -135,12 +140,6 @@ impl Target {
         self.ended = None;
         self.travel.begin(&mut self.machine.pc);
         Ok(())
-    }
-
-    /// A step towards a moment of a processor, that nobody watches.
-    pub fn quiet_step(&mut self, n: usize) {
-        let exit = self.step_towards(n, None);
-        self.ended = self.machine.after(&exit);
     }
 
     /// Cycles per guest second.
@@ -181,6 +180,9 @@ impl Target {
     pub fn go_on(&mut self, how: How, watcher: &mut Watcher) -> Came {
         if let Some(ended) = &self.ended {
             return Came::Ended(ended.clone());
+        }
+        if self.travel.branches(&self.machine.pc) {
+            watcher.vmx.forget_after(&self.clocks());
         }
         self.travel.now_and_then(&mut self.machine.pc);
         self.interrupt.store(false, Ordering::Relaxed);

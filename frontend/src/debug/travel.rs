@@ -2,9 +2,10 @@
 //! same every time, so that is going back.
 
 use super::target::Target;
+use super::vmxlog::VmxLog;
 use super::watcher::{Here, Hit, Watcher};
 use crate::machine::Machine;
-use emu_core::observe::{Instruction, Observer, View, Watch};
+use emu_core::observe::{Instruction, Observer, View, VmEntry, VmExit, Watch};
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::snapshot::Snapshot;
 use std::collections::VecDeque;
@@ -125,6 +126,17 @@ impl Travel {
         }
     }
 
+    /// Whether a run that goes on from here leaves what was recorded: it has gone back behind something that somebody
+    /// had written from outside, and that will not be written again. Those moments go.
+    pub fn branches(&mut self, pc: &Pc) -> bool {
+        let now: u64 = pc.cpus.iter().map(|cpu| cpu.cycles).sum();
+        let branches = self.points.iter().any(|point| point.written && place_sum(&point.places) > now);
+        if branches {
+            self.points.retain(|point| place_sum(&point.places) <= now);
+        }
+        branches
+    }
+
     /// The last moment at which processor `n` had not passed `cycle`.
     fn before(&self, n: usize, cycle: u64) -> Option<usize> {
         self.points.iter().rposition(|point| point.places.get(n).is_some_and(|place| place.cycle <= cycle))
@@ -200,6 +212,23 @@ impl Observer for Recorder {
     }
 }
 
+/// Tells the log of VM entries and VM exits, and stops nothing.
+struct Teller<'a>(&'a mut VmxLog);
+
+impl Observer for Teller<'_> {
+    fn watches(&self) -> Watch {
+        Watch::VM_ENTRIES | Watch::VM_EXITS
+    }
+
+    fn vm_entry(&mut self, view: View, entry: &VmEntry) {
+        self.0.entry(view, entry);
+    }
+
+    fn vm_exit(&mut self, view: View, exit: &VmExit) {
+        self.0.exit(view, exit);
+    }
+}
+
 impl Target {
     fn restore_point(&mut self, n: usize) -> Result<(), TravelError> {
         let Some(point) = self.travel.points.get(n) else { return Err(TravelError::Beginning) };
@@ -239,6 +268,14 @@ impl Target {
             Some(observer) => self.machine.pc.step_observed(n, bound, observer),
             None => self.machine.pc.step(n, bound),
         }
+    }
+
+    /// A step towards the next moment of processor `n`, as [`Target::step_towards`] makes it; nobody watches.
+    pub fn come_closer(&mut self, n: usize) {
+        let _quiet = Quiet::new();
+        let exit = self.step_towards(n, None);
+        self.ended = self.machine.after(&exit);
+        self.drop_output();
     }
 
     /// Makes steps until a processor is at a place; an observer may watch.
@@ -392,6 +429,28 @@ impl Target {
             self.go_to(place)?;
         }
         Err(TravelError::NoHit)
+    }
+
+    /// Runs on to a cycle; the log is told of VM entries and VM exits, again or for the first time.
+    pub fn watch_to(&mut self, cycle: u64, log: &mut VmxLog) {
+        self.rerun(cycle, Some(&mut Teller(log)));
+    }
+
+    /// Goes on to the VMM's first instruction behind the VM exit of a processor at a cycle.
+    pub fn come_to_vmm(&mut self, processor: usize, cycle: u64, log: &mut VmxLog) {
+        let _quiet = Quiet::new();
+        for _ in 0..1_000_000 {
+            let cpu = self.machine.pc.cpus.get(processor);
+            if cpu.is_none_or(|cpu| cpu.cycles >= cycle && cpu.vmx.non_root.is_none()) {
+                break;
+            }
+            let exit = self.step_towards(processor, Some(&mut Teller(log)));
+            self.ended = self.machine.after(&exit);
+            if self.ended.is_some() {
+                break;
+            }
+        }
+        self.drop_output();
     }
 
     /// Goes to the first moment at which the clock has come to a cycle that is over.

@@ -55,6 +55,7 @@ pub fn run(session: &mut Session) -> Result<i32, InputError> {
     let mut app = App::new(session);
     let mut screen = Taken::new().map_err(error)?;
     while !session.over {
+        app.width = screen.0.size().map_err(error)?.width;
         screen.0.draw(|frame| draw::draw(frame, &app)).map_err(error)?;
         let Event::Key(key) = event::read().map_err(error)? else { continue };
         match wish(&mut app, key) {
@@ -83,6 +84,7 @@ fn wish(app: &mut App, key: KeyEvent) -> Wish {
 /// The screen after these commands and keys, for tests and documents.
 pub fn picture(session: &mut Session, commands: &[&str], keys: &[KeyEvent], size: (u16, u16)) -> Buffer {
     let mut app = App::new(session);
+    app.width = size.0;
     for command in commands {
         app.answer = None;
         app.run(session, command);
