@@ -168,11 +168,11 @@ fn going_back_and_on_again_forgets_no_vm_exit_and_no_failure() {
     assert!(said.iter().all(|answer| !answer.contains("error")), "{said:?}");
     assert!(said[13].lines().last().is_some_and(|line| line.starts_with("5 ")), "{}", said[13]);
     let failures =
-        ["b vmentry failed", "c", "c", "vmentry why", "c", "rc", "vmentry why", "goto exit 0", "vmentry why"];
+        ["b vmentry failed", "c", "c", "vmentry why", "c", "rc", "vmentry why", "d all", "goto exit 0", "vmentry why"];
     let said = answers("vmxentry max 1", &failures);
     // rc goes to before the instruction that fails for the third time.
     assert_eq!(said[3], said[6], "{said:?}");
-    assert!(said[8].contains("guest.cr4.fixed"), "{}", said[8]);
+    assert!(said[9].contains("guest.cr4.fixed"), "{}", said[9]);
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn msr_failure(session: &Session, processor: u32, vmcs: &Vmcs, n: u32, text: &mu
         MsrList { address: vmcs.get(Field::VmEntryMsrLoadAddress), count: vmcs.get32(Field::VmEntryMsrLoadCount) };
     let pc = session.target.pc();
     let Some(cpu) = pc.cpus.get(processor as usize) else { return };
-    let mut judge = Judge::new(cpu);
+    let mut judge = Judge::new(cpu, vmcs);
     text.push_str("what decides:\n  SDM Vol. 3C 27.4 \"Loading MSRs\"\n");
     let Some((entry, refused)) =
         msr_list::read(&pc.ram, area).map(|entry| (entry, judge.next(&entry))).find(|found| found.0.number == n)

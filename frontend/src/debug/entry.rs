@@ -5,7 +5,6 @@ use super::msr_list::{self, Judge, Refused};
 use super::scope::physical;
 use emu_core::mem::ram::Ram;
 use emu_core::state::cpu::Cpu;
-use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{Segment, SegmentRegister};
 use emu_vmx::caps::{ProcessorFacts, VmxCapabilities};
 use emu_vmx::checks::{CheckContext, EntryMoment, Rule, all_rules};
@@ -196,7 +195,7 @@ pub fn loads(cpu: &Cpu, ram: &Ram, vmcs: &Vmcs, now: &EntryMoment) -> Vec<Step> 
             set => set.join(", "),
         };
     list.words(NON_REGISTER, "interruptibility", "", &blocking(plan.interruptibility));
-    msr_list(&mut list, plan.msr_load, ram, cpu);
+    msr_list(&mut list, plan.msr_load, ram, cpu, vmcs);
     if let Some(injection) = &plan.injection {
         let code = injection.error_code.map_or(String::new(), |code| format!(", error code {code:#x}"));
         let event = emu_vmx::words::interruption(injection.information.0);
@@ -225,12 +224,12 @@ pub fn loads(cpu: &Cpu, ram: &Ram, vmcs: &Vmcs, now: &EntryMoment) -> Vec<Step> 
 pub fn first_refused(cpu: &Cpu, ram: &Ram, vmcs: &Vmcs) -> Option<(msr_list::Listed, Refused)> {
     let area =
         MsrList { address: vmcs.get(Field::VmEntryMsrLoadAddress), count: vmcs.get32(Field::VmEntryMsrLoadCount) };
-    let mut judge = Judge::new(cpu);
+    let mut judge = Judge::new(cpu, vmcs);
     msr_list::read(ram, area).find_map(|entry| Some((entry, judge.next(&entry)?)))
 }
 
-fn msr_list(list: &mut List, area: MsrList, ram: &Ram, cpu: &Cpu) {
-    let mut judge = Judge::new(cpu);
+fn msr_list(list: &mut List, area: MsrList, ram: &Ram, cpu: &Cpu, vmcs: &Vmcs) {
+    let mut judge = Judge::new(cpu, vmcs);
     for entry in msr_list::read(ram, area) {
         let index = entry.first as u32;
         let before = cpu.read_msr_quiet(index).map_or_else(|| "not readable".to_owned(), |old| format!("{old:x}"));

@@ -75,7 +75,7 @@ fn host(list: &mut List, exited: &Exited) {
     let controls = vmcs.exit();
     // A VM entry that fails saves nothing: its fields are what the VMM wanted.
     let saves = exited.entered.is_some();
-    let plan = HostPlan::new(vmcs, vmcs.get(Field::GuestCr0), exited.efer);
+    let plan = HostPlan::new(vmcs, exited.cr0, exited.efer);
     let number = |field: Field| if saves { format!("{:x}", vmcs.get(field)) } else { String::new() };
     let bits = |field: Field| if saves { set_bits(field, vmcs.get(field)) } else { String::new() };
     let when = |saved: bool, words: String| match (saves, saved) {

@@ -6,8 +6,11 @@ use super::scope::{model, physical};
 use emu_core::mem::ram::Ram;
 use emu_core::msr::{self, Allowed};
 use emu_core::state::cpu::Cpu;
-use emu_vmx::arch::msr::{IA32_APIC_BASE, IA32_FEATURE_CONTROL};
-use emu_vmx::entry::{MsrList, MsrListError, check_msr_load};
+use emu_vmx::arch::cr::Cr0;
+use emu_vmx::arch::efer::Efer;
+use emu_vmx::arch::msr::{IA32_APIC_BASE, IA32_EFER, IA32_FEATURE_CONTROL, IA32_MISC_ENABLE};
+use emu_vmx::entry::{EntryPlan, MsrList, MsrListError, check_msr_load};
+use emu_vmx::vmcs::Vmcs;
 use std::collections::BTreeMap;
 
 /// No list has more entries that any processor recommends (SDM Vol. 3D A.6 "Miscellaneous Data").
@@ -58,14 +61,18 @@ fn refused(why: impl Into<String>, remedy: impl Into<String>) -> Option<Refused>
 /// Judges the entries of a load area in their order: a processor stops at the first that it refuses.
 pub struct Judge<'a> {
     cpu: &'a Cpu,
-    /// What earlier entries have loaded.
+    /// What the VM entry, and earlier entries, have loaded.
     loaded: BTreeMap<u32, u64>,
+    /// The guest has paging.
+    paging: bool,
 }
 
 impl<'a> Judge<'a> {
-    /// For the lists of this processor.
-    pub fn new(cpu: &'a Cpu) -> Self {
-        Self { cpu, loaded: BTreeMap::new() }
+    /// For a VM entry of this processor, whose guest state is loaded before its list.
+    pub fn new(cpu: &'a Cpu, vmcs: &Vmcs) -> Self {
+        let plan = EntryPlan::new(vmcs, cpu.sys.cr0.bits(), cpu.sys.efer);
+        let paging = plan.cr0 & Cr0::PG.bits() != 0;
+        Self { cpu, loaded: BTreeMap::from([(IA32_EFER, plan.msrs.efer.bits())]), paging }
     }
 
     /// Why the processor refuses the next entry; `None` if it loads it.
@@ -139,12 +146,29 @@ impl<'a> Judge<'a> {
             IA32_FEATURE_CONTROL if now & 1 != 0 => {
                 refused("its lock bit is set: WRMSR raises #GP", "take the entry out")
             }
+            // As with any WRMSR, LME does not change while paging is on.
+            IA32_EFER if (value ^ now) & Efer::LME.bits() != 0 && self.paging => refused(
+                "LME cannot change while the guest's CR0.PG is 1: WRMSR raises #GP",
+                "load IA32_EFER through its VMCS field with “load IA32_EFER”",
+            ),
+            IA32_EFER if value & Efer::NXE.bits() != 0 && self.execute_disable_is_off() => refused(
+                "IA32_MISC_ENABLE has turned execute-disable off: WRMSR raises #GP",
+                "clear NXE (bit 11), or bit 34 of IA32_MISC_ENABLE",
+            ),
             IA32_APIC_BASE if !apic_transition(now, value) => refused(
                 format!("the local APIC cannot go from {now:X}h to it: WRMSR raises #GP"),
                 "take the entry out, or go by way of the disabled state (SDM Vol. 3A 11.12.5)",
             ),
             _ => None,
         })
+    }
+}
+
+impl Judge<'_> {
+    /// Bit 34 of IA32_MISC_ENABLE.
+    fn execute_disable_is_off(&self) -> bool {
+        let now = self.loaded.get(&IA32_MISC_ENABLE).copied();
+        now.or_else(|| self.cpu.read_msr_quiet(IA32_MISC_ENABLE)).is_some_and(|value| value >> 34 & 1 != 0)
     }
 }
 

@@ -123,6 +123,8 @@ pub struct Exited {
     pub vmcs: Vmcs,
     /// When.
     pub cycle: u64,
+    /// CR0 of the VMM.
+    pub cr0: u64,
     /// IA32_EFER of the VMM.
     pub efer: Efer,
     /// The PDPTE registers of the VMM.
@@ -148,6 +150,7 @@ impl Exited {
             entered,
             vmcs: vmcs.clone(),
             cycle: view.cpu.cycles,
+            cr0: view.cpu.sys.cr0.bits(),
             efer: view.cpu.sys.efer,
             pdptes: view.cpu.sys.pdptes,
         }
