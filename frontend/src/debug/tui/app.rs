@@ -97,7 +97,8 @@ impl App {
             let said: Vec<&String> = lines.iter().filter(|line| **line != place.trim_end()).collect();
             self.message = match said[..] {
                 [] => String::new(),
-                [only] if only.chars().count() <= self.width.into() => only.clone(),
+                // An error is to be read to its end; where the run stopped can be seen in the panes.
+                [only] if !only.starts_with("error") || only.chars().count() <= self.width.into() => only.clone(),
                 _ => {
                     self.answer = Some((lines, 0));
                     String::new()
