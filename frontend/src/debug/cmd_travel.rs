@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::session::{CommandError, Outcome, Session};
-use super::target::How;
+use super::target::{Came, How};
 use super::travel::TravelError;
 use serde_json::{Value, json};
 
@@ -68,6 +68,9 @@ pub fn goto(session: &mut Session, arguments: &str) -> Outcome {
             let cpu = session.target.pc().cpus.get(processor);
             if cpu.is_none_or(|cpu| cpu.cycles >= cycle && cpu.vmx.non_root.is_none()) {
                 break;
+            }
+            if session.target.interrupted() {
+                return Ok(session.stopped(&Came::Interrupted));
             }
             session.target.quiet_step(processor);
         }
