@@ -347,6 +347,13 @@ impl Target {
     }
 
     fn instructions_until(&mut self, n: usize, count: usize, end: Here) -> Result<VecDeque<(Here, u64)>, TravelError> {
+        // Where a write has just been, the run had come to where it was before: RIP may have been written.
+        let mut end = end;
+        for point in self.travel.points.iter().rev() {
+            if let Some(places) = point.written.as_ref().filter(|_| point.places.get(n) == Some(&end)) {
+                end = places.get(n).copied().unwrap_or(end);
+            }
+        }
         // What somebody has written from outside is in the snapshot behind it alone.
         let is_before = |point: &Point| point.places.get(n).is_some_and(|place| end.is_after(place));
         let written = |point: &Point| point.written.is_some() && is_before(point);
