@@ -70,6 +70,9 @@ impl Travel {
     /// Every second moment goes while there are too many, but for the first one and those behind a write: what was written
     /// is in no other.
     fn thin(&mut self) {
+        if self.limit == 0 {
+            self.points.clear();
+        }
         while self.points.len() > self.limit {
             let before = self.points.len();
             let (mut first, mut keep) = (true, true);
@@ -80,10 +83,11 @@ impl Travel {
                 keep = !keep;
                 keep
             });
-            self.interval = self.interval.saturating_mul(2);
             if self.points.len() == before {
                 // There is no way from a moment before a write to one behind it: the oldest goes.
                 self.points.remove(0);
+            } else if self.limit >= 2 {
+                self.interval = self.interval.saturating_mul(2);
             }
         }
     }
