@@ -30,11 +30,16 @@ pub fn tell(text: &str) {
     stderr.pass_on();
 }
 
-/// Waits until the host has taken what was printed, before the process ends.
-pub fn finish() {
-    // Who has closed them does not want to know.
-    let _ = lock(&STDOUT).finish();
+/// Waits until the host has taken what was printed, before the process ends. What standard output has not taken is an
+/// error, unless it is a pipe whose reader has gone: that one has seen enough.
+pub fn finish() -> Result<(), InputError> {
+    let mut stdout = lock(&STDOUT);
+    let finished = stdout.finish();
+    let finished = if stdout.has_no_reader() { Ok(()) } else { finished };
+    drop(stdout);
+    // There is nobody to tell what happened to the messages.
     let _ = lock(&STDERR).finish();
+    finished
 }
 
 /// One byte stream: what it is written to, and what a script has yet to search.

@@ -56,12 +56,15 @@ where
         Err(error) => Err(error),
     };
     let logged = logging::finish();
-    let status = status.and_then(|status| logged.map(|()| status)).unwrap_or_else(|error| {
+    let status = status.and_then(|status| logged.map(|()| status));
+    // What was printed belongs to the result; one complaint is enough.
+    let printed = output::finish();
+    status.and_then(|status| printed.map(|()| status)).unwrap_or_else(|error| {
         complain(&error.to_string());
+        // There is nobody left to tell.
+        let _ = output::finish();
         2
-    });
-    output::finish();
-    status
+    })
 }
 
 fn complain(text: &str) {

@@ -244,3 +244,89 @@ fn end_by(signal: &str, child: &mut Child) -> Option<i32> {
     child.kill().expect("a child");
     None
 }
+
+#[test]
+fn gdb_that_sends_what_cannot_be_read_gets_an_error_and_the_session_goes_on() {
+    let mut gdb = Gdb::start("smp", &["--cpus", "2"]);
+    gdb.ask("qSupported:multiprocess+");
+    let long = "q".repeat(6000);
+    for packet in [
+        "m,",
+        "m1",
+        "Z0",
+        "M0,1:zz",
+        "qRcmd,zz",
+        "Tzz",
+        "D;zz",
+        "Hg-1",
+        "vCont;r1,2:1",
+        "vCont;",
+        "M0,2:00",
+        "M500,4:00",
+        "G00",
+        "T0",
+        "T-1",
+        "Z0,123456789012345678,1",
+        "qSupportedx",
+        &long,
+    ] {
+        let answer = gdb.ask(packet);
+        assert!(answer.starts_with('E'), "{packet:.20}: {answer}");
+    }
+    // A step of any processor is one of the one that has stopped.
+    for packet in ["vCont;s", "vCont;s:0", "vCont;s:p1.-1;c", "s"] {
+        let stop = gdb.ask(packet);
+        assert!(stop.starts_with(['S', 'T']), "{packet}: {stop}");
+    }
+    assert_eq!(gdb.ask("Hc-1"), "OK");
+    assert!(gdb.ask("bs").starts_with('T'));
+    assert_eq!(gdb.ask("m7c00,2").len(), 4);
+    // A packet that has changed on its way is to be sent again; so is an answer.
+    gdb.stream.write_all(b"$m7c00,2#00").expect("the server works");
+    while gdb.byte() != b'-' {}
+    let answer = gdb.ask("mfffffff0,2");
+    gdb.stream.write_all(b"-").expect("the server works");
+    while gdb.byte() != b'$' {}
+    let again: String = (0..4).map(|_| char::from(gdb.byte())).collect();
+    assert_eq!(again, answer);
+}
+
+#[test]
+fn gdb_stops_a_command_that_runs_the_machine() {
+    let mut gdb = Gdb::start("timers", &[]);
+    gdb.ask("qSupported:multiprocess+");
+    // "c".
+    gdb.send("qRcmd,63");
+    std::thread::sleep(Duration::from_millis(300));
+    gdb.stream.write_all(&[3]).expect("the server works");
+    let mut answer = String::new();
+    while answer != "OK" {
+        answer = gdb.packet();
+        assert!(answer.starts_with('O'), "{answer}");
+    }
+    assert_eq!(gdb.ask("m7c00,2").len(), 4);
+}
+
+#[test]
+fn gdb_goes_back_to_where_the_session_began() {
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let snapshot = folder.join("gdb.snap");
+    let saved = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+        .args(["debug", "--snapshot", "-c", &format!("sb 4500000; save {}", snapshot.display())])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/timers.img"))
+        .output()
+        .expect("the debugger works");
+    assert!(saved.status.success(), "{saved:?}");
+    let mut gdb = Gdb::start("timers", &["--restore", &snapshot.to_string_lossy()]);
+    gdb.ask("qSupported:multiprocess+;ReverseContinue+");
+    let began = gdb.ask("g");
+    let stop = gdb.ask("bc");
+    assert!(stop.contains("replaylog:begin"), "{stop}");
+    for _ in 0..20 {
+        gdb.ask("vCont;s:p1.1");
+    }
+    assert_ne!(gdb.ask("g"), began);
+    let stop = gdb.ask("bc");
+    assert!(stop.contains("replaylog:begin"), "{stop}");
+    assert_eq!(gdb.ask("g"), began);
+}

@@ -24,8 +24,7 @@ pub fn breakpoints(session: &mut Session, _arguments: &str) -> Outcome {
 
 /// `info …`.
 pub fn info(session: &mut Session, arguments: &str) -> Outcome {
-    let (what, _rest) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
-    match what {
+    match arguments {
         "b" | "break" | "breakpoints" => Ok(cmd_breaks::list(session)),
         "cpu" => {
             let report = report(session)?;
@@ -72,7 +71,7 @@ pub fn info(session: &mut Session, arguments: &str) -> Outcome {
             let count = session.symbols.count();
             Ok(Answer::new(format!("{count} symbols"), json!({ "symbols": count })))
         }
-        _ => Err(CommandError::Usage(format!("there is no information about {what:?}"), USAGE)),
+        _ => Err(CommandError::Usage(format!("there is no information about {arguments:?}"), USAGE)),
     }
 }
 

@@ -15,20 +15,18 @@ use emu_core::report::Detail;
 use emu_core::trace::TraceFilter;
 use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
+use emu_devices::pc::Pc;
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// Instructions that one command makes at most.
 const MOST_STEPS: u64 = 1_000_000_000;
+/// Files that may carry out each other.
+const MAX_SOURCES: u32 = 16;
 
 /// `c`.
-pub fn cont(session: &mut Session, arguments: &str) -> Outcome {
-    no_arguments(arguments, "c")?;
+pub fn cont(session: &mut Session, _arguments: &str) -> Outcome {
     Ok(session.go(How::Until(u64::MAX)))
-}
-
-pub(super) fn no_arguments(arguments: &str, usage: &'static str) -> Result<(), CommandError> {
-    if arguments.is_empty() { Ok(()) } else { Err(CommandError::Usage(format!("{arguments:?} is too much"), usage)) }
 }
 
 /// `s [N]`.
@@ -43,6 +41,10 @@ pub fn step(session: &mut Session, arguments: &str) -> Outcome {
         if came != Came::There {
             return Ok(session.stopped(&came));
         }
+        // A step may be too short for anybody to look.
+        if session.target.interrupted() {
+            return Ok(session.stopped(&Came::Interrupted));
+        }
     }
     if count == 0 {
         return Ok(session.place());
@@ -51,8 +53,7 @@ pub fn step(session: &mut Session, arguments: &str) -> Outcome {
 }
 
 /// `n`.
-pub fn next(session: &mut Session, arguments: &str) -> Outcome {
-    no_arguments(arguments, "n")?;
+pub fn next(session: &mut Session, _arguments: &str) -> Outcome {
     let n = session.cpu;
     let Some((linear, instruction)) = session.present_instruction(n) else { return Ok(session.go(How::Step(n))) };
     let repeats = instruction.text.starts_with("rep");
@@ -83,8 +84,7 @@ fn run_over(session: &mut Session, n: usize, linear: u64, above: u64) -> Outcome
 }
 
 /// `finish`.
-pub fn finish(session: &mut Session, arguments: &str) -> Outcome {
-    no_arguments(arguments, "finish")?;
+pub fn finish(session: &mut Session, _arguments: &str) -> Outcome {
     let n = session.cpu;
     let frames = super::cmd_memory::frames(session, 2)?;
     let Some(caller) = frames.get(1) else {
@@ -177,8 +177,8 @@ pub fn reset(session: &mut Session, _arguments: &str) -> Outcome {
 
 /// Lets events happen at their cycles.
 fn inject(session: &mut Session, events: &[(u64, InputEvent)]) -> Result<(), CommandError> {
-    let injected =
-        session.change(|pc| events.iter().try_for_each(|(at, event)| pc.inject(*at, event.clone()).map(drop)));
+    let inject = |pc: &mut Pc| events.iter().try_for_each(|(at, event)| pc.inject(*at, event.clone()).map(drop));
+    let injected = session.change_whole(inject);
     injected.map_err(|error| CommandError::Other(error.to_string()))
 }
 
@@ -193,9 +193,16 @@ fn press(hz: u64, at: u64, keys: &[Key], events: &mut Vec<(u64, InputEvent)>) ->
 
 /// `key NAMES`.
 pub fn key(session: &mut Session, arguments: &str) -> Outcome {
-    let keys = Key::combination(arguments).map_err(|name| {
-        CommandError::Other(format!("no key is called {name:?}; write key LeftAlt+F4, key Enter, key a"))
-    })?;
+    let usage = "key NAMES, as in key LeftAlt+F4";
+    if arguments.is_empty() {
+        return Err(CommandError::Usage("a key is missing".to_owned(), usage));
+    }
+    let no_key = |part: String| {
+        let problem =
+            if part.is_empty() { "a key is missing beside +".to_owned() } else { format!("there is no key {part:?}") };
+        CommandError::Usage(problem, usage)
+    };
+    let keys = Key::combination(arguments).map_err(no_key)?;
     let mut events = Vec::new();
     press(session.target.hz(), session.target.pc().now(), &keys, &mut events);
     inject(session, &events)?;
@@ -246,18 +253,28 @@ pub fn restore(session: &mut Session, arguments: &str) -> Outcome {
 
 /// `source FILE`.
 pub fn source(session: &mut Session, arguments: &str) -> Outcome {
+    if arguments.is_empty() {
+        return Err(CommandError::Usage("a file is missing".to_owned(), "source FILE"));
+    }
+    if session.sources >= MAX_SOURCES {
+        let problem = format!("{arguments}: files carry out each other {MAX_SOURCES} deep; does it carry out itself?");
+        return Err(CommandError::Other(problem));
+    }
     let path = Path::new(arguments);
     let text = files::read_text(path, "file of debugger commands", MAX_TEXT_BYTES)?;
     let mut printed = String::new();
-    for (number, line) in text.lines().enumerate() {
+    session.sources += 1;
+    let failed = text.lines().enumerate().find(|(_, line)| {
+        if session.over {
+            return false;
+        }
         let (answer, well) = session.line(line);
         printed.push_str(&answer);
-        if !well {
-            return Err(CommandError::Other(format!("{printed}{arguments}:{}: {}", number + 1, line.trim())));
-        }
-        if session.over {
-            break;
-        }
+        !well
+    });
+    session.sources -= 1;
+    if let Some((number, line)) = failed {
+        return Err(CommandError::Other(format!("{printed}{arguments}:{}: {}", number + 1, line.trim())));
     }
     let json = json!({ "output": printed });
     Ok(Answer::new(printed, json))

@@ -86,14 +86,20 @@ fn goto_exit(session: &mut Session, number: u64) -> Outcome {
     // The VM entry before it is to be told again, too.
     let entered = cycle.saturating_sub(record.guest).saturating_sub(2);
     let other = |error: TravelError| CommandError::Other(error.to_string());
-    match session.target.back_to_cycle(entered) {
+    let home = session.target.home().map_err(other)?;
+    let went = match session.target.back_to_cycle(entered) {
         // Without snapshots there is a way on, not back.
-        Err(TravelError::Off) if later => {}
-        result => result.map_err(other)?,
+        Err(TravelError::Off) if later => Ok(()),
+        result => result,
+    };
+    let log = &mut session.watcher.vmx;
+    let went = went.and_then(|()| session.target.watch_to(cycle.saturating_sub(1), log));
+    let went = went.and_then(|()| session.target.come_to_vmm(processor, cycle, log));
+    if let Err(error) = went {
+        session.target.go_home(home).map_err(other)?;
+        return Err(other(error));
     }
-    session.target.watch_to(cycle.saturating_sub(1), &mut session.watcher.vmx);
     session.cpu = processor;
-    session.target.come_to_vmm(processor, cycle, &mut session.watcher.vmx);
     Ok(session.place())
 }
 
@@ -106,7 +112,9 @@ pub fn last(session: &mut Session, arguments: &str) -> Outcome {
     let Some(goal) = session.target.pc().cpus.get(n).map(Here::of) else {
         return Err("there is no such processor".into());
     };
-    session.target.back(n, count).map_err(|error| CommandError::Other(error.to_string()))?;
+    let other = |error: TravelError| CommandError::Other(error.to_string());
+    let home = session.target.home().map_err(other)?;
+    session.target.back(n, count).map_err(other)?;
     let (mut text, mut list) = (String::new(), Vec::new());
     let mut before = None;
     while let Some(here) = session.target.pc().cpus.get(n).map(Here::of).filter(|here| *here != goal) {
@@ -120,7 +128,7 @@ pub fn last(session: &mut Session, arguments: &str) -> Outcome {
         }
         session.target.come_closer(n);
     }
-    session.target.go_to(goal).map_err(|error| CommandError::Other(error.to_string()))?;
+    session.target.go_home(home).map_err(other)?;
     Ok(Answer::new(text, json!({ "instructions": list })))
 }
 

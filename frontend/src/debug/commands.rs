@@ -22,6 +22,13 @@ pub struct Command {
     pub run: fn(&mut Session, &str) -> Outcome,
 }
 
+impl Command {
+    /// Whether it has no arguments.
+    pub fn takes_nothing(&self) -> bool {
+        self.names.contains(&self.usage)
+    }
+}
+
 /// Declares the table.
 macro_rules! commands {
     ($($names:expr, $usage:literal, $help:literal $(, $repeats:ident)? => $run:path;)*) => {

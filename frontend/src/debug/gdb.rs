@@ -55,6 +55,8 @@ enum Action {
 
 struct Server<'s> {
     session: &'s mut Session,
+    /// For commands that run the machine: GDB may want them to stop.
+    connection: Connection,
     description: Description,
     xml: String,
     action: Action,
@@ -103,32 +105,47 @@ fn meet(session: &mut Session, listener: &TcpListener, wait: bool) -> std::io::R
 }
 
 /// Serves GDB on this computer's port until it goes; whether it asked to end the session. The machine waits for it, or
-/// runs until it comes.
+/// runs until it comes; so it does again when GDB has sent what cannot be answered.
 pub fn serve(session: &mut Session, port: u16, wait: bool) -> Result<bool, InputError> {
     let place = format!("127.0.0.1:{port}");
     let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(place.clone(), format!("{what}: {e}"));
-    let listener = TcpListener::bind(&place).map_err(|e| error("cannot wait for GDB", &e))?;
-    let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?;
-    let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(bound.to_string(), format!("{what}: {e}"));
+    let bind = |place: &str| TcpListener::bind(place).map_err(|e| error("cannot wait for GDB", &e));
+    let mut listener = bind(&place)?;
+    let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?.to_string();
+    let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(bound.clone(), format!("{what}: {e}"));
     let what = if wait { "waiting for GDB" } else { "the guest runs, GDB may come" };
-    output::tell(&format!("rvmx-emu: {what}: target remote {bound}\n"));
-    let stream = match meet(session, &listener, wait).map_err(|e| error("GDB does not come", &e))? {
-        Met::Gdb(stream) => stream,
-        Met::End => return Ok(false),
-        Met::CtrlC => return Ok(true),
-    };
-    drop(listener);
-    let Some(cpu) = session.target.pc().cpus.get(session.cpu) else { return Ok(true) };
-    let description = Description::of(cpu);
-    let xml = description.xml();
-    let mut server =
-        Server { session, description, xml, action: Action::Continue, own: Vec::new(), told: String::new() };
-    let reason = GdbStub::new(Connection::new(stream)).run_blocking::<Loop>(&mut server);
-    match reason {
-        Ok(DisconnectReason::Disconnect) => Ok(false),
-        Ok(_) => Ok(true),
-        Err(problem) if problem.is_connection_error() => Ok(false),
-        Err(problem) => Err(error("the GDB session has failed", &problem)),
+    loop {
+        output::tell(&format!("rvmx-emu: {what}: target remote {bound}\n"));
+        let stream = match meet(session, &listener, wait).map_err(|e| error("GDB does not come", &e))? {
+            Met::Gdb(stream) => stream,
+            Met::End => return Ok(false),
+            Met::CtrlC => return Ok(true),
+        };
+        // There is room for one.
+        drop(listener);
+        let Some(cpu) = session.target.pc().cpus.get(session.cpu) else { return Ok(true) };
+        let description = Description::of(cpu);
+        let xml = description.xml();
+        let connection = Connection::new(stream);
+        let mut server = Server {
+            session: &mut *session,
+            connection: connection.clone(),
+            description,
+            xml,
+            action: Action::Continue,
+            own: Vec::new(),
+            told: String::new(),
+        };
+        match GdbStub::new(connection).run_blocking::<Loop>(&mut server) {
+            Ok(DisconnectReason::Disconnect) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(problem) if problem.is_connection_error() => return Ok(false),
+            // Whatever GDB has sent, the guest is not to blame: the next GDB may do better.
+            Err(problem) => output::tell(&format!("rvmx-emu: {bound}: GDB is sent away: {problem}\n")),
+        }
+        session.watcher.breakpoints.clear();
+        session.watcher.begin();
+        listener = bind(&bound)?;
     }
 }
 
@@ -202,9 +219,9 @@ impl Server<'_> {
                 return Some(match hit {
                     Ok(hit) => self.hit_reason(&hit),
                     Err(_) => {
-                        // Its beginning is where a run that nothing stops comes to.
-                        let began = session.target.back_to_cycle(0);
-                        self.went_back(began.is_err(), 0)
+                        // Its beginning is where a run that nothing stops comes to; without snapshots it is here.
+                        let _ = session.target.back_to_beginning();
+                        self.went_back(false, 0)
                     }
                 });
             }
@@ -313,12 +330,15 @@ impl MultiThreadBase for Server<'_> {
 
     fn write_registers(&mut self, registers: &Bytes, tid: Tid) -> TargetResult<(), Self> {
         let n = processor(tid);
+        if registers.0.len() != self.description.size() {
+            return Err(TargetError::NonFatal);
+        }
         let bytes: Vec<u8> = registers.0.iter().map(|byte| byte.unwrap_or(0)).collect();
         let cpu = self.session.target.pc().cpus.get(n).ok_or(TargetError::NonFatal)?;
         let changes = self.description.changes(cpu, &bytes)?;
         let changed = self
             .session
-            .change(|pc| changes.into_iter().try_for_each(|(name, value)| pc.set_register(n, &name, value)));
+            .change_whole(|pc| changes.into_iter().try_for_each(|(name, value)| pc.set_register(n, &name, value)));
         changed.map_err(|_| TargetError::NonFatal)
     }
 
@@ -481,9 +501,12 @@ impl HwWatchpoint for Server<'_> {
 
 impl MonitorCmd for Server<'_> {
     fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), String> {
+        let connection = self.connection.clone();
+        self.session.target.set_poll(Some(Box::new(move || connection.wants_a_stop())));
         let places = |session: &Session| session.target.pc().cpus.iter().map(Here::of).collect::<Vec<_>>();
         let before = places(self.session);
         let (text, _) = self.session.line(&String::from_utf8_lossy(command));
+        self.session.target.set_poll(None);
         out.write_raw(text.as_bytes());
         if before != places(self.session) {
             // Nothing in the protocol tells GDB of it.

@@ -25,6 +25,7 @@ mod expr;
 mod fields;
 mod gdb;
 mod gdb_connection;
+mod gdb_packets;
 mod gdb_registers;
 mod input;
 mod msr_list;
