@@ -526,8 +526,8 @@ fn carry_out(case: &mut Case, words: &str) -> usize {
         } else if place.starts_with("the dword at") {
             case.now.link_header = Some(value as u32);
         } else if let Some(number) = place.strip_prefix("PDPTE").filter(|_| place.contains("in memory at")) {
-            let number: usize = number[..1].parse().unwrap();
-            case.now.pdptes.as_mut().unwrap()[number] = value;
+            let number: usize = number[..1].parse().expect("a digit");
+            case.now.pdptes.as_mut().expect("there are some")[number] = value;
         } else {
             let named = Field::ALL.iter().filter(|field| place.starts_with(field.name()));
             let field = *named.max_by_key(|field| field.name().len()).unwrap_or_else(|| panic!("{place}"));
@@ -616,10 +616,14 @@ fn remedies_name_bits_msrs_and_values() {
             "ctl.pin.reserved",
             &(|t: &mut Case| _ = t.set(Field::PinBasedControls, 0x114)) as &dyn Fn(&mut Case),
             "write 16h to Pin-based VM-execution controls: set bit 1, clear bit 8, as IA32_VMX_TRUE_PINBASED_CTLS (48Dh) = \
-             FF00000016h says",
+             FF00000016h asks",
         ),
         ("guest.seg.tr.type", &|t| _ = t.set(Field::GuestTrAccessRights, 0x82), "write 8Bh to Guest TR access rights"),
-        ("guest.seg.tr.type", &|t| _ = t.set(Field::GuestTrAccessRights, 0x83), "write 8Bh to Guest TR access rights"),
+        (
+            "guest.seg.tr.type",
+            &|t| _ = t.set(Field::GuestTrAccessRights, 0x83),
+            "write 8Bh to Guest TR access rights in place of 83h (busy TSS)",
+        ),
         (
             "guest.seg.tr.type",
             &|t| _ = t.guest32().set(Field::GuestTrAccessRights, 0x81),
@@ -634,8 +638,8 @@ fn remedies_name_bits_msrs_and_values() {
         (
             "guest.cr0.fixed",
             &|t| _ = t.or(Field::GuestCr0, 5 << 32),
-            "write 80010031h to Guest CR0: clear bits 34, 32, as IA32_VMX_CR0_FIXED0 (486h) = 80000021h, \
-             IA32_VMX_CR0_FIXED1 (487h) = FFFFFFFFh says",
+            "write 80010031h to Guest CR0: clear bits 34, 32, as IA32_VMX_CR0_FIXED0 (486h) = 80000021h and \
+             IA32_VMX_CR0_FIXED1 (487h) = FFFFFFFFh ask",
         ),
         (
             "ctl.vpid.zero",

@@ -131,7 +131,7 @@ rules! {
             make(Field::GuestIa32Efer, |c| {
                 let efer = c.efer(Field::GuestIa32Efer);
                 let lme = if efer.contains(Efer::LMA) { Efer::LME } else { Efer::empty() };
-                Some((efer - Efer::LME | lme).bits())
+                Some(((efer - Efer::LME) | lme).bits())
             }),
         ],
         |c| {

@@ -426,6 +426,30 @@ impl Way {
     }
 }
 
+/// What a value of a field means, where its bits do not say it: ` (busy TSS)`.
+fn sense(field: Field, value: u64, context: &CheckContext) -> String {
+    if !names::bit_names(field).is_empty() {
+        return String::new();
+    }
+    match crate::words::field(field, value, context.vmcs) {
+        words if words.is_empty() => words,
+        words => format!(" ({words})"),
+    }
+}
+
+/// Whether a field is told by its bits.
+fn is_bits(field: Field) -> bool {
+    let more = [
+        Field::HostCr3,
+        Field::GuestCr3,
+        Field::GuestPdpte0,
+        Field::GuestPdpte1,
+        Field::GuestPdpte2,
+        Field::GuestPdpte3,
+    ];
+    more.contains(&field) || !names::bit_names(field).is_empty()
+}
+
 /// Bytes from the address in `field` on that lie within the physical-address width: the whole of an MSR list.
 fn bytes(field: Field, context: &CheckContext) -> u64 {
     let count = match field {
@@ -484,20 +508,19 @@ impl Change {
             }
             Change::Field { field, old, new, kind } => {
                 let (name, flips) = (field.name(), flips(Some(field), old, new));
+                let sense = sense(field, new, context);
                 match kind {
-                    Kind::Bits => format!("write {new:X}h to {name}: {flips}"),
-                    // What only clears bits, or has names for them, is told by its bits.
-                    Kind::Value if old & new == new || !names::bit_names(field).is_empty() => {
-                        format!("write {new:X}h to {name}: {flips}")
-                    }
-                    Kind::Value => format!("write {new:X}h to {name} in place of {old:X}h"),
+                    Kind::Bits => format!("write {new:X}h to {name}: {flips}{sense}"),
+                    Kind::Value if is_bits(field) => format!("write {new:X}h to {name}: {flips}{sense}"),
+                    Kind::Value => format!("write {new:X}h to {name} in place of {old:X}h{sense}"),
                     Kind::Word => {
                         let value = |index| context.caps.read_msr(index).unwrap_or(0);
                         let msrs: Vec<String> = capability_msrs(field, context.caps)
                             .iter()
                             .map(|&(name, index)| format!("{name} ({index:X}h) = {:X}h", value(index)))
                             .collect();
-                        format!("write {new:X}h to {name}: {flips}, as {} says", msrs.join(", "))
+                        let ask = if msrs.len() == 1 { "asks" } else { "ask" };
+                        format!("write {new:X}h to {name}: {flips}, as {} {ask}", msrs.join(" and "))
                     }
                     Kind::Canonical => {
                         let high = context.cpu.linear_width.saturating_sub(1);
