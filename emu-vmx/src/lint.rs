@@ -163,7 +163,7 @@ fn told_words(dump: &Dump, failure: &str) -> String {
         let at = at.map_or_else(String::new, |at| format!(" at {at:X}h"));
         return format!(
             "SDM Vol. 3C 27.4 \"Loading MSRs\": look at entry {number} of the VM-entry MSR-load area{at}, which is in memory. \
-             Its bits 63:32 are 0, its MSR (bits 31:0) is none of C0000100h, C0000101h, 79h and 800h to 8FFh, and WRMSR of \
+             Its bits 63:32 must be 0, its MSR (bits 31:0) none of C0000100h, C0000101h, 79h and 800h to 8FFh, and WRMSR of \
              its value (bits 127:64) must not fault"
         );
     }
