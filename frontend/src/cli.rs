@@ -72,7 +72,7 @@ pub enum Command {
         /// Report as JSON
         #[arg(long)]
         json: bool,
-        /// Field = value, JSON, or a log of KVM or Xen; - for standard input
+        /// What --vmcs-dump writes, lines of field = value, JSON, or a log of KVM, Xen, Bochs or VirtualBox; - for standard input
         #[arg(value_name = "DUMP")]
         dump: PathBuf,
     },
@@ -216,8 +216,8 @@ pub struct RunArgs {
     /// Write one line an instruction: FILE[,cpu=N][,from=CYCLE][,to=CYCLE]
     #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
     pub trace: Option<TraceSpec>,
-    /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; FILE=all: every VMCS that is entered, too
-    #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
+    /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; with ,all every VMCS that is entered, too
+    #[arg(long, value_name = "FILE[,all]", help_heading = "Limits and diagnosis")]
     pub vmcs_dump: Option<VmcsDumpSpec>,
     /// Wait for GDB on 127.0.0.1:PORT; 0: on a free port, which is told
     #[arg(long, allow_negative_numbers = true, value_name = "PORT", help_heading = "Limits and diagnosis")]

@@ -211,6 +211,16 @@ fn mistakes_say_what_where_and_what_to_do() {
             "command line: invalid value '-1' for '--max-time <SECONDS>': give a number of seconds above 0; see rvmx-emu \
              --help",
         ),
+        (
+            "c.img --serial tcp:4444",
+            "command line: invalid value 'tcp:4444' for '--serial <TO>': tcp is not offered; give stdio, none or a file, \
+             one of this name as ./tcp:4444; see rvmx-emu --help",
+        ),
+        (
+            "c.img --debugcon pty",
+            "command line: invalid value 'pty' for '--debugcon <TO>': pty is not offered; give stdio, none or a file, one of \
+             this name as ./pty; see rvmx-emu --help",
+        ),
         ("c.img --boot cdrom", "--boot: there is no CD-ROM to boot from; give one with --cdrom FILE"),
         ("c.img --boot floppy", "--boot: there is no floppy in drive A: to boot from; give one with --fda FILE"),
         (
@@ -226,6 +236,17 @@ fn mistakes_say_what_where_and_what_to_do() {
     }
     assert!(error("c.img --bott disk").contains("did you mean --boot?"));
     assert_eq!(set("c.img --boot floppy,disk").machine.boot_order(), [BootDevice::Floppy, BootDevice::Disk]);
+}
+
+#[test]
+fn names_of_places_that_are_no_file_are_refused_and_files_with_a_colon_are_taken() {
+    for place in ["tcp:4444", "unix:/tmp/socket", "pty", "telnet:localhost:1", "udp:1", "file:x", "mon:stdio"] {
+        let text = error(&format!("c.img --serial {place}"));
+        assert!(text.contains("is not offered; give stdio, none or a file"), "{place}: {text}");
+    }
+    for file in ["./tcp:4444", "/tmp/a:b", "C:\\log.txt", "out.txt", "a.b:c"] {
+        assert_eq!(set(&format!("c.img --serial {file}")).machine.serial, Stream::File(file.into()), "{file}");
+    }
 }
 
 #[test]
