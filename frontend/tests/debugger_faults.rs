@@ -167,7 +167,6 @@ fn arguments_that_are_too_much_are_refused() {
         "modebp x",
         "hash x",
         "ptime x",
-        "r x",
         "creg x",
         "vmx x",
         "tab x",
@@ -291,7 +290,7 @@ mod signals {
 
     #[test]
     fn ctrl_c_stops_steps_and_lists_of_commands() {
-        let mut running = commands("timers", "s 100000000000", Stdio::piped());
+        let mut running = commands("timers", "s 1000000000", Stdio::piped());
         std::thread::sleep(Duration::from_millis(500));
         running.signal("INT");
         assert_eq!(running.end().code(), Some(0));

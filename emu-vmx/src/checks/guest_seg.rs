@@ -54,12 +54,6 @@ macro_rules! common {
             use super::*;
             use crate::checks::{Stage, rules};
 
-            /// What helps a null selector; CS is never one.
-            const NULL: &str = match SegmentRegister::$register {
-                SegmentRegister::Cs => "give CS the rights of a code segment that is present, as in A09Bh or C09Bh",
-                _ => "set “unusable” for a null selector",
-            };
-
             /// The register is checked: outside virtual-8086 mode, and usable (CS always is).
             fn applies(c: &CheckContext) -> bool {
                 let cs = matches!(SegmentRegister::$register, SegmentRegister::Cs);
@@ -69,26 +63,26 @@ macro_rules! common {
             rules! {
                 section SECTION; stage Stage::GuestState; qualification 0;
                 concat!("guest.seg.", $id, ".v8086_base") => [GuestRflags, $selector, $base],
-                    concat!("in virtual-8086 mode the ", $name, " base is the selector times 16"), "",
+                    concat!("in virtual-8086 mode the ", $name, " base is the selector times 16"),
                     [make(Field::$base, |c| Some((c.get(Field::$selector) & 0xFFFF) << 4))],
                     |c| !c.v8086() || c.get(Field::$base) == c.get(Field::$selector) << 4;
                 concat!("guest.seg.", $id, ".v8086_limit") => [GuestRflags, $limit],
-                    concat!("in virtual-8086 mode the ", $name, " limit is 0000FFFFh"), "",
+                    concat!("in virtual-8086 mode the ", $name, " limit is 0000FFFFh"),
                     [make(Field::$limit, |_| Some(0xFFFF))],
                     |c| !c.v8086() || c.get(Field::$limit) == 0xFFFF;
                 concat!("guest.seg.", $id, ".v8086_rights") => [GuestRflags, $rights],
-                    concat!("in virtual-8086 mode the ", $name, " access rights are 000000F3h"), "",
+                    concat!("in virtual-8086 mode the ", $name, " access rights are 000000F3h"),
                     [make(Field::$rights, |_| Some(0xF3))],
                     |c| !c.v8086() || c.get(Field::$rights) == 0xF3;
                 concat!("guest.seg.", $id, ".s") => [$rights],
-                    concat!("S (bit 4) of the ", $name, " access rights is 1"), NULL,
+                    concat!("S (bit 4) of the ", $name, " access rights is 1"),
                     [
                         make(Field::$rights, |c| unusable_if_null(c, Field::$selector, Field::$rights)),
                         set(Field::$rights, 1 << 4),
                     ],
                     |c| !applies(c) || rights(c, Field::$rights).contains(AccessRights::S);
                 concat!("guest.seg.", $id, ".p") => [$rights],
-                    concat!("P (bit 7) of the ", $name, " access rights is 1"), NULL,
+                    concat!("P (bit 7) of the ", $name, " access rights is 1"),
                     [
                         make(Field::$rights, |c| unusable_if_null(c, Field::$selector, Field::$rights)),
                         set(Field::$rights, 1 << 7),
@@ -96,19 +90,18 @@ macro_rules! common {
                     |c| !applies(c) || rights(c, Field::$rights).present();
                 concat!("guest.seg.", $id, ".reserved_low") => [$rights],
                     concat!("bits 11:8 of the ", $name, " access rights are 0"),
-                    "bits 51:48 of the descriptor belong to the limit",
                     [clear(Field::$rights, 0xF00)],
                     |c| !applies(c) || c.get(Field::$rights) & 0xF00 == 0;
                 concat!("guest.seg.", $id, ".reserved_high") => [$rights],
-                    concat!("bits 31:17 of the ", $name, " access rights are 0"), "",
+                    concat!("bits 31:17 of the ", $name, " access rights are 0"),
                     [clear(Field::$rights, 0xFFFE_0000)],
                     |c| !applies(c) || c.get(Field::$rights) & 0xFFFE_0000 == 0;
                 concat!("guest.seg.", $id, ".granularity_low") => [$limit, $rights],
-                    concat!("G of ", $name, " is 0 when a bit of 11:0 of the limit is 0"), "",
+                    concat!("G of ", $name, " is 0 when a bit of 11:0 of the limit is 0"),
                     [set(Field::$limit, 0xFFF), clear(Field::$rights, 1 << 15)],
                     |c| !applies(c) || granularity_low_ok(c.get(Field::$limit), rights(c, Field::$rights));
                 concat!("guest.seg.", $id, ".granularity_high") => [$limit, $rights],
-                    concat!("G of ", $name, " is 1 when a bit of 31:20 of the limit is 1"), "",
+                    concat!("G of ", $name, " is 1 when a bit of 31:20 of the limit is 1"),
                     [
                         set(Field::$rights, 1 << 15),
                         all(&[set(Field::$rights, 1 << 15), set(Field::$limit, 0xFFF)], ""),
@@ -135,11 +128,11 @@ pub mod cs_own {
     rules! {
         section SECTION; stage Stage::GuestState; qualification 0;
         "guest.seg.cs.base_upper" => [GuestCsBase],
-            "bits 63:32 of the CS base are 0", "",
+            "bits 63:32 of the CS base are 0",
             [low32(Field::GuestCsBase)],
             |c| c.get(Field::GuestCsBase) >> 32 == 0;
         "guest.seg.cs.type" => [GuestCsAccessRights, SecondaryProcessorControls],
-            "the CS type is 9, 11, 13 or 15 (accessed code), or with “unrestricted guest” 3", "",
+            "the CS type is 9, 11, 13 or 15 (accessed code), or with “unrestricted guest” 3",
             [
                 make(Field::GuestCsAccessRights, |c| {
                     let cs = rights(c, Field::GuestCsAccessRights);
@@ -153,14 +146,14 @@ pub mod cs_own {
                 _ => false,
             };
         "guest.seg.cs.dpl_data" => [GuestCsAccessRights],
-            "the CS DPL is 0 when the CS type is 3", "",
+            "the CS DPL is 0 when the CS type is 3",
             [clear(Field::GuestCsAccessRights, 0x60)],
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
                 c.v8086() || cs.type_field() != 3 || cs.dpl() == 0
             };
         "guest.seg.cs.dpl_nonconforming" => [GuestCsAccessRights, GuestSsAccessRights],
-            "the CS DPL equals the SS DPL when the CS type is 9 or 11", "",
+            "the CS DPL equals the SS DPL when the CS type is 9 or 11",
             [
                 make(Field::GuestCsAccessRights, |c| dpl_of(c, Field::GuestCsAccessRights, Field::GuestSsAccessRights)),
                 make(Field::GuestSsAccessRights, |c| dpl_of(c, Field::GuestSsAccessRights, Field::GuestCsAccessRights)),
@@ -172,7 +165,7 @@ pub mod cs_own {
                     || cs.dpl() == rights(c, Field::GuestSsAccessRights).dpl()
             };
         "guest.seg.cs.dpl_conforming" => [GuestCsAccessRights, GuestSsAccessRights],
-            "the CS DPL is not above the SS DPL when the CS type is 13 or 15", "",
+            "the CS DPL is not above the SS DPL when the CS type is 13 or 15",
             [
                 make(Field::GuestCsAccessRights, |c| dpl_of(c, Field::GuestCsAccessRights, Field::GuestSsAccessRights)),
             ],
@@ -183,7 +176,7 @@ pub mod cs_own {
                     || cs.dpl() <= rights(c, Field::GuestSsAccessRights).dpl()
             };
         "guest.seg.cs.d_l" => [VmEntryControls, GuestCsAccessRights],
-            "CS.D is 0 when CS.L is 1 in an IA-32e mode guest", "",
+            "CS.D is 0 when CS.L is 1 in an IA-32e mode guest",
             [clear(Field::GuestCsAccessRights, 1 << 14), clear(Field::GuestCsAccessRights, 1 << 13)],
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
@@ -201,7 +194,7 @@ pub mod ss_own {
     rules! {
         section SECTION; stage Stage::GuestState; qualification 0;
         "guest.seg.ss.rpl_cs" => [GuestSsSelector, GuestCsSelector, SecondaryProcessorControls],
-            "the RPL of SS equals the RPL of CS (not in virtual-8086 mode, not with “unrestricted guest”)", "",
+            "the RPL of SS equals the RPL of CS (not in virtual-8086 mode, not with “unrestricted guest”)",
             [
                 make(Field::GuestSsSelector, |c| rpl_of(c, Field::GuestSsSelector, Field::GuestCsSelector)),
                 make(Field::GuestCsSelector, |c| rpl_of(c, Field::GuestCsSelector, Field::GuestSsSelector)),
@@ -210,11 +203,11 @@ pub mod ss_own {
                 || c.unrestricted()
                 || c.get(Field::GuestSsSelector) & 3 == c.get(Field::GuestCsSelector) & 3;
         "guest.seg.ss.base_upper" => [GuestSsBase, GuestSsAccessRights],
-            "bits 63:32 of the SS base are 0 when SS is usable", "",
+            "bits 63:32 of the SS base are 0 when SS is usable",
             [low32(Field::GuestSsBase)],
             |c| rights(c, Field::GuestSsAccessRights).unusable() || c.get(Field::GuestSsBase) >> 32 == 0;
         "guest.seg.ss.type" => [GuestSsAccessRights],
-            "the SS type is 3 or 7 (accessed writable data) when SS is usable", "",
+            "the SS type is 3 or 7 (accessed writable data) when SS is usable",
             [
                 make(Field::GuestSsAccessRights, |c| {
                     unusable_if_null(c, Field::GuestSsSelector, Field::GuestSsAccessRights)
@@ -229,7 +222,7 @@ pub mod ss_own {
                 c.v8086() || ss.unusable() || matches!(ss.type_field(), 3 | 7)
             };
         "guest.seg.ss.dpl_rpl" => [GuestSsSelector, GuestSsAccessRights, SecondaryProcessorControls],
-            "the SS DPL equals the RPL of SS (not with “unrestricted guest”)", "the DPL of SS is the guest's CPL",
+            "the SS DPL equals the RPL of SS (not with “unrestricted guest”)",
             [
                 make(Field::GuestSsAccessRights, |c| dpl_of_rpl(c, Field::GuestSsAccessRights, Field::GuestSsSelector)),
                 make(Field::GuestSsSelector, |c| rpl_of_dpl(c, Field::GuestSsSelector, Field::GuestSsAccessRights)),
@@ -238,7 +231,7 @@ pub mod ss_own {
                 || c.unrestricted()
                 || u64::from(rights(c, Field::GuestSsAccessRights).dpl()) == c.get(Field::GuestSsSelector) & 3;
         "guest.seg.ss.dpl_zero" => [GuestSsAccessRights, GuestCsAccessRights, GuestCr0],
-            "the SS DPL is 0 when the CS type is 3 or guest CR0.PE is 0", "",
+            "the SS DPL is 0 when the CS type is 3 or guest CR0.PE is 0",
             [clear(Field::GuestSsAccessRights, 0x60)],
             |c| c.v8086()
                 || (rights(c, Field::GuestCsAccessRights).type_field() != 3 && c.cr0.contains(Cr0::PE))
@@ -253,7 +246,7 @@ macro_rules! data {
         rules! {
             section SECTION; stage Stage::GuestState; qualification 0;
             concat!("guest.seg.", $id, ".base_upper") => [$base, $rights],
-                concat!("bits 63:32 of the ", $name, " base are 0 when it is usable"), "",
+                concat!("bits 63:32 of the ", $name, " base are 0 when it is usable"),
                 [low32(Field::$base)],
                 |c| rights(c, Field::$rights).unusable() || c.get(Field::$base) >> 32 == 0;
         }
@@ -262,7 +255,7 @@ macro_rules! data {
         rules! {
             section SECTION; stage Stage::GuestState; qualification 0;
             concat!("guest.seg.", $id, ".base_canonical") => [$base],
-                concat!("the ", $name, " base is canonical"), "",
+                concat!("the ", $name, " base is canonical"),
                 [canonical(Field::$base)],
                 |c| c.canonical(Field::$base);
         }
@@ -284,7 +277,7 @@ macro_rules! data {
             rules! {
                 section SECTION; stage Stage::GuestState; qualification 0;
                 concat!("guest.seg.", $id, ".type_accessed") => [$rights],
-                    concat!("bit 0 of the ", $name, " type is 1 (accessed) when it is usable"), "",
+                    concat!("bit 0 of the ", $name, " type is 1 (accessed) when it is usable"),
                     [
                         make(Field::$rights, |c| unusable_if_null(c, Field::$selector, Field::$rights)),
                         set(Field::$rights, 1),
@@ -294,7 +287,7 @@ macro_rules! data {
                         c.v8086() || own.unusable() || own.type_field() & 1 != 0
                     };
                 concat!("guest.seg.", $id, ".type_readable") => [$rights],
-                    concat!("a code segment in ", $name, " is readable (bit 3 of the type requires bit 1)"), "",
+                    concat!("a code segment in ", $name, " is readable (bit 3 of the type requires bit 1)"),
                     [set(Field::$rights, 1 << 1)],
                     |c| {
                         let own = rights(c, Field::$rights);
@@ -302,7 +295,6 @@ macro_rules! data {
                     };
                 concat!("guest.seg.", $id, ".dpl_rpl") => [$selector, $rights, SecondaryProcessorControls],
                     concat!("the ", $name, " DPL is not below its RPL for types 0–11 (not with “unrestricted guest”)"),
-                    "",
                     [
                         make(Field::$rights, |c| dpl_of_rpl(c, Field::$rights, Field::$selector)),
                         make(Field::$selector, |c| rpl_of_dpl(c, Field::$selector, Field::$rights)),
@@ -338,15 +330,15 @@ pub mod ldtr {
     rules! {
         section SECTION; stage Stage::GuestState; qualification 0;
         "guest.seg.ldtr.ti" => [GuestLdtrSelector, GuestLdtrAccessRights],
-            "TI of the LDTR selector is 0 when LDTR is usable", "",
+            "TI of the LDTR selector is 0 when LDTR is usable",
             [clear(Field::GuestLdtrSelector, 4)],
             |c| !usable(c) || c.get(Field::GuestLdtrSelector) & 4 == 0;
         "guest.seg.ldtr.base_canonical" => [GuestLdtrBase, GuestLdtrAccessRights],
-            "the LDTR base is canonical when LDTR is usable", "",
+            "the LDTR base is canonical when LDTR is usable",
             [canonical(Field::GuestLdtrBase)],
             |c| !usable(c) || c.canonical(Field::GuestLdtrBase);
         "guest.seg.ldtr.type" => [GuestLdtrAccessRights],
-            "the LDTR type is 2 when LDTR is usable", "",
+            "the LDTR type is 2 when LDTR is usable",
             [
                 make(Field::GuestLdtrAccessRights, |c| {
                     Some(rights(c, Field::GuestLdtrAccessRights).with_type(system_type::LDT).bits().into())
@@ -354,11 +346,11 @@ pub mod ldtr {
             ],
             |c| !usable(c) || rights(c, Field::GuestLdtrAccessRights).type_field() == system_type::LDT;
         "guest.seg.ldtr.s" => [GuestLdtrAccessRights],
-            "S of LDTR is 0 when LDTR is usable", "",
+            "S of LDTR is 0 when LDTR is usable",
             [clear(Field::GuestLdtrAccessRights, 1 << 4)],
             |c| !usable(c) || rights(c, Field::GuestLdtrAccessRights).is_system();
         "guest.seg.ldtr.p" => [GuestLdtrAccessRights],
-            "P of LDTR is 1 when LDTR is usable", "set “unusable” for a null selector",
+            "P of LDTR is 1 when LDTR is usable",
             [
                 make(Field::GuestLdtrAccessRights, |c| {
                     unusable_if_null(c, Field::GuestLdtrSelector, Field::GuestLdtrAccessRights)
@@ -367,20 +359,20 @@ pub mod ldtr {
             ],
             |c| !usable(c) || rights(c, Field::GuestLdtrAccessRights).present();
         "guest.seg.ldtr.reserved_low" => [GuestLdtrAccessRights],
-            "bits 11:8 of the LDTR access rights are 0 when LDTR is usable", "",
+            "bits 11:8 of the LDTR access rights are 0 when LDTR is usable",
             [clear(Field::GuestLdtrAccessRights, 0xF00)],
             |c| !usable(c) || c.get(Field::GuestLdtrAccessRights) & 0xF00 == 0;
         "guest.seg.ldtr.reserved_high" => [GuestLdtrAccessRights],
-            "bits 31:17 of the LDTR access rights are 0 when LDTR is usable", "",
+            "bits 31:17 of the LDTR access rights are 0 when LDTR is usable",
             [clear(Field::GuestLdtrAccessRights, 0xFFFE_0000)],
             |c| !usable(c) || c.get(Field::GuestLdtrAccessRights) & 0xFFFE_0000 == 0;
         "guest.seg.ldtr.granularity_low" => [GuestLdtrLimit, GuestLdtrAccessRights],
-            "G of LDTR is 0 when a bit of 11:0 of the limit is 0 and LDTR is usable", "",
+            "G of LDTR is 0 when a bit of 11:0 of the limit is 0 and LDTR is usable",
             [set(Field::GuestLdtrLimit, 0xFFF), clear(Field::GuestLdtrAccessRights, 1 << 15)],
             |c| !usable(c)
                 || granularity_low_ok(c.get(Field::GuestLdtrLimit), rights(c, Field::GuestLdtrAccessRights));
         "guest.seg.ldtr.granularity_high" => [GuestLdtrLimit, GuestLdtrAccessRights],
-            "G of LDTR is 1 when a bit of 31:20 of the limit is 1 and LDTR is usable", "",
+            "G of LDTR is 1 when a bit of 31:20 of the limit is 1 and LDTR is usable",
             [
                 clear(Field::GuestLdtrLimit, 0xFFF0_0000),
                 all(&[set(Field::GuestLdtrAccessRights, 1 << 15), set(Field::GuestLdtrLimit, 0xFFF)], ""),
@@ -398,14 +390,13 @@ pub mod tr {
 
     rules! {
         section SECTION; stage Stage::GuestState; qualification 0;
-        "guest.seg.tr.ti" => [GuestTrSelector], "TI of the TR selector is 0", "",
+        "guest.seg.tr.ti" => [GuestTrSelector], "TI of the TR selector is 0",
             [clear(Field::GuestTrSelector, 4)],
             |c| c.get(Field::GuestTrSelector) & 4 == 0;
         "guest.seg.tr.base_canonical" => [GuestTrBase],
-            "the TR base is canonical", "", [canonical(Field::GuestTrBase)], |c| c.canonical(Field::GuestTrBase);
+            "the TR base is canonical", [canonical(Field::GuestTrBase)], |c| c.canonical(Field::GuestTrBase);
         "guest.seg.tr.type" => [VmEntryControls, GuestTrAccessRights],
             "the TR type is 11 (busy TSS), or without “IA-32e mode guest” 3 (busy 16-bit TSS)",
-            "set the busy bit of the type",
             [
                 make(Field::GuestTrAccessRights, |c| {
                     let tr = rights(c, Field::GuestTrAccessRights);
@@ -419,30 +410,29 @@ pub mod tr {
                 system_type::TSS16_BUSY => !c.ia32e_guest(),
                 _ => false,
             };
-        "guest.seg.tr.s" => [GuestTrAccessRights], "S of TR is 0", "",
+        "guest.seg.tr.s" => [GuestTrAccessRights], "S of TR is 0",
             [clear(Field::GuestTrAccessRights, 1 << 4)],
             |c| rights(c, Field::GuestTrAccessRights).is_system();
-        "guest.seg.tr.p" => [GuestTrAccessRights], "P of TR is 1", "",
+        "guest.seg.tr.p" => [GuestTrAccessRights], "P of TR is 1",
             [set(Field::GuestTrAccessRights, 1 << 7)],
             |c| rights(c, Field::GuestTrAccessRights).present();
-        "guest.seg.tr.reserved_low" => [GuestTrAccessRights], "bits 11:8 of the TR access rights are 0", "",
+        "guest.seg.tr.reserved_low" => [GuestTrAccessRights], "bits 11:8 of the TR access rights are 0",
             [clear(Field::GuestTrAccessRights, 0xF00)],
             |c| c.get(Field::GuestTrAccessRights) & 0xF00 == 0;
         "guest.seg.tr.usable" => [GuestTrAccessRights], "bit 16 (unusable) of the TR access rights is 0",
-            "a guest always needs a TR, also in real-address mode",
             [
                 all(&[clear(Field::GuestTrAccessRights, 1 << 16)], "a guest has a TR in every mode; 8Bh with limit 67h will do"),
             ],
             |c| !rights(c, Field::GuestTrAccessRights).unusable();
-        "guest.seg.tr.reserved_high" => [GuestTrAccessRights], "bits 31:17 of the TR access rights are 0", "",
+        "guest.seg.tr.reserved_high" => [GuestTrAccessRights], "bits 31:17 of the TR access rights are 0",
             [clear(Field::GuestTrAccessRights, 0xFFFE_0000)],
             |c| c.get(Field::GuestTrAccessRights) & 0xFFFE_0000 == 0;
         "guest.seg.tr.granularity_low" => [GuestTrLimit, GuestTrAccessRights],
-            "G of TR is 0 when a bit of 11:0 of the limit is 0", "",
+            "G of TR is 0 when a bit of 11:0 of the limit is 0",
             [set(Field::GuestTrLimit, 0xFFF), clear(Field::GuestTrAccessRights, 1 << 15)],
             |c| granularity_low_ok(c.get(Field::GuestTrLimit), rights(c, Field::GuestTrAccessRights));
         "guest.seg.tr.granularity_high" => [GuestTrLimit, GuestTrAccessRights],
-            "G of TR is 1 when a bit of 31:20 of the limit is 1", "",
+            "G of TR is 1 when a bit of 31:20 of the limit is 1",
             [
                 clear(Field::GuestTrLimit, 0xFFF0_0000),
                 all(&[set(Field::GuestTrAccessRights, 1 << 15), set(Field::GuestTrLimit, 0xFFF)], ""),

@@ -1,6 +1,6 @@
 //! The checks of VM entry as rules (SDM Vol. 3C Chapter 27 "VM Entries").
 //!
-//! Each rule is one declaration: id, fields that it reads, requirement, hint, remedies, predicate. From one list the `rules!`
+//! Each rule is one declaration: id, fields that it reads, requirement, remedies, predicate. From one list the `rules!`
 //! macro makes the table (`RULES`: debugger, linter, documentation) and the straight-line function (`check`: the
 //! processor). Within a stage the SDM lets checks run in any order; the processor reports the first failing rule of
 //! the list, [`failing`] all of them.
@@ -85,8 +85,6 @@ pub struct Rule {
     pub fields: &'static [Field],
     /// What is required, as the end of the sentence “VM entry requires that …”.
     pub required: &'static str,
-    /// What usually helps, without the values; may be empty. [`Rule::remedy`] knows the values.
-    pub hint: &'static str,
     /// What makes it hold, the best first; see [`Rule::remedy`].
     pub remedy: &'static [remedy::Fix],
     /// Whether the VMCS respects the rule.
@@ -371,10 +369,10 @@ impl<'a> CheckContext<'a> {
     }
 }
 
-/// Declares rules: `"id": [Fields], "required", "hint", |c| predicate [, show |c| detail];`.
+/// Declares rules: `"id" => [Fields], "required", [remedies], |c| predicate [, show |c| detail];`.
 macro_rules! rules {
     (section $section:expr; stage $stage:expr; qualification $qualification:expr;
-     $($id:expr => [$($field:ident),*], $required:expr, $hint:expr, $remedy:expr, |$c:ident| $holds:expr
+     $($id:expr => [$($field:ident),*], $required:expr, $remedy:expr, |$c:ident| $holds:expr
        $(, show |$d:ident| $detail:expr)?;)*) => {
         /// The rules as a table.
         pub static RULES: &[$crate::checks::Rule] = &[$(
@@ -385,7 +383,6 @@ macro_rules! rules {
                 qualification: $qualification,
                 fields: &[$($crate::field::Field::$field),*],
                 required: $required,
-                hint: $hint,
                 remedy: {
                     #[allow(unused_imports)]
                     use $crate::checks::remedy::*;

@@ -66,7 +66,6 @@ fn memory_ok(c: &CheckContext, number: usize) -> bool {
 rules! {
     section SECTION; stage Stage::GuestState; qualification 2;
     "guest.pdpte0.field" => [GuestPdpte0], "PDPTE0 of a PAE guest under EPT sets no reserved bit when present",
-        "load the PDPTE fields when CR3 changes",
         [
             all(
                 &[make(Field::GuestPdpte0, |c| Some(mended(c, c.get(Field::GuestPdpte0))))],
@@ -76,7 +75,6 @@ rules! {
         ],
         |c| field_ok(c, Field::GuestPdpte0), show |c| wrong(c, c.get(Field::GuestPdpte0));
     "guest.pdpte1.field" => [GuestPdpte1], "PDPTE1 of a PAE guest under EPT sets no reserved bit when present",
-        "load the PDPTE fields when CR3 changes",
         [
             all(
                 &[make(Field::GuestPdpte1, |c| Some(mended(c, c.get(Field::GuestPdpte1))))],
@@ -86,7 +84,6 @@ rules! {
         ],
         |c| field_ok(c, Field::GuestPdpte1), show |c| wrong(c, c.get(Field::GuestPdpte1));
     "guest.pdpte2.field" => [GuestPdpte2], "PDPTE2 of a PAE guest under EPT sets no reserved bit when present",
-        "load the PDPTE fields when CR3 changes",
         [
             all(
                 &[make(Field::GuestPdpte2, |c| Some(mended(c, c.get(Field::GuestPdpte2))))],
@@ -96,7 +93,6 @@ rules! {
         ],
         |c| field_ok(c, Field::GuestPdpte2), show |c| wrong(c, c.get(Field::GuestPdpte2));
     "guest.pdpte3.field" => [GuestPdpte3], "PDPTE3 of a PAE guest under EPT sets no reserved bit when present",
-        "load the PDPTE fields when CR3 changes",
         [
             all(
                 &[make(Field::GuestPdpte3, |c| Some(mended(c, c.get(Field::GuestPdpte3))))],
@@ -106,19 +102,19 @@ rules! {
         ],
         |c| field_ok(c, Field::GuestPdpte3), show |c| wrong(c, c.get(Field::GuestPdpte3));
     "guest.pdpte0.memory" => [GuestCr3],
-        "the PDPTE at guest CR3 sets no reserved bit when present (PAE, no EPT)", "",
+        "the PDPTE at guest CR3 sets no reserved bit when present (PAE, no EPT)",
         [outside(|c| in_memory(c, 0))],
         |c| memory_ok(c, 0), show |c| detail(c, 0);
     "guest.pdpte1.memory" => [GuestCr3],
-        "the PDPTE at guest CR3 + 8 sets no reserved bit when present (PAE, no EPT)", "",
+        "the PDPTE at guest CR3 + 8 sets no reserved bit when present (PAE, no EPT)",
         [outside(|c| in_memory(c, 1))],
         |c| memory_ok(c, 1), show |c| detail(c, 1);
     "guest.pdpte2.memory" => [GuestCr3],
-        "the PDPTE at guest CR3 + 16 sets no reserved bit when present (PAE, no EPT)", "",
+        "the PDPTE at guest CR3 + 16 sets no reserved bit when present (PAE, no EPT)",
         [outside(|c| in_memory(c, 2))],
         |c| memory_ok(c, 2), show |c| detail(c, 2);
     "guest.pdpte3.memory" => [GuestCr3],
-        "the PDPTE at guest CR3 + 24 sets no reserved bit when present (PAE, no EPT)", "",
+        "the PDPTE at guest CR3 + 24 sets no reserved bit when present (PAE, no EPT)",
         [outside(|c| in_memory(c, 3))],
         |c| memory_ok(c, 3), show |c| detail(c, 3);
 }

@@ -144,27 +144,31 @@ pub fn why(session: &Session, number: Option<u64>) -> Outcome {
                 let _ = writeln!(text, "also failing ({} more):", failing.len() - 1);
             }
             let tried = remedy::tried(&case, judged.rule);
-            describe(judged, tried.as_ref(), &mut text);
-            list.push(judged_json(judged, tried.as_ref()));
+            let remedy = case.with(vmcs, |context| judged.rule.remedy(context));
+            describe(judged, &remedy, tried.as_ref(), &mut text);
+            list.push(judged_json(judged, &remedy, tried.as_ref()));
         }
         json["failing"] = Value::Array(list);
     }
     Ok(Answer::new(text, json))
 }
 
-fn judged_json(judged: &Judged, tried: Option<&Tried>) -> Value {
+fn judged_json(judged: &Judged, remedy: &str, tried: Option<&Tried>) -> Value {
     json!({
         "rule": judged.rule.id, "section": judged.rule.section.number, "title": judged.rule.section.title,
         "required": judged.rule.required, "found": judged.found, "detail": judged.detail,
-        "remedy": remedy::words(judged, tried),
+        "remedy": remedy,
         "try": tried.map(|tried| json!({
-            "field": tried.field.identifier(), "value": hex(tried.value), "failing": tried.failing,
+            "writes": tried.writes.iter().map(|(field, value)| json!({
+                "field": field.identifier(), "value": hex(*value),
+            })).collect::<Vec<_>>(),
+            "failing": tried.failing,
         })),
         "alone": judged.rule.failure().words(),
     })
 }
 
-fn describe(judged: &Judged, tried: Option<&Tried>, text: &mut String) {
+fn describe(judged: &Judged, remedy: &str, tried: Option<&Tried>, text: &mut String) {
     let rule = judged.rule;
     let _ = writeln!(text, "  {} (SDM Vol. 3C {} \"{}\")", rule.id, rule.section.number, rule.section.title);
     let _ = writeln!(text, "    required: {}", rule.required);
@@ -172,7 +176,7 @@ fn describe(judged: &Judged, tried: Option<&Tried>, text: &mut String) {
     if !judged.detail.is_empty() {
         let _ = writeln!(text, "    differs:  {}", judged.detail);
     }
-    let _ = writeln!(text, "    remedy:   {}", remedy::words(judged, tried));
+    let _ = writeln!(text, "    remedy:   {remedy}");
     if let Some(tried) = tried {
         let _ = writeln!(text, "    try:      {}", remedy::command(tried));
     }
