@@ -8,6 +8,7 @@ use crate::config::{
 use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
+use crate::suite::TestArgs;
 use crate::time;
 use crate::trace::TraceSpec;
 use crate::vmcs_dump::VmcsDumpSpec;
@@ -76,6 +77,8 @@ pub enum Command {
         #[arg(value_name = "DUMP")]
         dump: PathBuf,
     },
+    /// Run many scripts in parallel; status 0 only if all pass
+    Test(TestArgs),
     /// List the CPU models, or one model's CPUID leaves and MSRs
     CpuModels {
         /// The model to show

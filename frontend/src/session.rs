@@ -16,7 +16,7 @@ use crate::script::{self, Script, execute};
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
 use crate::vmcs_dump::VmcsDumper;
-use crate::{debug, lint, logging, models, pc, screen, snapshot_file};
+use crate::{debug, lint, logging, models, pc, screen, snapshot_file, suite};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -45,6 +45,7 @@ where
                     status
                 })
             }
+            Some(Command::Test(args)) => suite::run(&args),
             Some(Command::CpuModels { name }) => {
                 name.map_or_else(models::list, |name| models::show(&name)).map(|text| {
                     output::print(&text);
