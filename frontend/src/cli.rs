@@ -8,6 +8,7 @@ use crate::config::{
 use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
+use crate::suite::TestArgs;
 use crate::time;
 use crate::trace::TraceSpec;
 use crate::vmcs_dump::VmcsDumpSpec;
@@ -76,6 +77,8 @@ pub enum Command {
         #[arg(value_name = "DUMP")]
         dump: PathBuf,
     },
+    /// Run many scripts in parallel; status 0 only if all pass
+    Test(TestArgs),
     /// List the CPU models, or one model's CPUID leaves and MSRs
     CpuModels {
         /// The model to show
@@ -85,7 +88,7 @@ pub enum Command {
 }
 
 /// The options of a run.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
     /// Disk or floppy image to boot (a floppy by its size: 1.44M, 720K, 360K, 2.88M)
     #[arg(value_name = "IMAGE")]
@@ -388,7 +391,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         });
     }
     if !machine.has_something_to_boot() {
-        return Err(nothing_to_boot(args.config.as_deref(), &notices));
+        return Err(nothing_to_boot(args, &notices));
     }
     machine.check("command line")?;
     let run = RunConfig {
@@ -412,17 +415,19 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
 }
 
 /// Why there is nothing to boot: no medium was named, or what was named is not there.
-fn nothing_to_boot(config: Option<&Path>, notices: &[Notice]) -> InputError {
+fn nothing_to_boot(args: &RunArgs, notices: &[Notice]) -> InputError {
     let missing = notices.iter().filter(|notice| notice.missing_medium);
     let missing = missing.min_by_key(|notice| notice.severity == Severity::Info);
-    match (missing, config) {
-        (Some(notice), _) => {
+    match (missing, &args.config, &args.script) {
+        (Some(notice), ..) => {
             let problem = format!("{}, and there is nothing else to boot", notice.text);
             InputError::new(&notice.place, problem).line(notice.line).remedy("correct the path, or give an IMAGE")
         }
-        (None, Some(config)) => InputError::file(config, "there is nothing to boot")
+        (None, Some(config), _) => InputError::file(config, "there is nothing to boot")
             .remedy("name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
-        (None, None) => InputError::new("command line", "there is nothing to boot")
+        (None, None, Some(script)) => InputError::file(script, "there is nothing to boot")
+            .remedy("name an image in it, as in image: \"c.img\", or give an IMAGE"),
+        (None, None, None) => InputError::new("command line", "there is nothing to boot")
             .remedy("give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
     }
 }

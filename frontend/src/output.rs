@@ -116,6 +116,18 @@ impl Sink {
         }
     }
 
+    /// [`Sink::find`] of what a regular expression matches.
+    pub fn find_match(&mut self, pattern: &regex::bytes::Regex) -> bool {
+        let Some(captured) = &mut self.captured else { return false };
+        match pattern.find(captured).map(|found| found.end()) {
+            Some(end) => {
+                captured.drain(..end);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// The last line or two that have passed and not been found, for messages.
     pub fn tail(&self) -> String {
         let captured = self.captured.as_deref().unwrap_or_default();
@@ -137,6 +149,9 @@ mod tests {
         assert!(sink.find(b"ree"));
         assert!(!sink.find(b"ree"));
         assert!(sink.find(b""));
+        let pattern = regex::bytes::Regex::new("l[0-9]+:").unwrap();
+        sink.write(b"l1:l22:").unwrap();
+        assert!(sink.find_match(&pattern) && sink.find_match(&pattern) && !sink.find_match(&pattern));
     }
 
     #[test]

@@ -140,6 +140,11 @@ fn commands_take_their_own_arguments() {
     assert_eq!((run.cpus, run.image, commands.as_deref()), (Some(2), Some("c.img".into()), Some("regs")));
     assert!(matches!(command("rvmx-emu vmcs-lint --cpu-model max dump.txt"), Some(Command::VmcsLint { .. })));
     assert!(matches!(command("rvmx-emu cpu-models"), Some(Command::CpuModels { name: None })));
+    let Some(Command::Test(test)) = command("rvmx-emu test --jobs 3 --junit r.xml --filter ^a a.ron dir") else {
+        panic!()
+    };
+    assert_eq!((test.jobs.map(|jobs| jobs.get()), test.filter.as_deref()), (Some(3), Some("^a")));
+    assert_eq!((test.junit, test.paths.len()), (Some("r.xml".into()), 2));
 }
 
 #[test]
@@ -193,6 +198,10 @@ fn mistakes_say_what_where_and_what_to_do() {
         ),
         ("-f none", "none: there is nothing to boot; name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
         ("", "command line: there is nothing to boot; give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
+        (
+            "--script s.ron",
+            "s.ron: there is nothing to boot; name an image in it, as in image: \"c.img\", or give an IMAGE",
+        ),
         ("no.img", "IMAGE: there is no file \"no.img\"; correct the path"),
         ("empty.img", "empty.img: the image is empty; give a disk or floppy image"),
         ("c.img --hda d.img", "command line: IMAGE and --hda name the same drive; give one of them"),
@@ -257,7 +266,9 @@ fn examples_and_documentation_are_read() {
     let text = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let machine = ron::parse(Path::new("machine.ron"), &text("examples/machine.ron")).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((machine.cpus, machine.snapshot), (4, true));
-    script::parse(Path::new("boot.ron"), &text("examples/boot.ron")).unwrap_or_else(|e| panic!("{e}"));
+    for name in ["examples/boot.ron", "examples/test.ron"] {
+        script::parse(Path::new(name), &text(name)).unwrap_or_else(|e| panic!("{e}"));
+    }
     // The indented blocks that start with the format's own word are examples to copy.
     for (file, word) in [("docs/scripting.md", "    Script("), ("docs/config.md", "    Machine(")] {
         let text = text(file);
