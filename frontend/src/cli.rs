@@ -8,12 +8,13 @@ use crate::config::{
 use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
+use crate::suite::TestArgs;
 use crate::time;
 use crate::trace::TraceSpec;
 use crate::vmcs_dump::VmcsDumpSpec;
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
@@ -72,10 +73,12 @@ pub enum Command {
         /// Report as JSON
         #[arg(long)]
         json: bool,
-        /// Field = value, JSON, or a log of KVM or Xen; - for standard input
+        /// What --vmcs-dump writes, lines of field = value, JSON, or a log of KVM, Xen, Bochs or VirtualBox; - for standard input
         #[arg(value_name = "DUMP")]
         dump: PathBuf,
     },
+    /// Run many scripts in parallel; status 0 only if all pass
+    Test(TestArgs),
     /// List the CPU models, or one model's CPUID leaves and MSRs
     CpuModels {
         /// The model to show
@@ -85,7 +88,7 @@ pub enum Command {
 }
 
 /// The options of a run.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
     /// Disk or floppy image to boot (a floppy by its size: 1.44M, 720K, 360K, 2.88M)
     #[arg(value_name = "IMAGE")]
@@ -216,8 +219,8 @@ pub struct RunArgs {
     /// Write one line an instruction: FILE[,cpu=N][,from=CYCLE][,to=CYCLE]
     #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
     pub trace: Option<TraceSpec>,
-    /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; FILE=all: every VMCS that is entered, too
-    #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
+    /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; with ,all every VMCS that is entered, too
+    #[arg(long, value_name = "FILE[,all]", help_heading = "Limits and diagnosis")]
     pub vmcs_dump: Option<VmcsDumpSpec>,
     /// Wait for GDB on 127.0.0.1:PORT; 0: on a free port, which is told
     #[arg(long, allow_negative_numbers = true, value_name = "PORT", help_heading = "Limits and diagnosis")]
@@ -264,7 +267,12 @@ where
     I: IntoIterator<Item = T>,
     T: Into<std::ffi::OsString> + Clone,
 {
-    match Cli::try_parse_from(arguments) {
+    // The help of the debugger is about what it takes.
+    let hidden = |debug: clap::Command| {
+        crate::debug::NOT_TAKEN.iter().fold(debug, |debug, name| debug.mut_arg(name, |option| option.hide(true)))
+    };
+    let command = Cli::command().mut_subcommand("debug", hidden);
+    match command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => Ok(Parsed::Cli(Box::new(cli))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Text(error.to_string()))
@@ -383,7 +391,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         });
     }
     if !machine.has_something_to_boot() {
-        return Err(nothing_to_boot(args.config.as_deref(), &notices));
+        return Err(nothing_to_boot(args, &notices));
     }
     machine.check("command line")?;
     let run = RunConfig {
@@ -407,17 +415,19 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
 }
 
 /// Why there is nothing to boot: no medium was named, or what was named is not there.
-fn nothing_to_boot(config: Option<&Path>, notices: &[Notice]) -> InputError {
+fn nothing_to_boot(args: &RunArgs, notices: &[Notice]) -> InputError {
     let missing = notices.iter().filter(|notice| notice.missing_medium);
     let missing = missing.min_by_key(|notice| notice.severity == Severity::Info);
-    match (missing, config) {
-        (Some(notice), _) => {
+    match (missing, &args.config, &args.script) {
+        (Some(notice), ..) => {
             let problem = format!("{}, and there is nothing else to boot", notice.text);
             InputError::new(&notice.place, problem).line(notice.line).remedy("correct the path, or give an IMAGE")
         }
-        (None, Some(config)) => InputError::file(config, "there is nothing to boot")
+        (None, Some(config), _) => InputError::file(config, "there is nothing to boot")
             .remedy("name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
-        (None, None) => InputError::new("command line", "there is nothing to boot")
+        (None, None, Some(script)) => InputError::file(script, "there is nothing to boot")
+            .remedy("name an image in it, as in image: \"c.img\", or give an IMAGE"),
+        (None, None, None) => InputError::new("command line", "there is nothing to boot")
             .remedy("give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
     }
 }

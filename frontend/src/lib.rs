@@ -25,6 +25,7 @@ pub mod session;
 pub mod signals;
 pub mod snapshot_file;
 pub mod state_dump;
+pub mod suite;
 pub mod time;
 pub mod trace;
 pub mod vmcs_dump;

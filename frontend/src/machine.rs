@@ -111,6 +111,10 @@ pub trait Machine {
         }
         Some(self.state_hash())
     }
+    /// A register of a processor, by its name in lower case; `None` if there is none.
+    fn register(&self, processor: usize, name: &str) -> Option<u64>;
+    /// A byte of memory by its physical address; `None` where no memory answers.
+    fn memory_byte(&self, address: u64) -> Option<u8>;
     /// Processors and screen, for people.
     fn report(&self) -> PcReport;
     /// A snapshot of the whole machine, as the bytes of a file; an error says why there can be none.

@@ -1,24 +1,25 @@
 //! One invocation of the program, from its arguments to its exit status.
 
 use crate::cli::{self, Command, Parsed, RunArgs, Settings};
-use crate::config::sources::{Host, RealHost};
+use crate::config::sources::RealHost;
 use crate::config::{AtaDrive, DisplayKind, MachineConfig, Notice, Severity, Stream};
 use crate::display::terminal::Terminal;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
 use crate::files::{self, InUse};
 use crate::loader::{self, KernelFiles};
+use crate::logging::LogFilter;
 use crate::machine::Machine;
 use crate::output::{self, Sink};
 use crate::recording::{self, Final, Recorder, Recording};
 use crate::run::{Driver, End, Limits};
-use crate::script::{self, Script, Step, execute};
+use crate::script::{self, Script, execute};
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
 use crate::vmcs_dump::VmcsDumper;
-use crate::{debug, lint, logging, models, pc, screen, snapshot_file};
+use crate::{debug, lint, logging, models, pc, screen, snapshot_file, suite};
 use std::io::{IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,7 @@ where
                     status
                 })
             }
+            Some(Command::Test(args)) => suite::run(&args),
             Some(Command::CpuModels { name }) => {
                 name.map_or_else(models::list, |name| models::show(&name)).map(|text| {
                     output::print(&text);
@@ -55,12 +57,15 @@ where
         Err(error) => Err(error),
     };
     let logged = logging::finish();
-    let status = status.and_then(|status| logged.map(|()| status)).unwrap_or_else(|error| {
+    let status = status.and_then(|status| logged.map(|()| status));
+    // What was printed belongs to the result; one complaint is enough.
+    let printed = output::finish();
+    status.and_then(|status| printed.map(|()| status)).unwrap_or_else(|error| {
         complain(&error.to_string());
+        // There is nobody left to tell.
+        let _ = output::finish();
         2
-    });
-    output::finish();
-    status
+    })
 }
 
 fn complain(text: &str) {
@@ -70,8 +75,9 @@ fn complain(text: &str) {
 /// A run: configuration, machine, script or free run, and what is written at exit.
 fn run(args: &RunArgs) -> Result<i32, InputError> {
     let host = RealHost;
+    let script = args.script.as_deref().map(|path| script::load(&host, path)).transpose()?;
+    let args = &script.as_ref().map_or_else(|| args.clone(), |script| script.over(args));
     let (mut settings, notices) = cli::settings(&host, args)?;
-    let script = settings.run.script.as_deref().map(|path| load_script(&host, path)).transpose()?;
     let _inputs = inputs(args, &settings, script.as_ref());
     check_outputs(args, &settings, script.as_ref())?;
     let display = choose_display(&settings, script.is_some())?;
@@ -121,7 +127,11 @@ fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
     settings.machine.display = Some(DisplayKind::None);
     let _inputs = inputs(args, &settings, None);
     check_outputs(args, &settings, None)?;
-    logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), false)?;
+    let filter = match &args.log_file {
+        Some(_) => LogFilter::default(),
+        None => LogFilter::of_debugger(),
+    };
+    logging::start(args.log.clone().unwrap_or(filter), args.log_file.as_deref(), false)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
@@ -159,10 +169,9 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
     add(run.restore.as_deref(), "the snapshot that the run begins at");
     add(run.replay.as_deref(), "the recording");
     run.media.iter().for_each(|medium| add(Some(medium), "a medium"));
-    for step in script.iter().flat_map(|script| &script.steps) {
-        if let Step::Insert(_, path) = step {
-            add(Some(path), "a medium");
-        }
+    for (script, _, step) in script.iter().flat_map(|script| script.all_steps()) {
+        add(Some(&script.file), "the script");
+        add(step.medium().map(PathBuf::as_path), "a medium");
     }
     used
 }
@@ -170,10 +179,11 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
 /// Refuses outputs that would destroy what the run reads, or each other, before anything is written.
 fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> Result<(), InputError> {
     let Settings { machine, run } = settings;
-    for step in script.iter().flat_map(|script| &script.steps) {
-        if let Step::ScreenDump(path) | Step::Screenshot(path) | Step::Snapshot(path) = step {
+    if let Some(script) = script {
+        for path in script.all_steps().iter().filter_map(|(.., step)| step.output()) {
             files::check_output(path, "output of the script")?;
         }
+        script::check::files(script)?;
     }
     let stream = |stream: &Stream| match stream {
         Stream::File(path) => Some(path.clone()),
@@ -346,13 +356,6 @@ fn write_at_exit(settings: &Settings, machine: &mut dyn Machine) -> Result<(), I
         result = result.and(written);
     }
     result
-}
-
-fn load_script(host: &dyn Host, path: &Path) -> Result<Script, InputError> {
-    let text = host.read_text(path).map_err(|e| {
-        InputError::file(path, format!("cannot read the script: {e}")).remedy("correct the path given with --script")
-    })?;
-    script::parse(path, &text)
 }
 
 fn no_window() -> InputError {

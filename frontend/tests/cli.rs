@@ -140,6 +140,11 @@ fn commands_take_their_own_arguments() {
     assert_eq!((run.cpus, run.image, commands.as_deref()), (Some(2), Some("c.img".into()), Some("regs")));
     assert!(matches!(command("rvmx-emu vmcs-lint --cpu-model max dump.txt"), Some(Command::VmcsLint { .. })));
     assert!(matches!(command("rvmx-emu cpu-models"), Some(Command::CpuModels { name: None })));
+    let Some(Command::Test(test)) = command("rvmx-emu test --jobs 3 --junit r.xml --filter ^a a.ron dir") else {
+        panic!()
+    };
+    assert_eq!((test.jobs.map(|jobs| jobs.get()), test.filter.as_deref()), (Some(3), Some("^a")));
+    assert_eq!((test.junit, test.paths.len()), (Some("r.xml".into()), 2));
 }
 
 #[test]
@@ -193,6 +198,10 @@ fn mistakes_say_what_where_and_what_to_do() {
         ),
         ("-f none", "none: there is nothing to boot; name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
         ("", "command line: there is nothing to boot; give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
+        (
+            "--script s.ron",
+            "s.ron: there is nothing to boot; name an image in it, as in image: \"c.img\", or give an IMAGE",
+        ),
         ("no.img", "IMAGE: there is no file \"no.img\"; correct the path"),
         ("empty.img", "empty.img: the image is empty; give a disk or floppy image"),
         ("c.img --hda d.img", "command line: IMAGE and --hda name the same drive; give one of them"),
@@ -210,6 +219,16 @@ fn mistakes_say_what_where_and_what_to_do() {
             "c.img --max-time -1",
             "command line: invalid value '-1' for '--max-time <SECONDS>': give a number of seconds above 0; see rvmx-emu \
              --help",
+        ),
+        (
+            "c.img --serial tcp:4444",
+            "command line: invalid value 'tcp:4444' for '--serial <TO>': tcp is not offered; give stdio, none or a file, \
+             one of this name as ./tcp:4444; see rvmx-emu --help",
+        ),
+        (
+            "c.img --debugcon pty",
+            "command line: invalid value 'pty' for '--debugcon <TO>': pty is not offered; give stdio, none or a file, one of \
+             this name as ./pty; see rvmx-emu --help",
         ),
         ("c.img --boot cdrom", "--boot: there is no CD-ROM to boot from; give one with --cdrom FILE"),
         ("c.img --boot floppy", "--boot: there is no floppy in drive A: to boot from; give one with --fda FILE"),
@@ -229,6 +248,17 @@ fn mistakes_say_what_where_and_what_to_do() {
 }
 
 #[test]
+fn names_of_places_that_are_no_file_are_refused_and_files_with_a_colon_are_taken() {
+    for place in ["tcp:4444", "unix:/tmp/socket", "pty", "telnet:localhost:1", "udp:1", "file:x", "mon:stdio"] {
+        let text = error(&format!("c.img --serial {place}"));
+        assert!(text.contains("is not offered; give stdio, none or a file"), "{place}: {text}");
+    }
+    for file in ["./tcp:4444", "/tmp/a:b", "C:\\log.txt", "out.txt", "a.b:c"] {
+        assert_eq!(set(&format!("c.img --serial {file}")).machine.serial, Stream::File(file.into()), "{file}");
+    }
+}
+
+#[test]
 fn examples_and_documentation_are_read() {
     use rvmx_emu::config::ron;
     use rvmx_emu::script;
@@ -236,7 +266,9 @@ fn examples_and_documentation_are_read() {
     let text = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let machine = ron::parse(Path::new("machine.ron"), &text("examples/machine.ron")).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((machine.cpus, machine.snapshot), (4, true));
-    script::parse(Path::new("boot.ron"), &text("examples/boot.ron")).unwrap_or_else(|e| panic!("{e}"));
+    for name in ["examples/boot.ron", "examples/test.ron"] {
+        script::parse(Path::new(name), &text(name)).unwrap_or_else(|e| panic!("{e}"));
+    }
     // The indented blocks that start with the format's own word are examples to copy.
     for (file, word) in [("docs/scripting.md", "    Script("), ("docs/config.md", "    Machine(")] {
         let text = text(file);

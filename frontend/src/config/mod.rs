@@ -173,6 +173,16 @@ pub enum Stream {
     File(PathBuf),
 }
 
+/// What other programs take for a place that is no file: `tcp:4444`, `unix:path`, `pty`.
+fn scheme(text: &str) -> Option<&str> {
+    let plain = |name: &str| name.len() > 1 && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-_".contains(c));
+    match text.split_once(':') {
+        // One letter is a drive.
+        Some((name, _)) => Some(name).filter(|name| plain(name)),
+        None => matches!(text, "pty" | "stdout" | "stderr").then_some(text),
+    }
+}
+
 impl std::str::FromStr for Stream {
     type Err = String;
 
@@ -181,6 +191,10 @@ impl std::str::FromStr for Stream {
             "" => Err("give stdio, none or a file".to_owned()),
             "none" => Ok(Self::None),
             "stdio" => Ok(Self::Stdio),
+            other if scheme(other).is_some() => {
+                let scheme = scheme(other).unwrap_or(other);
+                Err(format!("{scheme} is not offered; give stdio, none or a file, one of this name as ./{other}"))
+            }
             file => Ok(Self::File(PathBuf::from(file))),
         }
     }

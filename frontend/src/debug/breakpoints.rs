@@ -291,12 +291,10 @@ pub fn kind(text: &str, symbols: &Symbols, scope: &CpuScope) -> Result<Kind, Str
             Kind::VmExit(rest.split([',', ' ']).filter(|w| !w.is_empty()).map(reason).collect::<Result<_, _>>()?)
         }
         "vmwrite" if rest.is_empty() => Kind::VmcsWrite(None),
-        "vmwrite" => {
-            let field = Field::from_name(rest).ok_or_else(|| format!("no VMCS field is called {rest:?}"))?;
-            Kind::VmcsWrite(Some(field))
-        }
+        "vmwrite" => Kind::VmcsWrite(Some(super::fields::named(rest)?)),
         "mode" if rest.is_empty() => Kind::Mode,
-        _ => Kind::Linear(value(text)?),
+        // GDB's star before an address.
+        _ => Kind::Linear(value(text.strip_prefix('*').unwrap_or(text))?),
     })
 }
 

@@ -83,13 +83,18 @@ pub fn watch(session: &mut Session, arguments: &str) -> Outcome {
         Some(rest) => (true, rest.trim()),
         None => (false, rest),
     };
-    // `ADDR BYTES`, where ADDR may itself have blanks: the longest beginning that is an expression.
-    let (start, size) = match session.value(rest) {
-        Ok(start) => (start, 1),
-        Err(error) => {
-            let Some((address, size)) = rest.rsplit_once(char::is_whitespace) else { return Err(error) };
-            (session.value(address)?, session.value(size)?)
-        }
+    // `ADDR BYTES`, where ADDR may itself have blanks: the longest beginning that is an expression. `ADDR -1` is both.
+    let last = rest.rsplit_once(char::is_whitespace);
+    if let Some((address, size)) =
+        last.filter(|(address, size)| size.starts_with('-') && session.value(address).is_ok())
+    {
+        let problem = format!("{size} bytes cannot be watched; write ({address} {size}) for an address");
+        return Err(CommandError::Other(problem));
+    }
+    let (start, size) = match (session.value(rest), last) {
+        (Ok(start), _) => (start, 1),
+        (Err(error), None) => return Err(error),
+        (Err(_), Some((address, size))) => (session.value(address)?, session.value(size)?),
     };
     let Some(last) = size.checked_sub(1).and_then(|more| start.checked_add(more)) else {
         return Err(CommandError::Other(format!("{size} bytes cannot be watched at {start:#x}")));

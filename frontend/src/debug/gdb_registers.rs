@@ -159,6 +159,11 @@ impl Description {
         text
     }
 
+    /// Bytes of all registers.
+    pub fn size(&self) -> usize {
+        self.registers.iter().map(|register| register.bits as usize / 8).sum()
+    }
+
     /// The registers of a processor as bytes, in the order of the description; `None` for what does not exist now.
     pub fn read(&self, cpu: &Cpu) -> Vec<Option<u8>> {
         let mut bytes = Vec::new();

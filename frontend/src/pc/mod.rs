@@ -7,6 +7,8 @@ pub use build::read_rom;
 
 use crate::background::BackgroundFile;
 use crate::config::MachineConfig;
+use crate::debug::expr::Scope;
+use crate::debug::scope::{self, CpuScope};
 use crate::error::InputError;
 use crate::loader::KernelFiles;
 use crate::machine::{Machine, RunResult, Statistics};
@@ -198,6 +200,14 @@ impl Machine for PcMachine {
 
     fn state_hash(&self) -> u64 {
         self.pc.state_hash()
+    }
+
+    fn register(&self, processor: usize, name: &str) -> Option<u64> {
+        CpuScope::of_pc(&self.pc, processor)?.register(name)
+    }
+
+    fn memory_byte(&self, address: u64) -> Option<u8> {
+        scope::physical(&self.pc.ram, address, 1).and_then(|byte| u8::try_from(byte).ok())
     }
 
     fn report(&self) -> PcReport {
