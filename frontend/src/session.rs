@@ -172,6 +172,7 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
     for (script, _, step) in script.iter().flat_map(|script| script.all_steps()) {
         add(Some(&script.file), "the script");
         add(step.medium().map(PathBuf::as_path), "a medium");
+        add(step.golden().map(PathBuf::as_path), "a golden screen");
     }
     used
 }

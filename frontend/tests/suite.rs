@@ -84,6 +84,9 @@ fn script_that_fails_is_told_with_line_time_state_and_screen() {
         assert!(out.contains(text), "{text:?} is not in\n{out}");
     }
     let xml = std::fs::read_to_string(folder.path("r.xml")).unwrap();
+    // Of the attributes that the schema of Jenkins has for all suites together.
+    let all = xml.lines().find(|line| line.starts_with("<testsuites ")).unwrap();
+    assert!(!all.contains("skipped="), "{all}");
     let report = Report::deserialize_from_str(&xml).unwrap();
     assert_eq!((report.tests, report.failures, report.errors), (4, 2, 1), "{xml}");
     let cases = &report.test_suites[0].test_cases;

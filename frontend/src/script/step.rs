@@ -1,6 +1,7 @@
 //! The steps of a script.
 
 use super::Script;
+use super::expect::updates_golden;
 use super::values::{
     Button, Bytes, Drive, EntryFailure, Exit, Keys, Pattern, RegisterName, Seconds, Text, Times, Typed,
 };
@@ -144,6 +145,14 @@ impl Step {
     pub fn medium(&self) -> Option<&PathBuf> {
         match self {
             Self::Insert(_, path) | Self::InsertFloppy(path) | Self::InsertCd(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The screen that the step compares with.
+    pub fn golden(&self) -> Option<&PathBuf> {
+        match self {
+            Self::ExpectScreen(path) if !updates_golden() => Some(path),
             _ => None,
         }
     }

@@ -24,7 +24,9 @@ pub(super) fn report(outcomes: &[Outcome], wall: Duration) -> Result<String, Inp
         }
     }
     report.add_test_suites(suites);
-    report.to_string().map_err(|e| InputError::new("--junit", format!("cannot make the report: {e}")))
+    let xml = report.to_string().map_err(|e| InputError::new("--junit", format!("cannot make the report: {e}")))?;
+    // The schema that Jenkins checks reports by knows this attribute of a suite, but not of all of them.
+    Ok(xml.replacen(" skipped=\"0\"", "", 1))
 }
 
 fn case(outcome: &Outcome, folder: &str) -> TestCase {
