@@ -244,6 +244,9 @@ pub fn options(text: &str) -> Result<(String, Options), String> {
         }
         words.truncate(words.len() - 2);
     }
+    if let [_, .., name @ ("cpu" | "ignore")] = words[..] {
+        return Err(format!("a number is missing behind {name}"));
+    }
     Ok((words.join(" "), options))
 }
 
@@ -361,6 +364,7 @@ mod tests {
         assert_eq!(options.condition, "value == 2 && cpu == 1");
         assert!(super::options("0x7c00 if").is_err());
         assert!(super::options("0x7c00 cpu x").is_err());
+        assert!(super::options("vmentry ignore").is_err_and(|error| error.ends_with("missing behind ignore")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, Table};
 use super::breakpoints::{self, Accesses, Breakpoint, Kind, Options};
+use super::expr::ExprError;
 use super::session::{CommandError, Outcome, Session};
 use serde_json::{Value, json};
 
@@ -10,8 +11,9 @@ fn make(session: &mut Session, kind: Kind, options: Options) -> Outcome {
         "" => None,
         text => Some(condition(session, &kind, text)?),
     };
-    if let Some(cpu) = options.cpu.filter(|&cpu| cpu as usize >= session.target.pc().cpus.len()) {
-        return Err(CommandError::Other(format!("there is no processor {cpu}")));
+    let count = session.target.pc().cpus.len();
+    if let Some(cpu) = options.cpu.filter(|&cpu| cpu as usize >= count) {
+        return Err(CommandError::Other(super::cmd_run::no_processor(cpu.into(), count)));
     }
     let breakpoint = Breakpoint {
         id: 0,
@@ -43,7 +45,12 @@ fn condition(session: &Session, kind: &Kind, text: &str) -> Result<super::expr::
     };
     let event: Vec<(&'static str, u64)> = names.iter().map(|&name| (name, 0)).collect();
     let scope = session.scope()?;
-    Ok(super::expr::parse(text, &session.symbols, &scope.at(&event))?)
+    super::expr::parse(text, &session.symbols, &scope.at(&event)).map_err(|error| match error {
+        ExprError::Unknown(_) if !names.is_empty() => {
+            CommandError::Other(format!("{error}; of this event it may name {}", names.join(", ")))
+        }
+        error => error.into(),
+    })
 }
 
 /// `b …`.

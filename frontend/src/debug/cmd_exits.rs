@@ -38,8 +38,9 @@ pub fn exits(session: &mut Session, arguments: &str) -> Outcome {
         if word == "cpu" {
             let number = words.next().and_then(|word| word.parse::<u32>().ok());
             cpu = Some(number.ok_or_else(|| CommandError::Usage("cpu needs a number".to_owned(), USAGE))?);
-        } else {
-            reason = Some(super::breakpoints::reason(word)?);
+        } else if let Some(other) = reason.replace(super::breakpoints::reason(word)?) {
+            let problem = format!("one reason is taken, and {} is another; a count stands first", other.text());
+            return Err(CommandError::Usage(problem, USAGE));
         }
     }
     let log = &session.watcher.vmx;
@@ -64,7 +65,12 @@ pub fn exits(session: &mut Session, arguments: &str) -> Outcome {
         list.push(as_json(*n, record));
     }
     let (forgotten, later) = (log.forgotten(), log.later(&session.clocks()));
-    let mut text = if table.is_empty() { none(session) } else { table.text() };
+    let all = seen(session).len();
+    let mut text = match table.is_empty() {
+        true if all != 0 => format!("none of the {all} VM exits is of that kind\n"),
+        true => none(session),
+        false => table.text(),
+    };
     if !table.is_empty() && later != 0 {
         text += &format!("{later} more come after this moment; goto exit {} goes to the last\n", log.next_exit() - 1);
     }

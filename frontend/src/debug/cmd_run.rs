@@ -119,19 +119,29 @@ pub fn stop_at(session: &mut Session, arguments: &str) -> Outcome {
     Ok(session.go(How::Until(cycle)))
 }
 
+/// That there is no such processor among so many.
+pub(super) fn no_processor(number: u64, count: usize) -> String {
+    match count {
+        1 => format!("there is no processor {number}, only 0; --cpus N makes a machine of more"),
+        _ => format!("there is no processor {number}; give 0 to {}", count - 1),
+    }
+}
+
 /// `cpu [N]`.
 pub fn cpu(session: &mut Session, arguments: &str) -> Outcome {
     let count = session.target.pc().cpus.len();
     if !arguments.is_empty() {
         let number = session.value(arguments)?;
         let Some(n) = usize::try_from(number).ok().filter(|n| *n < count) else {
-            return Err(CommandError::Other(format!("there is no processor {number}; give 0 to {}", count - 1)));
+            return Err(CommandError::Other(no_processor(number, count)));
         };
         session.cpu = n;
         return Ok(session.place());
     }
     let report = session.target.pc().report();
-    let text: String = report.processors.iter().map(|cpu| cpu.text(Detail::Line)).collect();
+    let mark = |n: usize| if n == session.cpu { "* " } else { "  " };
+    let lines = report.processors.iter().map(|cpu| cpu.text(Detail::Line)).enumerate();
+    let text: String = lines.map(|(n, line)| mark(n).to_owned() + &line).collect();
     let list: Vec<Value> = report
         .processors
         .iter()

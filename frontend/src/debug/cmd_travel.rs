@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 /// Snapshots that may be kept at most.
 const MOST_POINTS: usize = 10_000;
+/// The highest number of a VM exit to go to: a guest makes fewer in a year.
+const MOST_EXITS: u64 = 1 << 48;
 /// Instructions that `last` prints at most.
 const MOST_LAST: usize = 10_000;
 
@@ -56,6 +58,9 @@ pub fn cont(session: &mut Session, _arguments: &str) -> Outcome {
 pub fn goto(session: &mut Session, arguments: &str) -> Outcome {
     if let Some(number) = arguments.strip_prefix("exit ") {
         let number = session.value(number)?;
+        if number > MOST_EXITS {
+            return Err(CommandError::Other(format!("there is no VM exit {}; give 0 to {MOST_EXITS}", number as i64)));
+        }
         return goto_exit(session, number);
     }
     let cycle = session.value(arguments)?;

@@ -288,7 +288,9 @@ pub fn vmx(session: &mut Session, _arguments: &str) -> Outcome {
                 text += &table.text();
                 let reason = vmcs.get32(Field::ExitReason);
                 let what = if reason >> 31 == 0 { "last VM exit" } else { "the last VM entry failed" };
-                if exits != 0 || reason != 0 {
+                // In the guest the field is of the VM exit before, and there may have been none.
+                let stale = reason >> 31 != 0 && cpu.vmx.non_root.is_some();
+                if !stale && (exits != 0 || reason != 0) {
                     let qualification = vmcs.get(Field::ExitQualification);
                     let meaning = words(Field::ExitQualification, qualification, vmcs);
                     let meaning = if meaning.is_empty() { meaning } else { format!(": {meaning}") };

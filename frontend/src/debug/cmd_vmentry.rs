@@ -119,7 +119,7 @@ impl Candidate<'_> {
         let after = match verdict {
             Ok(()) => format!("launch state {state}, no blocking by MOV SS"),
             Err(BasicFailure::VmFailInvalid) => "VMfailInvalid: the current VMCS is a shadow VMCS".to_owned(),
-            Err(BasicFailure::VmFailValid(error)) => format!("VMfailValid {}: {}", error.number(), error.text()),
+            Err(BasicFailure::VmFailValid(error)) => emu_vmx::words::vmfail(Some(error)),
         };
         Step {
             section: "27.1 Basic VM-Entry Checks".to_owned(),
@@ -301,7 +301,7 @@ pub fn next_steps(
         ["load" | "loads"] => {
             let walk = walk(session);
             let first = walk.steps.iter().position(loads).unwrap_or(walk.steps.len());
-            walk.next = walk.next.max(first);
+            walk.next = first;
             1
         }
         [count] => {

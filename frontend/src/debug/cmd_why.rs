@@ -29,7 +29,7 @@ fn sees(outcome: &EntryOutcome) -> String {
         EntryOutcome::Entered(_) => String::new(),
         EntryOutcome::Refused(BasicFailure::VmFailInvalid) => "VMfailInvalid: CF = 1".to_owned(),
         EntryOutcome::Refused(BasicFailure::VmFailValid(error)) => {
-            format!("VMfailValid: ZF = 1, VM-instruction error {} ({})", error.number(), error.text())
+            format!("ZF = 1, {}", emu_vmx::words::vmfail(Some(*error)))
         }
         EntryOutcome::Failed(id) => match emu_vmx::checks::all_rules().find(|rule| rule.id == *id) {
             Some(rule) if rule.stage == Stage::GuestState => rule.failure().words(),
@@ -159,9 +159,7 @@ fn judged_json(judged: &Judged, remedy: &str, tried: Option<&Tried>) -> Value {
         "required": judged.rule.required, "found": judged.found, "detail": judged.detail,
         "remedy": remedy,
         "try": tried.map(|tried| json!({
-            "writes": tried.writes.iter().map(|(field, value)| json!({
-                "field": field.identifier(), "value": hex(*value),
-            })).collect::<Vec<_>>(),
+            "commands": tried.commands,
             "failing": tried.failing,
         })),
         "alone": judged.rule.failure().words(),

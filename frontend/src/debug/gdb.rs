@@ -504,11 +504,11 @@ impl MonitorCmd for Server<'_> {
         let connection = self.connection.clone();
         self.session.target.set_poll(Some(Box::new(move || connection.wants_a_stop())));
         let places = |session: &Session| session.target.pc().cpus.iter().map(Here::of).collect::<Vec<_>>();
-        let before = places(self.session);
+        let before = (places(self.session), self.session.changes);
         let (text, _) = self.session.line(&String::from_utf8_lossy(command));
         self.session.target.set_poll(None);
         out.write_raw(text.as_bytes());
-        if before != places(self.session) {
+        if before != (places(self.session), self.session.changes) {
             // Nothing in the protocol tells GDB of it.
             out.write_raw(b"GDB still shows the registers of before: maint flush register-cache, then frame\n");
         }

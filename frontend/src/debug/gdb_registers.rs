@@ -151,7 +151,11 @@ impl Description {
                 feature = register.feature;
                 let _ = writeln!(text, "<feature name=\"{feature}\">");
             }
-            let group = if feature == CORE || feature == SSE { String::new() } else { " group=\"system\"".to_owned() };
+            let group = match feature {
+                CORE | SSE => "",
+                VMCS => " group=\"vmcs\"",
+                _ => " group=\"system\"",
+            };
             let Register { name, bits, kind, .. } = register;
             let _ = writeln!(text, "<reg name=\"{name}\" bitsize=\"{bits}\" type=\"{kind}\"{group}/>");
         }

@@ -55,9 +55,7 @@ pub fn feed(session: &mut Session, source: &Source) -> Result<i32, InputError> {
 
 /// Carries out a line and prints what it says; whether all went well.
 fn carry_out(session: &mut Session, line: &str) -> Result<bool, InputError> {
-    let (text, well) = session.line(line);
-    print(&text)?;
-    Ok(well)
+    session.line_to(line, print)
 }
 
 /// Prints, and waits until it can be seen.
@@ -146,8 +144,11 @@ fn terminal(session: &mut Session) -> Result<i32, InputError> {
             Ok(line) => {
                 // One that came while nothing ran was to stop nothing.
                 session.target.forget_interrupt();
-                let (text, _) = if line.trim().is_empty() { session.repeat() } else { session.line(&line) };
-                print(&text)?;
+                if line.trim().is_empty() {
+                    print(&session.repeat().0)?;
+                } else {
+                    session.line_to(&line, print)?;
+                }
             }
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break,

@@ -4,8 +4,7 @@ use super::entry::{self, Judged};
 use emu_core::mem::ram::Ram;
 use emu_vmx::caps::{ProcessorFacts, VmxCapabilities};
 use emu_vmx::checks::remedy::{Change, Way};
-use emu_vmx::checks::{CheckContext, Rule, all_rules};
-use emu_vmx::field::Field;
+use emu_vmx::checks::{CheckContext, EntryMoment, Rule, all_rules};
 use emu_vmx::vmcs::Vmcs;
 
 /// The VM entry that failed, or would.
@@ -35,27 +34,53 @@ impl Case<'_> {
     }
 }
 
-/// Values of fields with which a rule holds.
+/// What makes a rule hold, as commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {
-    /// The fields, and what to write to them.
-    pub writes: Vec<(Field, u64)>,
+    /// The commands.
+    pub commands: Vec<String>,
     /// Rules that still fail then.
     pub failing: usize,
 }
 
-/// The way to make a rule hold that leaves fewest others failing, of those that change the VMCS alone.
+/// The command that makes a change, if there is one; the change is made in `vmcs` or `moment`.
+fn make(change: &Change, vmcs: &mut Vmcs, moment: &mut EntryMoment) -> Option<String> {
+    Some(match *change {
+        Change::Field { field, new, .. } => {
+            vmcs.set(field, new);
+            format!("vmcs set {} = {new:#x}", field.identifier())
+        }
+        Change::Vtpr { at, new } => {
+            moment.vtpr = Some(new);
+            format!("setpmem {at:#x} 1 {new:#x}")
+        }
+        Change::LinkHeader { at, new } => {
+            moment.link_header = Some(new);
+            format!("setpmem {at:#x} 4 {new:#x}")
+        }
+        Change::Pdpte { number, at, new, .. } => {
+            *moment.pdptes.as_mut()?.get_mut(usize::from(number))? = new;
+            format!("setpmem {at:#x} 8 {new:#x}")
+        }
+        Change::TraceOff | Change::Words(_) => return None,
+    })
+}
+
+/// The way to make a rule hold that leaves fewest others failing, of those that commands can go.
 pub fn tried(case: &Case, rule: &'static Rule) -> Option<Tried> {
-    let field = |change: &Change| match *change {
-        Change::Field { field, new, .. } => Some((field, new)),
-        _ => None,
-    };
+    let (caps, facts) = case.processor;
     let one = |way: Way| {
-        let writes: Vec<(Field, u64)> = way.changes.iter().map(field).collect::<Option<_>>()?;
         let mut vmcs = case.vmcs.clone();
-        writes.iter().for_each(|&(field, value)| vmcs.set(field, value));
-        let failing = case.with(&vmcs, |context| all_rules().filter(|rule| !(rule.holds)(context)).count());
-        Some(Tried { writes, failing })
+        // What lies in memory is read where the changed fields say, and then changed itself.
+        for change in way.changes.iter().filter(|change| matches!(change, Change::Field { .. })) {
+            make(change, &mut vmcs, &mut EntryMoment::default())?;
+        }
+        let mut moment = entry::moment(&vmcs, case.address, case.ia32e_mode, case.processor, case.ram);
+        let commands = way.changes.iter().map(|change| make(change, &mut vmcs, &mut moment));
+        let commands = commands.collect::<Option<_>>()?;
+        let context = CheckContext::new(&vmcs, caps, facts, &moment);
+        let failing = all_rules().filter(|rule| !(rule.holds)(&context)).count();
+        Some(Tried { commands, failing })
     };
     let ways = case.with(case.vmcs, |context| rule.ways(context, &|_| true));
     ways.into_iter().filter_map(one).min_by_key(|tried| tried.failing)
@@ -68,7 +93,5 @@ pub fn command(tried: &Tried) -> String {
         1 => "1 rule still fails then".to_owned(),
         more => format!("{more} rules still fail then"),
     };
-    let set = |(field, value): &(Field, u64)| format!("vmcs set {} = {value:#x}", field.identifier());
-    let commands: Vec<String> = tried.writes.iter().map(set).collect();
-    format!("{}  ({then})", commands.join("; "))
+    format!("{}  ({then})", tried.commands.join("; "))
 }

@@ -14,6 +14,7 @@ use crate::machine::RunResult;
 use emu_core::disasm::Disassembly;
 use emu_devices::pc::{AccessError, Pc};
 use serde_json::{Value, json};
+use std::convert::Infallible;
 
 /// Why a command was not carried out.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -73,6 +74,8 @@ pub struct Session {
     pub exit_walk: Walk,
     /// Files of commands that are being carried out, each by the one before.
     pub sources: u32,
+    /// How often the guest was changed from outside.
+    pub changes: u64,
     next_id: u32,
     /// The last command that an empty line repeats.
     repeat: String,
@@ -91,6 +94,7 @@ impl Session {
             entry_walk: Walk::default(),
             exit_walk: Walk::default(),
             sources: 0,
+            changes: 0,
             next_id: 1,
             repeat: String::new(),
         }
@@ -100,18 +104,27 @@ impl Session {
     /// follows a command that failed is not carried out, nor what follows a Ctrl-C.
     pub fn line(&mut self, line: &str) -> (String, bool) {
         let mut text = String::new();
+        let Ok(well) = self.line_to(line, |answer| {
+            text.push_str(answer);
+            Ok::<(), Infallible>(())
+        });
+        (text, well)
+    }
+
+    /// [`Session::line`] that gives away each answer before the next command.
+    pub fn line_to<E>(&mut self, line: &str, mut print: impl FnMut(&str) -> Result<(), E>) -> Result<bool, E> {
         for command in split(line) {
             if self.target.interrupted() {
-                text.push_str(&self.refusal("interrupted before all commands were carried out", self.json));
-                return (text, false);
+                print(&self.refusal("interrupted before all commands were carried out", self.json))?;
+                return Ok(false);
             }
             let (answer, well) = self.print(&command);
-            text.push_str(&answer);
+            print(&answer)?;
             if !well || self.over {
-                return (text, well);
+                return Ok(well);
             }
         }
-        (text, true)
+        Ok(true)
     }
 
     /// An empty line of somebody at a terminal: the last step again.
@@ -159,7 +172,12 @@ impl Session {
             return Err(CommandError::Usage(format!("{arguments:?} is too much"), found.usage));
         }
         self.repeat = if found.repeats { command.to_owned() } else { String::new() };
-        (found.run)(self, arguments)
+        (found.run)(self, arguments).map_err(|error| match error {
+            CommandError::Expr(ExprError::Syntax { found: rest, .. }) if rest.is_empty() && arguments.is_empty() => {
+                CommandError::Usage("an argument is missing".to_owned(), found.usage)
+            }
+            error => error,
+        })
     }
 
     /// What expressions see of the selected processor.
@@ -186,15 +204,22 @@ impl Session {
     /// Changes something from outside: another future begins.
     pub fn change<R, E>(&mut self, change: impl FnOnce(&mut Pc) -> Result<R, E>) -> Result<R, E> {
         let changed = self.target.change(change)?;
-        self.watcher.vmx.forget_after(&self.target.clocks());
+        self.has_changed();
         Ok(changed)
     }
 
     /// [`Target::change_whole`], likewise.
     pub fn change_whole<R, E>(&mut self, change: impl FnOnce(&mut Pc) -> Result<R, E>) -> Result<R, E> {
         let changed = self.target.change_whole(change)?;
-        self.watcher.vmx.forget_after(&self.target.clocks());
+        self.has_changed();
         Ok(changed)
+    }
+
+    fn has_changed(&mut self) {
+        self.changes += 1;
+        self.watcher.vmx.forget_after(&self.target.clocks());
+        // What a VM entry would do is another thing now.
+        self.entry_walk = Walk::default();
     }
 
     /// Adds a breakpoint with the next number.
