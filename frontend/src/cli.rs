@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
+Leaving: Ctrl-] on the terminal, which keeps Ctrl-C for the guest (docs/display.md).\n
 Exit status: 0 the guest powered off, or the script passed; 1 the script failed, or a replay ended\notherwise than its recording; 2 bad usage, configuration, image \
 or file; 3 the guest died; 4 a limit was reached; else isa-debug-exit's.";
 

@@ -18,9 +18,13 @@ const END: Duration = Duration::from_secs(10);
 
 /// A terminal: the side of its user, and the other's name.
 fn terminal() -> (File, PathBuf) {
+    terminal_of(100, 30)
+}
+
+fn terminal_of(columns: u16, rows: u16) -> (File, PathBuf) {
     let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the host has terminals");
     grantpt(&user).and_then(|()| unlockpt(&user)).expect("the host has terminals");
-    tcsetwinsize(&user, Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).expect("a terminal");
+    tcsetwinsize(&user, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).expect("a terminal");
     let name = ptsname(&user, Vec::new()).expect("it has a name").into_bytes();
     (File::from(user), std::ffi::OsString::from_vec(name).into())
 }
@@ -69,6 +73,18 @@ fn screens(log: &Path, before: u64) -> u64 {
     }
 }
 
+/// Reads what the terminal is to show, until nobody has the other side open.
+fn reader(user: &File) -> std::thread::JoinHandle<String> {
+    let mut reader = user.try_clone().expect("a descriptor");
+    std::thread::spawn(move || {
+        let (mut shown, mut piece) = (Vec::new(), [0; 4096]);
+        while let Ok(length @ 1..) = reader.read(&mut piece) {
+            shown.extend_from_slice(&piece[..length]);
+        }
+        String::from_utf8_lossy(&shown).into_owned()
+    })
+}
+
 /// Lines and echo, as shells leave them.
 fn is_plain(name: &Path) -> bool {
     let modes = tcgetattr(File::open(name).expect("the terminal opens")).expect("a terminal").local_modes;
@@ -98,15 +114,7 @@ fn terminal_that_is_read_shows_the_screen_and_is_given_back_whole() {
     let ((user, name), log) = (terminal(), folder.path("e9"));
     let mut child = start(&folder, &name, &log);
     let keep = File::options().read(true).write(true).open(&name).expect("the terminal opens");
-    let mut reader = user.try_clone().expect("a descriptor");
-    // It ends when nobody has the other side open.
-    let shown = std::thread::spawn(move || {
-        let (mut shown, mut piece) = (Vec::new(), [0; 4096]);
-        while let Ok(length @ 1..) = reader.read(&mut piece) {
-            shown.extend_from_slice(&piece[..length]);
-        }
-        String::from_utf8_lossy(&shown).into_owned()
-    });
+    let shown = reader(&user);
     screens(&log, 0);
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(terminate(&mut child), Some(128 + 15));
@@ -118,4 +126,53 @@ fn terminal_that_is_read_shows_the_screen_and_is_given_back_whole() {
     assert!(shown.matches("\x1b[25;1H").count() > 3, "frames are shown");
     let told = shown.find("rvmx-emu: stopped by signal 15");
     assert!(leave < told, "the message comes to the shell's screen");
+}
+
+#[test]
+fn last_row_and_the_way_out_are_on_a_terminal_of_24_lines() {
+    let folder = Folder::new("terminal-24");
+    let ((user, name), log) = (terminal_of(80, 24), folder.path("e9"));
+    let keep = File::options().read(true).write(true).open(&name).expect("the terminal opens");
+    let shown = reader(&user);
+    let mut child = start(&folder, &name, &log);
+    screens(&log, 0);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(terminate(&mut child), Some(128 + 15));
+    drop(keep);
+    let shown = shown.join().expect("the reader");
+    // The guest fills all 25 rows, so that the hint lies over the top.
+    assert!(shown.contains("Ctrl-] ends the run, 1 row hidden"), "{shown:?}");
+    assert!(shown.contains("\x1b[24;1H") && !shown.contains("\x1b[25;1H"));
+}
+
+/// What the next test runs on a terminal.
+#[test]
+#[ignore = "panics on purpose"]
+fn panic_with_the_terminal_taken() {
+    let _terminal = rvmx_emu::display::terminal::Terminal::open().expect("it runs on a terminal");
+    // Its writer takes a moment.
+    std::thread::sleep(Duration::from_millis(500));
+    panic!("on purpose");
+}
+
+#[test]
+fn panic_gives_the_terminal_back_before_its_message() {
+    let (user, name) = terminal();
+    let keep = File::options().read(true).write(true).open(&name).expect("the terminal opens");
+    let shown = reader(&user);
+    let side = || Stdio::from(keep.try_clone().expect("a descriptor"));
+    let mut child = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--ignored", "--exact", "panic_with_the_terminal_taken", "--nocapture"])
+        .stdin(side())
+        .stdout(side())
+        .stderr(side())
+        .spawn()
+        .expect("the program runs");
+    assert!(!child.wait().expect("a child").success());
+    assert!(is_plain(&name));
+    drop(keep);
+    let shown = shown.join().expect("the reader");
+    let (leave, told) = (shown.find("\x1b[?1049l"), shown.find("on purpose"));
+    assert!(shown.contains("\x1b[?1049h") && leave.is_some() && leave < told, "{shown:?}");
+    assert_eq!(shown.matches("\x1b[?1049l").count(), 1, "it is given back once");
 }

@@ -28,6 +28,7 @@ mod scope;
 mod session;
 mod symbols;
 mod target;
+mod timeline;
 mod travel;
 mod tui;
 mod vmxlog;
@@ -45,6 +46,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use target::Target;
+pub use timeline::ExitTimeline;
 
 /// The last cycle of a [`transcript()`]: a machine that nothing stops must not run for ever.
 const TRANSCRIPT: u64 = 20_000_000;
