@@ -9,13 +9,13 @@ use crate::error::InputError;
 use crate::machine::{Machine, RunResult};
 use crate::output::Sink;
 use crate::recording::{Recorder, Replay};
+use crate::serial_input::SerialInput;
 use crate::signals::Signals;
 use emu_devices::input::{InjectError, InputEvent, MAX_BYTES};
 use emu_devices::keyboard::Key;
 use emu_devices::state::LAST_CYCLE;
 use pacer::Pacer;
 use std::collections::VecDeque;
-use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 /// How long a typed key is held, in milliseconds of guest time.
@@ -123,7 +123,7 @@ pub struct Driver<'m> {
     /// Port E9h's output.
     pub debugcon: Sink,
     display: Box<dyn Display>,
-    serial_input: Option<Receiver<Vec<u8>>>,
+    serial_input: Option<SerialInput>,
     recorder: Option<Recorder>,
     replay: Option<Replay>,
     /// When the next typed key may start.
@@ -197,7 +197,7 @@ impl<'m> Driver<'m> {
     }
 
     /// Bytes from the host for COM1.
-    pub fn set_serial_input(&mut self, input: Receiver<Vec<u8>>) {
+    pub fn set_serial_input(&mut self, input: SerialInput) {
         self.serial_input = Some(input);
     }
 
@@ -441,9 +441,12 @@ impl<'m> Driver<'m> {
     }
 
     fn move_bytes(&mut self) -> Result<(), InputError> {
+        if self.serial_input.as_ref().is_some_and(SerialInput::wants_to_quit) {
+            self.stop(End::Quit);
+        }
         let mut waiting = self.machine.serial_waiting();
         while waiting < MAX_SERIAL_WAITING
-            && let Some(data) = self.serial_input.as_ref().and_then(|input| input.try_recv().ok())
+            && let Some(data) = self.serial_input.as_mut().and_then(SerialInput::take)
         {
             waiting += data.len();
             self.send_serial(&data);
@@ -475,6 +478,8 @@ impl<'m> Driver<'m> {
         self.serial.finish()?;
         self.debugcon.finish()?;
         self.display.close();
+        // A terminal that it has taken is given back before anything more is told.
+        self.serial_input = None;
         self.machine.flush()
     }
 }

@@ -1,11 +1,13 @@
 //! Displays: how a person sees the machine and types to it.
 
+pub mod choose;
 mod fit;
 mod half_blocks;
 pub mod status;
 pub mod terminal;
 mod terminal_keys;
 pub mod tty;
+pub mod window;
 
 use crate::error::InputError;
 use crate::machine::Machine;

@@ -1,5 +1,6 @@
 //! What the line at the bottom tells of a run: its speed, its processors, drives and VM exits, and why it stands still.
 
+use emu_devices::disk::DrivePlace;
 use std::time::Duration;
 
 /// How often speeds are measured.
@@ -31,6 +32,8 @@ pub struct Glance {
     pub exits: u64,
     /// Each drive with its name, and how often its medium was read or written so far.
     pub drives: Vec<(&'static str, u64)>,
+    /// The drives whose media can be changed.
+    pub removable: Vec<DrivePlace>,
 }
 
 /// A machine's counts at one moment.
@@ -75,6 +78,8 @@ pub struct Status {
     pub drives: Vec<(&'static str, bool)>,
     /// The processors.
     pub processors: Vec<VmxMode>,
+    /// The drives whose media can be changed.
+    pub removable: Vec<DrivePlace>,
     /// What the user is to know now.
     pub message: Option<String>,
 }
@@ -82,15 +87,18 @@ pub struct Status {
 impl Status {
     /// One line, the most important first.
     pub fn line(&self) -> String {
-        let mut parts = Vec::new();
-        parts.extend(self.message.clone());
-        match &self.running {
+        let state = match &self.running {
             Running::Yes => {
                 let free = if self.realtime { "" } else { ", unpaced" };
-                parts.push(format!("{:.1} MIPS  {:.0}%{free}", self.mips, self.speed * 100.0));
+                format!("{:.1} MIPS  {:.0}%{free}", self.mips, self.speed * 100.0)
             }
-            Running::Paused => parts.push("PAUSED".to_owned()),
-            Running::Ended(why) => parts.push(why.clone()),
+            Running::Paused => "PAUSED".to_owned(),
+            Running::Ended(why) => why.clone(),
+        };
+        let mut parts = vec![self.message.clone().unwrap_or_default(), state];
+        // Why a guest stands still is not to be pushed out.
+        if matches!(self.running, Running::Ended(_)) {
+            parts.swap(0, 1);
         }
         parts.push(self.processors());
         if self.exits > 0.0 || self.processors.iter().any(|mode| *mode != VmxMode::Off) {
@@ -149,6 +157,7 @@ impl Meter {
     /// What there is to say `now`, by the host's clock.
     pub fn status(&mut self, now: Duration, sample: Sample, running: Running, realtime: bool) -> &Status {
         self.status.processors.clone_from(&sample.glance.processors);
+        self.status.removable.clone_from(&sample.glance.removable);
         self.status.drives = self.lights(now, &sample.glance);
         self.message.take_if(|(since, _)| now.saturating_sub(*since) > MESSAGE);
         self.status.message = self.message.as_ref().map(|(_, text)| text.clone());
@@ -190,7 +199,7 @@ mod tests {
     fn sample(seconds: f64, exits: u64, reads: u64) -> Sample {
         let cycle = (seconds * 50e6) as u64;
         let processors = vec![VmxMode::Root, VmxMode::NonRoot];
-        let glance = Glance { processors, exits, drives: vec![("A:", 0), ("hda", reads)] };
+        let glance = Glance { processors, exits, drives: vec![("A:", 0), ("hda", reads)], removable: Vec::new() };
         Sample { instructions: cycle / 2, cycle, hz: 50_000_000, glance }
     }
 

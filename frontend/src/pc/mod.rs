@@ -236,6 +236,7 @@ impl Machine for PcMachine {
             processors: self.pc.cpus.iter().map(mode).collect(),
             exits: self.pc.cpus.iter().flat_map(|cpu| &cpu.vmx.counts.exits).sum(),
             drives: drives.filter_map(|(place, name)| Some((name, self.pc.board.medium(place)?.accesses()))).collect(),
+            removable: DrivePlace::ALL.into_iter().filter(|place| self.pc.board.takes_media(*place)).collect(),
         }
     }
 

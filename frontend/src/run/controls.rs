@@ -99,7 +99,7 @@ impl Driver<'_> {
             Command::Reset => self.wake(InputEvent::Reset).map(|()| "reset".to_owned()),
             Command::Nmi => self.wake(InputEvent::Nmi).map(|()| "NMI".to_owned()),
             Command::PowerButton => {
-                self.try_inject(now, InputEvent::PowerButton).map_err(|error| error.to_string())?;
+                self.ask(InputEvent::PowerButton)?;
                 Ok("power button".to_owned())
             }
             Command::Screenshot(path) => {
@@ -129,7 +129,7 @@ impl Driver<'_> {
             Command::Paste(text) => {
                 let untyped = text.chars().filter(|c| Key::typing(*c).is_none() && *c != '\r').count();
                 let keys = text.chars().filter(|c| *c != '\r' && Key::typing(*c).is_some());
-                self.typing.extend(keys.take(MAX_PASTE));
+                self.typing.extend(keys.take(MAX_PASTE.saturating_sub(self.typing.len())));
                 Ok(match untyped {
                     0 => "text is typed".to_owned(),
                     n => format!("text is typed; {n} characters are on no US keyboard and left out"),
@@ -148,19 +148,23 @@ impl Driver<'_> {
 
     /// Something that a machine which has come to its end goes on from.
     fn wake(&mut self, event: InputEvent) -> Result<(), String> {
-        self.try_inject(self.machine.now(), event).map_err(|error| error.to_string())?;
+        self.ask(event)?;
         self.typing.clear();
         (self.stands, self.revived) = (None, true);
         Ok(())
     }
 
-    /// Puts a medium that is at hand into a drive, or takes the drive's out, now: whoever asked sees what came of it.
-    fn change_medium(&mut self, drive: DrivePlace, medium: Option<MediumId>) -> Result<(), String> {
+    /// Lets something happen to the machine now, or says why it cannot.
+    fn ask(&mut self, event: InputEvent) -> Result<(), String> {
         if self.replay.is_some() {
             return Err("a replay has its own input".to_owned());
         }
-        let event = medium.map_or(InputEvent::Eject { drive }, |medium| InputEvent::Insert { drive, medium });
         self.try_inject(self.machine.now(), event).map_err(|error| error.to_string())
+    }
+
+    /// Puts a medium that is at hand into a drive, or takes the drive's out.
+    fn change_medium(&mut self, drive: DrivePlace, medium: Option<MediumId>) -> Result<(), String> {
+        self.ask(medium.map_or(InputEvent::Eject { drive }, |medium| InputEvent::Insert { drive, medium }))
     }
 
     /// Types what was pasted, as fast as keys can be pressed.
@@ -195,9 +199,14 @@ impl Driver<'_> {
     /// former case.
     pub(super) fn idle(&mut self, end: End) -> Option<End> {
         log::warn!("{}", end.words());
-        let place = self.machine.report().processors.first().and_then(|cpu| cpu.registers.get("RIP"));
-        let place = place.map_or(String::new(), |rip| format!(" (processor 0 at RIP {rip:#x})"));
-        let words = if end == End::Halted { format!("HALTED: {}{place}", end.words()) } else { end.words() };
+        let words = match &end {
+            End::Died(reason) => format!("DEAD: {reason}"),
+            _ => {
+                let rip = self.machine.report().processors.first().and_then(|cpu| cpu.registers.get("RIP"));
+                let place = rip.map_or(String::new(), |rip| format!(", CPU 0 at RIP {rip:#x}"));
+                format!("HALTED with interrupts off{place}")
+            }
+        };
         (self.stands, self.revived, self.last_frame) = (Some(words), false, None);
         while self.end.is_none() {
             self.hold();
