@@ -25,8 +25,9 @@ enum Way {
 struct Tmux(String);
 
 impl Tmux {
-    fn start(columns: u16, rows: u16) -> io::Result<Self> {
-        let this = Self(format!("rvmx-emu-{}-{columns}x{rows}", std::process::id()));
+    fn start(columns: u16, rows: u16, way: Way) -> io::Result<Self> {
+        // One that ends is not to be met again.
+        let this = Self(format!("rvmx-emu-{}-{columns}x{rows}-{way:?}", std::process::id()));
         let (columns, rows) = (columns.to_string(), rows.to_string());
         this.run(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &rows, "sh"])?;
         this.run(&["set", "-g", "status", "off"])?;
@@ -73,7 +74,7 @@ pub fn all(book: &Path, tell: &mut impl FnMut(String, io::Result<()>)) -> io::Re
 }
 
 fn check(book: &Path, (columns, rows): (u16, u16), way: Way) -> io::Result<()> {
-    let (tmux, folder) = (Tmux::start(columns, rows)?, Folder::new("displays-terminal")?);
+    let (tmux, folder) = (Tmux::start(columns, rows, way)?, Folder::new("displays-terminal")?);
     let xtask = std::env::current_exe()?.display().to_string();
     let place = |name: &str| folder.path(name).display().to_string();
     let command = match way {

@@ -113,16 +113,37 @@ impl Drop for Shown<'_> {
     }
 }
 
+/// Guests that set a mode and fill 64 KiB at A0000h, and how large their pixels are shown.
+const GRAPHICS: &[(&str, &[u8], usize)] = &[
+    // mov ax,13h; int 10h; mov ax,0A000h; mov es,ax; xor di,di; next: mov ax,di; xor al,ah; stosb; test di,di; jnz next;
+    // sti; wait: hlt; jmp wait
+    (
+        "mode 13h, 320x200, 256 colours",
+        b"\xB8\x13\x00\xCD\x10\xB8\x00\xA0\x8E\xC0\x31\xFF\x89\xF8\x30\xE0\xAA\x85\xFF\x75\xF7\xFB\xF4\xEB\xFD",
+        2,
+    ),
+    // The same in mode 12h, each byte into other planes: mov dx,3C4h; next: mov ax,di; mov ah,al; mov al,2; out dx,ax; ...
+    (
+        "mode 12h, 640x480, planar",
+        b"\xB8\x12\x00\xCD\x10\xB8\x00\xA0\x8E\xC0\x31\xFF\xBA\xC4\x03\x89\xF8\x88\xC4\xB0\x02\xEF\x89\xF8\x30\xE0\
+          \xAA\x85\xFF\x75\xF0\xFB\xF4\xEB\xFD",
+        1,
+    ),
+    // As the first, by mov ax,4F02h; mov bx,115h; int 10h.
+    (
+        "VBE mode 115h, 800x600, true colour",
+        b"\xB8\x02\x4F\xBB\x15\x01\xCD\x10\xB8\x00\xA0\x8E\xC0\x31\xFF\x89\xF8\x30\xE0\xAA\x85\xFF\x75\xF7\xFB\xF4\
+          \xEB\xFD",
+        1,
+    ),
+];
+
 /// All checks of the window.
 pub fn all(book: &Path, tell: &mut impl FnMut(String, io::Result<()>)) -> io::Result<()> {
     let server = Server::start()?;
     tell("ex4-2 by keys of X, each screen read from the window".to_owned(), example(&server, book));
-    for (name, mode, scale) in [
-        ("mode 13h, 320x200, 256 colours", [0xB8, 0x13, 0x00, 0xCD, 0x10, 0x90, 0x90, 0x90], 2),
-        ("mode 12h, 640x480, planar", [0xB8, 0x12, 0x00, 0xCD, 0x10, 0x90, 0x90, 0x90], 1),
-        ("VBE mode 115h, 800x600, true colour", [0xB8, 0x02, 0x4F, 0xBB, 0x15, 0x01, 0xCD, 0x10], 1),
-    ] {
-        tell(format!("{name}: the window's pixels are the picture's"), graphics(&server, &mode, scale));
+    for (name, program, scale) in GRAPHICS {
+        tell(format!("{name}: the window's pixels are the picture's"), graphics(&server, program, *scale));
     }
     Ok(())
 }
@@ -170,14 +191,11 @@ fn x_name(key: &str) -> &str {
     }
 }
 
-/// A guest that sets a mode and fills 64 KiB at A0000h; the window's pixels against those of a screenshot by the menu.
-fn graphics(server: &Server, mode: &[u8; 8], scale: usize) -> io::Result<()> {
+/// The window's pixels against those of a screenshot by the menu.
+fn graphics(server: &Server, program: &[u8], scale: usize) -> io::Result<()> {
     let folder = Folder::new("displays-graphics")?;
-    // mov ax,0A000h; mov es,ax; xor di,di; next: mov ax,di; xor al,ah; stosb; test di,di; jnz next; sti; wait: hlt; jmp wait
-    let fill = b"\xB8\x00\xA0\x8E\xC0\x31\xFF\x89\xF8\x30\xE0\xAA\x85\xFF\x75\xF7\xFB\xF4\xEB\xFD";
     let mut image = vec![0; 1 << 20];
-    image[..mode.len()].copy_from_slice(mode);
-    image[mode.len()..mode.len() + fill.len()].copy_from_slice(fill);
+    image[..program.len()].copy_from_slice(program);
     image[510..512].copy_from_slice(&[0x55, 0xAA]);
     let image = folder.file("g.img", &image)?.to_string_lossy().into_owned();
     let shown = Shown::start(server, &folder, &["--display", "window", "--memory", "16", &image])?;
