@@ -4,6 +4,8 @@ use super::picture::Picture;
 use super::{disk, output, wait, wrong};
 use crate::book::screens;
 use crate::child::{Folder, emulator, end_within};
+use emu_devices::input::InputEvent;
+use rvmx_emu::recording::Recording;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -142,6 +144,7 @@ const GRAPHICS: &[(&str, &[u8], usize)] = &[
 pub fn all(book: &Path, tell: &mut impl FnMut(String, io::Result<()>)) -> io::Result<()> {
     let server = Server::start()?;
     tell("ex4-2 by keys of X, each screen read from the window".to_owned(), example(&server, book));
+    tell("the mouse: each motion and click once".to_owned(), mouse(&server));
     for (name, program, scale) in GRAPHICS {
         tell(format!("{name}: the window's pixels are the picture's"), graphics(&server, program, *scale));
     }
@@ -181,6 +184,51 @@ fn example(server: &Server, book: &Path) -> io::Result<()> {
     }
 }
 
+/// The mouse is the guest's from a click to Ctrl-Alt-G: what was recorded is what was done meanwhile.
+fn mouse(server: &Server) -> io::Result<()> {
+    let folder = Folder::new("displays-mouse")?;
+    let image = folder.file("idle.img", &program(b"\xFB\xF4\xEB\xFD"))?.to_string_lossy().into_owned();
+    let shown = Shown::start(server, &folder, &["--display", "window", "--record", "run.rec", &image])?;
+    let move_by = |dx: &str, dy: &str| server.xdotool(&["mousemove_relative", "--", dx, dy]);
+    server.xdotool(&["mousemove", "--window", &shown.window, "300", "200"])?;
+    std::thread::sleep(Duration::from_millis(300));
+    server.xdotool(&["click", "1"])?;
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..10 {
+        move_by("11", "7")?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for action in ["mousedown", "mouseup"] {
+        server.xdotool(&[action, "3"])?;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    shown.key(&["ctrl", "alt", "g"])?;
+    move_by("50", "50")?;
+    shown.quit()?;
+    let recording = Recording::read(&folder.path("run.rec")).map_err(|error| wrong(error.to_string()))?;
+    let (mut moved, mut buttons) = ((0, 0), Vec::new());
+    for event in recording.events() {
+        if let InputEvent::Mouse { dx, dy, buttons: held, .. } = &event.event {
+            moved = (moved.0 + dx, moved.1 + dy);
+            buttons.push(*held);
+        }
+    }
+    buttons.dedup();
+    buttons.retain(|held| *held != 0);
+    match (moved, &buttons[..]) {
+        ((110, -70), [2]) => Ok(()),
+        other => Err(wrong(format!("110 to the right, 70 down and the right button became {other:?}"))),
+    }
+}
+
+/// A disk with this in its first sector.
+fn program(code: &[u8]) -> Vec<u8> {
+    let mut disk = vec![0; 1 << 20];
+    disk[..code.len()].copy_from_slice(code);
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    disk
+}
+
 /// X's name of a key.
 fn x_name(key: &str) -> &str {
     match key {
@@ -194,10 +242,7 @@ fn x_name(key: &str) -> &str {
 /// The window's pixels against those of a screenshot by the menu.
 fn graphics(server: &Server, program: &[u8], scale: usize) -> io::Result<()> {
     let folder = Folder::new("displays-graphics")?;
-    let mut image = vec![0; 1 << 20];
-    image[..program.len()].copy_from_slice(program);
-    image[510..512].copy_from_slice(&[0x55, 0xAA]);
-    let image = folder.file("g.img", &image)?.to_string_lossy().into_owned();
+    let image = folder.file("g.img", &self::program(program))?.to_string_lossy().into_owned();
     let shown = Shown::start(server, &folder, &["--display", "window", "--memory", "16", &image])?;
     std::thread::sleep(Duration::from_secs(3));
     shown.menu("t")?;

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use winit::application::ApplicationHandler;
-use winit::dpi::PhysicalSize;
+use winit::dpi::{PhysicalPosition, PhysicalSize};
 use winit::event::{DeviceEvent, DeviceId, ElementState, MouseButton, MouseScrollDelta, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, EventLoop};
 use winit::keyboard::PhysicalKey;
@@ -38,6 +38,8 @@ struct App {
     error: Option<String>,
     title: String,
     clipboard: Option<arboard::Clipboard>,
+    /// The pointer is put back into the middle whenever the mouse has moved.
+    centers: bool,
 }
 
 impl Host {
@@ -167,9 +169,20 @@ fn unit(window: &Window) -> usize {
     (window.scale_factor().round() as usize).max(1)
 }
 
+fn center(window: &Window) {
+    let size = window.inner_size();
+    let _ = window.set_cursor_position(PhysicalPosition::new(size.width / 2, size.height / 2));
+}
+
 impl Surface for Host {
     fn events(&mut self) -> Vec<Event> {
         self.pump(Duration::ZERO);
+        if self.app.centers
+            && self.app.waiting.iter().any(|event| matches!(event, Event::Motion { .. }))
+            && let Some((window, _)) = &self.app.window
+        {
+            center(window);
+        }
         std::mem::take(&mut self.app.waiting)
     }
 
@@ -205,12 +218,19 @@ impl Surface for Host {
 
     fn capture(&mut self, captured: bool) {
         let Some((window, _)) = &self.app.window else { return };
-        // A host that lets the pointer go still tells of the mouse.
-        let _ = if captured {
-            window.set_cursor_grab(CursorGrabMode::Locked).or_else(|_| window.set_cursor_grab(CursorGrabMode::Confined))
-        } else {
-            window.set_cursor_grab(CursorGrabMode::None)
-        };
+        let _ = window.set_cursor_grab(CursorGrabMode::None);
+        self.app.centers = false;
+        if captured && window.set_cursor_grab(CursorGrabMode::Locked).is_err() {
+            // X11 cannot lock it, and tells of every motion twice while it is confined to a window
+            // (https://github.com/rust-windowing/winit/issues/3773).
+            self.app.centers = cfg!(all(unix, not(target_os = "macos")));
+            if self.app.centers {
+                center(window);
+            } else {
+                // A host that lets the pointer go still tells of the mouse.
+                let _ = window.set_cursor_grab(CursorGrabMode::Confined);
+            }
+        }
         window.set_cursor_visible(!captured);
     }
 
