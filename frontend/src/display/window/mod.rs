@@ -1,6 +1,9 @@
 //! The window display: the picture scaled into a window of the host's, a PC's whole keyboard by the places of its keys,
 //! the mouse, a line that tells of the run, and a menu.
 
+// Without the host's window what it would use is only tested.
+#![cfg_attr(not(feature = "window"), allow(dead_code))]
+
 #[cfg(feature = "window")]
 mod host;
 #[cfg(feature = "window")]
