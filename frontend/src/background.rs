@@ -1,6 +1,7 @@
 //! Output that is written beside the run: a slow disk or the reader of a pipe holds the run up only when much is waiting,
 //! and one that takes nothing for long, or still takes nothing once a signal has come, is given up with an error.
 
+use crate::display::tty::Screen;
 use crate::error::InputError;
 use crate::files::{self, InUse};
 use crate::signals;
@@ -98,7 +99,7 @@ impl BackgroundFile {
 
     /// The terminal that shows the screen.
     pub fn terminal() -> Self {
-        Self::spawn("terminal".into(), "screen", SCREEN_PATIENCE, InUse::default(), || Ok(io::stdout()))
+        Self::spawn("terminal".into(), "screen", SCREEN_PATIENCE, InUse::default(), || Ok(Screen::default()))
     }
 
     fn spawn<W: Write>(

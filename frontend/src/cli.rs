@@ -18,6 +18,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
+Leaving: the window by Ctrl-Alt-M Q, or by closing it; the terminal by Ctrl-]; --serial stdio on a terminal by\nCtrl-A x. Ctrl-C is the guest's (docs/display.md).\n
 Exit status: 0 the guest powered off, or the script passed; 1 the script failed, or a replay ended\notherwise than its recording; 2 bad usage, configuration, image \
 or file; 3 the guest died; 4 a limit was reached; else isa-debug-exit's.";
 
@@ -85,6 +86,15 @@ pub enum Command {
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// The options of a run.
@@ -173,7 +183,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Machine")]
     pub vmx_unlocked: bool,
 
-    /// How to show the screen [default: a window where there is a display, else the terminal]
+    /// How to show the screen [default: a window where there is a display, else the terminal, else none]
     #[arg(long, value_name = "KIND", value_enum, help_heading = "Input and output")]
     pub display: Option<DisplayKind>,
     /// Same as --display none
@@ -206,9 +216,9 @@ pub struct RunArgs {
     /// Make a recorded run again; status 1 if it ends otherwise than the recording
     #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "script", "max_instructions", "max_time"], help_heading = "Input and output")]
     pub replay: Option<PathBuf>,
-    /// Keep guest time to the host's clock even when headless
-    #[arg(long, help_heading = "Input and output")]
-    pub realtime: bool,
+    /// Keep guest time to the host's clock; =off: run as fast as possible [default: on with a display]
+    #[arg(long, value_name = "on|off", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "on", hide_possible_values = true, help_heading = "Input and output")]
+    pub realtime: Option<Switch>,
 
     /// End the run after N instructions, status 4
     #[arg(long, allow_negative_numbers = true, value_name = "N", help_heading = "Limits and diagnosis")]
@@ -518,7 +528,7 @@ fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {
     machine.reset_on_triple_fault |= args.reset_on_triple_fault;
     machine.ignore_bad_msrs |= args.ignore_bad_msrs;
     machine.vmx_unlocked |= args.vmx_unlocked;
-    machine.realtime |= args.realtime;
+    machine.realtime = args.realtime.map(|realtime| realtime == Switch::On).or(machine.realtime);
     if args.headless {
         machine.display = Some(DisplayKind::None);
     }

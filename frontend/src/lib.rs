@@ -21,6 +21,7 @@ pub mod recording;
 pub mod run;
 pub mod screen;
 pub mod script;
+pub mod serial_input;
 pub mod session;
 pub mod signals;
 pub mod snapshot_file;

@@ -1,6 +1,7 @@
 //! The machine as the front end sees it. [`crate::pc`] is the real one; tests use their own.
 
 use crate::background::BackgroundFile;
+use crate::display::status::Glance;
 use crate::error::InputError;
 use crate::signals;
 use crate::vmcs_dump::VmcsDumper;
@@ -121,6 +122,13 @@ pub trait Machine {
     fn snapshot(&mut self) -> Result<Vec<u8>, String>;
     /// Puts the machine back to a snapshot. An error says why it cannot be, and the machine is as it was.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String>;
+    /// What a status line tells of it.
+    fn glance(&self) -> Glance;
+    /// Records VM exits from now on.
+    fn record_exits(&mut self);
+    /// Writes the VM exits that were recorded (a picture for .svg, else a table for spreadsheets); how many. An error
+    /// says why there is nothing to write.
+    fn save_exits(&self, path: &Path) -> Result<usize, String>;
     /// Counters for `--stats`.
     fn statistics(&self) -> Statistics;
     /// Traces the run from now on.

@@ -3,7 +3,9 @@
 use crate::cli::{self, Command, Parsed, RunArgs, Settings};
 use crate::config::sources::RealHost;
 use crate::config::{AtaDrive, DisplayKind, MachineConfig, Notice, Severity, Stream};
+use crate::display::choose::{self, Choice, choose};
 use crate::display::terminal::Terminal;
+use crate::display::window::Window;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
 use crate::files::{self, InUse};
@@ -14,13 +16,12 @@ use crate::output::{self, Sink};
 use crate::recording::{self, Final, Recorder, Recording};
 use crate::run::{Driver, End, Limits};
 use crate::script::{self, Script, execute};
+use crate::serial_input::SerialInput;
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
 use crate::vmcs_dump::VmcsDumper;
 use crate::{debug, lint, logging, models, pc, screen, snapshot_file, suite};
-use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// Runs the program; the exit status.
@@ -80,10 +81,11 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     let (mut settings, notices) = cli::settings(&host, args)?;
     let _inputs = inputs(args, &settings, script.as_ref());
     check_outputs(args, &settings, script.as_ref())?;
-    let display = choose_display(&settings, script.is_some())?;
+    let alone = script.is_some() || settings.run.gdb.is_some();
+    let Choice { kind: display, window, no_window } = choose(&settings.machine, alone)?;
     settings.machine.display = Some(display);
-    check_streams(&settings.machine, display)?;
     logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), display == DisplayKind::Terminal)?;
+    no_window.iter().for_each(|error| log::warn!("{error}"));
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
@@ -113,7 +115,7 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
         (None, Some(machine), Some(path)) => Input::Recorded(Recorder::create(path, machine)?),
         _ => Input::Free,
     };
-    run_machine(&settings, script.as_ref(), input, &mut machine)
+    run_in(&settings, script.as_ref(), input, &mut machine, window)
 }
 
 /// The debugger on a machine.
@@ -246,6 +248,17 @@ pub fn run_machine(
     input: Input,
     machine: &mut dyn Machine,
 ) -> Result<i32, InputError> {
+    run_in(settings, script, input, machine, None)
+}
+
+/// [`run_machine`], in the window if that is open already.
+fn run_in(
+    settings: &Settings,
+    script: Option<&Script>,
+    input: Input,
+    machine: &mut dyn Machine,
+    window: Option<Window>,
+) -> Result<i32, InputError> {
     let display = settings.machine.display.unwrap_or(DisplayKind::None);
     let headless = display == DisplayKind::None;
     let limits = Limits { instructions: settings.run.max_instructions, seconds: settings.run.max_time };
@@ -255,14 +268,17 @@ pub fn run_machine(
     let display: Box<dyn Display> = match display {
         DisplayKind::None => Box::new(Headless),
         DisplayKind::Terminal => Box::new(Terminal::open()?),
-        DisplayKind::Window => return Err(no_window()),
+        DisplayKind::Window => Box::new(match window {
+            Some(window) => window,
+            None => Window::open(&choose::name(&settings.machine))?,
+        }),
     };
-    let realtime = settings.machine.realtime || !headless;
+    let realtime = settings.machine.realtime.unwrap_or(!headless);
     let started = Instant::now();
     let mut driver = Driver::new(machine, display, serial_sink, debugcon_sink, limits, realtime);
     driver.set_signals(Signals::catch()?);
     if settings.machine.serial == Stream::Stdio {
-        driver.set_serial_input(read_standard_input());
+        driver.set_serial_input(SerialInput::standard()?);
     }
     let recording = match input {
         Input::Free => None,
@@ -359,35 +375,6 @@ fn write_at_exit(settings: &Settings, machine: &mut dyn Machine) -> Result<(), I
     result
 }
 
-fn no_window() -> InputError {
-    InputError::new("--display window", "the window display is not in this version")
-        .remedy("give --display terminal or --headless")
-}
-
-/// The display: what was asked for; else none for a script, else the terminal.
-fn choose_display(settings: &Settings, scripted: bool) -> Result<DisplayKind, InputError> {
-    match settings.machine.display {
-        Some(DisplayKind::Window) => Err(no_window()),
-        Some(kind) => Ok(kind),
-        None if scripted => Ok(DisplayKind::None),
-        None if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() => Ok(DisplayKind::Terminal),
-        None => Err(InputError::new("--display", "there is no terminal to show the screen on")
-            .remedy("give --headless to run without a display")),
-    }
-}
-
-fn check_streams(machine: &MachineConfig, display: DisplayKind) -> Result<(), InputError> {
-    if display == DisplayKind::Terminal {
-        for (option, stream) in [("--serial", Some(&machine.serial)), ("--debugcon", machine.debugcon.as_ref())] {
-            if stream == Some(&Stream::Stdio) {
-                return Err(InputError::new(option, "the terminal already shows the screen")
-                    .remedy("give a file instead of stdio, or --headless"));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Reads the files that `--kernel` names. What is wrong with them, or does not fit, is told before the run.
 pub fn load_kernel(config: &MachineConfig) -> Result<Option<KernelFiles>, InputError> {
     let Some(kernel) = &config.kernel else { return Ok(None) };
@@ -411,25 +398,6 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
         return Err(InputError::file(path, "it is larger than the guest's memory").remedy("give more --memory"));
     }
     files::read(path, "kernel or initial RAM disk", limit)
-}
-
-/// Pieces of standard input that may wait, of 256 bytes; what is behind them stays with who sends it.
-const WAITING_PIECES: usize = 64;
-
-/// Standard input as it arrives, for COM1. The thread ends with the input or the process.
-fn read_standard_input() -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::sync_channel(WAITING_PIECES);
-    std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        let mut buffer = [0; 256];
-        while let Ok(length @ 1..) = stdin.read(&mut buffer) {
-            let data = buffer.get(..length).unwrap_or_default().to_vec();
-            if sender.send(data).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
 }
 
 /// The line of `--stats`.
@@ -479,13 +447,5 @@ mod tests {
     #[test]
     fn json_string_escapes_what_json_demands() {
         assert_eq!(json_string("a\"b\\c\n"), "\"a\\\"b\\\\c\\u000a\"");
-    }
-
-    #[test]
-    fn terminal_display_and_standard_output_streams_exclude_each_other() {
-        let machine = MachineConfig { serial: Stream::Stdio, ..MachineConfig::default() };
-        assert!(check_streams(&machine, DisplayKind::None).is_ok());
-        let error = check_streams(&machine, DisplayKind::Terminal).unwrap_err().to_string();
-        assert!(error.starts_with("--serial: ") && error.contains("--headless"), "{error}");
     }
 }

@@ -131,6 +131,23 @@ fn every_option_of_the_contract_reaches_the_settings() {
 }
 
 #[test]
+fn pace_is_the_displays_unless_it_is_given() {
+    for (option, realtime) in
+        [("", None), ("--realtime", Some(true)), ("--realtime=on", Some(true)), ("--realtime=off", Some(false))]
+    {
+        assert_eq!(set(&format!("{option} c.img")).machine.realtime, realtime, "{option}");
+    }
+}
+
+#[test]
+fn help_says_how_to_leave_each_display() {
+    let Ok(Parsed::Text(help)) = parse(["rvmx-emu", "--help"]) else { panic!("--help is a text") };
+    for way in ["Ctrl-Alt-M", "Ctrl-]", "Ctrl-A x"] {
+        assert!(help.split("Leaving: ").nth(1).is_some_and(|leaving| leaving.contains(way)), "{way}: {help}");
+    }
+}
+
+#[test]
 fn commands_take_their_own_arguments() {
     let command = |line: &str| match parse(line.split_whitespace()) {
         Ok(Parsed::Cli(cli)) => cli.command,

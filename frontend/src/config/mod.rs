@@ -269,8 +269,8 @@ pub struct MachineConfig {
     pub test_devices: bool,
     /// How the screen is shown; a window or the terminal, without one.
     pub display: Option<DisplayKind>,
-    /// Slow the guest down to the host's clock even without a display.
-    pub realtime: bool,
+    /// Keep guest time to the host's clock, or do not; without one, while there is a display.
+    pub realtime: Option<bool>,
 }
 
 impl Default for MachineConfig {
@@ -302,7 +302,7 @@ impl Default for MachineConfig {
             debug_exit: None,
             test_devices: false,
             display: None,
-            realtime: false,
+            realtime: None,
         }
     }
 }

@@ -132,7 +132,7 @@ fn written(file: &str, contents: String) -> Outcome {
     Ok(Answer::silent())
 }
 
-fn csv(exits: &Seen) -> String {
+pub(super) fn csv(exits: &Seen) -> String {
     let mut text =
         String::from("exit,cycle,processor,vmcs,reason,name,qualification,words,guest_rip,guest_cycles,vmm_cycles\n");
     for (n, record) in exits {
@@ -160,7 +160,7 @@ const COLOURS: [&str; 10] =
     ["#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#bab0ac"];
 
 /// A picture: a lane a processor, the guest's time as bars in the colour of the VM exit that ended it.
-fn svg(exits: &Seen) -> Result<String, CommandError> {
+pub(super) fn svg(exits: &Seen) -> Result<String, CommandError> {
     let (Some(first), Some(last)) = (
         exits.iter().map(|(_, record)| record.cycle - record.guest.min(record.cycle)).min(),
         exits.iter().map(|(_, record)| record.cycle).max(),

@@ -35,6 +35,7 @@ pub(crate) mod scope;
 mod session;
 mod symbols;
 mod target;
+mod timeline;
 mod travel;
 mod tui;
 mod vmxlog;
@@ -52,6 +53,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use target::Target;
+pub use timeline::ExitTimeline;
 
 /// The last cycle of a [`transcript()`]: a machine that nothing stops must not run for ever.
 const TRANSCRIPT: u64 = 20_000_000;
@@ -78,7 +80,7 @@ fn refuse(args: &RunArgs) -> Result<(), InputError> {
         ("--trace", args.trace.is_some()),
         ("--vmcs-dump", args.vmcs_dump.is_some()),
         ("--max-instructions", args.max_instructions.is_some()),
-        ("--realtime", args.realtime),
+        ("--realtime", args.realtime.is_some()),
         ("--dump-state", args.dump_state.is_some()),
         ("--screen-dump", args.screen_dump.is_some()),
         ("--screenshot", args.screenshot.is_some()),
@@ -131,7 +133,7 @@ fn target(
     debugcon: Stream,
     interrupt: Arc<AtomicBool>,
 ) -> Result<Target, InputError> {
-    if settings.machine.realtime {
+    if settings.machine.realtime == Some(true) {
         log::warn!("the debugger does not keep guest time to the host's clock, as the configuration asks");
     }
     let serial = Sink::open("serial output", &settings.machine.serial, false)?;

@@ -332,6 +332,11 @@ impl VmxLog {
         numbered.filter(move |(_, record)| record.cycle <= now(moment, record.processor))
     }
 
+    /// All of them, with their numbers.
+    pub fn all_exits(&self) -> Vec<(u64, &ExitRecord)> {
+        (self.forgotten..).zip(&self.exits).collect()
+    }
+
     /// How many VM exits are known of what comes after a moment.
     pub fn later(&self, moment: &Moment) -> usize {
         self.exits.iter().filter(|record| record.cycle > now(moment, record.processor)).count()

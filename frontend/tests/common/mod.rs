@@ -13,6 +13,7 @@ use emu_devices::vga::{Cell, Frame, TextScreen};
 use rvmx_emu::background::BackgroundFile;
 use rvmx_emu::config::Stream;
 use rvmx_emu::display::Headless;
+use rvmx_emu::display::status::Glance;
 use rvmx_emu::error::InputError;
 use rvmx_emu::machine::{Machine, RunResult, Statistics};
 use rvmx_emu::output::Sink;
@@ -238,6 +239,16 @@ impl Machine for FakeMachine {
         self.now = u64::from_le_bytes(now);
         self.over = None;
         Ok(())
+    }
+
+    fn glance(&self) -> Glance {
+        Glance::default()
+    }
+
+    fn record_exits(&mut self) {}
+
+    fn save_exits(&self, _path: &Path) -> Result<usize, String> {
+        Err("this machine has no VMX".to_owned())
     }
 
     /// Three VM exits of CPUID, and a VM entry that failed.
