@@ -232,6 +232,28 @@ fn output_that_is_not_taken_is_an_error() {
     }
 }
 
+#[test]
+fn each_iteration_is_a_step_back() {
+    // From cycle 102 on the firmware copies with REP MOVSB.
+    for (commands, cycle) in [
+        (&["s 110", "rs"][..], 109),
+        (&["s 110", "rs 3"], 107),
+        (&["s 110", "rs 4"], 106),
+        (&["sb 110", "rs 3"], 107),
+        (&["s 100", "set rbx=1", "s 10", "rs 5"], 105),
+        (&["s 110", "b mnemonic movsb", "rc"], 109),
+        (&["sb 110", "b mnemonic movsb", "rc"], 109),
+        (&["b mnemonic movsb", "c"], 102),
+    ] {
+        let text = talk("vmxexits", 1, commands);
+        let place = format!("\n[0] {cycle} ");
+        assert!(text.rfind("\n[0] ") == text.rfind(&place) && text.contains(&place), "{commands:?}: {text}");
+    }
+    let text = talk("vmxexits", 1, &["s 110", "last 6"]);
+    let cycles: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("[0] ")?.split(' ').next()).collect();
+    assert_eq!(cycles[cycles.len() - 6..], ["104", "105", "106", "107", "108", "109"], "{text}");
+}
+
 #[cfg(target_os = "linux")]
 mod signals {
     use super::*;
@@ -286,6 +308,14 @@ mod signals {
         let mut command = program();
         command.args(["debug", "--snapshot", "-c", commands]).arg(super::image(image));
         Running(command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null()).spawn().expect("it runs"))
+    }
+
+    #[test]
+    fn ctrl_c_while_a_command_runs_ends_the_list() {
+        let mut running = commands("timers", &"sb 4000000000;".repeat(1000), Stdio::null());
+        std::thread::sleep(Duration::from_millis(500));
+        running.signal("INT");
+        assert_eq!(running.end().code(), Some(2));
     }
 
     #[test]

@@ -67,6 +67,8 @@ fn print(text: &str) -> Result<(), InputError> {
 fn piped(session: &mut Session) -> Result<i32, InputError> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| InputError::new("standard input", format!("cannot be read: {e}")))?;
+        // Whoever writes them may have seen that a Ctrl-C has stopped the guest.
+        session.target.begin_commands();
         if !carry_out(session, &line)? {
             return Ok(FAILED);
         }

@@ -114,7 +114,7 @@ impl Session {
     /// [`Session::line`] that gives away each answer before the next command.
     pub fn line_to<E>(&mut self, line: &str, mut print: impl FnMut(&str) -> Result<(), E>) -> Result<bool, E> {
         for command in split(line) {
-            if self.target.interrupted() {
+            if self.target.was_interrupted() {
                 print(&self.refusal("interrupted before all commands were carried out", self.json))?;
                 return Ok(false);
             }

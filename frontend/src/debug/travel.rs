@@ -228,7 +228,7 @@ struct Recorder {
 
 impl Observer for Recorder {
     fn watches(&self) -> Watch {
-        Watch::INSTRUCTIONS
+        Watch::INSTRUCTIONS | Watch::ITERATIONS
     }
 
     fn before_instruction(&mut self, view: View, _instruction: Instruction) {

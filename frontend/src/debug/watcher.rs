@@ -179,7 +179,10 @@ impl Watcher {
 
 /// The mnemonic of an instruction's text: behind prefixes.
 pub fn first_word(text: &str) -> String {
-    let prefixes = ["lock", "rep", "repe", "repne", "bnd", "xacquire", "xrelease", "notrack"];
+    let prefixes = [
+        "lock", "rep", "repe", "repne", "repz", "repnz", "bnd", "xacquire", "xrelease", "notrack", "es", "cs", "ss",
+        "ds", "fs", "gs", "a16", "a32", "a64", "o16", "o32", "o64", "hnt", "ht",
+    ];
     text.split_whitespace().find(|word| !prefixes.contains(word)).unwrap_or_default().to_owned()
 }
 
@@ -197,7 +200,9 @@ impl Observer for Watcher {
     fn watches(&self) -> Watch {
         let own = if self.over.is_some() { Watch::INSTRUCTIONS } else { Watch::empty() };
         let own = own | Watch::VM_ENTRIES | Watch::VM_EXITS;
-        let own = if self.collecting.is_some() { own | Watch::INSTRUCTIONS } else { own };
+        let collected =
+            if self.collecting.is_some() { Watch::INSTRUCTIONS | Watch::ITERATIONS } else { Watch::empty() };
+        let own = own | collected;
         self.breakpoints.iter().fold(own, |all, breakpoint| all | breakpoint.watch())
     }
 
