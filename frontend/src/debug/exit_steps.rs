@@ -156,12 +156,12 @@ fn host(list: &mut List, exited: &Exited) {
     if saves && exception && event.injects(InterruptionType::Nmi) {
         list.words(NON_REGISTER, "blocking by NMI", "", "in effect: the VM exit is by an NMI");
     }
-    if !saves {
-        list.words(FAILURE, "blocking by NMI", "", "as it was before the VM entry");
-    }
     list.words(NON_REGISTER, "pending debug exceptions", "", "none");
     if plan.flush_vpid_0 {
         list.words(NON_REGISTER, TRANSLATIONS, "", INVALIDATED);
     }
     list.words(MONITORING, "monitored address", "", "none");
+    if !saves {
+        list.words(FAILURE, "blocking by NMI", "", "as it was before the VM entry");
+    }
 }
