@@ -204,12 +204,6 @@ impl Cpu {
             InterruptionType::PrivilegedSoftwareException => EventKind::PrivilegedSoftwareException,
             InterruptionType::SoftwareException => EventKind::SoftwareException,
         };
-        if kind == EventKind::Nmi {
-            match &mut self.vmx.non_root {
-                Some(non_root) if non_root.virtual_nmis() => non_root.virtual_nmi_blocked = true,
-                _ => self.sys.nmi_blocked = true,
-            }
-        }
         let event = Fault { vector: injection.information.vector(), kind, error_code: injection.error_code };
         self.deliver_injected(env, event, injection.instruction_length);
     }
