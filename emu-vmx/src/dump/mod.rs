@@ -7,7 +7,8 @@
 //! | kernel log | what KVM and Xen print when a VM entry fails: `*** Guest State ***` and so on |
 //!
 //! Values of text are hexadecimal, with or without `0x` or a trailing `h`; `_`, `` ` `` and `'` may group digits. Names are
-//! those of [`names::find`]. What programs put before a line of their log – time, level, processor – does not matter.
+//! those of [`names::find`]. What programs put before a line of their log – time, level, processor – does not matter; lines
+//! of a log that are not about a field are passed over.
 //! A line `*** VMCS: … ***`, or a second `*** Guest State ***`, begins another VMCS.
 
 mod json;
@@ -219,13 +220,12 @@ fn bare(line: &str) -> &str {
         let first = line.split(' ').next().unwrap_or_default();
         let time =
             first.contains(':') && first.contains('.') && first.chars().all(|c| c.is_ascii_digit() || ":.".contains(c));
-        let ticks = first.len() >= 11
-            && first.get(11..12).is_some_and(|level| "iedp".contains(level))
-            && first[..11].bytes().all(|b| b.is_ascii_digit());
+        let digits = first.bytes().take_while(u8::is_ascii_digit).count();
+        let ticks = matches!(first.as_bytes().get(digits..), Some([b'i' | b'e' | b'd' | b'p', b'[', ..]));
         if time {
             line = line[first.len()..].trim_start();
         } else if ticks {
-            line = line[12..].trim_start();
+            line = line[digits + 1..].trim_start();
         }
         if line == before {
             return line;

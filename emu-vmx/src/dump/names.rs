@@ -181,8 +181,38 @@ fn key_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     if left.contains(&"sysenter") {
         left.retain(|word| *word != "msr");
     }
+    // `GuestCsRights`.
+    if left.contains(&"rights") && !left.contains(&"access") {
+        left.push("access");
+    }
     left.sort_unstable();
     left.join(" ")
+}
+
+/// Whether a name that is no field's is probably meant as one: an identifier of those that fields have, or nearly a name.
+pub fn is_like_a_field(name: &str) -> bool {
+    let name = name.trim();
+    let lower = name.to_ascii_lowercase();
+    let prefixed =
+        ["vmcs_", "vmx_vmcs", "guest_", "host_", "guest ", "host "].iter().any(|start| lower.starts_with(start));
+    if name.contains([':', '(', '[']) {
+        return false;
+    }
+    let plain: Vec<char> = lower.chars().filter(char::is_ascii_alphanumeric).collect();
+    let near = |other: &str| {
+        let other: Vec<char> = other.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+        distance(&plain, &other) * 6 <= other.len()
+    };
+    prefixed || Field::ALL.iter().any(|field| near(field.name()) || near(field.identifier()))
+}
+
+/// The name among `names` that `name` is probably a slip of: at most a third of its letters are others.
+pub fn slip<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let letters = |text: &str| -> Vec<char> { text.to_ascii_lowercase().chars().collect() };
+    let wanted = letters(name);
+    let near = names.map(|other| (distance(&wanted, &letters(other)), other)).min_by_key(|near| near.0)?;
+    // Two letters that changed places are two replacements, of a short word, too.
+    (near.0 <= (wanted.len() / 3).max(1) || near.0 == 2 && wanted.len() >= 4).then_some(near.1)
 }
 
 /// A word of a name as it is probably meant: a word of four letters or more that one mistake separates from a word that
@@ -400,6 +430,27 @@ mod tests {
     }
 
     #[test]
+    fn access_rights_may_be_rights_alone() {
+        assert_eq!(find("GuestCsRights"), Some((Field::GuestCsAccessRights, Access::Full)));
+        assert_eq!(find("GUEST_TR_RIGHTS"), Some((Field::GuestTrAccessRights, Access::Full)));
+    }
+
+    #[test]
+    fn slips_of_a_few_letters_have_a_name_and_others_none() {
+        let names = || ["vmentry", "vmexit", "cpu", "io"].into_iter();
+        for (slipped, name) in [
+            ("vmentyr", Some("vmentry")),
+            ("VMEXIT", Some("vmexit")),
+            ("cpuu", Some("cpu")),
+            ("main", None),
+            ("x", None),
+        ] {
+            assert_eq!(slip(slipped, names()), name, "{slipped}");
+        }
+        assert_eq!(slip("", names()), None);
+    }
+
+    #[test]
     fn misspelled_names_have_a_nearest_one() {
         assert_eq!(nearest_field("GUEST_CR00"), "Guest CR0");
         assert_eq!(nearest_field("Guest activty state"), "Guest activity state");
@@ -409,6 +460,7 @@ mod tests {
     fn nearest_names_are_those_of_the_same_meaning() {
         for (name, nearest) in [
             ("GUEST_CS_AR_BYTE", "Guest CS access rights"),
+            ("GuestRipp", "Guest RIP"),
             ("GuestCsAttribute", "Guest CS access rights"),
             ("GUEST_TR_AR_BYTE", "Guest TR access rights"),
             ("VMX_VMCS32_GUEST_SS_ACCES_RIGHTS", "Guest SS access rights"),

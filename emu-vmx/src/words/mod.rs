@@ -5,6 +5,7 @@ mod exits;
 mod instruction;
 
 pub use exits::{exception_qualification, exit_reason, interruption, interruption_of, qualification};
+pub use instruction::information as instruction_information;
 
 use crate::arch::segment::{AccessRights, system_type};
 use crate::arch::vector::{self, PageFaultError};
@@ -102,7 +103,7 @@ pub fn eptp(value: u64) -> String {
 }
 
 /// An error code in words, of an event with this interruption information; empty where it has none.
-fn error_code(event: u32, code: u32) -> String {
+pub fn error_code(event: u32, code: u32) -> String {
     let event = InterruptionInformation(event);
     if !event.valid() || !event.error_code() {
         return String::new();
