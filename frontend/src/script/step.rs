@@ -25,6 +25,12 @@ impl From<PathBuf> for Include {
     }
 }
 
+impl fmt::Display for Include {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Include({:?})", self.path)
+    }
+}
+
 /// One step. Seconds are guest seconds from the step's start.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,12 +137,11 @@ impl Step {
         }
     }
 
-    /// Steps that are carried out.
+    /// Steps that are carried out; not those of a script that is included.
     pub fn work(&self) -> u64 {
         let all = |steps: &[Self]| steps.iter().fold(0u64, |sum, step| sum.saturating_add(step.work()));
         match self {
             Self::Repeat(times, steps) => all(steps).saturating_mul(times.0.into()).saturating_add(1),
-            Self::Include(include) => include.script.as_ref().map_or(0, |script| all(&script.steps)).saturating_add(1),
             _ => 1,
         }
     }
@@ -219,7 +224,7 @@ impl fmt::Display for Step {
                 }
                 write!(f, "])")
             }
-            Self::Include(include) => write!(f, "Include({:?})", include.path),
+            Self::Include(include) => include.fmt(f),
         }
     }
 }
