@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CommandError {
     /// There is no such command.
-    #[error("there is no command {0:?}; help lists them")]
+    #[error("there is no command {0:?}{near}", near = super::suggest::command(.0))]
     Unknown(String),
     /// Its arguments are wrong.
     #[error("{0}; write {1}")]
