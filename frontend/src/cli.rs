@@ -15,6 +15,7 @@ use crate::vmcs_dump::VmcsDumpSpec;
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use emu_vmx::dump::names::slip;
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
@@ -282,13 +283,25 @@ where
         crate::debug::NOT_TAKEN.iter().fold(debug, |debug, name| debug.mut_arg(name, |option| option.hide(true)))
     };
     let command = Cli::command().mut_subcommand("debug", hidden);
+    let arguments: Vec<std::ffi::OsString> = arguments.into_iter().map(Into::into).collect();
+    let first = arguments.get(1).and_then(|first| first.to_str()).unwrap_or_default().to_owned();
     match command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => Ok(Parsed::Cli(Box::new(cli))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Text(error.to_string()))
         }
-        Err(error) => Err(one_line(&error)),
+        Err(error) => Err(misspelled_command(&first).unwrap_or_else(|| one_line(&error))),
     }
+}
+
+/// The error about a first argument that is nearly a command's name, and no file.
+fn misspelled_command(first: &str) -> Option<InputError> {
+    let command = Cli::command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let near = slip(first, names.iter().copied())
+        .filter(|near| *near != first && !first.starts_with('-') && !Path::new(first).exists())?;
+    let problem = format!("there is no command {first:?}");
+    Some(InputError::new("command line", problem).remedy(format!("did you mean {near}?")))
 }
 
 /// clap's several lines as our one: the first sentence, what was possible, and where to read on.
@@ -478,7 +491,8 @@ fn apply_drives(host: &dyn Host, args: &RunArgs, machine: &mut MachineConfig) ->
     }
     let mut first = args.boot.clone();
     if let Some(file) = &args.image {
-        let path = existing(host, "IMAGE", file)?;
+        let path = existing(host, "IMAGE", file)
+            .map_err(|error| file.to_str().and_then(misspelled_command).unwrap_or(error))?;
         let size = host.size(&path).unwrap_or(0);
         if size == 0 {
             return Err(InputError::file(&path, "the image is empty").remedy("give a disk or floppy image"));

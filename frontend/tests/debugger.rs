@@ -214,6 +214,36 @@ fn failed_vm_entries_are_vm_exits_for_vmexit_too() {
 }
 
 #[test]
+fn vmx_and_exits_count_the_same_vm_exits() {
+    let said = answers("vmxentry max 1", &["b vmexit 18", "c", "vmx", "exits 100 --json", "vmx --json"]);
+    assert!(said[2].contains(", 1 VM entry, 9 VM exits, 13 failed VM entries\n"), "{}", said[2]);
+    assert!(said[3].contains("\"all\":9,"), "{}", said[3]);
+    for control in ["PinBasedControls", "PrimaryProcessorControls", "VmExitControls", "VmEntryControls"] {
+        assert!(said[4].contains(&format!("\"{control}\":{{")), "{control}: {}", said[4]);
+    }
+    assert!(!said[4].contains("\"words\":\"\""), "{}", said[4]);
+}
+
+#[test]
+fn slips_are_answered_with_what_was_probably_meant() {
+    for (command, part) in [
+        ("vmentyr", "did you mean vmentry?"),
+        ("b vmetry", "did you mean vmentry?"),
+        ("b vmexit cupid", "\"CPUID\""),
+        ("b msr IA32_EFFER", "did you mean IA32_EFER?"),
+        ("msr IA32_EFFER", "did you mean IA32_EFER?"),
+        ("b mnemonic cpiud", "did you mean cpuid?"),
+        ("b vmwrite GuestRipp", "did you mean Guest RIP?"),
+        ("vmcs GuestRipp", "did you mean Guest RIP?"),
+    ] {
+        let said = answers("vmxentry max 1", &[command]);
+        assert!(said[0].starts_with("error: ") && said[0].contains(part), "{command}: {}", said[0]);
+    }
+    let said = answers("vmxentry max 1", &["b vmwrite GuestCsRights", "b mnemonic a"]);
+    assert!(said[0].contains("Guest CS access rights") && said[1].starts_with("error: "), "{said:?}");
+}
+
+#[test]
 fn vm_exit_tells_all_that_it_loads() {
     let said = answers("vmxinject max 1", &["b vmexit", "c", "vmexit"]);
     for part in [

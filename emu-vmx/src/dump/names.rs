@@ -206,13 +206,19 @@ pub fn is_like_a_field(name: &str) -> bool {
     prefixed || Field::ALL.iter().any(|field| near(field.name()) || near(field.identifier()))
 }
 
-/// The name among `names` that `name` is probably a slip of: at most a third of its letters are others.
+/// The name among `names` that `name` is probably a slip of: a third of its letters at most are others, or they stand in
+/// another order.
 pub fn slip<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let letters = |text: &str| -> Vec<char> { text.to_ascii_lowercase().chars().collect() };
     let wanted = letters(name);
-    let near = names.map(|other| (distance(&wanted, &letters(other)), other)).min_by_key(|near| near.0)?;
-    // Two letters that changed places are two replacements, of a short word, too.
-    (near.0 <= (wanted.len() / 3).max(1) || near.0 == 2 && wanted.len() >= 4).then_some(near.1)
+    let ordered = |letters: &[char]| {
+        let mut letters = letters.to_vec();
+        letters.sort_unstable();
+        letters
+    };
+    let (distance, near) = names.map(|other| (distance(&wanted, &letters(other)), other)).min_by_key(|near| near.0)?;
+    let swapped = distance <= 2 && ordered(&wanted) == ordered(&letters(near));
+    (swapped || distance <= (wanted.len() / 3).max(1)).then_some(near)
 }
 
 /// A word of a name as it is probably meant: a word of four letters or more that one mistake separates from a word that
@@ -442,6 +448,7 @@ mod tests {
             ("vmentyr", Some("vmentry")),
             ("VMEXIT", Some("vmexit")),
             ("cpuu", Some("cpu")),
+            ("upc", Some("cpu")),
             ("main", None),
             ("x", None),
         ] {

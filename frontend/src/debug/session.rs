@@ -20,7 +20,7 @@ use std::convert::Infallible;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CommandError {
     /// There is no such command.
-    #[error("there is no command {0:?}; help lists them")]
+    #[error("there is no command {0:?}{near}", near = super::suggest::command(.0))]
     Unknown(String),
     /// Its arguments are wrong.
     #[error("{0}; write {1}")]

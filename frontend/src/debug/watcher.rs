@@ -4,7 +4,7 @@ use super::breakpoints::{Breakpoint, Kind, msr_words};
 use super::scope::{CpuScope, Event, mode};
 use super::symbols::Symbols;
 use super::vmxlog::VmxLog;
-use emu_core::disasm::{MAX_LENGTH, disassemble};
+use emu_core::disasm::{MAX_LENGTH, PREFIXES, disassemble};
 use emu_core::observe::{
     DeliveredEvent, DeviceAccess, EntryOutcome, Instruction, MemoryAccess, Observer, RegisterWrite, View, VmEntry,
     VmExit, VmcsWrite, Watch,
@@ -179,11 +179,7 @@ impl Watcher {
 
 /// The mnemonic of an instruction's text: behind prefixes.
 pub fn first_word(text: &str) -> String {
-    let prefixes = [
-        "lock", "rep", "repe", "repne", "repz", "repnz", "bnd", "xacquire", "xrelease", "notrack", "es", "cs", "ss",
-        "ds", "fs", "gs", "a16", "a32", "a64", "o16", "o32", "o64", "hnt", "ht",
-    ];
-    text.split_whitespace().find(|word| !prefixes.contains(word)).unwrap_or_default().to_owned()
+    text.split_whitespace().find(|word| !PREFIXES.contains(word)).unwrap_or_default().to_owned()
 }
 
 fn in_range(range: &std::ops::RangeInclusive<u64>, first: u64, size: u8) -> bool {

@@ -90,7 +90,7 @@ pub enum Step {
     ExpectReg(RegisterName, u64),
     /// Memory holds these bytes at this physical address now.
     ExpectMem(u64, Bytes),
-    /// So many VM exits for this reason since power-on, on all processors.
+    /// So many VM exits for this reason since power-on, on all processors; VM entries that failed as VM exits count.
     ExpectExits(Exit, u64),
     /// A VM entry has failed so since power-on.
     ExpectEntryFailure(EntryFailure),
@@ -213,6 +213,9 @@ impl fmt::Display for Step {
             Self::ExpectScreen(path) => write!(f, "ExpectScreen({path:?})"),
             Self::ExpectReg(register, value) => write!(f, "ExpectReg({:?}, {value:#x})", register.text),
             Self::ExpectMem(address, bytes) => write!(f, "ExpectMem({address:#x}, {:?})", bytes.text),
+            Self::ExpectExits(exit, count) if exit.text.bytes().all(|b| b.is_ascii_digit()) => {
+                write!(f, "ExpectExits({}, {count})", exit.text)
+            }
             Self::ExpectExits(exit, count) => write!(f, "ExpectExits({:?}, {count})", exit.text),
             Self::ExpectEntryFailure(failure) => write!(f, "ExpectEntryFailure({:?})", failure.0),
             Self::WaitSerialMatch(pattern, s) => write!(f, "WaitSerialMatch({:?}, {s})", pattern.text),

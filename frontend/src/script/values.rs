@@ -1,6 +1,7 @@
 //! What stands in the steps of a script. Everything is checked as it is read, so that a mistake is told with its line
 //! before the guest runs.
 
+use crate::debug::breakpoints::reason;
 use emu_core::msr;
 use emu_devices::disk::DrivePlace;
 use emu_devices::keyboard::Key;
@@ -9,7 +10,8 @@ use emu_vmx::checks::all_rules;
 use emu_vmx::dump::names::nearest;
 use emu_vmx::exit::ExitReason;
 use emu_vmx::vmcs::VmInstructionError;
-use serde::Deserialize;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// Guest seconds: a finite number, not negative, at most a million.
@@ -272,36 +274,46 @@ impl Bytes {
     }
 }
 
-/// A basic exit reason: the SDM's words, without regard to case, blanks and signs, or its number.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+/// A basic exit reason: its number, or the SDM's words, without regard to case, blanks and signs, as a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// As written.
-    pub text: String,
     /// The reason.
     pub reason: ExitReason,
+    /// As written, number or text.
+    pub text: String,
 }
 
 impl TryFrom<String> for Exit {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let plain = |text: &str| -> String {
-            text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
-        };
-        let wanted = plain(&text);
-        let named = |reason: &&ExitReason| {
-            wanted == plain(reason.text())
-                || wanted == plain(&format!("{reason:?}"))
-                || text.trim().parse() == Ok(**reason as u16)
-        };
-        match ExitReason::ALL.iter().find(named) {
-            Some(&reason) => Ok(Self { text, reason }),
-            None => {
-                let near = nearest(&text, ExitReason::ALL.iter().map(|reason| reason.text()));
-                Err(format!("{text:?} is no VM-exit reason; the nearest is {near:?}"))
+        Ok(Self { reason: reason(&text)?, text })
+    }
+}
+
+impl<'de> Deserialize<'de> for Exit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrText;
+        impl Visitor<'_> for NumberOrText {
+            type Value = Exit;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a VM-exit reason: a number, or a text such as \"CPUID\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Exit, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Exit, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Exit, E> {
+                Exit::try_from(text.to_owned()).map_err(E::custom)
             }
         }
+        deserializer.deserialize_any(NumberOrText)
     }
 }
 
@@ -369,11 +381,11 @@ mod tests {
 
     #[test]
     fn names_of_vmx_have_a_nearest_one() {
-        for text in ["CPUID", "Cpuid", "cpuid", "10"] {
+        for text in ["CPUID", "Cpuid", "cpuid", "10", "0xa"] {
             assert_eq!(Exit::try_from(text.to_owned()).map(|exit| exit.reason), Ok(ExitReason::Cpuid), "{text}");
         }
         let error = Exit::try_from("EPT violatoin".to_owned()).unwrap_err();
-        assert!(error.ends_with("the nearest is \"EPT violation\""), "{error}");
+        assert!(error.contains("the nearest is \"EPT violation\""), "{error}");
         let rule = all_rules().next().unwrap().id;
         assert!(EntryFailure::try_from(rule.to_owned()).is_ok());
         assert!(EntryFailure::try_from("VM entry with invalid control field(s)".to_owned()).is_ok());

@@ -98,9 +98,15 @@ fn judge(outcome: &mut Outcome, status: std::io::Result<ExitStatus>, state: Opti
             outcome.message = end;
         }
         None => {
-            let line = outcome.log.lines().rev().find_map(|line| line.strip_prefix("rvmx-emu: "));
+            let line = outcome.log.lines().rev().find_map(|line| line.strip_prefix("rvmx-emu: ")).map(str::to_owned);
+            if let Some(line) = &line
+                && let Some((before, behind)) = outcome.log.rsplit_once(&format!("rvmx-emu: {line}\n"))
+            {
+                // It is told as the message.
+                outcome.log = format!("{before}{behind}");
+            }
             outcome.message = match (line, code) {
-                (Some(line), _) => line.to_owned(),
+                (Some(line), _) => line,
                 (None, Some(code)) => format!("its process ended with status {code}"),
                 (None, None) => "its process was killed".to_owned(),
             };

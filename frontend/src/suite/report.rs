@@ -81,21 +81,31 @@ impl Reporter {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
         let mut text = String::new();
         for outcome in outcomes.iter().filter(|o| matches!(o.verdict, Verdict::Failed | Verdict::Error)) {
+            let details = if outcome.state.is_empty() { &outcome.log } else { &outcome.state };
+            // The script's line has said all.
+            if details.is_empty() && outcome.message.lines().count() <= 1 {
+                continue;
+            }
             // Writing to a string does not fail.
             let _ = writeln!(text, "\n---- {}\n{}", outcome.script.display(), outcome.message);
-            let details = if outcome.state.is_empty() { &outcome.log } else { &outcome.state };
             text.push_str(details);
         }
         let count = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
-        let guest: f64 = outcomes.iter().filter_map(|outcome| outcome.guest).sum();
-        let failed = count(Verdict::Failed) + count(Verdict::Error);
+        // The sum of no numbers at all is -0.
+        let guest = outcomes.iter().filter_map(|outcome| outcome.guest).fold(0.0, |sum, seconds| sum + seconds);
+        let failed = count(Verdict::Failed);
+        let errors = match count(Verdict::Error) {
+            0 => String::new(),
+            1 => ", 1 error".to_owned(),
+            count => format!(", {count} errors"),
+        };
         let stopped = match count(Verdict::Stopped) {
             0 => String::new(),
             count => format!(", {count} stopped"),
         };
         let _ = writeln!(
             text,
-            "\n{} {}: {} passed, {failed} failed{stopped}; {guest:.3} guest seconds in {:.2} s",
+            "\n{} {}: {} passed, {failed} failed{errors}{stopped}; {guest:.3} guest seconds in {:.2} s",
             outcomes.len(),
             if outcomes.len() == 1 { "script" } else { "scripts" },
             count(Verdict::Passed),
