@@ -10,6 +10,7 @@ use super::symbols::Symbols;
 use super::target::{Came, How, Target};
 use super::watcher::{Hit, Watcher, label};
 use crate::error::InputError;
+use crate::files::InUse;
 use crate::machine::RunResult;
 use emu_core::disasm::Disassembly;
 use emu_devices::pc::{AccessError, Pc};
@@ -34,6 +35,12 @@ pub enum CommandError {
     /// A file.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A command of a file; what all of them have printed tells it.
+    #[error("{printed}")]
+    Source {
+        /// The answers, with the error and where it was.
+        printed: String,
+    },
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -74,6 +81,8 @@ pub struct Session {
     pub exit_walk: Walk,
     /// Files of commands that are being carried out, each by the one before.
     pub sources: u32,
+    /// Files that commands have read, which no output destroys.
+    pub read: InUse,
     /// How often the guest was changed from outside.
     pub changes: u64,
     next_id: u32,
@@ -94,6 +103,7 @@ impl Session {
             entry_walk: Walk::default(),
             exit_walk: Walk::default(),
             sources: 0,
+            read: InUse::default(),
             changes: 0,
             next_id: 1,
             repeat: String::new(),
@@ -141,6 +151,7 @@ impl Session {
         let well = outcome.is_ok();
         let text = match (outcome, json) {
             (Ok(answer), false) => traced + &answer.text,
+            (Err(CommandError::Source { printed }), false) => traced + &printed,
             (Err(error), false) => traced + &self.refusal(&error.to_string(), false),
             (Ok(mut answer), true) => {
                 if !traced.is_empty()
