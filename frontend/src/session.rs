@@ -194,7 +194,7 @@ fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -
         for path in steps.iter().filter_map(|(.., step)| step.output()).filter(|path| seen.insert(*path)) {
             files::check_output(path, "output of the script")?;
         }
-        script::check::check(script)?;
+        script::check::files(script)?;
     }
     let stream = |stream: &Stream| match stream {
         Stream::File(path) => Some(path.clone()),

@@ -253,6 +253,21 @@ fn files_that_commands_have_read_are_not_destroyed() {
 }
 
 #[test]
+fn long_text_is_cut_in_messages() {
+    let long = "A".repeat(1 << 20);
+    for command in [
+        long.clone(),
+        format!("vmcs {long}"),
+        format!("print {long}"),
+        format!("print vmcs.{long}"),
+        format!("c {long}"),
+    ] {
+        let text = talk("modes", 1, &[&command]);
+        assert!(last(&text).starts_with("error: ") && last(&text).len() < 400, "{}", last(&text));
+    }
+}
+
+#[test]
 fn exits_go_into_one_file() {
     assert!(talk("modes", 1, &["exits csv a b"]).contains("error: give one file; write exits"));
     assert!(talk("modes", 1, &["exits svg"]).contains("error: a file is missing; write exits"));

@@ -14,6 +14,7 @@ use crate::files::InUse;
 use crate::machine::RunResult;
 use emu_core::disasm::Disassembly;
 use emu_devices::pc::{AccessError, Pc};
+use emu_vmx::dump::names::shown;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 
@@ -21,7 +22,7 @@ use std::convert::Infallible;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CommandError {
     /// There is no such command.
-    #[error("there is no command {0:?}; help lists them")]
+    #[error("there is no command {:?}; help lists them", shown(.0))]
     Unknown(String),
     /// Its arguments are wrong.
     #[error("{0}; write {1}")]
@@ -180,7 +181,7 @@ impl Session {
         let (word, arguments) = commands::split_name(command);
         let Some(found) = commands::find(word) else { return Err(CommandError::Unknown(word.to_owned())) };
         if !arguments.is_empty() && found.takes_nothing() {
-            return Err(CommandError::Usage(format!("{arguments:?} is too much"), found.usage));
+            return Err(CommandError::Usage(format!("{:?} is too much", shown(arguments)), found.usage));
         }
         self.repeat = if found.repeats { command.to_owned() } else { String::new() };
         (found.run)(self, arguments).map_err(|error| match error {
