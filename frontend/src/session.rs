@@ -17,7 +17,7 @@ use crate::recording::{self, Final, Recorder, Recording};
 use crate::run::{Driver, End, Limits};
 use crate::script::{self, Script, execute};
 use crate::serial_input::SerialInput;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::state_dump::StateDump;
 use crate::vmcs_dump::VmcsDumper;
 use crate::{debug, lint, logging, models, pc, screen, snapshot_file, suite};
@@ -76,6 +76,9 @@ fn complain(text: &str) {
 
 /// A run: configuration, machine, script or free run, and what is written at exit.
 fn run(args: &RunArgs) -> Result<i32, InputError> {
+    if args.end_with_stdin {
+        signals::end_with_input()?;
+    }
     let host = RealHost;
     let script = args.script.as_deref().map(|path| script::load(&host, path)).transpose()?;
     let args = &script.as_ref().map_or_else(|| args.clone(), |script| script.over(args));
@@ -193,7 +196,7 @@ fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -
         for path in steps.iter().filter_map(|(.., step)| step.output()).filter(|path| seen.insert(*path)) {
             files::check_output(path, "output of the script")?;
         }
-        script::check::check(script)?;
+        script::check::files(script)?;
     }
     let stream = |stream: &Stream| match stream {
         Stream::File(path) => Some(path.clone()),

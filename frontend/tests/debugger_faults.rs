@@ -199,11 +199,78 @@ fn file_of_commands_that_carries_out_itself_is_an_error() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("self.txt");
     std::fs::write(&path, format!("source {}\n", path.display())).expect("the folder for tests can be written");
     let text = talk("modes", 1, &[&format!("source {}", path.display()), "print 1"]);
-    assert!(text.contains("carry out each other 16 deep"), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    let end = "files carry out each other 16 deep; does it carry out itself?";
+    assert_eq!(lines[1], format!("error: {0}: {end}", path.display()), "{text}");
+    assert!(lines[2..18].iter().all(|line| *line == format!("{0}:1: source {0}", path.display())), "{text}");
+    assert_eq!((lines[18], text.matches("error: ").count()), ("> print 1", 1), "{text}");
+    // What went well before is no error.
+    let part = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("part.txt");
+    std::fs::write(&part, "print 1\nfoo\nprint 2\n").expect("the folder for tests can be written");
+    let text = talk("modes", 1, &[&format!("source {}", part.display())]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(!lines[1].contains("error") && lines[2].starts_with("error: there is no command"), "{text}");
+    assert_eq!((lines[3], lines.len()), (format!("{}:2: foo", part.display()).as_str(), 4), "{text}");
     let long = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("long.txt");
     std::fs::write(&long, format!("print 1{}\n", "+1".repeat(150_000))).expect("the folder for tests can be written");
     let text = talk("modes", 1, &[&format!("source {}", long.display())]);
     assert!(text.contains("the expression is too long"), "{}", text.len());
+}
+
+#[test]
+fn files_that_commands_have_read_are_not_destroyed() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults-read");
+    std::fs::create_dir_all(&folder).expect("the folder for tests can be written");
+    let file = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("the folder for tests can be written");
+        path.display().to_string()
+    };
+    let symbols = file("symbols.map", "0000000000007c00 T start\n".to_owned());
+    let commands = file("more.txt", "print 1\n".to_owned());
+    let own = folder.join("own.txt").display().to_string();
+    file("own.txt", format!("source {commands}\nldsym {symbols}\nsave {own}\n"));
+    let debug = |file: &str| {
+        let output = program().args(["debug", "--snapshot", "-x", file]).arg(image("modes")).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (path, role) in [
+        (&own, "the file of debugger commands"),
+        (&symbols, "a file of symbols"),
+        (&commands, "a file of debugger commands"),
+    ] {
+        let before = file("own.txt", format!("source {commands}\nldsym {symbols}\nsave {path}\n"));
+        let before = std::fs::read(before).expect("it is there");
+        let (status, text) = debug(&own);
+        assert!(status == Some(2) && text.contains(&format!("{path}: it is {role}, which the snapshot")), "{text}");
+        assert_eq!(std::fs::read(&own).expect("it is there"), before);
+    }
+    assert_eq!(std::fs::read(&commands).expect("it is there"), b"print 1\n");
+    let dump = file("dump.txt", "GUEST_RIP = 1\n".to_owned());
+    let diff = format!("b vmentry; c; vmcs diff {dump}; save {dump}");
+    let text = debug::transcript_until(machine(image("vmxentry"), 1), &[&diff], 40_000_000).expect("a session");
+    assert!(text.contains(": it is a VMCS dump, which the snapshot would destroy"), "{text}");
+}
+
+#[test]
+fn long_text_is_cut_in_messages() {
+    let long = "A".repeat(1 << 20);
+    for command in [
+        long.clone(),
+        format!("vmcs {long}"),
+        format!("print {long}"),
+        format!("print vmcs.{long}"),
+        format!("c {long}"),
+    ] {
+        let text = talk("modes", 1, &[&command]);
+        assert!(last(&text).starts_with("error: ") && last(&text).len() < 400, "{}", last(&text));
+    }
+}
+
+#[test]
+fn exits_go_into_one_file() {
+    assert!(talk("modes", 1, &["exits csv a b"]).contains("error: give one file; write exits"));
+    assert!(talk("modes", 1, &["exits svg"]).contains("error: a file is missing; write exits"));
 }
 
 fn program() -> Command {

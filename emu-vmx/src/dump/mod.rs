@@ -28,7 +28,7 @@ use core::fmt::Write as _;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DumpError {
     /// A line of a text dump has no separator.
-    #[error("\"{text}\" has no value; write `field name = value`")]
+    #[error("\"{}\" has no value; write `field name = value`", names::shown(text))]
     NoValue {
         /// Line, from 1.
         line: usize,
@@ -37,7 +37,9 @@ pub enum DumpError {
     },
     /// A value is no number of at most 64 bits.
     #[error(
-        "the value \"{value}\" of \"{name}\" is not a number of at most 64 bits; text values and JSON strings are hexadecimal, JSON numbers decimal"
+        "the value \"{}\" of \"{}\" is not a number of at most 64 bits; text values and JSON strings are hexadecimal, JSON numbers decimal",
+        names::shown(value),
+        names::shown(name)
     )]
     BadValue {
         /// Line, from 1.
@@ -60,14 +62,14 @@ pub enum DumpError {
         bits: u32,
     },
     /// No field has this name.
-    #[error("no field of a VMCS is called \"{name}\"; the nearest name is \"{nearest}\"")]
+    #[error("no field of a VMCS is called \"{}\"; {}", names::shown(name), remedy(nearest.as_deref()))]
     Unknown {
         /// Line, from 1.
         line: usize,
         /// What stands there.
         name: String,
         /// What may be meant.
-        nearest: String,
+        nearest: Option<String>,
     },
     /// A field has two values.
     #[error("{name} = {value:X}h, but it is {before:X}h in line {first}; give each field once")]
@@ -91,6 +93,11 @@ pub enum DumpError {
         /// What should stand there.
         expected: &'static str,
     },
+}
+
+/// What to write instead of a name that no field has.
+fn remedy(nearest: Option<&str>) -> String {
+    nearest.map_or("give a field's name or encoding".into(), |name| format!("the nearest name is \"{name}\""))
 }
 
 impl DumpError {

@@ -265,17 +265,35 @@ pub fn find(name: &str) -> Option<(Field, Access)> {
     field.map(|field| (field, access))
 }
 
-/// The name among `names` that is least unlike `name`.
-pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
+/// The longest text, in bytes, that may be a misspelled name, and the most characters of one in a message.
+const LONGEST: usize = 100;
+
+/// A text of somebody's as it stands in messages: a long one is cut.
+pub fn shown(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+/// The name among `names` that is least unlike `name`; none of what is too long to be a name.
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let plain = |text: &str| -> Vec<char> {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
     };
     let wanted = plain(name);
-    names.min_by_key(|other| distance(&wanted, &plain(other))).unwrap_or_default().to_string()
+    names.min_by_key(|other| distance(&wanted, &plain(other))).map(ToString::to_string)
 }
 
-/// The name of the field that is nearest to `name`: by what its words mean, then by its letters.
-pub fn nearest_field(name: &str) -> String {
+/// The name of the field that is nearest to `name`: by what its words mean, then by its letters. None of what is too long
+/// to be a name.
+pub fn nearest_field(name: &str) -> Option<String> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let letters = |text: &str| -> Vec<char> { text.chars().collect() };
     let plain = |text: &str| -> Vec<char> {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
@@ -288,7 +306,7 @@ pub fn nearest_field(name: &str) -> String {
         let by = |how: &dyn Fn(&str) -> usize| names.iter().map(|name| how(name)).min().unwrap_or(0);
         (by(&|name| distance(&meaning, &letters(&key(name)))), by(&|name| distance(&spelling, &plain(name))))
     };
-    Field::ALL.iter().min_by_key(unlike).map(|field| field.name().to_string()).unwrap_or_default()
+    Field::ALL.iter().min_by_key(unlike).map(|field| field.name().to_string())
 }
 
 /// Characters to insert, delete or replace between two texts.
@@ -459,8 +477,18 @@ mod tests {
 
     #[test]
     fn misspelled_names_have_a_nearest_one() {
-        assert_eq!(nearest_field("GUEST_CR00"), "Guest CR0");
-        assert_eq!(nearest_field("Guest activty state"), "Guest activity state");
+        assert_eq!(nearest_field("GUEST_CR00").as_deref(), Some("Guest CR0"));
+        assert_eq!(nearest_field("Guest activty state").as_deref(), Some("Guest activity state"));
+    }
+
+    #[test]
+    fn long_text_is_no_name_and_is_cut_in_messages() {
+        let long = "é".repeat(1 << 20);
+        assert_eq!((nearest_field(&long), nearest(&long, ["e"].into_iter())), (None, None));
+        assert_eq!(shown(&long), "é".repeat(100) + "…");
+        assert_eq!(shown(&long[..200]), long[..200]);
+        let error = crate::dump::parse(&format!("{} = 1", "A".repeat(1 << 20))).unwrap_err().to_string();
+        assert!(error.len() < 300 && error.contains("no field of a VMCS"), "{error}");
     }
 
     #[test]
@@ -476,7 +504,7 @@ mod tests {
             ("GUEST_GSS_BASE", "Guest GS base"),
             ("HOST_IA32_SYSENTER_EIPP", "Host IA32_SYSENTER_EIP"),
         ] {
-            assert_eq!(nearest_field(name), nearest, "{name}");
+            assert_eq!(nearest_field(name).as_deref(), Some(nearest), "{name}");
         }
     }
 }

@@ -21,7 +21,8 @@ pub fn exits(session: &mut Session, arguments: &str) -> Outcome {
         ["stat" | "stats"] => return Ok(statistics(&seen(session), none(session))),
         ["csv", file] => return written(file, csv(&seen(session))),
         ["svg", file] => return written(file, svg(&seen(session))?),
-        ["csv" | "svg", ..] => return Err(CommandError::Usage("a file is missing".to_owned(), USAGE)),
+        ["csv" | "svg", _, ..] => return Err(CommandError::Usage("give one file".to_owned(), USAGE)),
+        ["csv" | "svg"] => return Err(CommandError::Usage("a file is missing".to_owned(), USAGE)),
         ["clear"] => {
             session.watcher.vmx.clear_exits();
             return Ok(Answer::silent());

@@ -191,7 +191,7 @@ fn list(session: &Session) -> Answer {
 }
 
 /// `vmcs diff [FILE]`: against the last VM entry, or a dump.
-fn diff(session: &Session, file: &str) -> Outcome {
+fn diff(session: &mut Session, file: &str) -> Outcome {
     let (address, now) = current(session)?;
     let (before, named, what) = if file.is_empty() {
         let clocks = session.clocks();
@@ -206,6 +206,7 @@ fn diff(session: &Session, file: &str) -> Outcome {
     } else {
         let path = Path::new(file);
         let text = files::read_text(path, "VMCS dump", MAX_DUMP)?;
+        session.read.add(path, "a VMCS dump");
         let place = |error: dump::DumpError| InputError::file(path, error.to_string()).line(error.line());
         let dump = dump::parse(&text).map_err(place)?.into_iter().next();
         let dump = dump.ok_or_else(|| InputError::file(path, "the dump has no fields"))?;

@@ -25,6 +25,7 @@ const FAILED: i32 = 2;
 pub fn feed(session: &mut Session, source: &Source) -> Result<i32, InputError> {
     if let Some(path) = &source.file {
         let text = files::read_text(path, "file of debugger commands", MAX_TEXT_BYTES)?;
+        session.read.add(path, "the file of debugger commands");
         for line in text.lines() {
             if !carry_out(session, line)? {
                 return Ok(FAILED);

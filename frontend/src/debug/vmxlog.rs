@@ -92,7 +92,7 @@ impl ExitRecord {
         } else {
             // One reason for four instructions.
             if matches!(self.reason, ExitReason::GdtrIdtrAccess | ExitReason::LdtrTrAccess) {
-                parts.push(words::instruction_information(self.reason, self.instruction));
+                parts.push(words::instruction_information(self.reason, self.instruction, self.qualification));
             }
             parts.push(words::qualification(self.reason, self.qualification));
         }

@@ -3,14 +3,14 @@
 use super::expect::updates_golden;
 use super::{Script, Step};
 use crate::error::InputError;
-use crate::files;
+use crate::files::resolved;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Checks that what the steps read is there, and that what they write can be written.
-pub fn check(script: &Script) -> Result<(), InputError> {
+pub fn files(script: &Script) -> Result<(), InputError> {
     let all = script.all_steps();
     let written: HashSet<&PathBuf> = all.iter().filter_map(|(.., step)| step.output()).collect();
     let (mut read_before, mut written_before) = (HashSet::new(), HashSet::new());
@@ -56,7 +56,7 @@ fn writable(path: &Path) -> io::Result<()> {
         Ok(metadata) if metadata.is_file() => OpenOptions::new().append(true).open(path).map(drop),
         Ok(_) => no_folder(path),
         Err(_) => {
-            let path = files::resolved(path);
+            let path = resolved(path);
             OpenOptions::new().write(true).create_new(true).open(&path)?;
             fs::remove_file(path)
         }

@@ -143,6 +143,9 @@ impl Left {
     }
 }
 
+/// What becomes of a step of a script: its number among [`Script::lines`], how often it is carried out.
+type Change<'a> = dyn FnMut(&Script, usize, u64, &mut Step) -> Result<(), InputError> + 'a;
+
 /// Where a script is included.
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -217,13 +220,7 @@ impl Script {
 
     /// Calls `change` with every step of this script, its number among [`Script::lines`] and how often it is carried out;
     /// not with those of scripts that it includes.
-    fn change(
-        &self,
-        steps: &mut [Step],
-        first: usize,
-        times: u64,
-        change: &mut dyn FnMut(&Self, usize, u64, &mut Step) -> Result<(), InputError>,
-    ) -> Result<(), InputError> {
+    fn change(&self, steps: &mut [Step], first: usize, times: u64, change: &mut Change) -> Result<(), InputError> {
         let mut number = first;
         for step in steps {
             let count = step.count();

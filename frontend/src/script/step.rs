@@ -154,6 +154,14 @@ impl Step {
         }
     }
 
+    /// The snapshot that the step goes back to.
+    pub fn restored(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Restore(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// The screen that the step compares with.
     pub fn golden(&self) -> Option<&PathBuf> {
         match self {

@@ -7,7 +7,7 @@ use emu_devices::disk::DrivePlace;
 use emu_devices::keyboard::Key;
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::checks::all_rules;
-use emu_vmx::dump::names::nearest;
+use emu_vmx::dump::names::{nearest, shown};
 use emu_vmx::exit::ExitReason;
 use emu_vmx::vmcs::VmInstructionError;
 use serde::de::{self, Visitor};
@@ -61,6 +61,7 @@ impl TryFrom<String> for Keys {
         match Key::combination(&text) {
             Ok(keys) => Ok(Self { text, keys }),
             Err(part) => {
+                let part = shown(&part);
                 Err(format!("{part:?} is no key; keys are a..z 0..9 F1..F12 Esc Enter Space Up PgDn LeftCtrl ..."))
             }
         }
@@ -112,7 +113,7 @@ impl TryFrom<String> for Drive {
             "hdb" => DrivePlace::Ata { channel: 0, drive: 1 },
             "hdc" | "cdrom" => Self::CDROM,
             "hdd" => DrivePlace::Ata { channel: 1, drive: 1 },
-            _ => return Err(format!("{text:?} is no drive; drives are fda, fdb, cdrom and hda to hdd")),
+            _ => return Err(format!("{:?} is no drive; drives are fda, fdb, cdrom and hda to hdd", shown(&text))),
         };
         Ok(Self { text, place })
     }
@@ -180,10 +181,11 @@ impl TryFrom<String> for Pattern {
 
     fn try_from(text: String) -> Result<Self, String> {
         let Text(text) = Text::try_from(text)?;
-        let problem = |error: regex::Error| format!("{text:?} is no regular expression: {}", short(&error));
+        let problem = |error: regex::Error| format!("{:?} is no regular expression: {}", shown(&text), short(&error));
         let regex = regex::RegexBuilder::new(&text).multi_line(true).build().map_err(problem)?;
         let bytes = regex::bytes::RegexBuilder::new(&text).multi_line(true).build().map_err(problem)?;
         if regex.is_match("") {
+            let text = shown(&text);
             return Err(format!("{text:?} matches nothing at all, too; give one that can be looked for"));
         }
         Ok(Self { text, regex, bytes })
@@ -222,7 +224,8 @@ impl TryFrom<String> for RegisterName {
         let lower = text.to_ascii_lowercase();
         let (processor, name) = match lower.strip_prefix("cpu").and_then(|rest| rest.split_once('.')) {
             Some((number, name)) => {
-                let number = number.parse().map_err(|_| format!("{text:?} names no processor; write cpu1.rax"))?;
+                let number =
+                    number.parse().map_err(|_| format!("{:?} names no processor; write cpu1.rax", shown(&text)))?;
                 (number, name.to_owned())
             }
             None => (0, lower.clone()),
@@ -233,7 +236,8 @@ impl TryFrom<String> for RegisterName {
             return Ok(Self { text, processor, name });
         }
         let near = nearest(&name, REGISTERS.split_ascii_whitespace().chain(segments.iter().map(String::as_str)));
-        Err(format!("{text:?} is no register; the nearest name is {near}"))
+        let near = near.map_or(String::new(), |near| format!("; the nearest name is {near}"));
+        Err(format!("{:?} is no register{near}", shown(&text)))
     }
 }
 
@@ -257,9 +261,10 @@ impl TryFrom<String> for Bytes {
         let digits: Vec<u32> = text
             .chars()
             .filter(|c| !c.is_ascii_whitespace())
-            .map(|c| c.to_digit(16).ok_or_else(|| format!("{c:?} in {text:?} is no hexadecimal digit")))
+            .map(|c| c.to_digit(16).ok_or_else(|| format!("{c:?} in {:?} is no hexadecimal digit", shown(&text))))
             .collect::<Result<_, _>>()?;
         if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > 2 * MAX_BYTES {
+            let text = shown(&text);
             return Err(format!("{text:?} is not 1 to {MAX_BYTES} bytes; give two hexadecimal digits for each"));
         }
         let byte = |pair: &[u32]| pair.iter().fold(0, |byte: u32, digit| byte << 4 | digit) as u8;
@@ -334,10 +339,8 @@ impl TryFrom<String> for EntryFailure {
         if known().any(|name| name == text) {
             return Ok(Self(text));
         }
-        Err(format!(
-            "{text:?} is no rule of VM entry (docs/vmx-rules.md); the nearest is {:?}",
-            nearest(&text, known())
-        ))
+        let near = nearest(&text, known()).map_or(String::new(), |near| format!("; the nearest is {near:?}"));
+        Err(format!("{:?} is no rule of VM entry (docs/vmx-rules.md){near}", shown(&text)))
     }
 }
 
@@ -391,6 +394,22 @@ mod tests {
         assert!(EntryFailure::try_from("VM entry with invalid control field(s)".to_owned()).is_ok());
         let error = EntryFailure::try_from(format!("{rule}x")).unwrap_err();
         assert!(error.ends_with(&format!("the nearest is {rule:?}")), "{error}");
+    }
+
+    #[test]
+    fn long_texts_are_cut_in_messages() {
+        let long = "@".repeat(1 << 20);
+        let errors = [
+            Keys::try_from(long.clone()).unwrap_err(),
+            Drive::try_from(long.clone()).unwrap_err(),
+            Pattern::try_from(format!("({long}")).unwrap_err(),
+            RegisterName::try_from(long.clone()).unwrap_err(),
+            RegisterName::try_from(format!("cpu{long}.x")).unwrap_err(),
+            Bytes::try_from(long.clone()).unwrap_err(),
+            Exit::try_from(long.clone()).unwrap_err(),
+            EntryFailure::try_from(long).unwrap_err(),
+        ];
+        assert!(errors.iter().all(|error| error.len() < 300 && error.contains('…')), "{errors:?}");
     }
 
     #[test]
