@@ -176,7 +176,7 @@ fn names_are_taken_and_shown_whatever_they_hold() {
     assert!(status == Some(0) && out.contains("1 script: 1 passed"), "{out}");
     std::os::unix::fs::symlink("../-x.ron", folder.path("sub/-x.ron")).unwrap();
     let (status, out, _) = test(&folder, &paths);
-    assert!(status == Some(1) && out.contains("2 scripts: 1 passed, 1 failed"), "{out}");
+    assert!(status == Some(1) && out.contains("2 scripts: 1 passed, 0 failed, 1 error"), "{out}");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn script_of_a_folder_that_is_no_utf_8_is_not_left_out() {
     folder.file("wide.ron", &utf_16("\u{FEFF}Script(steps: [])"));
     folder.file("other.ron", b"Machine(memory: 16) // \xE9");
     let (status, out, _) = test(&folder, &["."]);
-    assert!(status == Some(1) && out.contains("3 scripts: 1 passed, 2 failed"), "{out}");
+    assert!(status == Some(1) && out.contains("3 scripts: 1 passed, 0 failed, 2 errors"), "{out}");
     assert!(out.contains("latin.ron: cannot read the script: it is no UTF-8 text"), "{out}");
     assert!(out.contains("wide.ron: cannot read the script: it is UTF-16, not UTF-8 text"), "{out}");
 }

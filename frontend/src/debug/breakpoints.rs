@@ -7,7 +7,7 @@ use super::symbols::Symbols;
 use emu_core::msr;
 use emu_core::observe::Watch;
 use emu_vmx::arch::vector;
-use emu_vmx::dump::names::nearest;
+use emu_vmx::dump::names::{nearest, shown};
 use emu_vmx::exit::ExitReason;
 use emu_vmx::field::Field;
 use std::ops::RangeInclusive;
@@ -361,7 +361,8 @@ pub fn reason(text: &str) -> Result<ExitReason, String> {
         Some(number) => format!("no VM exit has the reason {number}; SDM Vol. 3D, Table C-1 lists them"),
         None => {
             let near = nearest(text, ExitReason::ALL.iter().map(|reason| reason.text()));
-            format!("no VM exit has the reason {text:?}; the nearest is {near:?}; a number does, too")
+            let near = near.map_or(String::new(), |near| format!("; the nearest is {near:?}"));
+            format!("no VM exit has the reason {:?}{near}; a number does, too", shown(text))
         }
     })
 }
