@@ -542,6 +542,7 @@ pub mod vm_exit {
 /// Checks on VM-Entry Control Fields.
 pub mod vm_entry {
     use crate::arch::{Cr0, vector};
+    use crate::checks::remedy::{Fix, all, make};
     use crate::checks::{CheckContext, Section, Stage, rules, wrong_bits};
     use crate::controls::*;
     use crate::exit::InterruptionType;
@@ -566,6 +567,14 @@ pub mod vm_entry {
     fn protected_mode_delivery(c: &CheckContext) -> bool {
         !c.unrestricted() || c.cr0.contains(Cr0::PE)
     }
+
+    /// The length of the instruction that raises a software event.
+    const SOFTWARE_LENGTH: Fix = all(
+        &[make(Field::VmEntryInstructionLength, |c| {
+            Some(if c.event.kind() == InterruptionType::SoftwareInterrupt { 2 } else { 1 })
+        })],
+        "INT n has 2 bytes, INT1, INT3 and INTO have 1; with prefixes, what the VM-exit instruction length said",
+    );
 
     rules! {
         section SECTION; stage Stage::Controls; qualification 0;
@@ -662,27 +671,13 @@ pub mod vm_entry {
                 || c.get(Field::VmEntryExceptionErrorCode) >> 16 == 0;
         "ctl.event.length_maximum" => [VmEntryInterruptionInformation, VmEntryInstructionLength],
             "the instruction length of an injected software event is at most 15",
-            [
-                all(
-                    &[make(Field::VmEntryInstructionLength, |c| {
-                        Some(if c.event.kind() == InterruptionType::SoftwareInterrupt { 2 } else { 1 })
-                    })],
-                    "INT n has 2 bytes, INT1, INT3 and INTO have 1; with prefixes, what the VM-exit instruction length said",
-                ),
-            ],
+            [SOFTWARE_LENGTH],
             when |c| c.event.valid(),
             |c| !c.event.kind().is_software()
                 || c.get(Field::VmEntryInstructionLength) <= 15;
         "ctl.event.length_zero" => [VmEntryInterruptionInformation, VmEntryInstructionLength],
             "the instruction length of an injected software event is not 0, unless IA32_VMX_MISC bit 30 is 1",
-            [
-                all(
-                    &[make(Field::VmEntryInstructionLength, |c| {
-                        Some(if c.event.kind() == InterruptionType::SoftwareInterrupt { 2 } else { 1 })
-                    })],
-                    "INT n has 2 bytes, INT1, INT3 and INTO have 1; with prefixes, what the VM-exit instruction length said",
-                ),
-            ],
+            [SOFTWARE_LENGTH],
             when |c| c.event.valid(),
             |c| !c.event.kind().is_software()
                 || c.get(Field::VmEntryInstructionLength) != 0

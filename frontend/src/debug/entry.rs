@@ -63,6 +63,8 @@ pub struct Judged {
     pub rule: &'static Rule,
     /// Whether it holds.
     pub holds: bool,
+    /// Whether the controls and modes of the VMCS make it count; one that does not holds.
+    pub applies: bool,
     /// The fields that it reads, with their values.
     pub found: String,
     /// What is wrong about them, for instance which bits; empty if it holds.
@@ -74,7 +76,7 @@ pub fn judge(context: &CheckContext) -> Vec<Judged> {
     let judged = |rule: &'static Rule| {
         let holds = (rule.holds)(context);
         let detail = rule.detail.filter(|_| !holds).map_or(String::new(), |detail| detail(context));
-        Judged { rule, holds, found: rule.found(context), detail }
+        Judged { rule, holds, applies: (rule.applies)(context), found: rule.found(context), detail }
     };
     all_rules().map(judged).collect()
 }

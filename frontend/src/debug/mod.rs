@@ -4,7 +4,6 @@
 //! without it (`docs/debugger.md`).
 
 mod answer;
-mod applies;
 pub(crate) mod breakpoints;
 mod cmd_breaks;
 mod cmd_exits;
