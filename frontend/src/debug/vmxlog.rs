@@ -4,7 +4,7 @@
 //! it is the same. Only a change from outside begins another future ([`VmxLog::forget_after`]).
 
 use super::msr_list::{self, Listed};
-use emu_core::observe::{EntryOutcome, View, VmEntry, VmExit};
+use emu_core::observe::{EntryOutcome, Observer, View, VmEntry, VmExit, Watch};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::entry::MsrList;
 use emu_vmx::exit::qualification::EptViolation;
@@ -426,6 +426,21 @@ impl VmxLog {
                 *to = to.map(|to| to.min(now));
             }
         }
+    }
+}
+
+/// It watches a run, and stops and changes nothing.
+impl Observer for VmxLog {
+    fn watches(&self) -> Watch {
+        Watch::VM_ENTRIES | Watch::VM_EXITS
+    }
+
+    fn vm_entry(&mut self, view: View, entry: &VmEntry) {
+        self.entry(view, entry);
+    }
+
+    fn vm_exit(&mut self, view: View, exit: &VmExit) {
+        self.exit(view, exit);
     }
 }
 

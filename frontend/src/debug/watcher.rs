@@ -196,9 +196,7 @@ impl Observer for Watcher {
     fn watches(&self) -> Watch {
         let own = if self.over.is_some() { Watch::INSTRUCTIONS } else { Watch::empty() };
         let own = own | Watch::VM_ENTRIES | Watch::VM_EXITS;
-        let collected =
-            if self.collecting.is_some() { Watch::INSTRUCTIONS | Watch::ITERATIONS } else { Watch::empty() };
-        let own = own | collected;
+        let own = if self.collecting.is_some() { own | Watch::INSTRUCTIONS | Watch::ITERATIONS } else { own };
         self.breakpoints.iter().fold(own, |all, breakpoint| all | breakpoint.watch())
     }
 
