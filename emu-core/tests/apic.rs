@@ -76,6 +76,20 @@ fn a_startup_ipi_means_nothing_to_a_processor_that_does_not_wait_for_one() {
 }
 
 #[test]
+fn a_startup_ipi_to_all_others_is_remembered_where_there_are_none() {
+    let startup = |(count, place)| {
+        let mut cpus = processors(count);
+        // Behind the base of CS after a reset.
+        cpus[0].set_rip(place + 0x1_0000);
+        let all = ApicMessage { shorthand: Shorthand::AllExcludingSelf, ..message(DeliveryMode::StartUp, 0x9A, 0) };
+        route::deliver(&mut cpus, Some(0), &all);
+        cpus[0].looks_for_others()
+    };
+    // The BIOS does so to count them.
+    assert_eq!([(1, 0x7C00), (2, 0x7C00), (1, 0xF_0000)].map(startup), [true, false, false]);
+}
+
+#[test]
 fn the_local_apic_works_again_after_a_global_disable() {
     let mut cpus = processors(1);
     let base = cpus[0].sys.apic_base;

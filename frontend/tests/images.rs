@@ -36,6 +36,6 @@ macro_rules! images {
 }
 
 images! {
-    demo modes paging interrupts tasks gates smp selfmod strings disk floppy keyboard serial timers vgatext
+    demo vmdemo modes paging interrupts tasks gates smp selfmod strings disk floppy keyboard serial timers vgatext
     vmxexits vmxentry vmxfail vmxfaults vmxinject vmxmtf vmxreal vmxsysenter vmxtask vmxapic vmxint vmxirq evex programs
 }

@@ -6,6 +6,11 @@ use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;
 use crate::state::system::Activity;
 
+/// The log line of a start-up IPI that finds nobody.
+const LONELY: &str = "start-up IPI";
+/// Where a BIOS runs; it counts processors by such an IPI and is content with one.
+const FIRMWARE: std::ops::Range<u64> = 0xE_0000..0x10_0000;
+
 impl Lapic {
     /// Whether a message without shorthand names this APIC.
     fn is_named(&self, message: &ApicMessage) -> bool {
@@ -64,9 +69,23 @@ pub fn deliver(cpus: &mut [Cpu], sender: Option<usize>, message: &ApicMessage) {
             cpus[n].accept(message);
         }
     }
+    if let [only] = cpus
+        && message.delivery == DeliveryMode::StartUp
+        && message.shorthand == Shorthand::AllExcludingSelf
+        && !FIRMWARE.contains(&only.code_linear(only.rip()))
+        && only.log_once(LONELY, 0)
+    {
+        log::info!(target: "apic", "start-up IPI to all other processors, and there is no other: software that waits for one waits for ever");
+    }
 }
 
 impl Cpu {
+    /// Whether software, not the BIOS, has sent a start-up IPI to all other processors where there is none. No part of the
+    /// state: for hints alone.
+    pub fn looks_for_others(&self) -> bool {
+        self.notes.logged.contains(&(LONELY, 0))
+    }
+
     /// Takes a message that names this processor.
     pub fn accept(&mut self, message: &ApicMessage) {
         match message.delivery {

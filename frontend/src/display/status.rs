@@ -34,6 +34,8 @@ pub struct Glance {
     pub drives: Vec<(&'static str, u64)>,
     /// The drives whose media can be changed.
     pub removable: Vec<DrivePlace>,
+    /// Software wants more processors than there are.
+    pub alone: bool,
 }
 
 /// A machine's counts at one moment.
@@ -80,6 +82,8 @@ pub struct Status {
     pub processors: Vec<VmxMode>,
     /// The drives whose media can be changed.
     pub removable: Vec<DrivePlace>,
+    /// Software wants more processors than there are.
+    pub alone: bool,
     /// What the user is to know now.
     pub message: Option<String>,
 }
@@ -114,7 +118,8 @@ impl Status {
     /// The number of processors, and in VMX operation which of them are VMMs and which run guests.
     fn processors(&self) -> String {
         let count = self.processors.len();
-        let all = format!("{count} CPU{}", if count == 1 { "" } else { "s" });
+        let hint = if self.alone { " (the guest looks for more: --cpus 4)" } else { "" };
+        let all = format!("{count} CPU{}{hint}", if count == 1 { "" } else { "s" });
         if self.processors.iter().all(|mode| *mode == VmxMode::Off) {
             return all;
         }
@@ -158,6 +163,7 @@ impl Meter {
     pub fn status(&mut self, now: Duration, sample: Sample, running: Running, realtime: bool) -> &Status {
         self.status.processors.clone_from(&sample.glance.processors);
         self.status.removable.clone_from(&sample.glance.removable);
+        self.status.alone = sample.glance.alone;
         self.status.drives = self.lights(now, &sample.glance);
         self.message.take_if(|(since, _)| now.saturating_sub(*since) > MESSAGE);
         self.status.message = self.message.as_ref().map(|(_, text)| text.clone());
@@ -199,7 +205,8 @@ mod tests {
     fn sample(seconds: f64, exits: u64, reads: u64) -> Sample {
         let cycle = (seconds * 50e6) as u64;
         let processors = vec![VmxMode::Root, VmxMode::NonRoot];
-        let glance = Glance { processors, exits, drives: vec![("A:", 0), ("hda", reads)], removable: Vec::new() };
+        let glance =
+            Glance { processors, exits, drives: vec![("A:", 0), ("hda", reads)], removable: Vec::new(), alone: false };
         Sample { instructions: cycle / 2, cycle, hz: 50_000_000, glance }
     }
 
@@ -233,6 +240,15 @@ mod tests {
         };
         assert_eq!(at(&mut meter, 1), "saved a.snap  PAUSED  0 CPUs");
         assert_eq!(at(&mut meter, 10), "PAUSED  0 CPUs");
+    }
+
+    #[test]
+    fn guest_that_looks_for_more_processors_has_a_hint() {
+        let mut meter = Meter::default();
+        let glance = Glance { processors: vec![VmxMode::Off], alone: true, ..Glance::default() };
+        let sample = Sample { glance, ..Sample::default() };
+        let line = meter.status(Duration::ZERO, sample, Running::Paused, true).line();
+        assert_eq!(line, "PAUSED  1 CPU (the guest looks for more: --cpus 4)");
     }
 
     #[test]

@@ -247,6 +247,7 @@ impl Machine for PcMachine {
             exits: self.pc.cpus.iter().flat_map(|cpu| &cpu.vmx.counts.exits).sum(),
             drives: drives.filter_map(|(place, name)| Some((name, self.pc.board.medium(place)?.accesses()))).collect(),
             removable: DrivePlace::ALL.into_iter().filter(|place| self.pc.board.takes_media(*place)).collect(),
+            alone: self.pc.cpus.iter().any(Cpu::looks_for_others),
         }
     }
 
