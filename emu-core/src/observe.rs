@@ -29,7 +29,7 @@ pub struct View<'a> {
 
 /// Someone who watches a run. All methods but the first have defaults that do nothing.
 pub trait Observer {
-    /// What it wants to be told of; asked whenever a run goes on.
+    /// What it wants to be told of; asked when a run begins, and not again until it comes back.
     fn watches(&self) -> Watch;
     /// Before an instruction: RIP is its address. [`Observer::stops`] is asked next, and stops before the instruction.
     fn before_instruction(&mut self, _view: View, _instruction: Instruction) {}
@@ -58,6 +58,25 @@ pub trait Observer {
     /// Whether the run is to stop here; asked at instruction boundaries after something was told.
     fn stops(&mut self) -> bool {
         false
+    }
+}
+
+/// An observer of one run, and what it has said that it watches.
+pub struct Watching<'a> {
+    pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) watch: Watch,
+}
+
+impl<'a> Watching<'a> {
+    /// Asks it what it watches.
+    pub fn new(observer: &'a mut dyn Observer) -> Self {
+        let watch = observer.watches();
+        Self { observer, watch }
+    }
+
+    /// The same for a part of the run.
+    pub fn reborrow(&mut self) -> Watching<'_> {
+        Watching { observer: &mut *self.observer, watch: self.watch }
     }
 }
 
@@ -136,12 +155,14 @@ impl Cpu {
         self.leave_block();
     }
 
-    /// Tells what has been noted.
+    /// Tells what has been noted; whether there was anything.
     #[inline(always)]
-    pub(crate) fn tell(&mut self, ram: &Ram, observer: &mut dyn Observer) {
-        if !self.notes.observed.is_empty() {
+    pub(crate) fn tell(&mut self, ram: &Ram, observer: &mut dyn Observer) -> bool {
+        let any = !self.notes.observed.is_empty();
+        if any {
             self.tell_noted(ram, observer);
         }
+        any
     }
 
     #[cold]

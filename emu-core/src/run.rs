@@ -6,7 +6,7 @@ use crate::exec::table::execute;
 use crate::fault::{Exec, Stop};
 use crate::ir::uop::Uop;
 use crate::mem::ram::Ram;
-use crate::observe::{Instruction, Observer, View, Watch};
+use crate::observe::{Instruction, Observer, View, Watch, Watching};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::Activity;
@@ -69,9 +69,12 @@ impl Cpu {
         env: &mut Env,
         cache: &mut CodeCache,
         slice: Slice,
-        mut observer: Option<&mut dyn Observer>,
+        watching: Option<Watching>,
     ) -> RunExit {
-        self.set_watch(observer.as_ref().map_or(Watch::empty(), |observer| observer.watches()));
+        self.set_watch(watching.as_ref().map_or(Watch::empty(), |watching| watching.watch));
+        let mut observer = watching.map(|watching| watching.observer);
+        // Whether the observer is to be asked next: it has been told something.
+        let mut told = false;
         let each = self.notes.watch.contains(Watch::INSTRUCTIONS);
         self.scratch.turn_end = slice.turn_end;
         self.scratch.progressed = false;
@@ -80,8 +83,8 @@ impl Cpu {
         loop {
             self.scratch.flow.exact = true;
             if let Some(observer) = &mut observer {
-                self.tell(env.ram, *observer);
-                if observer.stops() {
+                told |= self.tell(env.ram, *observer);
+                if std::mem::take(&mut told) && observer.stops() {
                     return RunExit::Observer;
                 }
             }
@@ -138,7 +141,7 @@ impl Cpu {
             }
             let fetched = self.fetch(env, cache, block_limit);
             if let Some(observer) = &mut observer {
-                self.tell(env.ram, *observer);
+                told |= self.tell(env.ram, *observer);
             }
             if let Ok(id) = fetched
                 && each
@@ -160,7 +163,10 @@ impl Cpu {
             self.scratch.progressed = true;
             match fetched {
                 Ok(id) => match observer.as_mut().filter(|_| each) {
-                    Some(observer) => self.run_watched(env, cache, id, *observer),
+                    Some(observer) => {
+                        told = true;
+                        self.run_watched(env, cache, id, *observer);
+                    }
                     None => self.run_chain(env, cache, id),
                 },
                 Err(stop) => self.stopped(env, stop),

@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use emu_core::observe::Watching;
 use emu_core::run::Slice;
 use emu_core::state::cpu::Env;
 use emu_core::testing::Bench;
@@ -12,7 +13,7 @@ use emu_core::trace::{TraceFilter, Tracer};
 fn traced(bench: &mut Bench, filter: TraceFilter) -> Vec<String> {
     let mut tracer = Tracer::new(filter, String::new());
     let mut env = Env { ram: &mut bench.ram, bus: &mut bench.bus, outbox: &mut bench.outbox };
-    bench.cpu.run_slice(&mut env, &mut bench.cache, Slice::turn(100), Some(&mut tracer));
+    bench.cpu.run_slice(&mut env, &mut bench.cache, Slice::turn(100), Some(Watching::new(&mut tracer)));
     tracer.finish();
     tracer.sink().lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }

@@ -11,7 +11,7 @@ use crate::state::LAST_CYCLE;
 use emu_core::bus::DeliveryMode;
 use emu_core::flags::IF;
 use emu_core::lapic::Lvt;
-use emu_core::observe::Observer;
+use emu_core::observe::{Observer, Watching};
 use emu_core::run::{RunExit, Slice};
 use emu_core::state::cpu::{Cpu, Env};
 use emu_core::state::derived::Attention;
@@ -84,7 +84,8 @@ impl Pc {
         self.run(cycle.min(LAST_CYCLE), Some(n), observer)
     }
 
-    fn run(&mut self, cycle: u64, stepped: Option<usize>, mut observer: Option<&mut dyn Observer>) -> PcExit {
+    fn run(&mut self, cycle: u64, stepped: Option<usize>, observer: Option<&mut dyn Observer>) -> PcExit {
+        let mut watching = observer.map(Watching::new);
         // Input may have brought a deadline into an unfinished turn.
         let nearest = self.board.next_deadline();
         if let Some(turn) = &mut self.turn {
@@ -121,7 +122,7 @@ impl Pc {
                     self.begin_turn()
                 }
             };
-            if let Some(exit) = self.go_on(turn, cycle, stepped, &mut observer) {
+            if let Some(exit) = self.go_on(turn, cycle, stepped, &mut watching) {
                 return exit;
             }
             self.turn = None;
@@ -149,7 +150,7 @@ impl Pc {
         mut turn: Turn,
         cycle: u64,
         stepped: Option<usize>,
-        observer: &mut Option<&mut dyn Observer>,
+        watching: &mut Option<Watching>,
     ) -> Option<PcExit> {
         while let Some(cpu) = self.cpus.get_mut(turn.processor as usize) {
             let n = turn.processor as usize;
@@ -178,7 +179,7 @@ impl Pc {
             let stop = turn.end.min(cycle).min(before.saturating_add(self.work));
             let slice = Slice { stop, turn_end: turn.end, step };
             let mut env = Env { ram: &mut self.ram, bus: &mut self.board, outbox: &mut self.outbox };
-            let watching = observer.as_mut().map(|observer| &mut **observer as &mut dyn Observer);
+            let watching = watching.as_mut().map(Watching::reborrow);
             let run = cpu.run_slice(&mut env, &mut self.cache, slice, watching);
             let (reached, progressed) = (cpu.cycles, cpu.scratch.progressed);
             self.work = self.work.saturating_sub(reached - before + CALL_WORK);

@@ -15,8 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The slice, in milliseconds of guest time.
-const SLICE_MS: u64 = 10;
+/// The shortest and the longest slice, in milliseconds of guest time. A guest that computes gets short ones, between
+/// which it can be stopped and snapshots taken; one that is halted most of the time costs the host little for a long one.
+const SLICE_MS: (u64, u64) = (10, 160);
+
+/// A guest that executes less than one instruction in so many cycles is halted most of the time.
+const IDLE: u64 = 32;
 
 /// Between two looks at [`Target::set_poll`].
 const POLL: Duration = Duration::from_millis(20);
@@ -98,6 +102,8 @@ pub struct Target {
     poll: Option<(Poll, Instant)>,
     /// The run ends at this cycle.
     last_cycle: Option<(u64, String)>,
+    /// The slice, in milliseconds of guest time; see [`SLICE_MS`].
+    slice_ms: u64,
     /// How the machine has ended, if it has.
     pub(super) ended: Option<RunResult>,
     /// Where instructions are printed, while they are.
@@ -117,6 +123,7 @@ impl Target {
             stopped: false,
             poll: None,
             last_cycle: None,
+            slice_ms: SLICE_MS.0,
             ended: None,
             tracer: None,
         }
@@ -143,6 +150,11 @@ impl Target {
     /// Somebody gives commands who has seen what came of those before.
     pub fn begin_commands(&mut self) {
         self.stopped = false;
+    }
+
+    /// Instructions of all processors.
+    fn instructions(&self) -> u64 {
+        self.pc().cpus.iter().map(|cpu| cpu.instructions).sum()
     }
 
     /// Forgets a Ctrl-C: what it was to stop is over.
@@ -280,7 +292,7 @@ impl Target {
             debug_assert!(now >= *last);
             return Some(Came::Limit(words.clone()));
         }
-        let slice = (self.hz() * SLICE_MS / 1000).max(1);
+        let slice = (self.hz() * self.slice_ms / 1000).max(1);
         let last = self.last_cycle.as_ref().map_or(u64::MAX, |(last, _)| *last);
         let mut target = now.saturating_add(slice).min(last);
         if let How::Until(cycle) = how {
@@ -297,6 +309,7 @@ impl Target {
             },
             How::Until(_) => None,
         };
+        let before = self.instructions();
         let Self { machine, tracer, .. } = self;
         let mut both = Observers::default();
         let observer: &mut dyn Observer = match tracer {
@@ -310,7 +323,11 @@ impl Target {
             How::Until(_) => machine.pc.run_bounded(target, SLICE_WORK, Some(observer)),
             How::Step(n) => machine.pc.step_observed(n, target, observer),
         };
-        if let Some(result) = machine.after(&exit) {
+        let after = machine.after(&exit);
+        let done = self.instructions().saturating_sub(before);
+        let idle = done.saturating_mul(IDLE) < self.pc().now().saturating_sub(now);
+        self.slice_ms = if idle { (self.slice_ms * 2).min(SLICE_MS.1) } else { SLICE_MS.0 };
+        if let Some(result) = after {
             self.ended = Some(result.clone());
             return Some(Came::Ended(result));
         }
