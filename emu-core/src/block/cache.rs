@@ -1,6 +1,7 @@
 //! Decoded blocks, found by where their bytes lie in guest memory and by mode.
 
 use super::key::{Key, NumberMap};
+use super::tier::{Code, Exit, Left, Refused, Source, Tier};
 use super::{Block, LINKS, Link, NO_BLOCK, NO_LINK, decode};
 use crate::fault::Stop;
 use crate::ir::uop::{MAX_INSTRUCTION, Uop};
@@ -69,6 +70,8 @@ pub struct CodeCache {
     entries: usize,
     /// There were too many of one of them when the last block came.
     full: bool,
+    /// Compiles what is hot, if there is somebody who does.
+    tier: Option<Box<dyn Tier>>,
     /// What has happened so far.
     pub counts: CacheCounts,
 }
@@ -100,6 +103,7 @@ impl Default for CodeCache {
             uops: 0,
             entries: 0,
             full: false,
+            tier: None,
             counts: CacheCounts::default(),
         }
     }
@@ -260,18 +264,89 @@ impl CodeCache {
         let block = &mut self.blocks[id as usize];
         let before = block.uops.len();
         block.keep(index.max(1));
+        Self::forget_code(&mut self.tier, block);
         self.uops -= before - block.uops.len();
         block.links = [NO_LINK; LINKS];
     }
 
     /// Drops every block.
     pub fn clear(&mut self) {
+        if let Some(tier) = &mut self.tier {
+            tier.clear();
+        }
         // Remembered jumps name generations that no block has any more.
         self.blocks.clear();
         self.free.clear();
         self.map.clear();
         self.pages.clear();
         (self.uops, self.entries, self.full) = (0, 0, false);
+    }
+
+    /// From now on `tier`, or nobody, compiles what is hot. A run is the same with and without.
+    pub fn set_tier(&mut self, tier: Option<Box<dyn Tier>>) {
+        self.clear();
+        self.tier = tier;
+    }
+
+    /// Whether somebody compiles.
+    #[inline(always)]
+    pub fn has_tier(&self) -> bool {
+        self.tier.is_some()
+    }
+
+    /// The compiled code of a block that is about to run, compiled now if this is the time.
+    #[inline(always)]
+    pub fn code(&mut self, id: u32) -> Option<Code> {
+        let block = &mut self.blocks[id as usize];
+        if block.coolness != 0 {
+            block.coolness -= 1;
+            if block.coolness == 0 {
+                self.compile(id);
+            }
+        }
+        self.blocks[id as usize].code
+    }
+
+    /// Asks the tier to compile a block. Where there is no more room, everything that was compiled goes, and the block
+    /// waits for its next turn.
+    #[cold]
+    #[inline(never)]
+    fn compile(&mut self, id: u32) {
+        let (Some(tier), block) = (&mut self.tier, &mut self.blocks[id as usize]) else { return };
+        if block.key == Key::NONE || block.second_page.is_some() || block.uops.is_empty() {
+            return;
+        }
+        match tier.compile(Source { block: id, uops: &block.uops, cost: block.cost, place: block.key.place() }) {
+            Ok(code) => block.code = Some(code),
+            Err(Refused::Block) => {}
+            Err(Refused::Full) => {
+                tier.clear();
+                let threshold = tier.threshold();
+                for block in &mut self.blocks {
+                    (block.code, block.coolness) = (None, threshold);
+                }
+            }
+        }
+    }
+
+    /// Runs compiled code; `None` if nobody has compiled it.
+    #[inline(always)]
+    pub fn enter(&mut self, cpu: &mut Cpu, env: &mut Env, code: Code) -> Option<Left> {
+        self.tier.as_mut().map(|tier| tier.enter(cpu, env, code))
+    }
+
+    /// Lets an exit of compiled code lead to `code`.
+    pub fn link_code(&mut self, exit: Exit, code: Code) {
+        if let Some(tier) = &mut self.tier {
+            tier.link(exit, code);
+        }
+    }
+
+    fn forget_code(tier: &mut Option<Box<dyn Tier>>, block: &mut Block) {
+        if let (Some(tier), Some(code)) = (tier, block.code.take()) {
+            tier.forget(code);
+            block.coolness = tier.threshold();
+        }
     }
 
     /// Keeps `limit` blocks at most, at least 1. A run is the same with any.
@@ -311,13 +386,15 @@ impl CodeCache {
         block.uops = Box::new([]);
         block.links = [NO_LINK; LINKS];
         block.generation = 0;
+        Self::forget_code(&mut self.tier, block);
         self.free.push(id);
         self.counts.dropped += 1;
     }
 
     fn insert(&mut self, block: Block) -> u32 {
         self.counts.built += 1;
-        let block = Block { generation: self.next_generation(), ..block };
+        let coolness = self.tier.as_ref().map_or(0, |tier| tier.threshold());
+        let block = Block { generation: self.next_generation(), coolness, ..block };
         self.uops += block.uops.len();
         match self.free.pop() {
             Some(id) => {

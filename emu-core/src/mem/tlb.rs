@@ -66,15 +66,17 @@ impl Extent {
 
 /// A translation for fetches.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct FetchEntry {
+#[repr(C)]
+pub struct FetchEntry {
     /// Linear page and context.
-    key: u64,
+    pub key: u64,
     /// Physical page address.
-    physical: u64,
+    pub physical: u64,
     extent: Extent,
 }
 
-const FETCH_ENTRIES: usize = 256;
+/// Entries for fetches; a power of two. That of an address is in the slot of its page's number.
+pub const FETCH_ENTRIES: usize = 256;
 const NO_FETCH: FetchEntry = FetchEntry { key: NO_TAG, physical: 0, extent: Extent::PAGE };
 
 /// Names an address space: a translation is used only in the space that it was made in (SDM Vol. 3A 4.10.2, Vol. 3C
@@ -192,6 +194,17 @@ impl Default for Tlb {
 }
 
 impl Tlb {
+    /// All entries, for compiled code; that of an address is in slot `(linear >> 12) + (linear >> 24)`, as far as
+    /// [`ENTRIES`] goes.
+    pub fn all(&self) -> &[Entry; ENTRIES] {
+        &self.entries
+    }
+
+    /// All entries for fetches, likewise.
+    pub fn all_fetches(&self) -> &[FetchEntry; FETCH_ENTRIES] {
+        &self.fetch
+    }
+
     /// The entry slot of a linear address.
     #[inline(always)]
     pub fn slot(&self, linear: u64) -> &Entry {

@@ -68,6 +68,7 @@ pub enum FlagSource {
 
 /// RFLAGS.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Flags {
     result: u64,
     a: u64,
@@ -83,6 +84,25 @@ impl Default for Flags {
     fn default() -> Self {
         Self { result: 0, a: 0, b: 0, bits: FIXED1, source: FlagSource::Explicit, top: 0 }
     }
+}
+
+/// Where [`Flags`] keeps what its recorders store, for compiled code that stores it itself: offsets in bytes.
+pub mod layout {
+    use super::Flags;
+    use std::mem::offset_of;
+
+    /// The result, 64 bits.
+    pub const RESULT: usize = offset_of!(Flags, result);
+    /// The first operand, 64 bits.
+    pub const A: usize = offset_of!(Flags, a);
+    /// The second operand, 64 bits.
+    pub const B: usize = offset_of!(Flags, b);
+    /// The flags as bits, 64 bits.
+    pub const BITS: usize = offset_of!(Flags, bits);
+    /// The [`FlagSource`](super::FlagSource), a byte; behind it the operand width in bits minus one, a byte.
+    pub const SOURCE: usize = offset_of!(Flags, source);
+
+    const _: () = assert!(offset_of!(Flags, top) == SOURCE + 1);
 }
 
 impl Flags {

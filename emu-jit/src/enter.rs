@@ -1,0 +1,282 @@
+//! The way into compiled code and out of it, and from it to the interpreter's handlers.
+
+use crate::layout::{self, CYCLE_COUNT, CYCLES, PINNED, RAX, frame, gpr};
+use dynasmrt::x64::X64Relocation;
+use dynasmrt::{DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
+use emu_core::exec::table::execute;
+use emu_core::fault::Exec;
+use emu_core::ir::uop::Uop;
+use emu_core::mem::tlb::{Entry, FetchEntry};
+use emu_core::state::cpu::{Cpu, Env};
+use emu_core::state::scratch::Flow;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+/// What [`Thunks::exit`] is told when a handler has ended the run.
+pub const STOPPED: u32 = u32::MAX;
+
+/// A target of indirect jumps, and of those to other pages.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Jump {
+    /// RIP.
+    pub rip: u64,
+    /// The physical page that its fetch must have.
+    pub page: u64,
+    /// Address of the compiled block there.
+    pub code: u64,
+    /// Keeps the size a power of two.
+    pub unused: u64,
+}
+
+/// Log2 of the number of jumps that are remembered.
+pub const JUMP_BITS: u32 = 12;
+/// No jump: no address of code is odd and at the end of the address space.
+pub const NO_JUMP: Jump = Jump { rip: u64::MAX, page: u64::MAX, code: 0, unused: 0 };
+
+/// The slot of a jump's target.
+pub fn jump_slot(rip: u64) -> usize {
+    (rip ^ rip >> 12) as usize & ((1 << JUMP_BITS) - 1)
+}
+
+/// What compiled code is lent while it runs, and what it leaves.
+#[repr(C)]
+pub struct Context {
+    ram: *mut u8,
+    tlb: *const Entry,
+    fetches: *const FetchEntry,
+    jumps: *const Jump,
+    /// RIP of the first byte of the page that runs.
+    page: u64,
+    env: *mut Env<'static>,
+    stopped: Option<Stopped>,
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+/// Where a handler has ended the run.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopped {
+    /// The compiled block.
+    pub code: u32,
+    /// RIP of its first instruction.
+    pub start: u64,
+    /// What the handler gave back.
+    pub result: Exec,
+}
+
+/// A micro-op as the code that calls its handler names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Site {
+    /// The micro-op.
+    pub uop: Uop,
+    /// How many follow it in its block.
+    pub rest: u16,
+    /// Offset of the block in its page.
+    pub place: u16,
+    /// The compiled block.
+    pub code: u32,
+    /// How the block goes.
+    pub flow: Flow,
+}
+
+/// Executes a micro-op by its handler; whether the code may go on behind it.
+///
+/// # Safety
+/// The three are the addresses that compiled code was entered with, and of a [`Site`] of its own.
+unsafe extern "sysv64" fn call(cpu: *mut Cpu, context: *mut Context, site: *const Site, page: u64) -> bool {
+    // SAFETY: `run` was lent these three exclusively, holds no reference to them while compiled code runs, and outlives
+    // it. Sites live as long as the code that names them.
+    let (cpu, context, site) = unsafe { (&mut *cpu, &mut *context, &*site) };
+    // SAFETY: the same of what the context points to; nobody else uses it, and its lifetime ends behind `run`'s.
+    let env = unsafe { &mut *context.env };
+    let start = page.wrapping_add(site.place.into());
+    cpu.set_rip(start);
+    cpu.scratch.flow = site.flow;
+    // A panic must not pass compiled code, of which the unwinder knows nothing.
+    let result = match catch_unwind(AssertUnwindSafe(|| execute(cpu, env, &site.uop, &[]))) {
+        Ok(result) => result,
+        Err(panic) => {
+            context.panic = Some(panic);
+            return false;
+        }
+    };
+    if result.is_ok() && !cpu.scratch.flow.branched && !cpu.leaves_block() {
+        return true;
+    }
+    cpu.scratch.undone = usize::from(site.rest) + usize::from(result.is_err());
+    context.stopped = Some(Stopped { code: site.code, start, result });
+    false
+}
+
+/// Whether a condition of Jcc holds, when nothing is known about where the flags come from.
+///
+/// # Safety
+/// `cpu` is the address that compiled code was entered with.
+unsafe extern "sysv64" fn condition(cpu: *const Cpu, code: u32) -> bool {
+    // SAFETY: `run` was lent it exclusively and holds no reference to it while compiled code runs.
+    unsafe { &*cpu }.flags.condition(code as u8)
+}
+
+/// Puts CF where INC and DEC leave it.
+///
+/// # Safety
+/// As of [`condition`].
+unsafe extern "sysv64" fn keep_carry(cpu: *mut Cpu) {
+    // SAFETY: `run` was lent it exclusively and holds no reference to it while compiled code runs.
+    let flags = unsafe { &mut (*cpu).flags };
+    let carry = flags.cf();
+    flags.set_cf(carry);
+}
+
+/// Addresses of the code that compiled blocks share.
+#[derive(Debug, Clone, Copy)]
+pub struct Thunks {
+    enter: usize,
+    /// Leaves; EAX is the number of the exit.
+    pub exit: usize,
+    /// Calls the handler of the [`Site`] at RDX; comes back if the block goes on.
+    pub call: usize,
+    /// Whether the condition EDX holds, in EAX; other guest registers stay.
+    pub condition: usize,
+    /// [`keep_carry`]; other guest registers stay.
+    pub keep_carry: usize,
+}
+
+fn spill(asm: &mut VecAssembler<X64Relocation>) {
+    for (guest, host) in PINNED.into_iter().enumerate() {
+        dynasm!(asm ; .arch x64 ; mov [rbp + gpr(guest as u8)], Rq(host));
+    }
+    dynasm!(asm ; .arch x64 ; mov [rbp + CYCLE_COUNT], Rq(CYCLES));
+}
+
+fn reload(asm: &mut VecAssembler<X64Relocation>) {
+    for (guest, host) in PINNED.into_iter().enumerate() {
+        dynasm!(asm ; .arch x64 ; mov Rq(host), [rbp + gpr(guest as u8)]);
+    }
+    dynasm!(asm ; .arch x64 ; mov Rq(CYCLES), [rbp + CYCLE_COUNT]);
+}
+
+/// A call that keeps the registers of guests.
+fn keeping_call(asm: &mut VecAssembler<X64Relocation>, function: usize) {
+    dynasm!(asm
+        ; .arch x64
+        ; push rsi ; push rdi ; push r8 ; push r9 ; push r10 ; push r11
+        ; sub rsp, 8
+        ; mov rdi, rbp
+        ; mov esi, edx
+        ; mov rax, QWORD function as i64
+        ; call rax
+        ; add rsp, 8
+        ; pop r11 ; pop r10 ; pop r9 ; pop r8 ; pop rdi ; pop rsi
+        ; ret
+    );
+}
+
+impl Thunks {
+    /// The code, to be placed at `base`, and its addresses.
+    pub fn generate(base: usize) -> Result<(Vec<u8>, Self), DynasmError> {
+        let mut asm = VecAssembler::<X64Relocation>::new(base);
+        let offset = |field: usize| field as i32;
+        let enter = base + asm.offset().0;
+        dynasm!(asm
+            ; .arch x64
+            ; push rbx ; push rbp ; push r12 ; push r13 ; push r14 ; push r15
+            ; sub rsp, frame::SIZE
+            ; mov rbp, rdi
+            ; mov [rsp + frame::CONTEXT], rsi
+            ; mov rax, [rsi + offset(std::mem::offset_of!(Context, ram))]
+            ; mov [rsp + frame::RAM], rax
+            ; mov rax, [rsi + offset(std::mem::offset_of!(Context, tlb))]
+            ; mov [rsp + frame::TLB], rax
+            ; mov rax, [rsi + offset(std::mem::offset_of!(Context, fetches))]
+            ; mov [rsp + frame::FETCHES], rax
+            ; mov rax, [rsi + offset(std::mem::offset_of!(Context, jumps))]
+            ; mov [rsp + frame::JUMPS], rax
+            ; mov rax, [rsi + offset(std::mem::offset_of!(Context, page))]
+            ; mov [rsp + frame::PAGE], rax
+            ; mov rax, rdx
+        );
+        reload(&mut asm);
+        dynasm!(asm ; .arch x64 ; jmp rax);
+        let exit = base + asm.offset().0;
+        spill(&mut asm);
+        dynasm!(asm
+            ; .arch x64
+            ; ->leave:
+            ; mov rcx, [rsp + frame::CONTEXT]
+            ; mov rdx, [rsp + frame::PAGE]
+            ; mov [rcx + offset(std::mem::offset_of!(Context, page))], rdx
+            ; add rsp, frame::SIZE
+            ; pop r15 ; pop r14 ; pop r13 ; pop r12 ; pop rbp ; pop rbx
+            ; ret
+        );
+        let call_thunk = base + asm.offset().0;
+        spill(&mut asm);
+        dynasm!(asm
+            ; .arch x64
+            ; mov rdi, rbp
+            ; mov rsi, [rsp + 8 + frame::CONTEXT]
+            ; mov rcx, [rsp + 8 + frame::PAGE]
+            ; sub rsp, 8
+            ; mov rax, QWORD call as *const () as i64
+            ; call rax
+            ; add rsp, 8
+            ; test al, al
+            ; jz >stopped
+        );
+        reload(&mut asm);
+        dynasm!(asm
+            ; .arch x64
+            ; ret
+            ; stopped:
+            ; add rsp, 8
+            ; mov Rd(RAX), DWORD STOPPED as i32
+            ; jmp ->leave
+        );
+        let condition_thunk = base + asm.offset().0;
+        keeping_call(&mut asm, condition as *const () as usize);
+        let keep_carry_thunk = base + asm.offset().0;
+        keeping_call(&mut asm, keep_carry as *const () as usize);
+        let thunks =
+            Self { enter, exit, call: call_thunk, condition: condition_thunk, keep_carry: keep_carry_thunk };
+        Ok((asm.finalize()?, thunks))
+    }
+
+    /// Runs the compiled block at address `code`, whose page's first byte has RIP `page`: the number of the exit, the
+    /// present page's RIP, and where a handler has ended the run if the exit is [`STOPPED`].
+    ///
+    /// # Safety
+    /// These thunks lie where they were generated for, and `code` is the address of code that was generated with them.
+    pub unsafe fn run(
+        &self,
+        cpu: &mut Cpu,
+        env: &mut Env,
+        jumps: &[Jump; 1 << JUMP_BITS],
+        code: usize,
+        page: u64,
+    ) -> (u32, u64, Option<Stopped>) {
+        let mut context = Context {
+            ram: env.ram.base(),
+            tlb: cpu.tlb.all().as_ptr(),
+            fetches: cpu.tlb.all_fetches().as_ptr(),
+            jumps: jumps.as_ptr(),
+            page,
+            env: ptr::from_mut(env).cast(),
+            stopped: None,
+            panic: None,
+        };
+        // SAFETY: the caller says that there is code of this type.
+        let enter: unsafe extern "sysv64" fn(*mut Cpu, *mut Context, usize) -> u32 =
+            unsafe { std::mem::transmute(self.enter) };
+        // SAFETY: the pointers are to what this function was lent, or owns; the TLB's tables and guest memory stay where
+        // they are while handlers run.
+        let exit = unsafe { enter(cpu, &mut context, code) };
+        if let Some(panic) = context.panic.take() {
+            std::panic::resume_unwind(panic);
+        }
+        (exit, context.page, context.stopped)
+    }
+}
+
+const _: () = assert!(layout::PINNED.len() == 10);

@@ -1,0 +1,274 @@
+//! Random code runs the same in both tiers: every common instruction, with every width and kind of operand.
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+use emu_core::hash::StableHash;
+use emu_core::run::RunExit;
+use emu_core::testing::Bench;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+/// Where memory operands mostly lie.
+const DATA: u64 = 0x10_0000;
+/// Registers that hold addresses and are never written on purpose.
+const BASES: [u8; 3] = [3, 6, 13];
+/// Rounds of a program.
+const ROUNDS: u64 = 6;
+
+struct Source(Xoshiro256PlusPlus);
+
+impl Source {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0.next_u64() % n
+    }
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+    /// A register that may be written.
+    fn target(&mut self) -> u8 {
+        self.pick(&[0, 1, 2, 5, 7, 8, 9, 10, 11, 12])
+    }
+    fn number(&mut self) -> u64 {
+        match self.below(5) {
+            0 => self.below(4),
+            1 => u64::MAX - self.below(4),
+            2 => 1 << self.below(64),
+            _ => self.0.next_u64(),
+        }
+    }
+}
+
+/// An instruction `opcode /r` with `reg` and a random register or memory operand; `wide` says whether the opcode has
+/// REX.W and 66h forms.
+fn with_operand(s: &mut Source, opcode: &[u8], reg: u8, wide: bool, immediate: usize, memory: Option<bool>) -> Vec<u8> {
+    let memory = memory.unwrap_or_else(|| s.one_in(2));
+    let mut prefix = Vec::new();
+    let mut rex = 0x40 | reg >> 3 << 2;
+    let mut size = 4;
+    if wide {
+        match s.below(4) {
+            0 => {
+                prefix.push(0x66);
+                size = 2;
+            }
+            1 | 2 => rex |= 8,
+            _ => {}
+        }
+    }
+    let mut tail = Vec::new();
+    if memory {
+        if s.one_in(12) {
+            prefix.push(0x67);
+        }
+        if s.one_in(12) {
+            prefix.push(s.pick(&[0x64, 0x65]));
+        }
+        let base = s.pick(&BASES);
+        rex |= base >> 3;
+        let disp = match s.below(16) {
+            // The end of a page, and the next one.
+            0 => 0xFF8 + s.below(16) as i32,
+            1 => 0x3F_0000 + s.below(0x10000) as i32,
+            _ => s.below(256) as i32,
+        };
+        if s.one_in(8) {
+            // RIP-relative, near the code, but behind it.
+            rex &= !1;
+            tail.push(reg << 3 & 0x38 | 5);
+            tail.extend((0x2000 + disp).to_le_bytes());
+        } else if s.one_in(2) {
+            tail.push(0x80 | reg << 3 & 0x38 | 4);
+            rex |= 2;
+            // R14 is the index.
+            tail.push((s.below(4) as u8) << 6 | 6 << 3 | base & 7);
+            tail.extend(disp.to_le_bytes());
+        } else {
+            tail.push(0x80 | reg << 3 & 0x38 | base & 7);
+            tail.extend(disp.to_le_bytes());
+        }
+    } else {
+        let operand = s.target();
+        rex |= operand >> 3;
+        tail.push(0xC0 | reg << 3 & 0x38 | operand & 7);
+    }
+    let bytes = if immediate == 4 { size } else { immediate };
+    let number = s.number().to_le_bytes();
+    tail.extend(&number[..bytes]);
+    // Without REX the byte registers 4 to 7 are AH to BH, BH among them, which is a base.
+    if rex != 0x40 || !s.one_in(4) {
+        prefix.push(rex);
+    }
+    [prefix, opcode.to_vec(), tail].concat()
+}
+
+/// One instruction. Which registers it may write is [`Source::target`]'s, but for byte registers of old.
+fn instruction(s: &mut Source) -> Vec<u8> {
+    let reg = s.target();
+    match s.below(30) {
+        0..=8 => {
+            let row = (s.below(8) as u8) << 3;
+            let form = s.below(4) as u8;
+            // What writes its register operand has a target as register; what writes r/m has a target there anyway.
+            with_operand(s, &[row | form], reg, form & 1 != 0, 0, None)
+        }
+        9 | 10 => {
+            let digit = s.below(8) as u8;
+            match s.below(3) {
+                0 => with_operand(s, &[0x80], digit, false, 1, None),
+                1 => with_operand(s, &[0x81], digit, true, 4, None),
+                _ => with_operand(s, &[0x83], digit, true, 1, None),
+            }
+        }
+        11 | 12 => {
+            let form = s.below(4) as u8;
+            with_operand(s, &[0x88 | form], reg, form & 1 != 0, 0, None)
+        }
+        13 => match s.below(3) {
+            0 => with_operand(s, &[0xC6], 0, false, 1, None),
+            1 => with_operand(s, &[0xC7], 0, true, 4, None),
+            _ => {
+                let mut code = vec![0x48 | reg >> 3, 0xB8 | reg & 7];
+                code.extend(s.number().to_le_bytes());
+                code
+            }
+        },
+        14 => {
+            let opcode = [0x0F, s.pick(&[0xB6, 0xB7, 0xBE, 0xBF])];
+            with_operand(s, &opcode, reg, true, 0, None)
+        }
+        15 => with_operand(s, &[0x63], reg, true, 0, None),
+        16 => with_operand(s, &[0x8D], reg, true, 0, Some(true)),
+        17 | 18 => {
+            let (digit, wide) = (s.below(2) as u8, s.one_in(2));
+            with_operand(s, &[0xFE | u8::from(wide)], digit, wide, 0, None)
+        }
+        19 => {
+            let (digit, wide) = (s.pick(&[2, 3, 2, 3, 4, 5]), s.one_in(2));
+            with_operand(s, &[0xF6 | u8::from(wide)], digit, wide, 0, None)
+        }
+        20 => {
+            let (digit, wide) = (s.below(2) as u8, s.one_in(2));
+            with_operand(s, &[0xF6 | u8::from(wide)], digit, wide, if wide { 4 } else { 1 }, None)
+        }
+        21 | 22 => {
+            let (digit, opcode) = (s.below(8) as u8, s.pick(&[0xC0, 0xC1, 0xD0, 0xD1, 0xD2, 0xD3, 0xC1, 0xC1]));
+            with_operand(s, &[opcode], digit, opcode & 1 != 0, usize::from(opcode < 0xD0), None)
+        }
+        23 => {
+            let (pop, register) = (s.one_in(2), s.pick(&[0, 1, 2, 5, 7, 8, 9, 10, 11, 12]));
+            vec![0x40 | register >> 3, 0x50 | u8::from(pop) << 3 | register & 7]
+        }
+        24 => {
+            let opcode = [0x0F, 0x90 | s.below(16) as u8];
+            with_operand(s, &opcode, 0, false, 0, None)
+        }
+        25 => {
+            let opcode = [0x0F, 0x40 | s.below(16) as u8];
+            with_operand(s, &opcode, reg, true, 0, None)
+        }
+        26 => {
+            let skipped = instruction(s);
+            [vec![0x70 | s.below(16) as u8, skipped.len() as u8], skipped].concat()
+        }
+        27 => {
+            let row = s.pick(&[0xAF, 0xA3, 0xAB, 0xC1, 0xB3, 0xBC, 0xBD]);
+            with_operand(s, &[0x0F, row], reg, true, 0, Some(false))
+        }
+        28 => match s.below(4) {
+            0 => with_operand(s, &[0x69], reg, true, 4, None),
+            1 => with_operand(s, &[0x6B], reg, true, 1, None),
+            2 => with_operand(s, &[0x87], reg, true, 0, None),
+            _ => with_operand(s, &[0x84], reg, false, 0, None),
+        },
+        _ => s.pick::<&[u8]>(&[&[0xF5], &[0xF8], &[0xF9], &[0x9F], &[0x9E], &[0x98], &[0x48, 0x99], &[0x90], &[0x99]])
+            .to_vec(),
+    }
+}
+
+/// A loop of random instructions, counted by R15, and HLT.
+fn program(s: &mut Source) -> Vec<u8> {
+    let count = 1 + s.below(24);
+    let mut code = Vec::new();
+    for _ in 0..count {
+        code.extend(instruction(s));
+    }
+    code.extend([0x49, 0xFF, 0xCF]);
+    let back = -(code.len() as i32 + 6);
+    code.extend([0x0F, 0x85]);
+    code.extend(back.to_le_bytes());
+    code.push(0xF4);
+    code
+}
+
+fn bench(code: &[u8], seed: u64) -> Bench {
+    let mut s = Source(Xoshiro256PlusPlus::seed_from_u64(seed));
+    let mut bench = Bench::long_mode(code);
+    let mut memory = vec![0; 0x4000];
+    s.0.fill_bytes(&mut memory);
+    bench.ram.dma_write(DATA, &memory);
+    bench.ram.dma_write(0x9000, &memory);
+    for register in 0..16 {
+        bench.cpu.gpr[register] = s.number();
+    }
+    for base in BASES {
+        bench.cpu.gpr[usize::from(base)] = DATA + s.below(0x1800);
+    }
+    bench.cpu.gpr[14] = s.below(64);
+    bench.cpu.gpr[15] = ROUNDS;
+    bench.cpu.gpr[4] = DATA + 0x2000;
+    bench.cpu.set_flags(s.0.next_u64() & 0x8D5 | 2);
+    bench
+}
+
+/// What a run can be told by: the processor's state, and guest memory.
+fn state(bench: &Bench) -> (u64, u64) {
+    let mut hash = StableHash::new();
+    hash.value(&bench.cpu.guest_state()).expect("a state has an encoding");
+    (hash.get(), StableHash::of(bench.ram.ram()))
+}
+
+/// Runs in slices whose lengths come from `seed` until nothing executes any more or `cycles` are over.
+fn run(bench: &mut Bench, cycles: u64, seed: u64) {
+    let mut s = Source(Xoshiro256PlusPlus::seed_from_u64(seed));
+    let end = bench.cpu.cycles + cycles;
+    while bench.cpu.cycles < end {
+        let slice = (1 + s.below(100)).min(end - bench.cpu.cycles);
+        if bench.run(slice) == RunExit::Stopped {
+            break;
+        }
+    }
+}
+
+fn compare(seed: u64) {
+    let mut s = Source(Xoshiro256PlusPlus::seed_from_u64(seed));
+    let code = program(&mut s);
+    let mut interpreted = bench(&code, seed);
+    let mut compiled = bench(&code, seed);
+    compiled.cache.set_tier(emu_jit::tier(1));
+    assert!(compiled.cache.has_tier(), "this host is served");
+    run(&mut interpreted, 2000, seed);
+    run(&mut compiled, 2000, seed ^ u64::from(seed % 3 == 0));
+    if state(&interpreted) != state(&compiled) {
+        for register in 0..18 {
+            let (a, b) = (interpreted.cpu.gpr[register], compiled.cpu.gpr[register]);
+            let mark = if a == b { "" } else { " <--" };
+            println!("{register:2} {a:016x} {b:016x}{mark}");
+        }
+        println!("flags {:x} {:x}", interpreted.cpu.flags.get(), compiled.cpu.flags.get());
+        println!("cycles {} {}", interpreted.cpu.cycles, compiled.cpu.cycles);
+        println!("instructions {} {}", interpreted.cpu.instructions, compiled.cpu.instructions);
+        println!("memory is the same: {}", interpreted.ram.ram() == compiled.ram.ram());
+        let hex: Vec<String> = code.iter().map(|byte| format!("{byte:02x}")).collect();
+        panic!("seed {seed}: the tiers differ; the code is {}", hex.join(" "));
+    }
+}
+
+#[test]
+fn random_code_ends_in_the_same_state_in_both_tiers() {
+    let count = std::env::var("RVMX_RANDOM_CODE").ok().and_then(|count| count.parse().ok()).unwrap_or(2000);
+    for seed in 0..count {
+        compare(seed);
+    }
+}
