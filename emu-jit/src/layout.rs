@@ -2,7 +2,7 @@
 
 use emu_core::flags::layout as flags;
 use emu_core::ir::uop::REG_RIP;
-use emu_core::mem::tlb::Entry;
+use emu_core::mem::tlb::{Entry, FETCH_ENTRIES, FetchEntry};
 use emu_core::state::cpu::Cpu;
 use emu_core::state::derived::{Derived, SegmentAccess};
 use std::mem::{offset_of, size_of};
@@ -67,6 +67,12 @@ pub const ENTRY_WRITE: i32 = offset_of!(Entry, write) as i32;
 pub const ENTRY_ADDEND: i32 = offset_of!(Entry, addend) as i32;
 const _: () = assert!(size_of::<Entry>() == 32);
 
+/// Offsets in an entry of the TLB for fetches, whose size is 24.
+pub const FETCH_KEY: i32 = offset_of!(FetchEntry, key) as i32;
+/// See [`FETCH_KEY`].
+pub const FETCH_PHYSICAL: i32 = offset_of!(FetchEntry, physical) as i32;
+const _: () = assert!(size_of::<FetchEntry>() == 24 && FETCH_ENTRIES == 256);
+
 /// What lies on the host's stack while compiled code runs: offsets from RSP.
 pub mod frame {
     /// The address of [`Context`](crate::enter::Context).
@@ -81,6 +87,8 @@ pub mod frame {
     pub const FETCHES: i32 = 32;
     /// Where the table of jumps begins.
     pub const JUMPS: i32 = 40;
+    /// For a template that reaches memory twice.
+    pub const SPARE: i32 = 48;
     /// Its size: with the registers that are saved, it keeps the stack aligned to 16 bytes.
     pub const SIZE: i32 = 56;
 }

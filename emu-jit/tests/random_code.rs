@@ -11,6 +11,8 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 const DATA: u64 = 0x10_0000;
 /// Registers that hold addresses and are never written on purpose.
 const BASES: [u8; 3] = [3, 6, 13];
+/// Functions that programs call: inc rax, ret; not ecx, ret 0; jnz to another page, ret; jmp rel32 to it.
+const FUNCTIONS: [u64; 5] = [0x7F80, 0x8C00, 0x8C10, 0x8C20, 0x8C30];
 /// Rounds of a program.
 const ROUNDS: u64 = 6;
 
@@ -192,7 +194,34 @@ fn program(s: &mut Source) -> Vec<u8> {
     let count = 1 + s.below(24);
     let mut code = Vec::new();
     for _ in 0..count {
-        code.extend(instruction(s));
+        match s.below(14) {
+            // call rel32
+            0 => {
+                let displacement = s.pick(&FUNCTIONS) as i32 - (0x7C00 + code.len() as i32 + 5);
+                code.push(0xE8);
+                code.extend(displacement.to_le_bytes());
+            }
+            // mov r11d, imm32; call r11
+            1 => {
+                code.extend([0x41, 0xBB]);
+                code.extend((s.pick(&FUNCTIONS) as u32).to_le_bytes());
+                code.extend([0x41, 0xFF, 0xD3]);
+            }
+            // call [imm32], where mov dword [imm32], function is before it
+            2 => {
+                code.extend([0xC7, 0x04, 0x25]);
+                code.extend((DATA as u32 + 0x3000).to_le_bytes());
+                code.extend((s.pick(&FUNCTIONS) as u32).to_le_bytes());
+                code.extend([0xC7, 0x04, 0x25]);
+                code.extend((DATA as u32 + 0x3004).to_le_bytes());
+                code.extend([0, 0, 0, 0]);
+                code.extend([0xFF, 0x14, 0x25]);
+                code.extend((DATA as u32 + 0x3000).to_le_bytes());
+            }
+            // lea r12, [rip + 3]; jmp r12
+            3 => code.extend([0x4C, 0x8D, 0x25, 3, 0, 0, 0, 0x41, 0xFF, 0xE4]),
+            _ => code.extend(instruction(s)),
+        }
     }
     code.extend([0x49, 0xFF, 0xCF]);
     let back = -(code.len() as i32 + 6);
@@ -209,6 +238,12 @@ fn bench(code: &[u8], seed: u64) -> Bench {
     s.0.fill_bytes(&mut memory);
     bench.ram.dma_write(DATA, &memory);
     bench.ram.dma_write(0x9000, &memory);
+    bench.ram.dma_write(0x7F80, &[0x48, 0x83, 0xC2, 7, 0xC3]);
+    bench.ram.dma_write(0x8C00, &[0x48, 0xFF, 0xC0, 0xC3]);
+    bench.ram.dma_write(0x8C10, &[0xF7, 0xD1, 0xC2, 0, 0]);
+    bench.ram.dma_write(0x8C20, &[0x0F, 0x85, 0xDA, 0x1F, 0, 0, 0xC3]);
+    bench.ram.dma_write(0x8C30, &[0xE9, 0xCB, 0x1F, 0, 0]);
+    bench.ram.dma_write(0xAC00, &[0x48, 0xC1, 0xE1, 3, 0xC3]);
     for register in 0..16 {
         bench.cpu.gpr[register] = s.number();
     }

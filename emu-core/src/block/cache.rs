@@ -70,6 +70,8 @@ pub struct CodeCache {
     entries: usize,
     /// There were too many of one of them when the last block came.
     full: bool,
+    /// How often compiled blocks of a page were dropped because it was written.
+    rewritten: NumberMap<u32, u32>,
     /// Compiles what is hot, if there is somebody who does.
     tier: Option<Box<dyn Tier>>,
     /// What has happened so far.
@@ -103,6 +105,7 @@ impl Default for CodeCache {
             uops: 0,
             entries: 0,
             full: false,
+            rewritten: HashMap::default(),
             tier: None,
             counts: CacheCounts::default(),
         }
@@ -248,6 +251,9 @@ impl CodeCache {
         for page in env.ram.take_stale_pages() {
             let ids = self.pages.remove(&page).unwrap_or_default();
             self.entries -= ids.len();
+            if ids.iter().any(|&id| self.blocks[id as usize].code.is_some()) {
+                *self.rewritten.entry(page).or_default() += 1;
+            }
             for id in ids {
                 if self.blocks[id as usize].key != Key::NONE {
                     self.remove(id);
@@ -279,6 +285,7 @@ impl CodeCache {
         self.free.clear();
         self.map.clear();
         self.pages.clear();
+        self.rewritten.clear();
         (self.uops, self.entries, self.full) = (0, 0, false);
     }
 
@@ -393,7 +400,7 @@ impl CodeCache {
 
     fn insert(&mut self, block: Block) -> u32 {
         self.counts.built += 1;
-        let coolness = self.tier.as_ref().map_or(0, |tier| tier.threshold());
+        let coolness = self.coolness(block.key);
         let block = Block { generation: self.next_generation(), coolness, ..block };
         self.uops += block.uops.len();
         match self.free.pop() {
@@ -407,6 +414,14 @@ impl CodeCache {
                 (self.blocks.len() - 1) as u32
             }
         }
+    }
+
+    /// How often a new block is interpreted before it is compiled. What a guest writes again and again is worth it less
+    /// and less.
+    fn coolness(&self, key: Key) -> u32 {
+        let Some(tier) = &self.tier else { return 0 };
+        let rewritten = self.rewritten.get(&key.page()).copied().unwrap_or_default();
+        tier.threshold().saturating_mul(1u32.checked_shl(rewritten).unwrap_or(u32::MAX))
     }
 
     fn next_generation(&mut self) -> u32 {

@@ -25,6 +25,11 @@ impl Key {
         (self.0 >> MODE_BITS) as u16 & 0xFFF
     }
 
+    /// The page of guest memory.
+    pub fn page(self) -> u32 {
+        (self.0 >> MODE_BITS >> 12) as u32
+    }
+
     /// Whether the code at `other` is in the same page and `delta` bytes further on.
     pub fn leads_to(self, other: Self, delta: u64) -> bool {
         let (from, to) = (self.0 >> MODE_BITS, other.0 >> MODE_BITS);

@@ -1,13 +1,20 @@
 //! Templates of near branches.
 
+use super::memory::is_plain;
 use super::{Generator, Kind, Later};
-use crate::layout::{CYCLES, INSTRUCTIONS, RIP, frame};
+use crate::enter::{JUMP_BITS, Jump};
+use crate::layout::{CONTEXT, CYCLES, FETCH_KEY, FETCH_PHYSICAL, INSTRUCTIONS, RCX, RIP, frame};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;
+use std::mem::{offset_of, size_of};
 
-/// Offsets in a page end here.
-const PAGE: i64 = 4096;
+const _: () = assert!(size_of::<Jump>() == 32);
+
+/// Whether an offset from the page's start lies in the page.
+fn in_page(to: i64) -> bool {
+    (0..4096).contains(&to)
+}
 
 /// The condition of a conditional branch on flags.
 fn condition_of(op: Op, uop: &Uop) -> Option<u8> {
@@ -36,14 +43,14 @@ impl Generator<'_> {
             return None;
         }
         let to = i64::from(self.source.place).wrapping_add(uop.branch_offset() as i64);
-        let in_page = (0..PAGE).contains(&to);
+        let near = i32::try_from(to).is_ok();
         if let Some(condition) = condition_of(op, uop) {
-            if !in_page {
+            if !near {
                 return None;
             }
             let host = self.condition(condition);
             let rest = self.source.uops.len() - self.index - 1;
-            if rest == 0 {
+            if rest == 0 && in_page(to) {
                 let label = self.exit_label(Kind::Jump(to as u16));
                 self.jump_if(host, label);
                 self.note_site();
@@ -55,16 +62,37 @@ impl Generator<'_> {
             return Some(true);
         }
         match op {
-            Op::JmpRel if in_page => {
-                self.take(to);
-                Some(false)
-            }
-            _ => None,
+            Op::JmpRel if near => self.take(to),
+            Op::CallRel if near => self.call(to, uop),
+            Op::JmpR | Op::CallR => self.through_register(op, uop),
+            Op::JmpM | Op::CallM if is_plain(uop) => self.through_memory(op, uop),
+            Op::Ret => self.return_near(uop),
+            _ => return None,
         }
+        Some(false)
     }
 
-    /// The branch at the present index goes to an offset in the page: what follows it in the block does not count.
+    /// The branch at the present index goes to an offset from the page's start: what follows it in the block does not
+    /// count.
     pub fn take(&mut self, to: i64) {
+        if !in_page(to) {
+            let fails = self.asm.new_dynamic_label();
+            self.static_target(to);
+            self.check_target(fails);
+            self.give_back_rest();
+            self.elsewhere();
+            dynasm!(self.asm ; .arch x64 ; =>fails);
+            self.only_handler();
+            return;
+        }
+        self.give_back_rest();
+        let label = self.exit_label(Kind::Jump(to as u16));
+        dynasm!(self.asm ; .arch x64 ; jmp =>label);
+        self.note_site();
+    }
+
+    /// What follows the present micro-op in the block is not executed.
+    fn give_back_rest(&mut self) {
         let rest = &self.source.uops[self.index + 1..];
         if !rest.is_empty() {
             let cost: i32 = rest.iter().map(|uop| i32::from(uop.cost)).sum();
@@ -75,9 +103,147 @@ impl Generator<'_> {
                 ; sub QWORD [rbp + INSTRUCTIONS], count
             );
         }
-        let label = self.exit_label(Kind::Jump(to as u16));
-        dynasm!(self.asm ; .arch x64 ; jmp =>label);
-        self.note_site();
+    }
+
+    /// RCX = RIP at an offset from the page's start.
+    fn static_target(&mut self, to: i64) {
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rcx, [rsp + frame::PAGE]
+            ; lea rcx, [rcx + to as i32]
+        );
+    }
+
+    /// Goes to `fails` unless the address in RCX is surely canonical, as far as the present page's says it. RDX is lost.
+    fn check_target(&mut self, fails: DynamicLabel) {
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rdx, rcx
+            ; xor rdx, [rsp + frame::PAGE]
+            ; shr rdx, 47
+            ; jnz =>fails
+        );
+    }
+
+    /// The handler of the present micro-op, which does not come back: it branches, or does not complete.
+    pub fn only_handler(&mut self) {
+        self.call_handler();
+        dynasm!(self.asm ; .arch x64 ; ud2);
+    }
+
+    /// A label of [`Generator::only_handler`], out of line.
+    fn handler_label(&mut self) -> DynamicLabel {
+        let at = self.asm.new_dynamic_label();
+        self.later.push(Later::Handler { at, index: self.index });
+        at
+    }
+
+    /// Pushes the address of the next instruction, or goes to `fails`.
+    fn push_return(&mut self, uop: &Uop, fails: DynamicLabel) {
+        let sp = self.stack_pointer();
+        let back = i32::from(self.source.place) + uop.next() as i32;
+        dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(sp) - 8]);
+        self.translate_linear(3, true, fails);
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rcx, [rsp + frame::PAGE]
+            ; lea rcx, [rcx + back]
+            ; mov [rax], rcx
+        );
+    }
+
+    fn call(&mut self, to: i64, uop: &Uop) {
+        let sp = self.stack_pointer();
+        let fails = self.handler_label();
+        if !in_page(to) {
+            self.static_target(to);
+            self.check_target(fails);
+        }
+        self.push_return(uop, fails);
+        dynasm!(self.asm ; .arch x64 ; lea Rq(sp), [Rq(sp) - 8]);
+        if in_page(to) {
+            self.take(to);
+        } else {
+            self.static_target(to);
+            self.elsewhere();
+        }
+    }
+
+    fn through_register(&mut self, op: Op, uop: &Uop) {
+        let fails = self.handler_label();
+        self.copy(uop.r1, RCX);
+        self.check_target(fails);
+        if op == Op::CallR {
+            let sp = self.stack_pointer();
+            self.push_return(uop, fails);
+            self.copy(uop.r1, RCX);
+            dynasm!(self.asm ; .arch x64 ; lea Rq(sp), [Rq(sp) - 8]);
+        }
+        self.elsewhere();
+    }
+
+    fn through_memory(&mut self, op: Op, uop: &Uop) {
+        let fails = self.handler_label();
+        self.translate(uop, 3, false, fails);
+        self.load(3, RCX);
+        self.check_target(fails);
+        if op == Op::CallM {
+            let sp = self.stack_pointer();
+            dynasm!(self.asm ; .arch x64 ; mov [rsp + frame::SPARE], rcx);
+            self.push_return(uop, fails);
+            dynasm!(self.asm
+                ; .arch x64
+                ; mov rcx, [rsp + frame::SPARE]
+                ; lea Rq(sp), [Rq(sp) - 8]
+            );
+        }
+        self.elsewhere();
+    }
+
+    fn return_near(&mut self, uop: &Uop) {
+        let sp = self.stack_pointer();
+        let fails = self.handler_label();
+        let released = 8 + uop.stack_bytes() as i32;
+        dynasm!(self.asm ; .arch x64 ; mov rax, Rq(sp));
+        self.translate_linear(3, false, fails);
+        self.load(3, RCX);
+        self.check_target(fails);
+        dynasm!(self.asm ; .arch x64 ; lea Rq(sp), [Rq(sp) + released]);
+        self.elsewhere();
+    }
+
+    /// Goes to the compiled block at RIP RCX if it is among the jumps that are remembered, and the fetch of its page, as
+    /// the interpreter would make it, finds it where it was; if not, leaves.
+    fn elsewhere(&mut self) {
+        let leave = self.exit_label(Kind::Elsewhere);
+        let (rip, page, code) = (offset_of!(Jump, rip), offset_of!(Jump, page), offset_of!(Jump, code));
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov [rbp + RIP], rcx
+            ; mov rdx, rcx
+            ; shr rdx, 12
+            ; mov eax, ecx
+            ; xor eax, edx
+            ; and eax, (1 << JUMP_BITS) - 1
+            ; shl eax, 5
+            ; add rax, [rsp + frame::JUMPS]
+            ; cmp [rax + rip as i32], rcx
+            ; jne =>leave
+            ; movzx edx, dl
+            ; lea edx, [rdx + rdx * 2]
+            ; shl edx, 3
+            ; add rdx, [rsp + frame::FETCHES]
+            ; and rcx, -4096
+            ; or rcx, [rbp + CONTEXT]
+            ; cmp [rdx + FETCH_KEY], rcx
+            ; jne =>leave
+            ; mov rdx, [rdx + FETCH_PHYSICAL]
+            ; cmp [rax + page as i32], rdx
+            ; jne =>leave
+            ; and rcx, -4096
+            ; mov [rsp + frame::PAGE], rcx
+            ; jmp QWORD [rax + code as i32]
+        );
     }
 
     /// Jumps if a condition of the host holds.
@@ -124,4 +290,3 @@ impl Generator<'_> {
         }
     }
 }
-const _: i32 = RIP + frame::PAGE;

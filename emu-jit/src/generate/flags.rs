@@ -14,6 +14,8 @@ pub enum HostFlags {
     None,
     /// Those of the guest, but CF.
     AllButCarry,
+    /// Those of the guest, but OF.
+    AllButOverflow,
     /// Those of the guest: CF, PF, ZF, SF and OF.
     All,
 }
@@ -31,6 +33,8 @@ pub enum Known {
     Logic(usize),
     /// They are of some other result; CF is among the bits.
     Result(usize),
+    /// They are of a shift.
+    Shift(usize),
 }
 
 impl Known {
@@ -43,6 +47,7 @@ impl Known {
             OrRr | OrRm | OrMr | OrRi | OrMi | AndRr | AndRm | AndMr | AndRi | AndMi | XorRr | XorRm | XorMr | XorRi
             | XorMi | TestRr | TestMr | TestRi | TestMi | XorZero => Self::Logic(width),
             NegR | NegM => Self::Difference(width),
+            ShlRi | ShrRi | SarRi => Self::Shift(width),
             AdcRr | AdcRi | SbbRr | SbbRi => Self::Nothing,
             op => match op.flag_effect() {
                 FlagEffect::Writes { form: FlagForm::Difference, .. } => Self::Difference(width),
@@ -84,7 +89,7 @@ impl Generator<'_> {
             }
             Known::Logic(width) => self.test_recorded(width),
             // Such micro-ops do not leave the host's flags.
-            Known::Result(_) | Known::Nothing => {}
+            Known::Result(_) | Known::Shift(_) | Known::Nothing => {}
         }
     }
 
@@ -110,8 +115,13 @@ impl Generator<'_> {
 
     /// Sets the host's flags for a condition of the guest; the condition of the host that then says the same.
     pub fn condition(&mut self, code: u8) -> u8 {
-        let carry = matches!(code >> 1, 1 | 3);
-        if self.host == HostFlags::All || self.host == HostFlags::AllButCarry && !carry {
+        let there = match self.host {
+            HostFlags::None => false,
+            HostFlags::AllButCarry => !matches!(code >> 1, 1 | 3),
+            HostFlags::AllButOverflow => !matches!(code >> 1, 0 | 6 | 7),
+            HostFlags::All => true,
+        };
+        if there {
             return code;
         }
         self.host = HostFlags::None;
@@ -119,7 +129,7 @@ impl Generator<'_> {
             Known::Difference(width) => self.compare_recorded(width),
             Known::Logic(width) => self.test_recorded(width),
             // ZF, SF and PF are those of the result.
-            Known::Sum(width) | Known::Result(width) if matches!(code >> 1, 2 | 4 | 5) => self.test_recorded(width),
+            Known::Sum(width) | Known::Result(width) | Known::Shift(width) if matches!(code >> 1, 2 | 4 | 5) => self.test_recorded(width),
             _ => {
                 let thunk = self.thunks.condition;
                 dynasm!(self.asm
@@ -190,15 +200,12 @@ impl Generator<'_> {
                 ; mov rax, [rbp + FLAG_RESULT]
                 ; cmp rax, [rbp + FLAG_A]
             ),
-            Known::Nothing => {
+            Known::Nothing | Known::Shift(_) => {
                 let thunk = self.thunks.keep_carry;
-                let (first, last) = (FlagSource::Add as i8, FlagSource::Logic as i8);
                 dynasm!(self.asm
                     ; .arch x64
-                    ; movzx eax, BYTE [rbp + FLAG_SOURCE]
-                    ; sub al, first
-                    ; cmp al, last - first
-                    ; ja >kept
+                    ; cmp BYTE [rbp + FLAG_SOURCE], FlagSource::Result as i8
+                    ; jbe >kept
                     ; call extern thunk
                     ; kept:
                 );

@@ -59,6 +59,8 @@ enum Later {
     Slow { at: DynamicLabel, index: usize, back: DynamicLabel, restore: Option<flags::Restore> },
     /// A branch is taken with this many micro-ops behind it, to this offset from the page's start.
     Taken { at: DynamicLabel, index: usize, to: i64 },
+    /// A micro-op that ends the block is done by its handler.
+    Handler { at: DynamicLabel, index: usize },
 }
 
 /// The generator of one block.
@@ -222,6 +224,11 @@ impl Generator<'_> {
                     self.index = index;
                     dynasm!(self.asm ; .arch x64 ; =>at);
                     self.take(to);
+                }
+                Later::Handler { at, index } => {
+                    self.index = index;
+                    dynasm!(self.asm ; .arch x64 ; =>at);
+                    self.only_handler();
                 }
             }
         }

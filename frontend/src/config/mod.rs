@@ -257,6 +257,8 @@ pub struct MachineConfig {
     pub display: Option<DisplayKind>,
     /// Slow the guest down to the host's clock even without a display.
     pub realtime: bool,
+    /// Compile what has run so often; without it everything is interpreted. A run is the same with any.
+    pub jit: Option<u32>,
 }
 
 impl Default for MachineConfig {
@@ -289,6 +291,7 @@ impl Default for MachineConfig {
             test_devices: false,
             display: None,
             realtime: false,
+            jit: None,
         }
     }
 }
