@@ -1,6 +1,8 @@
 //! The way into compiled code and out of it, and from it to the interpreter's handlers.
 
-use crate::layout::{self, CYCLE_COUNT, CYCLES, PINNED, RAX, frame, gpr};
+use crate::layout::{
+    BLOCK_LIMIT, BUDGET, CR0, CR4, CYCLE_COUNT, FPU, GUEST_MXCSR, INSTRUCTIONS, PINNED, RAX, RDX, frame, gpr, vector,
+};
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
 use emu_core::exec::table::execute;
@@ -9,9 +11,13 @@ use emu_core::ir::uop::Uop;
 use emu_core::mem::tlb::{Entry, FetchEntry};
 use emu_core::state::cpu::{Cpu, Env};
 use emu_core::state::scratch::Flow;
+use emu_vmx::arch::cr::{Cr0, Cr4};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+
+/// The bits of MXCSR that mask exceptions.
+const EXCEPTION_MASKS: i32 = 0x1F80;
 
 /// What [`Thunks::exit`] is told when a handler has ended the run.
 pub const STOPPED: u32 = u32::MAX;
@@ -141,24 +147,72 @@ pub struct Thunks {
     pub condition: usize,
     /// [`keep_carry`]; other guest registers stay.
     pub keep_carry: usize,
+    /// Loads the guest's vector registers and MXCSR if it may use SSE, and all exceptions are masked; whether it did, in
+    /// AL. RCX is lost.
+    pub vectors: usize,
 }
 
-fn spill(asm: &mut VecAssembler<X64Relocation>) {
+/// Stores what the guest has in host registers; the stack has grown by `depth`. RCX is lost, and `scratch`.
+///
+/// What the blocks cost since cycles were last stored is added to the instructions, too: the blocks themselves add how
+/// many more instructions they have than cycles.
+fn spill(asm: &mut VecAssembler<X64Relocation>, scratch: u8, depth: i32) {
     for (guest, host) in PINNED.into_iter().enumerate() {
         dynasm!(asm ; .arch x64 ; mov [rbp + gpr(guest as u8)], Rq(host));
     }
-    dynasm!(asm ; .arch x64 ; mov [rbp + CYCLE_COUNT], Rq(CYCLES));
+    dynasm!(asm
+        ; .arch x64
+        ; mov Rq(scratch), [rsp + depth + frame::LIMIT]
+        ; sub Rq(scratch), Rq(BUDGET)
+        ; mov rcx, Rq(scratch)
+        ; sub rcx, [rbp + CYCLE_COUNT]
+        ; add [rbp + INSTRUCTIONS], rcx
+        ; mov [rbp + CYCLE_COUNT], Rq(scratch)
+    );
+    unload_vectors(asm, depth);
 }
 
-fn reload(asm: &mut VecAssembler<X64Relocation>) {
+/// Gives the host its vector registers back. RCX is lost.
+fn unload_vectors(asm: &mut VecAssembler<X64Relocation>, depth: i32) {
+    dynasm!(asm
+        ; .arch x64
+        ; cmp BYTE [rsp + depth + frame::VECTORS], 0
+        ; je >unloaded
+        ; mov rcx, [rbp + FPU]
+    );
+    for register in 0..16 {
+        dynasm!(asm ; .arch x64 ; movups [rcx + vector(register)], Rx(register));
+    }
+    dynasm!(asm
+        ; .arch x64
+        ; stmxcsr [rcx + GUEST_MXCSR]
+        ; ldmxcsr [rsp + depth + frame::MXCSR]
+        ; mov BYTE [rsp + depth + frame::VECTORS], 0
+        ; unloaded:
+    );
+}
+
+/// Loads what the guest has in host registers. RCX and RDX are lost.
+fn reload(asm: &mut VecAssembler<X64Relocation>, depth: i32) {
     for (guest, host) in PINNED.into_iter().enumerate() {
         dynasm!(asm ; .arch x64 ; mov Rq(host), [rbp + gpr(guest as u8)]);
     }
-    dynasm!(asm ; .arch x64 ; mov Rq(CYCLES), [rbp + CYCLE_COUNT]);
+    // No cycles are left where the limit was passed already.
+    dynasm!(asm
+        ; .arch x64
+        ; mov rdx, [rbp + CYCLE_COUNT]
+        ; mov rcx, [rbp + BLOCK_LIMIT]
+        ; cmp rcx, rdx
+        ; cmovb rcx, rdx
+        ; mov [rsp + depth + frame::LIMIT], rcx
+        ; sub rcx, rdx
+        ; mov Rq(BUDGET), rcx
+    );
 }
 
 /// A call that keeps the registers of guests.
 fn keeping_call(asm: &mut VecAssembler<X64Relocation>, function: usize) {
+    unload_vectors(asm, 8);
     dynasm!(asm
         ; .arch x64
         ; push rsi ; push rdi ; push r8 ; push r9 ; push r10 ; push r11
@@ -169,6 +223,37 @@ fn keeping_call(asm: &mut VecAssembler<X64Relocation>, function: usize) {
         ; call rax
         ; add rsp, 8
         ; pop r11 ; pop r10 ; pop r9 ; pop r8 ; pop rdi ; pop rsi
+        ; ret
+    );
+}
+
+/// [`Thunks::vectors`].
+fn load_vectors(asm: &mut VecAssembler<X64Relocation>) {
+    let unusable = (Cr0::EM | Cr0::TS).bits() as i32;
+    let usable = Cr4::OSFXSR.bits() as i32;
+    dynasm!(asm
+        ; .arch x64
+        ; test DWORD [rbp + CR0], unusable
+        ; jnz >refused
+        ; test DWORD [rbp + CR4], usable
+        ; jz >refused
+        ; mov rcx, [rbp + FPU]
+        ; mov eax, [rcx + GUEST_MXCSR]
+        ; not eax
+        ; test eax, EXCEPTION_MASKS
+        ; jnz >refused
+        ; ldmxcsr [rcx + GUEST_MXCSR]
+    );
+    for register in 0..16 {
+        dynasm!(asm ; .arch x64 ; movups Rx(register), [rcx + vector(register)]);
+    }
+    dynasm!(asm
+        ; .arch x64
+        ; mov BYTE [rsp + 8 + frame::VECTORS], 1
+        ; mov al, 1
+        ; ret
+        ; refused:
+        ; xor eax, eax
         ; ret
     );
 }
@@ -195,12 +280,14 @@ impl Thunks {
             ; mov [rsp + frame::JUMPS], rax
             ; mov rax, [rsi + offset(std::mem::offset_of!(Context, page))]
             ; mov [rsp + frame::PAGE], rax
+            ; stmxcsr [rsp + frame::MXCSR]
+            ; mov DWORD [rsp + frame::VECTORS], 0
             ; mov rax, rdx
         );
-        reload(&mut asm);
+        reload(&mut asm, 0);
         dynasm!(asm ; .arch x64 ; jmp rax);
         let exit = base + asm.offset().0;
-        spill(&mut asm);
+        spill(&mut asm, RDX, 0);
         dynasm!(asm
             ; .arch x64
             ; ->leave:
@@ -212,7 +299,7 @@ impl Thunks {
             ; ret
         );
         let call_thunk = base + asm.offset().0;
-        spill(&mut asm);
+        spill(&mut asm, RAX, 8);
         dynasm!(asm
             ; .arch x64
             ; mov rdi, rbp
@@ -225,7 +312,7 @@ impl Thunks {
             ; test al, al
             ; jz >stopped
         );
-        reload(&mut asm);
+        reload(&mut asm, 8);
         dynasm!(asm
             ; .arch x64
             ; ret
@@ -238,8 +325,10 @@ impl Thunks {
         keeping_call(&mut asm, condition as *const () as usize);
         let keep_carry_thunk = base + asm.offset().0;
         keeping_call(&mut asm, keep_carry as *const () as usize);
-        let thunks =
-            Self { enter, exit, call: call_thunk, condition: condition_thunk, keep_carry: keep_carry_thunk };
+        let vectors = base + asm.offset().0;
+        load_vectors(&mut asm);
+        let (call, condition, keep_carry) = (call_thunk, condition_thunk, keep_carry_thunk);
+        let thunks = Self { enter, exit, call, condition, keep_carry, vectors };
         Ok((asm.finalize()?, thunks))
     }
 
@@ -278,5 +367,3 @@ impl Thunks {
         (exit, context.page, context.stopped)
     }
 }
-
-const _: () = assert!(layout::PINNED.len() == 10);

@@ -5,6 +5,8 @@ use emu_core::ir::uop::REG_RIP;
 use emu_core::mem::tlb::{Entry, FETCH_ENTRIES, FetchEntry};
 use emu_core::state::cpu::Cpu;
 use emu_core::state::derived::{Derived, SegmentAccess};
+use emu_core::state::fpu::{FpuState, VectorRegister};
+use emu_core::state::system::SystemState;
 use std::mem::{offset_of, size_of};
 
 /// Host registers by number that no guest register lives in: RAX, RCX and RDX are for every template's own use.
@@ -13,8 +15,8 @@ pub const RAX: u8 = 0;
 pub const RCX: u8 = 1;
 /// See [`RAX`].
 pub const RDX: u8 = 2;
-/// The host register that holds the processor's cycles.
-pub const CYCLES: u8 = 15;
+/// The host register that holds how many cycles are left until the boundary.
+pub const BUDGET: u8 = 15;
 
 /// The host register in which a guest's register lives while compiled code runs, for RAX, RCX, RDX, RBX, RSP, RBP, RSI,
 /// RDI, R8 and R9; the others stay in memory. RBP of the host is the processor's address, RSP the host's stack.
@@ -53,6 +55,21 @@ pub const FLAG_BITS: i32 = (offset_of!(Cpu, flags) + flags::BITS) as i32;
 /// See [`RIP`].
 pub const FLAG_SOURCE: i32 = (offset_of!(Cpu, flags) + flags::SOURCE) as i32;
 
+/// The address of the floating-point state.
+pub const FPU: i32 = offset_of!(Cpu, fpu) as i32;
+/// See [`RIP`].
+pub const CR0: i32 = (offset_of!(Cpu, sys) + offset_of!(SystemState, cr0)) as i32;
+/// See [`RIP`].
+pub const CR4: i32 = (offset_of!(Cpu, sys) + offset_of!(SystemState, cr4)) as i32;
+
+/// Offset in the floating-point state of MXCSR.
+pub const GUEST_MXCSR: i32 = offset_of!(FpuState, mxcsr) as i32;
+
+/// Offset in the floating-point state of a vector register.
+pub const fn vector(register: u8) -> i32 {
+    (offset_of!(FpuState, vectors) + register as usize * size_of::<VectorRegister>()) as i32
+}
+
 /// Offset in the processor of a segment's base.
 pub fn segment_base(segment: u8) -> i32 {
     let at = offset_of!(Cpu, seg_access) + usize::from(segment & 7) * size_of::<SegmentAccess>();
@@ -89,6 +106,12 @@ pub mod frame {
     pub const JUMPS: i32 = 40;
     /// For a template that reaches memory twice.
     pub const SPARE: i32 = 48;
+    /// Cycle from which [`BUDGET`](super::BUDGET) counts down.
+    pub const LIMIT: i32 = 56;
+    /// The host's own MXCSR.
+    pub const MXCSR: i32 = 64;
+    /// Not 0: XMM0 to XMM15 and MXCSR of the host are the guest's.
+    pub const VECTORS: i32 = 68;
     /// Its size: with the registers that are saved, it keeps the stack aligned to 16 bytes.
-    pub const SIZE: i32 = 56;
+    pub const SIZE: i32 = 72;
 }

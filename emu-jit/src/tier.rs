@@ -1,6 +1,6 @@
 //! The tier: what is compiled, how its blocks are linked, and how they go.
 
-use crate::enter::{Jump, NO_JUMP, STOPPED, Site, Thunks, JUMP_BITS, jump_slot};
+use crate::enter::{JUMP_BITS, Jump, NO_JUMP, STOPPED, Site, Thunks, jump_slot};
 use crate::generate::{self, Kind};
 use crate::memory::CodeMemory;
 use emu_core::block::tier::{Code, Exit, Left, Refused, Source, Tier};
@@ -19,8 +19,6 @@ struct Compiled {
     code: usize,
     /// Offset in its page.
     place: u16,
-    /// Number of the first of its exits, and behind the last one.
-    exits: (u32, u32),
     /// Exits of others that lead here directly.
     incoming: Vec<u32>,
     /// Slots of the table of jumps that lead here, or did.
@@ -110,7 +108,8 @@ impl Tier for Templates {
         let number = NonZeroU32::new(index + 1).ok_or(Refused::Full)?;
         let address = self.memory.next();
         let first = self.ways.len() as u32;
-        let made = generate::generate(&source, address, index, first, &self.thunks).map_err(|_| Refused::Block)?;
+        let made = generate::generate(&source, address, index, first, &self.thunks);
+        let made = made.ok().flatten().ok_or(Refused::Block)?;
         let ways = made.exits.into_iter();
         self.ways.extend(ways.map(|exit| Way {
             from: index,
@@ -123,7 +122,6 @@ impl Tier for Templates {
             block: source.block,
             code: address,
             place: source.place,
-            exits: (first, self.ways.len() as u32),
             incoming: Vec::new(),
             slots: Vec::new(),
             _sites: made.sites,
@@ -196,7 +194,6 @@ impl Tier for Templates {
                 *jump = NO_JUMP;
             }
         }
-        let _ = compiled.exits;
     }
 
     fn clear(&mut self) {

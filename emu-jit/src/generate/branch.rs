@@ -3,7 +3,7 @@
 use super::memory::is_plain;
 use super::{Generator, Kind, Later};
 use crate::enter::{JUMP_BITS, Jump};
-use crate::layout::{CONTEXT, CYCLES, FETCH_KEY, FETCH_PHYSICAL, INSTRUCTIONS, RCX, RIP, frame};
+use crate::layout::{BUDGET, CONTEXT, FETCH_KEY, FETCH_PHYSICAL, INSTRUCTIONS, RCX, RIP, frame};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;
@@ -97,11 +97,10 @@ impl Generator<'_> {
         if !rest.is_empty() {
             let cost: i32 = rest.iter().map(|uop| i32::from(uop.cost)).sum();
             let count = rest.len() as i32;
-            dynasm!(self.asm
-                ; .arch x64
-                ; sub Rq(CYCLES), cost
-                ; sub QWORD [rbp + INSTRUCTIONS], count
-            );
+            dynasm!(self.asm ; .arch x64 ; add Rq(BUDGET), cost);
+            if count != cost {
+                dynasm!(self.asm ; .arch x64 ; sub QWORD [rbp + INSTRUCTIONS], count - cost);
+            }
         }
     }
 

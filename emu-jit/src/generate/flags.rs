@@ -3,7 +3,7 @@
 use super::{Generator, is_live};
 use crate::layout::{FLAG_A, FLAG_B, FLAG_BITS, FLAG_RESULT, FLAG_SOURCE};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use emu_core::flags::{CF, FlagSource};
+use emu_core::flags::{CF, FlagSource, PF, STATUS, ZF};
 use emu_core::ir::op::{FlagEffect, FlagForm, Op};
 use emu_core::ir::uop::Uop;
 
@@ -35,6 +35,8 @@ pub enum Known {
     Result(usize),
     /// They are of a shift.
     Shift(usize),
+    /// They are among the bits.
+    Explicit,
 }
 
 impl Known {
@@ -44,8 +46,8 @@ impl Known {
         let width = uop.width_index();
         match uop.operation() {
             AddRr | AddRm | AddMr | AddRi | AddMi => Self::Sum(width),
-            OrRr | OrRm | OrMr | OrRi | OrMi | AndRr | AndRm | AndMr | AndRi | AndMi | XorRr | XorRm | XorMr | XorRi
-            | XorMi | TestRr | TestMr | TestRi | TestMi | XorZero => Self::Logic(width),
+            OrRr | OrRm | OrMr | OrRi | OrMi | AndRr | AndRm | AndMr | AndRi | AndMi | XorRr | XorRm | XorMr
+            | XorRi | XorMi | TestRr | TestMr | TestRi | TestMi | XorZero => Self::Logic(width),
             NegR | NegM => Self::Difference(width),
             ShlRi | ShrRi | SarRi => Self::Shift(width),
             AdcRr | AdcRi | SbbRr | SbbRi => Self::Nothing,
@@ -89,7 +91,7 @@ impl Generator<'_> {
             }
             Known::Logic(width) => self.test_recorded(width),
             // Such micro-ops do not leave the host's flags.
-            Known::Result(_) | Known::Shift(_) | Known::Nothing => {}
+            Known::Result(_) | Known::Shift(_) | Known::Explicit | Known::Nothing => {}
         }
     }
 
@@ -129,7 +131,14 @@ impl Generator<'_> {
             Known::Difference(width) => self.compare_recorded(width),
             Known::Logic(width) => self.test_recorded(width),
             // ZF, SF and PF are those of the result.
-            Known::Sum(width) | Known::Result(width) | Known::Shift(width) if matches!(code >> 1, 2 | 4 | 5) => self.test_recorded(width),
+            Known::Sum(width) | Known::Result(width) | Known::Shift(width) if matches!(code >> 1, 2 | 4 | 5) => {
+                self.test_recorded(width)
+            }
+            Known::Result(_) if code >> 1 == 1 => return self.test_bits(CF, code),
+            Known::Explicit if matches!(code >> 1, 1 | 2 | 3 | 5) => {
+                let flags = [0, CF, ZF, CF | ZF, 0, PF, 0, 0];
+                return self.test_bits(flags[usize::from(code >> 1)], code);
+            }
             _ => {
                 let thunk = self.thunks.condition;
                 dynasm!(self.asm
@@ -142,6 +151,28 @@ impl Generator<'_> {
             }
         }
         code
+    }
+
+    /// Sets the host's flags for a condition of the guest that is said by recorded bits, any of which makes it true.
+    fn test_bits(&mut self, bits: u64, code: u8) -> u8 {
+        dynasm!(self.asm ; .arch x64 ; test BYTE [rbp + FLAG_BITS], bits as i8);
+        NOT_ZERO ^ code & 1
+    }
+
+    /// Records the host's CF, PF and ZF; the other status flags are clear. RAX and RCX are lost.
+    pub fn record_comparison(&mut self) {
+        dynasm!(self.asm
+            ; .arch x64
+            ; lahf
+            ; movzx eax, ah
+            ; and eax, (CF | PF | ZF) as i32
+            ; mov rcx, [rbp + FLAG_BITS]
+            ; and rcx, !STATUS as i32
+            ; or rcx, rax
+            ; mov [rbp + FLAG_BITS], rcx
+            ; mov BYTE [rbp + FLAG_SOURCE], FlagSource::Explicit as i8
+        );
+        self.host = HostFlags::None;
     }
 
     /// Records where the flags come from.
@@ -185,7 +216,7 @@ impl Generator<'_> {
     /// Puts CF among the bits, where INC and DEC leave it. RAX, RCX and the host's flags are lost.
     pub fn keep_carry(&mut self) {
         match self.known {
-            Known::Result(_) => return,
+            Known::Result(_) | Known::Explicit => return,
             Known::Logic(_) => {
                 dynasm!(self.asm ; .arch x64 ; and BYTE [rbp + FLAG_BITS], !(CF as i8));
                 return;

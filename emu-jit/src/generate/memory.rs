@@ -1,9 +1,7 @@
 //! Memory operands: the effective address, and the compare with the TLB's entry; everything else is the handler's.
 
 use super::Generator;
-use crate::layout::{
-    ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, RAX, RCX, frame, gpr, pinned, segment_base,
-};
+use crate::layout::{ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, RAX, RCX, frame, gpr, pinned, segment_base};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use emu_core::mem::tlb::ENTRIES;

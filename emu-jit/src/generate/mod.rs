@@ -9,9 +9,10 @@ mod int;
 mod memory;
 mod shift;
 mod stack;
+mod vector;
 
 use crate::enter::{Site, Thunks};
-use crate::layout::{BLOCK_LIMIT, CYCLES, INSTRUCTIONS, RAX, gpr, pinned};
+use crate::layout::{BUDGET, INSTRUCTIONS, RAX, gpr, pinned};
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
 use emu_core::block::tier::Source;
@@ -59,6 +60,8 @@ enum Later {
     Slow { at: DynamicLabel, index: usize, back: DynamicLabel, restore: Option<flags::Restore> },
     /// A branch is taken with this many micro-ops behind it, to this offset from the page's start.
     Taken { at: DynamicLabel, index: usize, to: i64 },
+    /// The guest's vector registers are not loaded: they are, and the template runs again, or the handler in its place.
+    Vectors { at: DynamicLabel, index: usize, again: DynamicLabel, back: DynamicLabel },
     /// A micro-op that ends the block is done by its handler.
     Handler { at: DynamicLabel, index: usize },
 }
@@ -68,8 +71,6 @@ struct Generator<'a> {
     asm: VecAssembler<X64Relocation>,
     source: &'a Source<'a>,
     thunks: &'a Thunks,
-    /// Index of the compiled block.
-    code: u32,
     /// Number of its first exit.
     first_exit: u32,
     exits: Vec<(Kind, usize, DynamicLabel)>,
@@ -77,6 +78,8 @@ struct Generator<'a> {
     later: Vec<Later>,
     /// Index of the present micro-op.
     index: usize,
+    /// Micro-ops without a template.
+    calls: usize,
     /// What the host's flags are at this place.
     host: HostFlags,
     /// What is known about the recorded flags at this place.
@@ -84,38 +87,37 @@ struct Generator<'a> {
 }
 
 /// Generates the code of a block, to be placed at `address`, as that of the compiled block `code`, whose exits are
-/// numbered from `first_exit` on.
+/// numbered from `first_exit` on; `None` if the interpreter is as good.
 pub fn generate(
     source: &Source,
     address: usize,
     code: u32,
     first_exit: u32,
     thunks: &Thunks,
-) -> Result<Made, DynasmError> {
+) -> Result<Option<Made>, DynasmError> {
     let count = source.uops.len();
     let flow = Flow { branched: false, exact: count == 1 };
-    let site = |(n, uop): (usize, &Uop)| Site {
-        uop: *uop,
-        rest: (count - n - 1) as u16,
-        place: source.place,
-        code,
-        flow,
-    };
+    let site =
+        |(n, uop): (usize, &Uop)| Site { uop: *uop, rest: (count - n - 1) as u16, place: source.place, code, flow };
     let mut generator = Generator {
         asm: VecAssembler::new(address),
         source,
         thunks,
-        code,
         first_exit,
         exits: Vec::new(),
         sites: source.uops.iter().enumerate().map(site).collect(),
         later: Vec::new(),
         index: 0,
+        calls: 0,
         host: HostFlags::None,
         known: Known::Nothing,
     };
     generator.block();
-    generator.finish()
+    // A call costs more than the interpreter's own way from handler to handler.
+    if generator.calls * 3 > count {
+        return Ok(None);
+    }
+    generator.finish().map(Some)
 }
 
 impl Generator<'_> {
@@ -124,16 +126,13 @@ impl Generator<'_> {
         let before = self.exit_label(Kind::Before);
         dynasm!(self.asm
             ; .arch x64
-            ; lea rax, [Rq(CYCLES) + cost]
-            ; cmp rax, [rbp + BLOCK_LIMIT]
-            ; ja =>before
+            ; sub Rq(BUDGET), cost
+            ; jb =>before
         );
         self.note_site();
-        dynasm!(self.asm
-            ; .arch x64
-            ; mov Rq(CYCLES), rax
-            ; add QWORD [rbp + INSTRUCTIONS], count
-        );
+        if count != cost {
+            dynasm!(self.asm ; .arch x64 ; add QWORD [rbp + INSTRUCTIONS], count - cost);
+        }
         let mut goes_on = true;
         for (index, uop) in self.source.uops.iter().enumerate() {
             self.index = index;
@@ -153,7 +152,8 @@ impl Generator<'_> {
         if let Some(goes_on) = self.branch(op, uop) {
             return goes_on;
         }
-        if !(self.integer(op, uop) || self.shift(op, uop) || self.stack(op, uop)) {
+        if !(self.integer(op, uop) || self.shift(op, uop) || self.stack(op, uop) || self.vector(op, uop)) {
+            self.calls += 1;
             self.call_handler();
         }
         true
@@ -175,7 +175,10 @@ impl Generator<'_> {
     fn see_effect(&mut self, uop: &Uop) {
         match uop.operation().flag_effect() {
             FlagEffect::None | FlagEffect::Fails | FlagEffect::Reads => {}
-            FlagEffect::Unknown => self.known = Known::Nothing,
+            FlagEffect::Unknown => {
+                let comparison = matches!(uop.operation(), Op::CompareScalarR | Op::CompareScalarM);
+                self.known = if comparison { Known::Explicit } else { Known::Nothing };
+            }
             FlagEffect::Writes { .. } => {
                 let shift = matches!(uop.operation(), Op::ShlRi | Op::ShrRi | Op::SarRi);
                 if !(shift && uop.imm == 0) && is_live(uop) {
@@ -225,6 +228,19 @@ impl Generator<'_> {
                     dynasm!(self.asm ; .arch x64 ; =>at);
                     self.take(to);
                 }
+                Later::Vectors { at, index, again, back } => {
+                    self.index = index;
+                    let vectors = self.thunks.vectors;
+                    dynasm!(self.asm
+                        ; .arch x64
+                        ; =>at
+                        ; call extern vectors
+                        ; test al, al
+                        ; jnz =>again
+                    );
+                    self.call_handler();
+                    dynasm!(self.asm ; .arch x64 ; jmp =>back);
+                }
                 Later::Handler { at, index } => {
                     self.index = index;
                     dynasm!(self.asm ; .arch x64 ; =>at);
@@ -237,15 +253,18 @@ impl Generator<'_> {
         for (n, (kind, site, label)) in std::mem::take(&mut self.exits).into_iter().enumerate() {
             let number = self.first_exit + n as u32;
             let stub = self.asm.offset().0;
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            if kind == Kind::Before {
+                let cost = self.source.cost as i32;
+                dynasm!(self.asm ; .arch x64 ; add Rq(BUDGET), cost);
+            }
             dynasm!(self.asm
                 ; .arch x64
-                ; =>label
                 ; mov Rd(RAX), DWORD number as i32
                 ; jmp extern leave
             );
             exits.push(Exit { kind, site, stub });
         }
-        let _ = self.code;
         Ok(Made { code: self.asm.finalize()?, exits, sites: self.sites })
     }
 
