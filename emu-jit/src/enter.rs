@@ -1,14 +1,15 @@
 //! The way into compiled code and out of it, and from it to the interpreter's handlers.
 
 use crate::layout::{
-    BLOCK_LIMIT, BUDGET, CR0, CR4, CYCLE_COUNT, FPU, GUEST_MXCSR, INSTRUCTIONS, PINNED, RAX, RDX, frame, gpr, vector,
+    BLOCK_LIMIT, BUDGET, CR0, CR4, CYCLE_COUNT, ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, FPU, GUEST_MXCSR,
+    INSTRUCTIONS, PINNED, RAX, RDX, TLB_VERSION, frame, gpr, vector,
 };
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
 use emu_core::exec::table::execute;
 use emu_core::fault::Exec;
 use emu_core::ir::uop::Uop;
-use emu_core::mem::tlb::{Entry, FetchEntry};
+use emu_core::mem::tlb::{ENTRIES, Entry, FetchEntry};
 use emu_core::state::cpu::{Cpu, Env};
 use emu_core::state::scratch::Flow;
 use emu_vmx::arch::cr::{Cr0, Cr4};
@@ -135,6 +136,25 @@ unsafe extern "sysv64" fn keep_carry(cpu: *mut Cpu) {
     flags.set_cf(carry);
 }
 
+/// The translation that a memory access has used last: it is used again, and the TLB not asked, as long as that has not
+/// changed.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Remembered {
+    /// The tag that the access had.
+    pub tag: u64,
+    /// [`Tlb::version`](emu_core::mem::tlb::Tlb::version).
+    pub version: u64,
+    /// Added to the linear address, it gives the host's.
+    pub addend: u64,
+}
+
+/// Nothing is remembered: no TLB has had as many versions.
+pub const NOTHING: Remembered = Remembered { tag: 0, version: u64::MAX, addend: 0 };
+
+/// Log2 of the widest access of compiled code, bytes.
+const WIDEST: usize = 4;
+
 /// Addresses of the code that compiled blocks share.
 #[derive(Debug, Clone, Copy)]
 pub struct Thunks {
@@ -150,6 +170,48 @@ pub struct Thunks {
     /// Loads the guest's vector registers and MXCSR if it may use SSE, and all exceptions are masked; whether it did, in
     /// AL. RCX is lost.
     pub vectors: usize,
+    /// Of reads and of writes, by log2 of their bytes: finds the linear address RAX in the TLB and remembers it at RCX. If
+    /// it is there RAX is the host's address and ZF is set, else RAX stays. RCX and RDX are lost.
+    pub look_up: [[usize; WIDEST + 1]; 2],
+}
+
+/// [`Thunks::look_up`].
+fn look_up(asm: &mut VecAssembler<X64Relocation>, width: usize, write: bool) {
+    let last = (1 << width) - 1;
+    let tag = if write { ENTRY_WRITE } else { ENTRY_READ };
+    let offset = |field: usize| field as i32;
+    dynasm!(asm
+        ; .arch x64
+        ; push rcx
+        ; mov rcx, rax
+        ; shr rcx, 12
+        ; mov rdx, rax
+        ; shr rdx, 24
+        ; add ecx, edx
+        ; and ecx, (ENTRIES - 1) as i32
+        ; shl ecx, 5
+        ; add rcx, [rsp + 16 + frame::TLB]
+        ; lea rdx, [rax + last]
+        ; and rdx, -4096
+        ; or rdx, [rbp + FAST_CONTEXT]
+        ; cmp rdx, [rcx + tag]
+        ; jne >missing
+        ; mov rcx, [rcx + ENTRY_ADDEND]
+        ; add rcx, [rsp + 16 + frame::RAM]
+        ; add rax, rcx
+        ; mov [rsp + 16 + frame::FOUND], rcx
+        ; pop rcx
+        ; mov [rcx + offset(std::mem::offset_of!(Remembered, tag))], rdx
+        ; mov rdx, [rsp + 8 + frame::FOUND]
+        ; mov [rcx + offset(std::mem::offset_of!(Remembered, addend))], rdx
+        ; mov rdx, [rbp + TLB_VERSION]
+        ; mov [rcx + offset(std::mem::offset_of!(Remembered, version))], rdx
+        ; cmp rdx, rdx
+        ; ret
+        ; missing:
+        ; pop rcx
+        ; ret
+    );
 }
 
 /// Stores what the guest has in host registers; the stack has grown by `depth`. RCX is lost, and `scratch`.
@@ -327,8 +389,15 @@ impl Thunks {
         keeping_call(&mut asm, keep_carry as *const () as usize);
         let vectors = base + asm.offset().0;
         load_vectors(&mut asm);
+        let look_up = [false, true].map(|write| {
+            std::array::from_fn(|width| {
+                let at = base + asm.offset().0;
+                look_up(&mut asm, width, write);
+                at
+            })
+        });
         let (call, condition, keep_carry) = (call_thunk, condition_thunk, keep_carry_thunk);
-        let thunks = Self { enter, exit, call, condition, keep_carry, vectors };
+        let thunks = Self { enter, exit, call, condition, keep_carry, vectors, look_up };
         Ok((asm.finalize()?, thunks))
     }
 

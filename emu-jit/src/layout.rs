@@ -2,7 +2,7 @@
 
 use emu_core::flags::layout as flags;
 use emu_core::ir::uop::REG_RIP;
-use emu_core::mem::tlb::{Entry, FETCH_ENTRIES, FetchEntry};
+use emu_core::mem::tlb::{Entry, FETCH_ENTRIES, FetchEntry, Tlb};
 use emu_core::state::cpu::Cpu;
 use emu_core::state::derived::{Derived, SegmentAccess};
 use emu_core::state::fpu::{FpuState, VectorRegister};
@@ -55,6 +55,8 @@ pub const FLAG_BITS: i32 = (offset_of!(Cpu, flags) + flags::BITS) as i32;
 /// See [`RIP`].
 pub const FLAG_SOURCE: i32 = (offset_of!(Cpu, flags) + flags::SOURCE) as i32;
 
+/// See [`RIP`].
+pub const TLB_VERSION: i32 = (offset_of!(Cpu, tlb) + offset_of!(Tlb, version)) as i32;
 /// The address of the floating-point state.
 pub const FPU: i32 = offset_of!(Cpu, fpu) as i32;
 /// See [`RIP`].
@@ -112,6 +114,8 @@ pub mod frame {
     pub const MXCSR: i32 = 64;
     /// Not 0: XMM0 to XMM15 and MXCSR of the host are the guest's.
     pub const VECTORS: i32 = 68;
+    /// For what is looked up in the TLB.
+    pub const FOUND: i32 = 72;
     /// Its size: with the registers that are saved, it keeps the stack aligned to 16 bytes.
-    pub const SIZE: i32 = 72;
+    pub const SIZE: i32 = 88;
 }

@@ -1,10 +1,11 @@
 //! The tier: what is compiled, how its blocks are linked, and how they go.
 
-use crate::enter::{JUMP_BITS, Jump, NO_JUMP, STOPPED, Site, Thunks, jump_slot};
+use crate::enter::{JUMP_BITS, Jump, NO_JUMP, NOTHING, Remembered, STOPPED, Site, Thunks, jump_slot};
 use crate::generate::{self, Kind};
 use crate::memory::CodeMemory;
 use emu_core::block::tier::{Code, Exit, Left, Refused, Source, Tier};
 use emu_core::state::cpu::{Cpu, Env};
+use std::cell::UnsafeCell;
 use std::io;
 use std::num::NonZeroU32;
 
@@ -25,6 +26,7 @@ struct Compiled {
     slots: Vec<u16>,
     /// What its code names.
     _sites: Box<[Site]>,
+    remembered: Box<[UnsafeCell<Remembered>]>,
 }
 
 /// An exit of a compiled block.
@@ -50,6 +52,8 @@ pub struct Templates {
     jumps: Box<[Jump; 1 << JUMP_BITS]>,
     /// The memory map that the jumps were noted under.
     map_epoch: u64,
+    /// Where the guest memory begins that accesses remember.
+    ram: usize,
 }
 
 impl Templates {
@@ -67,11 +71,22 @@ impl Templates {
             ways: Vec::new(),
             jumps: Box::new([NO_JUMP; 1 << JUMP_BITS]),
             map_epoch: 0,
+            ram: 0,
         })
     }
 
     fn get(&self, code: Code) -> Option<&Compiled> {
         self.compiled.get(code.0.get() as usize - 1)?.as_ref()
+    }
+
+    /// What accesses remember are addresses of the host's: of other guest memory they know none.
+    fn see_memory(&mut self, env: &mut Env) {
+        let ram = env.ram.base() as usize;
+        if self.ram != ram {
+            self.ram = ram;
+            let all = self.compiled.iter_mut().flatten().flat_map(|compiled| compiled.remembered.iter_mut());
+            all.for_each(|remembered| *remembered.get_mut() = NOTHING);
+        }
     }
 
     /// Notes where the block at RIP was found, for jumps that are not linked.
@@ -125,11 +140,13 @@ impl Tier for Templates {
             incoming: Vec::new(),
             slots: Vec::new(),
             _sites: made.sites,
+            remembered: made.remembered,
         }));
         Ok(Code(number))
     }
 
     fn enter(&mut self, cpu: &mut Cpu, env: &mut Env, code: Code) -> Left {
+        self.see_memory(env);
         self.note_jump(cpu, env, code);
         let rip = cpu.rip();
         let (address, place, block) = match self.get(code) {

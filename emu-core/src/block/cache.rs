@@ -18,6 +18,8 @@ const UOPS_PER_BLOCK: usize = 8;
 /// Most entries in the lists of the pages' blocks, likewise: one block is in two lists at most, and a list may hold
 /// numbers of blocks that are gone.
 const ENTRIES_PER_BLOCK: usize = 4;
+/// [`CodeCache::warm_up`] and one, if blocks are not compiled at once.
+const WARM_UP: u64 = 17;
 const NO_PAGE: u64 = u64::MAX;
 const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, page: NO_PAGE, second: NO_PAGE, block: NO_BLOCK, generation: 0 };
 
@@ -293,6 +295,11 @@ impl CodeCache {
     pub fn set_tier(&mut self, tier: Option<Box<dyn Tier>>) {
         self.clear();
         self.tier = tier;
+    }
+
+    /// How many cycles must be behind a chain of blocks, and before its boundary, for compiled code to be entered.
+    pub fn warm_up(&self) -> u64 {
+        self.tier.as_ref().map_or(0, |tier| WARM_UP.min(tier.threshold().into()) - 1)
     }
 
     /// Whether somebody compiles.

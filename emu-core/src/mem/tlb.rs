@@ -159,6 +159,9 @@ pub struct Tlb {
     present: AddressSpace,
     /// Changes with every invalidation, so that caches of fetched blocks notice.
     pub epoch: u32,
+    /// Changes whenever an entry may have lost a tag, so that whoever remembers one notices. No two processors' are ever the
+    /// same.
+    pub version: u64,
     /// Misses, for `--stats`.
     pub misses: u64,
     /// log2 of the largest page entered since the last flush: one address may have as many entries as that has parts.
@@ -185,6 +188,7 @@ impl Default for Tlb {
             spaces: vec![(AddressSpace::default(), 1)],
             present: AddressSpace::default(),
             epoch: 0,
+            version: 0,
             misses: 0,
             largest: 12,
             global_slots: Box::new([0; ENTRIES / 64]),
@@ -215,6 +219,9 @@ impl Tlb {
     pub fn insert(&mut self, linear: u64, entry: Entry, detail: Detail) {
         let slot = data_slot(linear);
         let extent = detail.extent;
+        if self.entries[slot].key != NO_TAG {
+            self.version += 1;
+        }
         self.entries[slot] = entry;
         self.details[slot] = detail;
         let bit = 1 << (slot % 64);
@@ -241,6 +248,7 @@ impl Tlb {
 
     /// Withholds the tags of all writes.
     pub fn withhold_write_tags(&mut self) {
+        self.version += 1;
         self.entries.iter_mut().for_each(|entry| entry.write = NO_TAG);
     }
 
@@ -295,6 +303,7 @@ impl Tlb {
     /// Forgets what `scope` says, and of large pages and others no more than that.
     pub fn invalidate(&mut self, scope: &Invalidation) {
         self.epoch = self.epoch.wrapping_add(1);
+        self.version += 1;
         match scope.linear_address() {
             Some(address) => self.purge(scope, address),
             None => self.flush(scope),
@@ -304,6 +313,7 @@ impl Tlb {
     /// Forgets everything.
     pub fn flush_all(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
+        self.version += 1;
         self.spaces.clear();
         self.largest = 12;
         self.globals = false;
@@ -383,6 +393,7 @@ impl Tlb {
 
     /// Withholds the write tag of entries whose page of guest memory `keeps` does not accept.
     pub fn retain_writes(&mut self, mut keeps: impl FnMut(usize) -> bool) {
+        self.version += 1;
         for entry in self.entries.iter_mut().filter(|entry| entry.write != NO_TAG) {
             if !keeps((entry.key & !0xFFF).wrapping_add(entry.addend) as usize) {
                 entry.write = NO_TAG;
@@ -407,6 +418,7 @@ impl Tlb {
     /// A number that no entry has; when they run out, all entries and spaces go.
     fn new_number(&mut self) -> u64 {
         if self.last_space == LAST_SPACE {
+            self.version += 1;
             self.entries.fill(EMPTY);
             self.fetch.fill(NO_FETCH);
             self.slow.fill(SLOW_EMPTY);

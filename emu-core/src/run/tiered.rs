@@ -14,12 +14,16 @@ impl Cpu {
             return self.run_chain(env, cache, id);
         }
         let began = self.cycles;
+        let warm_up = cache.warm_up();
         let mut start = self.rip();
         // An exit of compiled code that leads to block `id`.
         let mut way = None;
         loop {
             let mut exit = None;
-            let code = cache.code(id);
+            // What runs a few instructions only, before the boundary has something to do, is not worth the way in and out.
+            let worthwhile =
+                self.cycles.wrapping_sub(began) >= warm_up && self.block_limit.saturating_sub(self.cycles) >= warm_up;
+            let code = cache.code(id).filter(|_| worthwhile);
             if let (Some(way), Some(code)) = (way, code) {
                 cache.link_code(way, code);
             }

@@ -341,10 +341,13 @@ impl Generator<'_> {
                 let from = self.read(uop.r2, RAX);
                 self.set(uop.r1, width, from);
             }
-            Op::MovRi => {
-                self.load_number(RAX, uop.imm);
-                self.set(uop.r1, width, RAX);
-            }
+            Op::MovRi => match crate::layout::pinned(uop.r1) {
+                Some(host) if width >= 2 => self.load_number(host, uop.imm),
+                _ => {
+                    self.load_number(RAX, uop.imm);
+                    self.set(uop.r1, width, RAX);
+                }
+            },
             Op::MovRm => {
                 let (slow, back) = self.slow_path();
                 self.translate(uop, width, false, slow);
@@ -402,6 +405,14 @@ impl Generator<'_> {
         let back = if in_memory {
             let (slow, back) = self.slow_path();
             self.translate(uop, from_width, false, slow);
+            if let Some(host) = crate::layout::pinned(uop.r1)
+                && !signed
+                && uop.width_index() >= 2
+            {
+                self.load(from_width, host);
+                dynasm!(self.asm ; .arch x64 ; =>back);
+                return true;
+            }
             self.load(from_width, RAX);
             Some(back)
         } else {

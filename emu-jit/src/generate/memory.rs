@@ -1,11 +1,12 @@
 //! Memory operands: the effective address, and the compare with the TLB's entry; everything else is the handler's.
 
-use super::Generator;
-use crate::layout::{ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, RAX, RCX, frame, gpr, pinned, segment_base};
+use super::{Generator, Later};
+use crate::enter::Remembered;
+use crate::layout::{FAST_CONTEXT, RAX, RCX, TLB_VERSION, frame, gpr, pinned, segment_base};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
-use emu_core::mem::tlb::ENTRIES;
 use emu_vmx::arch::segment::SegmentRegister;
+use std::mem::offset_of;
 
 /// Whether there is a template for a memory operand like this one.
 pub fn is_plain(uop: &Uop) -> bool {
@@ -17,6 +18,15 @@ impl Generator<'_> {
     /// RAX = the effective address of the operand, which [`is_plain`]. RCX and RDX are lost.
     pub fn address(&mut self, uop: &Uop) {
         let disp = uop.disp;
+        if let (Some(base), Some(index)) = (pinned(uop.base), pinned(uop.index)) {
+            match uop.scale & 3 {
+                0 => dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + Rq(index) + disp]),
+                1 => dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + Rq(index) * 2 + disp]),
+                2 => dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + Rq(index) * 4 + disp]),
+                _ => dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + Rq(index) * 8 + disp]),
+            }
+            return self.cut_address(uop);
+        }
         if uop.base == REG_RIP {
             let from_page = disp.wrapping_add(i32::from(self.source.place));
             dynasm!(self.asm
@@ -41,6 +51,11 @@ impl Generator<'_> {
                 _ => dynasm!(self.asm ; .arch x64 ; lea rax, [rax + Rq(index) * 8]),
             }
         }
+        self.cut_address(uop);
+    }
+
+    /// RAX as wide as addresses are.
+    fn cut_address(&mut self, uop: &Uop) {
         if uop.scale >> 2 == 32 {
             dynasm!(self.asm ; .arch x64 ; mov eax, eax);
         }
@@ -59,24 +74,23 @@ impl Generator<'_> {
     /// [`Generator::translate`] of the linear address in RAX.
     pub fn translate_linear(&mut self, width: usize, write: bool, slow: DynamicLabel) {
         let last = (1 << width) - 1;
-        let tag = if write { ENTRY_WRITE } else { ENTRY_READ };
+        let remembered = self.remembered[self.accesses].get() as i64;
+        self.accesses += 1;
+        let (at, found) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        self.later.push(Later::LookUp { at, found, slow, width, write });
         dynasm!(self.asm
             ; .arch x64
-            ; mov rcx, rax
-            ; shr rcx, 12
-            ; mov rdx, rax
-            ; shr rdx, 24
-            ; add ecx, edx
-            ; and ecx, (ENTRIES - 1) as i32
-            ; shl ecx, 5
-            ; add rcx, [rsp + frame::TLB]
+            ; mov rcx, QWORD remembered
             ; lea rdx, [rax + last]
             ; and rdx, -4096
             ; or rdx, [rbp + FAST_CONTEXT]
-            ; cmp rdx, [rcx + tag]
-            ; jne =>slow
-            ; add rax, [rcx + ENTRY_ADDEND]
-            ; add rax, [rsp + frame::RAM]
+            ; cmp rdx, [rcx + offset_of!(Remembered, tag) as i32]
+            ; jne =>at
+            ; mov rdx, [rbp + TLB_VERSION]
+            ; cmp rdx, [rcx + offset_of!(Remembered, version) as i32]
+            ; jne =>at
+            ; add rax, [rcx + offset_of!(Remembered, addend) as i32]
+            ; =>found
         );
         self.host = super::flags::HostFlags::None;
     }

@@ -11,7 +11,7 @@ mod shift;
 mod stack;
 mod vector;
 
-use crate::enter::{Site, Thunks};
+use crate::enter::{NOTHING, Remembered, Site, Thunks};
 use crate::layout::{BUDGET, INSTRUCTIONS, RAX, gpr, pinned};
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
@@ -20,6 +20,7 @@ use emu_core::ir::op::{FORMS, FlagEffect, NO_FLAGS, Op};
 use emu_core::ir::uop::{REG_HIGH_BYTE, REG_ZERO, Uop};
 use emu_core::state::scratch::Flow;
 use flags::{HostFlags, Known};
+use std::cell::UnsafeCell;
 
 /// How a block is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Made {
     pub exits: Vec<Exit>,
     /// What the code names: it must live as long as the code.
     pub sites: Box<[Site]>,
+    /// What its accesses remember, likewise.
+    pub remembered: Box<[UnsafeCell<Remembered>]>,
 }
 
 /// A jump or an out-of-line piece that is yet to be generated.
@@ -62,6 +65,8 @@ enum Later {
     Taken { at: DynamicLabel, index: usize, to: i64 },
     /// The guest's vector registers are not loaded: they are, and the template runs again, or the handler in its place.
     Vectors { at: DynamicLabel, index: usize, again: DynamicLabel, back: DynamicLabel },
+    /// An access is not the one that it was the last time: the TLB is asked.
+    LookUp { at: DynamicLabel, found: DynamicLabel, slow: DynamicLabel, width: usize, write: bool },
     /// A micro-op that ends the block is done by its handler.
     Handler { at: DynamicLabel, index: usize },
 }
@@ -75,6 +80,9 @@ struct Generator<'a> {
     first_exit: u32,
     exits: Vec<(Kind, usize, DynamicLabel)>,
     sites: Box<[Site]>,
+    remembered: Box<[UnsafeCell<Remembered>]>,
+    /// How many accesses have been generated.
+    accesses: usize,
     later: Vec<Later>,
     /// Index of the present micro-op.
     index: usize,
@@ -106,6 +114,9 @@ pub fn generate(
         first_exit,
         exits: Vec::new(),
         sites: source.uops.iter().enumerate().map(site).collect(),
+        // Two for each micro-op at most.
+        remembered: (0..2 * count).map(|_| UnsafeCell::new(NOTHING)).collect(),
+        accesses: 0,
         later: Vec::new(),
         index: 0,
         calls: 0,
@@ -241,6 +252,16 @@ impl Generator<'_> {
                     self.call_handler();
                     dynasm!(self.asm ; .arch x64 ; jmp =>back);
                 }
+                Later::LookUp { at, found, slow, width, write } => {
+                    let look_up = self.thunks.look_up[usize::from(write)][width];
+                    dynasm!(self.asm
+                        ; .arch x64
+                        ; =>at
+                        ; call extern look_up
+                        ; je =>found
+                        ; jmp =>slow
+                    );
+                }
                 Later::Handler { at, index } => {
                     self.index = index;
                     dynasm!(self.asm ; .arch x64 ; =>at);
@@ -265,7 +286,7 @@ impl Generator<'_> {
             );
             exits.push(Exit { kind, site, stub });
         }
-        Ok(Made { code: self.asm.finalize()?, exits, sites: self.sites })
+        Ok(Made { code: self.asm.finalize()?, exits, sites: self.sites, remembered: self.remembered })
     }
 
     /// A host register with the whole of a guest register: its own, or `scratch`. The host's flags stay.
