@@ -6,6 +6,9 @@
 //!
 //! On hosts other than x86-64 Linux there is no tier, and the interpreter runs everything.
 
+// What dynasm! makes of registers by number converts them whatever their type is.
+#![allow(clippy::useless_conversion)]
+
 use emu_core::block::tier::Tier;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -1,7 +1,9 @@
 //! Decoded blocks, found by where their bytes lie in guest memory and by mode.
 
+mod compiled;
+
 use super::key::{Key, NumberMap};
-use super::tier::{Code, Exit, Left, Refused, Source, Tier};
+use super::tier::Tier;
 use super::{Block, LINKS, Link, NO_BLOCK, NO_LINK, decode};
 use crate::fault::Stop;
 use crate::ir::uop::{MAX_INSTRUCTION, Uop};
@@ -18,8 +20,6 @@ const UOPS_PER_BLOCK: usize = 8;
 /// Most entries in the lists of the pages' blocks, likewise: one block is in two lists at most, and a list may hold
 /// numbers of blocks that are gone.
 const ENTRIES_PER_BLOCK: usize = 4;
-/// [`CodeCache::warm_up`] and one, if blocks are not compiled at once.
-const WARM_UP: u64 = 17;
 const NO_PAGE: u64 = u64::MAX;
 const NO_JUMP: Jump = Jump { rip: 0, stamp: u64::MAX, page: NO_PAGE, second: NO_PAGE, block: NO_BLOCK, generation: 0 };
 
@@ -291,78 +291,6 @@ impl CodeCache {
         (self.uops, self.entries, self.full) = (0, 0, false);
     }
 
-    /// From now on `tier`, or nobody, compiles what is hot. A run is the same with and without.
-    pub fn set_tier(&mut self, tier: Option<Box<dyn Tier>>) {
-        self.clear();
-        self.tier = tier;
-    }
-
-    /// How many cycles must be behind a chain of blocks, and before its boundary, for compiled code to be entered.
-    pub fn warm_up(&self) -> u64 {
-        self.tier.as_ref().map_or(0, |tier| WARM_UP.min(tier.threshold().into()) - 1)
-    }
-
-    /// Whether somebody compiles.
-    #[inline(always)]
-    pub fn has_tier(&self) -> bool {
-        self.tier.is_some()
-    }
-
-    /// The compiled code of a block that is about to run, compiled now if this is the time.
-    #[inline(always)]
-    pub fn code(&mut self, id: u32) -> Option<Code> {
-        let block = &mut self.blocks[id as usize];
-        if block.coolness != 0 {
-            block.coolness -= 1;
-            if block.coolness == 0 {
-                self.compile(id);
-            }
-        }
-        self.blocks[id as usize].code
-    }
-
-    /// Asks the tier to compile a block. Where there is no more room, everything that was compiled goes, and the block
-    /// waits for its next turn.
-    #[cold]
-    #[inline(never)]
-    fn compile(&mut self, id: u32) {
-        let (Some(tier), block) = (&mut self.tier, &mut self.blocks[id as usize]) else { return };
-        if block.key == Key::NONE || block.second_page.is_some() || block.uops.is_empty() {
-            return;
-        }
-        match tier.compile(Source { block: id, uops: &block.uops, cost: block.cost, place: block.key.place() }) {
-            Ok(code) => block.code = Some(code),
-            Err(Refused::Block) => {}
-            Err(Refused::Full) => {
-                tier.clear();
-                let threshold = tier.threshold();
-                for block in &mut self.blocks {
-                    (block.code, block.coolness) = (None, threshold);
-                }
-            }
-        }
-    }
-
-    /// Runs compiled code; `None` if nobody has compiled it.
-    #[inline(always)]
-    pub fn enter(&mut self, cpu: &mut Cpu, env: &mut Env, code: Code) -> Option<Left> {
-        self.tier.as_mut().map(|tier| tier.enter(cpu, env, code))
-    }
-
-    /// Lets an exit of compiled code lead to `code`.
-    pub fn link_code(&mut self, exit: Exit, code: Code) {
-        if let Some(tier) = &mut self.tier {
-            tier.link(exit, code);
-        }
-    }
-
-    fn forget_code(tier: &mut Option<Box<dyn Tier>>, block: &mut Block) {
-        if let (Some(tier), Some(code)) = (tier, block.code.take()) {
-            tier.forget(code);
-            block.coolness = tier.threshold();
-        }
-    }
-
     /// Keeps `limit` blocks at most, at least 1. A run is the same with any.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit.max(1);
@@ -421,14 +349,6 @@ impl CodeCache {
                 (self.blocks.len() - 1) as u32
             }
         }
-    }
-
-    /// How often a new block is interpreted before it is compiled. What a guest writes again and again is worth it less
-    /// and less.
-    fn coolness(&self, key: Key) -> u32 {
-        let Some(tier) = &self.tier else { return 0 };
-        let rewritten = self.rewritten.get(&key.page()).copied().unwrap_or_default();
-        tier.threshold().saturating_mul(1u32.checked_shl(rewritten).unwrap_or(u32::MAX))
     }
 
     fn next_generation(&mut self) -> u32 {

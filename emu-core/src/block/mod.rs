@@ -49,6 +49,8 @@ pub struct Block {
     code: Option<Code>,
     /// How often it is yet to be interpreted before the tier is asked, or 0 if it was asked.
     coolness: u32,
+    /// How little its compiled code was worth the way in and out of late.
+    reluctance: u16,
     /// The first instruction, for running it alone.
     pub alone: Uop,
 }
@@ -103,5 +105,6 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, uops: &mut Vec<Uop>) -> Block {
         next_link: 0,
         code: None,
         coolness: 0,
+        reluctance: 0,
     }
 }

@@ -20,15 +20,20 @@ impl Cpu {
         let mut way = None;
         loop {
             let mut exit = None;
-            // What runs a few instructions only, before the boundary has something to do, is not worth the way in and out.
-            let worthwhile =
-                self.cycles.wrapping_sub(began) >= warm_up && self.block_limit.saturating_sub(self.cycles) >= warm_up;
-            let code = cache.code(id).filter(|_| worthwhile);
+            let code = cache.code(id);
             if let (Some(way), Some(code)) = (way, code) {
                 cache.link_code(way, code);
             }
-            let result = match code.and_then(|code| cache.enter(self, env, code)) {
+            // What runs a few instructions only, before the boundary has something to do, is not worth the way in and out.
+            let worthwhile = warm_up == 0
+                || self.cycles.wrapping_sub(began) >= warm_up
+                    && self.block_limit.saturating_sub(self.cycles) >= warm_up
+                    && code.is_some()
+                    && cache.is_worth_entering(id);
+            let (entered, before) = (id, self.cycles);
+            let result = match code.filter(|_| worthwhile).and_then(|code| cache.enter(self, env, code)) {
                 Some(left) => {
+                    cache.note_stay(entered, self.cycles.saturating_sub(before));
                     (id, start, exit) = (left.block, left.start, left.exit);
                     left.result
                 }
