@@ -64,7 +64,8 @@ impl CodeCache {
             _ if cycles >= LONG_STAY => 0,
             // For a good while it is not tried again.
             short if short + 1 == RELUCTANT => 64 * RELUCTANT,
-            short => short + 1,
+            // Who enters it all the same may do so for ever.
+            short => short.saturating_add(1),
         };
     }
 
