@@ -63,7 +63,7 @@ impl CodeCache {
         *reluctance = match *reluctance {
             _ if cycles >= LONG_STAY => 0,
             // For a good while it is not tried again.
-            short if short + 1 == RELUCTANT => 64 * RELUCTANT,
+            short if short == RELUCTANT - 1 => 64 * RELUCTANT,
             // Who enters it all the same may do so for ever.
             short => short.saturating_add(1),
         };
