@@ -4,6 +4,7 @@
 mod support;
 
 use emu_vmx::arch::SegmentRegister;
+use emu_vmx::caps::VmxBasic;
 use emu_vmx::checks::{self, Failure};
 use emu_vmx::controls::*;
 use emu_vmx::field::Field;
@@ -361,6 +362,8 @@ fn mutations() -> Vec<(String, Mutation)> {
             t.set(Field::GuestInterruptibilityState, 0x12)
         };
         "guest.interruptibility.enclave_sgx" => |t| t.set(Field::GuestInterruptibilityState, 0x10);
+        "guest.nmi_sti.blocking" => |t| t.or(Field::GuestRflags, 0x200).inject(0x8000_0202)
+            .set(Field::GuestInterruptibilityState, 1);
         "guest.pending_debug.reserved" => |t| t.set(Field::GuestPendingDebugExceptions, 1 << 11);
         "guest.pending_debug.bs_required" => |t|
             t.or(Field::GuestRflags, 0x100).set(Field::GuestInterruptibilityState, 2);
@@ -491,6 +494,7 @@ fn entry_rule_mutation_fails_exactly_that_rule() {
             Failure::InvalidGuestState { qualification } => {
                 let expected = match () {
                     () if id.starts_with("guest.pdpte") => 2,
+                    () if id.starts_with("guest.nmi_sti") => 3,
                     () if id.starts_with("guest.link") => 4,
                     () => 0,
                 };
@@ -501,6 +505,269 @@ fn entry_rule_mutation_fails_exactly_that_rule() {
         assert!(rule.explain(&context).starts_with(&id));
     }
     assert!(wrong.is_empty(), "{} mutations do not fail exactly their rule:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Does what a remedy says, word by word; how many values it named.
+fn carry_out(case: &mut Case, words: &str) -> usize {
+    let hex = |text: &str| -> Option<u64> {
+        let end = text.find(|c: char| !c.is_ascii_hexdigit())?;
+        u64::from_str_radix(&text[..end], 16).ok()
+    };
+    let mut done = 0;
+    if words.contains("clear bit 0 (TraceEn) of IA32_RTIT_CTL") {
+        case.now.pt_enabled = false;
+        done += 1;
+    }
+    for part in words.split("write ").skip(1) {
+        // `an address of at most FFFFFFFFFFh to …`: the highest page there.
+        let (value, bound) = match part.strip_prefix("an address of at most ") {
+            Some(rest) => (hex(rest).map(|end| end & !0xFFF), true),
+            None => (hex(part), false),
+        };
+        let (Some(value), Some((_, place))) = (value, part.split_once("h to ")) else { continue };
+        if place.starts_with("the byte at") {
+            case.now.vtpr = Some(value as u8);
+        } else if place.starts_with("the dword at") {
+            case.now.link_header = Some(value as u32);
+        } else if let Some(number) = place.strip_prefix("PDPTE").filter(|_| place.contains("in memory at")) {
+            let number: usize = number[..1].parse().expect("a digit");
+            case.now.pdptes.as_mut().expect("there are some")[number] = value;
+        } else {
+            let named = Field::ALL.iter().filter(|field| place.starts_with(field.name()));
+            let field = *named.max_by_key(|field| field.name().len()).unwrap_or_else(|| panic!("{place}"));
+            assert!(bound || value & !field.width().mask() == 0, "{words}");
+            case.set(field, value);
+        }
+        done += 1;
+    }
+    done
+}
+
+/// Remedies without a value: only the VMM knows its selectors, and where it has a page.
+const WITHOUT_VALUE: [&str; 5] =
+    ["host.cs.null", "host.tr.null", "host.ss.null", "guest.link.current", "guest.link.executive"];
+
+/// Every way to mend what fails in `case`, carried out.
+fn mend(case: &Case, rule: &checks::Rule) {
+    let (id, context) = (rule.id, case.context());
+    let text = rule.remedy(&context);
+    let ways = rule.ways(&context, &|_| true);
+    assert!(!ways.is_empty(), "{id}: {text}");
+    assert!(!text.starts_with("see to it that") && !text.contains(rule.required), "{id}: {text}");
+    for way in &ways {
+        let words = way.words(&context, &|_| true);
+        let mut mended = case.clone();
+        if carry_out(&mut mended, &words) == 0 {
+            assert!(WITHOUT_VALUE.contains(&id), "{id}: {words}");
+        } else {
+            assert!((rule.holds)(&mended.context()), "{id}: {words}");
+        }
+    }
+}
+
+#[test]
+fn remedies_that_are_carried_out_make_their_rule_hold() {
+    for (id, mutate) in mutations() {
+        let mut case = Case::long_mode();
+        mutate(&mut case);
+        let rule = checks::all_rules().find(|rule| rule.id == id).unwrap();
+        mend(&case, rule);
+    }
+}
+
+#[test]
+fn remedies_of_random_states_make_their_rule_hold() {
+    let mut seed = 0x2545_F491_4F6C_DD1Du64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let mut failing = std::collections::BTreeSet::new();
+    let changes = mutations();
+    for round in 0..3_000u64 {
+        let mut case = Case::long_mode();
+        if round % 2 == 0 {
+            changes[random() as usize % changes.len()].1(&mut case);
+        }
+        for _ in 0..=round % 3 {
+            let field = Field::ALL[random() as usize % Field::ALL.len()];
+            let value = match random() % 3 {
+                0 => random(),
+                1 => case.get(field) ^ 1 << (random() % 64),
+                _ => case.get(field) ^ random() & random() & 0xFFFF,
+            };
+            case.set(field, value & field.width().mask());
+        }
+        for rule in checks::failing(&case.context()) {
+            failing.insert(rule.id);
+            mend(&case, rule);
+        }
+    }
+    assert!(failing.len() > 200, "{}", failing.len());
+}
+
+/// A null selector in a register with S = 0.
+fn null(case: &mut Case, register: SegmentRegister) {
+    let fields = GuestSegmentFields::of(register);
+    case.set(fields.selector, 0).clear(fields.access_rights, 0x10);
+}
+
+fn real_mode(case: &mut Case) -> &mut Case {
+    case.guest32().unrestricted().clear(Field::GuestCr0, 0x8000_0001)
+}
+
+#[test]
+fn remedy_makes_a_register_unusable_only_where_a_null_selector_does() {
+    for (register, change, unusable) in [
+        (SegmentRegister::Es, (|_| ()) as fn(&mut Case), true),
+        (SegmentRegister::Es, |t| _ = t.guest32(), true),
+        (SegmentRegister::Es, |t| _ = real_mode(t), false),
+        (SegmentRegister::Ss, |_| (), true),
+        (SegmentRegister::Ss, |t| _ = t.guest32(), false),
+        (SegmentRegister::Ss, |t| _ = real_mode(t), false),
+        (SegmentRegister::Cs, |_| (), false),
+    ] {
+        let mut case = Case::long_mode();
+        change(&mut case);
+        null(&mut case, register);
+        let id = format!("guest.seg.{}.s", register.name().to_lowercase());
+        let rule = checks::all_rules().find(|rule| rule.id == id).unwrap();
+        let text = rule.remedy(&case.context());
+        assert_eq!(text.contains("(unusable)"), unusable, "{id}: {text}");
+    }
+}
+
+#[test]
+fn remedy_of_a_reserved_type_claims_none_for_vectors_without_an_event() {
+    let rule = checks::all_rules().find(|rule| rule.id == "ctl.event.type_reserved").unwrap();
+    for vector in 0..=0xFF {
+        let mut case = Case::long_mode();
+        case.inject(0x8000_0100 | vector);
+        let text = rule.remedy(&case.context());
+        assert_eq!(text.contains("the type that"), !matches!(vector, 9 | 15 | 22..=31), "{vector}: {text}");
+    }
+    let mut case = Case::long_mode();
+    case.inject(0x8000_0904).set(Field::VmEntryInstructionLength, 2);
+    let ways = rule.ways(&case.context(), &|_| true);
+    assert!(ways[0].then.is_empty() && ways[0].changes.len() == 1, "the length stays, the error code goes: {ways:?}");
+}
+
+#[test]
+fn nw_and_cd_of_cr0_are_not_checked() {
+    for (field, change) in [(Field::HostCr0, "host"), (Field::GuestCr0, "guest")] {
+        for bits in [0, 1 << 29, 1 << 30, 3 << 29] {
+            for (fixed0, fixed1) in [(0x8000_0021, 0x9FFF_FFFF), (0xE000_0021, 0xFFFF_FFFF)] {
+                let mut case = Case::long_mode();
+                (case.caps.cr0_fixed0, case.caps.cr0_fixed1) = (fixed0, fixed1);
+                case.or(field, bits);
+                assert_eq!(failing_ids(&case), Vec::<&str>::new(), "{change} {bits:x} {fixed0:x} {fixed1:x}");
+                case.clear(field, 0x20);
+                let rule = checks::check(&case.context()).expect_err("NE is checked");
+                let text = rule.explain(&case.context());
+                assert!(text.contains("must be 1: 20h") && text.contains("must be 0: none"), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn remedies_name_bits_msrs_and_values() {
+    let remedy = |id: &str, change: &dyn Fn(&mut Case)| {
+        let mut case = Case::long_mode();
+        change(&mut case);
+        checks::all_rules().find(|rule| rule.id == id).unwrap().remedy(&case.context())
+    };
+    for (id, change, part) in [
+        (
+            "ctl.pin.reserved",
+            &(|t: &mut Case| _ = t.set(Field::PinBasedControls, 0x114)) as &dyn Fn(&mut Case),
+            "write 16h to Pin-based VM-execution controls: set bit 1, clear bit 8, as IA32_VMX_TRUE_PINBASED_CTLS (48Dh) = \
+             FF00000016h asks",
+        ),
+        ("guest.seg.tr.type", &|t| _ = t.set(Field::GuestTrAccessRights, 0x82), "write 8Bh to Guest TR access rights"),
+        (
+            "guest.seg.tr.type",
+            &|t| _ = t.set(Field::GuestTrAccessRights, 0x83),
+            "write 8Bh to Guest TR access rights in place of 83h (busy TSS)",
+        ),
+        (
+            "guest.seg.tr.type",
+            &|t| _ = t.guest32().set(Field::GuestTrAccessRights, 0x81),
+            "write 83h to Guest TR access rights",
+        ),
+        (
+            "guest.cr4.fixed",
+            &|t| _ = t.set(Field::GuestCr4, 0x0800_2020),
+            "write 2020h to Guest CR4: clear bit 27 (“LASS”), as IA32_VMX_CR4_FIXED0 (488h) = 2000h",
+        ),
+        ("guest.cr4.fixed", &|t| _ = t.set(Field::GuestCr4, 0x20), "write 2020h to Guest CR4: set bit 13 (“VMXE”)"),
+        (
+            "guest.cr0.fixed",
+            &|t| _ = t.or(Field::GuestCr0, 5 << 32),
+            "write 80010031h to Guest CR0: clear bits 34, 32, as IA32_VMX_CR0_FIXED0 (486h) = 80000021h and \
+             IA32_VMX_CR0_FIXED1 (487h) = FFFFFFFFh ask",
+        ),
+        (
+            "ctl.vpid.zero",
+            &|t| _ = t.secondary(P2::ENABLE_VPID),
+            "write 1h to Virtual-processor identifier (VPID) in place of 0h (any number",
+        ),
+        (
+            "ctl.tsc_multiplier.zero",
+            &|t| _ = t.secondary(P2::USE_TSC_SCALING),
+            "write 1000000000000h to TSC multiplier",
+        ),
+        ("ctl.event.error_code_vector", &|t| _ = t.inject(0x8000_030D), "write 80000B0Dh to VM-entry interr"),
+        ("ctl.event.error_code_vector", &|t| _ = t.inject(0x8000_0B06), "write 80000306h to VM-entry interr"),
+        ("ctl.event.type_reserved", &|t| _ = t.inject(0x8000_0102), "write 80000202h to VM-entry interr"),
+        ("ctl.event.type_reserved", &|t| _ = t.inject(0x8000_0106), "write 80000306h to VM-entry interr"),
+        (
+            "ctl.event.type_reserved",
+            &|t| _ = t.inject(0x8000_0103),
+            "write 80000603h to VM-entry interruption-information field in place of 80000103h (software exception #BP), \
+             and write 1h to VM-entry instruction length in place of 0h",
+        ),
+        (
+            "ctl.event.type_reserved",
+            &|t| _ = t.inject(0x8000_0104).set(Field::VmEntryInstructionLength, 2),
+            "(software exception #OF) (the type",
+        ),
+        (
+            "ctl.eptp.width",
+            &|t| {
+                // Structures below 4 GiB, and EPTP wherever the processor reaches.
+                t.caps.basic = VmxBasic(t.caps.basic.0 | 1 << 48);
+                t.ept().set(Field::EptPointer, WIDE | 0x12_3456_701E);
+            },
+            "write 123456701Eh to EPT pointer (EPTP): clear bit 40",
+        ),
+        // A null selector makes ES unusable in protected mode, and SS in 64-bit mode.
+        ("guest.seg.es.s", &|t| null(t, SegmentRegister::Es), "write 1C083h to Guest ES access rights"),
+        ("guest.seg.ss.s", &|t| null(t, SegmentRegister::Ss), "write 1C083h to Guest SS access rights"),
+        ("guest.seg.ss.s", &|t| null(t.guest32(), SegmentRegister::Ss), "write C093h to Guest SS access rights"),
+        ("guest.seg.es.s", &|t| null(real_mode(t), SegmentRegister::Es), "write C093h to Guest ES access rights"),
+        ("guest.rflags.if", &|t| _ = t.inject(0x8000_0020), "set bit 2 (“Interrupt-window exiting”)"),
+        (
+            "guest.pdpte1.memory",
+            &|t| {
+                t.now.pdptes = Some([0, 3, 0, 0]);
+                t.guest32().set(Field::GuestCr4, 0x2020);
+            },
+            "write 1h to PDPTE1 in memory at 1008h: clear bit 1",
+        ),
+    ] {
+        let text = remedy(id, change);
+        assert!(text.contains(part), "{id}: {text}");
+    }
+    let mut case = Case::long_mode();
+    case.now.pdptes = Some([0, 3, 0, 0]);
+    case.guest32().set(Field::GuestCr4, 0x2020);
+    let rule = checks::all_rules().find(|rule| rule.id == "guest.pdpte1.memory").unwrap();
+    let text = rule.explain(&case.context());
+    let detail = "PDPTE1 at 1008h is 3h; reserved: bits 63:40, 8:5, 2:1; set of them: bit 1";
+    assert!(text.contains(detail), "{text}");
 }
 
 #[test]

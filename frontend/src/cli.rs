@@ -8,15 +8,18 @@ use crate::config::{
 use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
+use crate::suite::TestArgs;
 use crate::time;
 use crate::trace::TraceSpec;
 use crate::vmcs_dump::VmcsDumpSpec;
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use emu_vmx::dump::names::slip;
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
+Leaving: the window by Ctrl-Alt-M Q, or by closing it; the terminal by Ctrl-]; --serial stdio on a terminal by\nCtrl-A x. Ctrl-C is the guest's (docs/display.md).\n
 Exit status: 0 the guest powered off, or the script passed; 1 the script failed, or a replay ended\notherwise than its recording; 2 bad usage, configuration, image \
 or file; 3 the guest died; 4 a limit was reached; else isa-debug-exit's.";
 
@@ -72,10 +75,12 @@ pub enum Command {
         /// Report as JSON
         #[arg(long)]
         json: bool,
-        /// Field = value, JSON, or a log of KVM or Xen; - for standard input
+        /// What --vmcs-dump writes, lines of field = value, JSON, or a log of KVM, Xen, Bochs or VirtualBox; - for standard input
         #[arg(value_name = "DUMP")]
         dump: PathBuf,
     },
+    /// Run many scripts in parallel; status 0 only if all pass
+    Test(TestArgs),
     /// List the CPU models, or one model's CPUID leaves and MSRs
     CpuModels {
         /// The model to show
@@ -84,8 +89,17 @@ pub enum Command {
     },
 }
 
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// The options of a run.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
     /// Disk or floppy image to boot (a floppy by its size: 1.44M, 720K, 360K, 2.88M)
     #[arg(value_name = "IMAGE")]
@@ -176,7 +190,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Machine")]
     pub vmx_unlocked: bool,
 
-    /// How to show the screen [default: a window where there is a display, else the terminal]
+    /// How to show the screen [default: a window where there is a display, else the terminal, else none]
     #[arg(long, value_name = "KIND", value_enum, help_heading = "Input and output")]
     pub display: Option<DisplayKind>,
     /// Same as --display none
@@ -209,9 +223,9 @@ pub struct RunArgs {
     /// Make a recorded run again; status 1 if it ends otherwise than the recording
     #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "script", "max_instructions", "max_time"], help_heading = "Input and output")]
     pub replay: Option<PathBuf>,
-    /// Keep guest time to the host's clock even when headless
-    #[arg(long, help_heading = "Input and output")]
-    pub realtime: bool,
+    /// Keep guest time to the host's clock; =off: run as fast as possible [default: on with a display]
+    #[arg(long, value_name = "on|off", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "on", hide_possible_values = true, help_heading = "Input and output")]
+    pub realtime: Option<Switch>,
 
     /// End the run after N instructions, status 4
     #[arg(long, allow_negative_numbers = true, value_name = "N", help_heading = "Limits and diagnosis")]
@@ -222,8 +236,8 @@ pub struct RunArgs {
     /// Write one line an instruction: FILE[,cpu=N][,from=CYCLE][,to=CYCLE]
     #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
     pub trace: Option<TraceSpec>,
-    /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; FILE=all: every VMCS that is entered, too
-    #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
+    /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; with ,all every VMCS that is entered, too
+    #[arg(long, value_name = "FILE[,all]", help_heading = "Limits and diagnosis")]
     pub vmcs_dump: Option<VmcsDumpSpec>,
     /// Wait for GDB on 127.0.0.1:PORT; 0: on a free port, which is told
     #[arg(long, allow_negative_numbers = true, value_name = "PORT", help_heading = "Limits and diagnosis")]
@@ -240,6 +254,9 @@ pub struct RunArgs {
     /// Print one JSON line of counters on standard error at exit
     #[arg(long, help_heading = "Limits and diagnosis")]
     pub stats: bool,
+    /// End as at SIGTERM once standard input ends: what `test` runs ends with it
+    #[arg(long, hide = true)]
+    pub end_with_stdin: bool,
 }
 
 /// A port number, decimal or 0x-hexadecimal.
@@ -270,13 +287,30 @@ where
     I: IntoIterator<Item = T>,
     T: Into<std::ffi::OsString> + Clone,
 {
-    match Cli::try_parse_from(arguments) {
+    // The help of the debugger is about what it takes.
+    let hidden = |debug: clap::Command| {
+        crate::debug::NOT_TAKEN.iter().fold(debug, |debug, name| debug.mut_arg(name, |option| option.hide(true)))
+    };
+    let command = Cli::command().mut_subcommand("debug", hidden);
+    let arguments: Vec<std::ffi::OsString> = arguments.into_iter().map(Into::into).collect();
+    let first = arguments.get(1).and_then(|first| first.to_str()).unwrap_or_default().to_owned();
+    match command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => Ok(Parsed::Cli(Box::new(cli))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Text(error.to_string()))
         }
-        Err(error) => Err(one_line(&error)),
+        Err(error) => Err(misspelled_command(&first).unwrap_or_else(|| one_line(&error))),
     }
+}
+
+/// The error about a first argument that is nearly a command's name, and no file.
+fn misspelled_command(first: &str) -> Option<InputError> {
+    let command = Cli::command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let near = slip(first, names.iter().copied())
+        .filter(|near| *near != first && !first.starts_with('-') && !Path::new(first).exists())?;
+    let problem = format!("there is no command {first:?}");
+    Some(InputError::new("command line", problem).remedy(format!("did you mean {near}?")))
 }
 
 /// clap's several lines as our one: the first sentence, what was possible, and where to read on.
@@ -389,7 +423,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         });
     }
     if !machine.has_something_to_boot() {
-        return Err(nothing_to_boot(args.config.as_deref(), &notices));
+        return Err(nothing_to_boot(args, &notices));
     }
     machine.check("command line")?;
     let run = RunConfig {
@@ -413,17 +447,19 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
 }
 
 /// Why there is nothing to boot: no medium was named, or what was named is not there.
-fn nothing_to_boot(config: Option<&Path>, notices: &[Notice]) -> InputError {
+fn nothing_to_boot(args: &RunArgs, notices: &[Notice]) -> InputError {
     let missing = notices.iter().filter(|notice| notice.missing_medium);
     let missing = missing.min_by_key(|notice| notice.severity == Severity::Info);
-    match (missing, config) {
-        (Some(notice), _) => {
+    match (missing, &args.config, &args.script) {
+        (Some(notice), ..) => {
             let problem = format!("{}, and there is nothing else to boot", notice.text);
             InputError::new(&notice.place, problem).line(notice.line).remedy("correct the path, or give an IMAGE")
         }
-        (None, Some(config)) => InputError::file(config, "there is nothing to boot")
+        (None, Some(config), _) => InputError::file(config, "there is nothing to boot")
             .remedy("name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
-        (None, None) => InputError::new("command line", "there is nothing to boot")
+        (None, None, Some(script)) => InputError::file(script, "there is nothing to boot")
+            .remedy("name an image in it, as in image: \"c.img\", or give an IMAGE"),
+        (None, None, None) => InputError::new("command line", "there is nothing to boot")
             .remedy("give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
     }
 }
@@ -464,7 +500,8 @@ fn apply_drives(host: &dyn Host, args: &RunArgs, machine: &mut MachineConfig) ->
     }
     let mut first = args.boot.clone();
     if let Some(file) = &args.image {
-        let path = existing(host, "IMAGE", file)?;
+        let path = existing(host, "IMAGE", file)
+            .map_err(|error| file.to_str().and_then(misspelled_command).unwrap_or(error))?;
         let size = host.size(&path).unwrap_or(0);
         if size == 0 {
             return Err(InputError::file(&path, "the image is empty").remedy("give a disk or floppy image"));
@@ -514,7 +551,7 @@ fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {
     machine.reset_on_triple_fault |= args.reset_on_triple_fault;
     machine.ignore_bad_msrs |= args.ignore_bad_msrs;
     machine.vmx_unlocked |= args.vmx_unlocked;
-    machine.realtime |= args.realtime;
+    machine.realtime = args.realtime.map(|realtime| realtime == Switch::On).or(machine.realtime);
     machine.jit = if args.no_jit { None } else { args.jit.or(machine.jit) };
     if args.headless {
         machine.display = Some(DisplayKind::None);

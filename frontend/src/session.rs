@@ -1,25 +1,28 @@
 //! One invocation of the program, from its arguments to its exit status.
 
 use crate::cli::{self, Command, Parsed, RunArgs, Settings};
-use crate::config::sources::{Host, RealHost};
+use crate::config::sources::RealHost;
 use crate::config::{AtaDrive, DisplayKind, MachineConfig, Notice, Severity, Stream};
+use crate::display::choose::{self, Choice, choose};
 use crate::display::terminal::Terminal;
+use crate::display::window::Window;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
 use crate::files::{self, InUse};
 use crate::loader::{self, KernelFiles};
+use crate::logging::LogFilter;
 use crate::machine::Machine;
 use crate::output::{self, Sink};
 use crate::recording::{self, Final, Recorder, Recording};
 use crate::run::{Driver, End, Limits};
-use crate::script::{self, Script, Step, execute};
-use crate::signals::Signals;
+use crate::script::{self, Script, execute};
+use crate::serial_input::SerialInput;
+use crate::signals::{self, Signals};
 use crate::state_dump::StateDump;
 use crate::vmcs_dump::VmcsDumper;
-use crate::{debug, lint, logging, models, pc, screen, snapshot_file};
-use std::io::{IsTerminal, Read};
-use std::path::Path;
-use std::sync::mpsc;
+use crate::{debug, lint, logging, models, pc, screen, snapshot_file, suite};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Runs the program; the exit status.
@@ -45,6 +48,7 @@ where
                     status
                 })
             }
+            Some(Command::Test(args)) => suite::run(&args),
             Some(Command::CpuModels { name }) => {
                 name.map_or_else(models::list, |name| models::show(&name)).map(|text| {
                     output::print(&text);
@@ -55,12 +59,15 @@ where
         Err(error) => Err(error),
     };
     let logged = logging::finish();
-    let status = status.and_then(|status| logged.map(|()| status)).unwrap_or_else(|error| {
+    let status = status.and_then(|status| logged.map(|()| status));
+    // What was printed belongs to the result; one complaint is enough.
+    let printed = output::finish();
+    status.and_then(|status| printed.map(|()| status)).unwrap_or_else(|error| {
         complain(&error.to_string());
+        // There is nobody left to tell.
+        let _ = output::finish();
         2
-    });
-    output::finish();
-    status
+    })
 }
 
 fn complain(text: &str) {
@@ -69,15 +76,20 @@ fn complain(text: &str) {
 
 /// A run: configuration, machine, script or free run, and what is written at exit.
 fn run(args: &RunArgs) -> Result<i32, InputError> {
+    if args.end_with_stdin {
+        signals::end_with_input()?;
+    }
     let host = RealHost;
+    let script = args.script.as_deref().map(|path| script::load(&host, path)).transpose()?;
+    let args = &script.as_ref().map_or_else(|| args.clone(), |script| script.over(args));
     let (mut settings, notices) = cli::settings(&host, args)?;
-    let script = settings.run.script.as_deref().map(|path| load_script(&host, path)).transpose()?;
     let _inputs = inputs(args, &settings, script.as_ref());
     check_outputs(args, &settings, script.as_ref())?;
-    let display = choose_display(&settings, script.is_some())?;
+    let alone = script.is_some() || settings.run.gdb.is_some();
+    let Choice { kind: display, window, no_window } = choose(&settings.machine, alone)?;
     settings.machine.display = Some(display);
-    check_streams(&settings.machine, display)?;
     logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), display == DisplayKind::Terminal)?;
+    no_window.iter().for_each(|error| log::warn!("{error}"));
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
@@ -107,7 +119,7 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
         (None, Some(machine), Some(path)) => Input::Recorded(Recorder::create(path, machine)?),
         _ => Input::Free,
     };
-    run_machine(&settings, script.as_ref(), input, &mut machine)
+    run_in(&settings, script.as_ref(), input, &mut machine, window)
 }
 
 /// The debugger on a machine.
@@ -121,7 +133,11 @@ fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
     settings.machine.display = Some(DisplayKind::None);
     let _inputs = inputs(args, &settings, None);
     check_outputs(args, &settings, None)?;
-    logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), false)?;
+    let filter = match &args.log_file {
+        Some(_) => LogFilter::default(),
+        None => LogFilter::of_debugger(),
+    };
+    logging::start(args.log.clone().unwrap_or(filter), args.log_file.as_deref(), false)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
@@ -132,7 +148,7 @@ fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
 }
 
 /// The files that the run reads, and the images that it writes to.
-fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse {
+pub(crate) fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse {
     let Settings { machine, run } = settings;
     let mut used = InUse::default();
     let mut add = |path: Option<&Path>, role: &str| path.into_iter().for_each(|path| used.add(path, role));
@@ -159,9 +175,13 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
     add(run.restore.as_deref(), "the snapshot that the run begins at");
     add(run.replay.as_deref(), "the recording");
     run.media.iter().for_each(|medium| add(Some(medium), "a medium"));
-    for step in script.iter().flat_map(|script| &script.steps) {
-        if let Step::Insert(_, path) = step {
-            add(Some(path), "a medium");
+    // Asking the host about a file costs more than remembering its name.
+    let mut seen = HashSet::new();
+    for (script, _, step) in script.iter().flat_map(|script| script.all_steps()) {
+        let uses =
+            [(Some(&script.file), "the script"), (step.medium(), "a medium"), (step.golden(), "a golden screen")];
+        for (path, role) in uses {
+            add(path.filter(|path| seen.insert(*path)).map(PathBuf::as_path), role);
         }
     }
     used
@@ -170,10 +190,13 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
 /// Refuses outputs that would destroy what the run reads, or each other, before anything is written.
 fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> Result<(), InputError> {
     let Settings { machine, run } = settings;
-    for step in script.iter().flat_map(|script| &script.steps) {
-        if let Step::ScreenDump(path) | Step::Screenshot(path) | Step::Snapshot(path) = step {
+    if let Some(script) = script {
+        let steps = script.all_steps();
+        let mut seen = HashSet::new();
+        for path in steps.iter().filter_map(|(.., step)| step.output()).filter(|path| seen.insert(*path)) {
             files::check_output(path, "output of the script")?;
         }
+        script::check::files(script)?;
     }
     let stream = |stream: &Stream| match stream {
         Stream::File(path) => Some(path.clone()),
@@ -235,6 +258,17 @@ pub fn run_machine(
     input: Input,
     machine: &mut dyn Machine,
 ) -> Result<i32, InputError> {
+    run_in(settings, script, input, machine, None)
+}
+
+/// [`run_machine`], in the window if that is open already.
+fn run_in(
+    settings: &Settings,
+    script: Option<&Script>,
+    input: Input,
+    machine: &mut dyn Machine,
+    window: Option<Window>,
+) -> Result<i32, InputError> {
     let display = settings.machine.display.unwrap_or(DisplayKind::None);
     let headless = display == DisplayKind::None;
     let limits = Limits { instructions: settings.run.max_instructions, seconds: settings.run.max_time };
@@ -244,14 +278,17 @@ pub fn run_machine(
     let display: Box<dyn Display> = match display {
         DisplayKind::None => Box::new(Headless),
         DisplayKind::Terminal => Box::new(Terminal::open()?),
-        DisplayKind::Window => return Err(no_window()),
+        DisplayKind::Window => Box::new(match window {
+            Some(window) => window,
+            None => Window::open(&choose::name(&settings.machine))?,
+        }),
     };
-    let realtime = settings.machine.realtime || !headless;
+    let realtime = settings.machine.realtime.unwrap_or(!headless);
     let started = Instant::now();
     let mut driver = Driver::new(machine, display, serial_sink, debugcon_sink, limits, realtime);
     driver.set_signals(Signals::catch()?);
     if settings.machine.serial == Stream::Stdio {
-        driver.set_serial_input(read_standard_input());
+        driver.set_serial_input(SerialInput::standard()?);
     }
     let recording = match input {
         Input::Free => None,
@@ -348,42 +385,6 @@ fn write_at_exit(settings: &Settings, machine: &mut dyn Machine) -> Result<(), I
     result
 }
 
-fn load_script(host: &dyn Host, path: &Path) -> Result<Script, InputError> {
-    let text = host.read_text(path).map_err(|e| {
-        InputError::file(path, format!("cannot read the script: {e}")).remedy("correct the path given with --script")
-    })?;
-    script::parse(path, &text)
-}
-
-fn no_window() -> InputError {
-    InputError::new("--display window", "the window display is not in this version")
-        .remedy("give --display terminal or --headless")
-}
-
-/// The display: what was asked for; else none for a script, else the terminal.
-fn choose_display(settings: &Settings, scripted: bool) -> Result<DisplayKind, InputError> {
-    match settings.machine.display {
-        Some(DisplayKind::Window) => Err(no_window()),
-        Some(kind) => Ok(kind),
-        None if scripted => Ok(DisplayKind::None),
-        None if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() => Ok(DisplayKind::Terminal),
-        None => Err(InputError::new("--display", "there is no terminal to show the screen on")
-            .remedy("give --headless to run without a display")),
-    }
-}
-
-fn check_streams(machine: &MachineConfig, display: DisplayKind) -> Result<(), InputError> {
-    if display == DisplayKind::Terminal {
-        for (option, stream) in [("--serial", Some(&machine.serial)), ("--debugcon", machine.debugcon.as_ref())] {
-            if stream == Some(&Stream::Stdio) {
-                return Err(InputError::new(option, "the terminal already shows the screen")
-                    .remedy("give a file instead of stdio, or --headless"));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Reads the files that `--kernel` names. What is wrong with them, or does not fit, is told before the run.
 pub fn load_kernel(config: &MachineConfig) -> Result<Option<KernelFiles>, InputError> {
     let Some(kernel) = &config.kernel else { return Ok(None) };
@@ -407,25 +408,6 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
         return Err(InputError::file(path, "it is larger than the guest's memory").remedy("give more --memory"));
     }
     files::read(path, "kernel or initial RAM disk", limit)
-}
-
-/// Pieces of standard input that may wait, of 256 bytes; what is behind them stays with who sends it.
-const WAITING_PIECES: usize = 64;
-
-/// Standard input as it arrives, for COM1. The thread ends with the input or the process.
-fn read_standard_input() -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::sync_channel(WAITING_PIECES);
-    std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        let mut buffer = [0; 256];
-        while let Ok(length @ 1..) = stdin.read(&mut buffer) {
-            let data = buffer.get(..length).unwrap_or_default().to_vec();
-            if sender.send(data).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
 }
 
 /// The line of `--stats`.
@@ -475,13 +457,5 @@ mod tests {
     #[test]
     fn json_string_escapes_what_json_demands() {
         assert_eq!(json_string("a\"b\\c\n"), "\"a\\\"b\\\\c\\u000a\"");
-    }
-
-    #[test]
-    fn terminal_display_and_standard_output_streams_exclude_each_other() {
-        let machine = MachineConfig { serial: Stream::Stdio, ..MachineConfig::default() };
-        assert!(check_streams(&machine, DisplayKind::None).is_ok());
-        let error = check_streams(&machine, DisplayKind::Terminal).unwrap_err().to_string();
-        assert!(error.starts_with("--serial: ") && error.contains("--headless"), "{error}");
     }
 }

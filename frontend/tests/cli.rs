@@ -131,6 +131,23 @@ fn every_option_of_the_contract_reaches_the_settings() {
 }
 
 #[test]
+fn pace_is_the_displays_unless_it_is_given() {
+    for (option, realtime) in
+        [("", None), ("--realtime", Some(true)), ("--realtime=on", Some(true)), ("--realtime=off", Some(false))]
+    {
+        assert_eq!(set(&format!("{option} c.img")).machine.realtime, realtime, "{option}");
+    }
+}
+
+#[test]
+fn help_says_how_to_leave_each_display() {
+    let Ok(Parsed::Text(help)) = parse(["rvmx-emu", "--help"]) else { panic!("--help is a text") };
+    for way in ["Ctrl-Alt-M", "Ctrl-]", "Ctrl-A x"] {
+        assert!(help.split("Leaving: ").nth(1).is_some_and(|leaving| leaving.contains(way)), "{way}: {help}");
+    }
+}
+
+#[test]
 fn commands_take_their_own_arguments() {
     let command = |line: &str| match parse(line.split_whitespace()) {
         Ok(Parsed::Cli(cli)) => cli.command,
@@ -140,6 +157,11 @@ fn commands_take_their_own_arguments() {
     assert_eq!((run.cpus, run.image, commands.as_deref()), (Some(2), Some("c.img".into()), Some("regs")));
     assert!(matches!(command("rvmx-emu vmcs-lint --cpu-model max dump.txt"), Some(Command::VmcsLint { .. })));
     assert!(matches!(command("rvmx-emu cpu-models"), Some(Command::CpuModels { name: None })));
+    let Some(Command::Test(test)) = command("rvmx-emu test --jobs 3 --junit r.xml --filter ^a a.ron dir") else {
+        panic!()
+    };
+    assert_eq!((test.jobs.map(|jobs| jobs.get()), test.filter.as_deref()), (Some(3), Some("^a")));
+    assert_eq!((test.junit, test.paths.len()), (Some("r.xml".into()), 2));
 }
 
 #[test]
@@ -193,6 +215,10 @@ fn mistakes_say_what_where_and_what_to_do() {
         ),
         ("-f none", "none: there is nothing to boot; name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
         ("", "command line: there is nothing to boot; give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
+        (
+            "--script s.ron",
+            "s.ron: there is nothing to boot; name an image in it, as in image: \"c.img\", or give an IMAGE",
+        ),
         ("no.img", "IMAGE: there is no file \"no.img\"; correct the path"),
         ("empty.img", "empty.img: the image is empty; give a disk or floppy image"),
         ("c.img --hda d.img", "command line: IMAGE and --hda name the same drive; give one of them"),
@@ -211,8 +237,22 @@ fn mistakes_say_what_where_and_what_to_do() {
             "command line: invalid value '-1' for '--max-time <SECONDS>': give a number of seconds above 0; see rvmx-emu \
              --help",
         ),
+        (
+            "c.img --serial tcp:4444",
+            "command line: invalid value 'tcp:4444' for '--serial <TO>': tcp is not offered; give stdio, none or a file, \
+             one of this name as ./tcp:4444; see rvmx-emu --help",
+        ),
+        (
+            "c.img --debugcon pty",
+            "command line: invalid value 'pty' for '--debugcon <TO>': pty is not offered; give stdio, none or a file, one of \
+             this name as ./pty; see rvmx-emu --help",
+        ),
         ("c.img --boot cdrom", "--boot: there is no CD-ROM to boot from; give one with --cdrom FILE"),
         ("c.img --boot floppy", "--boot: there is no floppy in drive A: to boot from; give one with --fda FILE"),
+        ("debgu c.img", "command line: there is no command \"debgu\"; did you mean debug?"),
+        ("debgu --tui c.img", "command line: there is no command \"debgu\"; did you mean debug?"),
+        ("vmcslint c.img", "command line: there is no command \"vmcslint\"; did you mean vmcs-lint?"),
+        ("cpu-model", "command line: there is no command \"cpu-model\"; did you mean cpu-models?"),
         (
             "--headless debug c.img",
             "command line: options stand before the command; give them behind it, as in rvmx-emu debug --headless IMAGE",
@@ -229,6 +269,17 @@ fn mistakes_say_what_where_and_what_to_do() {
 }
 
 #[test]
+fn names_of_places_that_are_no_file_are_refused_and_files_with_a_colon_are_taken() {
+    for place in ["tcp:4444", "unix:/tmp/socket", "pty", "telnet:localhost:1", "udp:1", "file:x", "mon:stdio"] {
+        let text = error(&format!("c.img --serial {place}"));
+        assert!(text.contains("is not offered; give stdio, none or a file"), "{place}: {text}");
+    }
+    for file in ["./tcp:4444", "/tmp/a:b", "C:\\log.txt", "out.txt", "a.b:c"] {
+        assert_eq!(set(&format!("c.img --serial {file}")).machine.serial, Stream::File(file.into()), "{file}");
+    }
+}
+
+#[test]
 fn examples_and_documentation_are_read() {
     use rvmx_emu::config::ron;
     use rvmx_emu::script;
@@ -236,7 +287,9 @@ fn examples_and_documentation_are_read() {
     let text = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let machine = ron::parse(Path::new("machine.ron"), &text("examples/machine.ron")).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((machine.cpus, machine.snapshot), (4, true));
-    script::parse(Path::new("boot.ron"), &text("examples/boot.ron")).unwrap_or_else(|e| panic!("{e}"));
+    for name in ["examples/boot.ron", "examples/test.ron"] {
+        script::parse(Path::new(name), &text(name)).unwrap_or_else(|e| panic!("{e}"));
+    }
     // The indented blocks that start with the format's own word are examples to copy.
     for (file, word) in [("docs/scripting.md", "    Script("), ("docs/config.md", "    Machine(")] {
         let text = text(file);

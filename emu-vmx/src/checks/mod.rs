@@ -1,8 +1,8 @@
 //! The checks of VM entry as rules (SDM Vol. 3C Chapter 27 "VM Entries").
 //!
-//! Each rule is one declaration: id, fields that it reads, requirement, hint, predicate. From one list the `rules!`
-//! macro makes the table (`RULES`: debugger, linter, documentation) and the straight-line function (`check`: the
-//! processor). Within a stage the SDM lets checks run in any order; the processor reports the first failing rule of
+//! Each rule is one declaration: id, fields that it reads, requirement, remedies, when it applies, predicate. From one list
+//! the `rules!` macro makes the table (`RULES`: debugger, linter, documentation) and the straight-line function (`check`:
+//! the processor). Within a stage the SDM lets checks run in any order; the processor reports the first failing rule of
 //! the list, [`failing`] all of them.
 
 pub mod controls;
@@ -13,6 +13,7 @@ pub mod guest_seg;
 pub mod guest_tables;
 pub mod host;
 pub mod pdpte;
+pub mod remedy;
 
 use crate::arch::{Cr0, Cr4, Efer, Rflags};
 use crate::caps::{ProcessorFacts, VmxCapabilities};
@@ -50,7 +51,7 @@ pub enum Failure {
     VmFailValid(VmInstructionError),
     /// Entry failure after the instruction has succeeded: exit reason 33 with this exit qualification.
     InvalidGuestState {
-        /// 0, 2 (PDPTEs) or 4 (VMCS link pointer).
+        /// 0, 2 (PDPTEs), 3 (an NMI while STI blocks) or 4 (VMCS link pointer).
         qualification: u64,
     },
 }
@@ -84,8 +85,10 @@ pub struct Rule {
     pub fields: &'static [Field],
     /// What is required, as the end of the sentence “VM entry requires that …”.
     pub required: &'static str,
-    /// What usually helps; may be empty.
-    pub hint: &'static str,
+    /// What makes it hold, the best first; see [`Rule::remedy`].
+    pub remedy: &'static [remedy::Fix],
+    /// Whether the VMCS makes the rule count; where it does not, the rule holds.
+    pub applies: fn(&CheckContext) -> bool,
     /// Whether the VMCS respects the rule.
     pub holds: fn(&CheckContext) -> bool,
     /// More about what was found, for instance which bits.
@@ -146,8 +149,13 @@ impl Rule {
         }
     }
 
-    /// The sentence to show when the rule fails: required, found, hint.
+    /// The sentence to show when the rule fails: required, found, remedy.
     pub fn explain(&self, context: &CheckContext) -> String {
+        self.explain_of(context, &|_| true)
+    }
+
+    /// The same where some fields are not given.
+    pub fn explain_of(&self, context: &CheckContext, known: &dyn Fn(Field) -> bool) -> String {
         let mut text = format!(
             "{} (SDM Vol. 3C {} \"{}\"): requires that {}; found {}",
             self.id,
@@ -159,9 +167,7 @@ impl Rule {
         if let Some(detail) = self.detail {
             let _ = write!(text, "; {}", detail(context));
         }
-        if !self.hint.is_empty() {
-            let _ = write!(text, ". Hint: {}", self.hint);
-        }
+        let _ = write!(text, ". Remedy: {}", self.remedy_of(context, known));
         text
     }
 }
@@ -322,6 +328,21 @@ impl<'a> CheckContext<'a> {
         let masking = if ia32e_mode { self.cpu.cr3_lam_mask } else { 0 };
         !crate::arch::addr::beyond_physical(self.get(cr3) & !masking, self.cpu.maxphyaddr)
     }
+    /// CR3 without the bits that [`CheckContext::cr3_ok`] refuses.
+    pub fn cr3_within(&self, cr3: Field, ia32e_mode: bool) -> u64 {
+        let masking = if ia32e_mode { self.cpu.cr3_lam_mask } else { 0 };
+        self.get(cr3) & (masking | crate::arch::addr::physical_mask(self.cpu.maxphyaddr))
+    }
+    /// Bits that the address of a VMX structure may have.
+    pub fn address_bits(&self) -> u8 {
+        let width = self.cpu.maxphyaddr;
+        if self.caps.basic.addresses_limited_to_32_bits() { width.min(32) } else { width }
+    }
+    /// Entries of an MSR list at this address that lie within the physical-address width.
+    pub fn msr_list_room(&self, address: Field) -> u64 {
+        let end = 1u64 << self.address_bits().min(63);
+        (end.saturating_sub(self.get(address)) / 16).min(u32::MAX.into())
+    }
     /// No bit of a VMX structure's address is beyond the physical-address width.
     #[inline]
     pub fn width_ok(&self, address: u64) -> bool {
@@ -350,10 +371,13 @@ impl<'a> CheckContext<'a> {
     }
 }
 
-/// Declares rules: `"id": [Fields], "required", "hint", |c| predicate [, show |c| detail];`.
+/// Declares rules: `"id" => [Fields], "required", [remedies], [when |c| condition,] |c| predicate [, show |c| detail];`.
+///
+/// `when` is what the SDM puts before a check: the control that turns it on, the valid bit of an event, virtual-8086 mode,
+/// a register that is usable. Without it the rule always applies.
 macro_rules! rules {
     (section $section:expr; stage $stage:expr; qualification $qualification:expr;
-     $($id:expr => [$($field:ident),*], $required:expr, $hint:expr, |$c:ident| $holds:expr
+     $($id:expr => [$($field:ident),*], $required:expr, $remedy:expr, $(when |$w:ident| $when:expr,)? |$c:ident| $holds:expr
        $(, show |$d:ident| $detail:expr)?;)*) => {
         /// The rules as a table.
         pub static RULES: &[$crate::checks::Rule] = &[$(
@@ -364,8 +388,17 @@ macro_rules! rules {
                 qualification: $qualification,
                 fields: &[$($crate::field::Field::$field),*],
                 required: $required,
-                hint: $hint,
-                holds: |$c| $holds,
+                remedy: {
+                    #[allow(unused_imports)]
+                    use $crate::checks::remedy::*;
+                    &$remedy
+                },
+                applies: $crate::checks::rules!(@applies $(|$w| $when)?),
+                holds: |context| {
+                    let applies = $crate::checks::rules!(@when context $(|$w| $when)?);
+                    let $c = context;
+                    !applies || $holds
+                },
                 detail: $crate::checks::rules!(@detail $(|$d| $detail)?),
             },
         )*];
@@ -375,8 +408,9 @@ macro_rules! rules {
         pub fn check(context: &$crate::checks::CheckContext) -> Result<(), &'static $crate::checks::Rule> {
             let mut number = 0;
             $({
+                let applies = $crate::checks::rules!(@when context $(|$w| $when)?);
                 let $c = context;
-                if !($holds) {
+                if applies && !($holds) {
                     return Err(&RULES[number]);
                 }
                 number += 1;
@@ -384,6 +418,10 @@ macro_rules! rules {
             Ok(())
         }
     };
+    (@when $context:ident) => { true };
+    (@when $context:ident |$w:ident| $when:expr) => {{ let $w = $context; $when }};
+    (@applies) => { |_| true };
+    (@applies |$w:ident| $when:expr) => { |$w| $when };
     (@detail) => { None };
     (@detail |$d:ident| $detail:expr) => { Some(|$d| $detail) };
 }
@@ -401,6 +439,10 @@ fn differing(field: Field, missing: u64, excess: u64) -> String {
     format!("must be 1: {}, must be 0: {}", words(missing), words(excess))
 }
 
+/// Bits of CR0 that VM entry does not check, neither in the guest's CR0 nor in the host's: NW and CD, which VM entry and VM
+/// exit leave as they are (SDM Vol. 3C 27.2.2, 27.3.1.1, footnotes).
+pub(crate) const CR0_UNCHECKED: u64 = Cr0::NW.union(Cr0::CD).bits();
+
 /// All tables, in the order in which the processor checks them.
 pub fn tables() -> impl Iterator<Item = &'static [Rule]> {
     let before = [
@@ -412,7 +454,14 @@ pub fn tables() -> impl Iterator<Item = &'static [Rule]> {
         host::address_space::RULES,
         guest_cr::RULES,
     ];
-    let after = [guest_tables::RULES, guest_rip::RULES, guest_nonreg::RULES, guest_nonreg::link::RULES, pdpte::RULES];
+    let after = [
+        guest_tables::RULES,
+        guest_rip::RULES,
+        guest_nonreg::RULES,
+        guest_nonreg::nmi_sti::RULES,
+        guest_nonreg::link::RULES,
+        pdpte::RULES,
+    ];
     before.into_iter().chain(guest_seg::tables()).chain(after)
 }
 
@@ -438,6 +487,7 @@ pub fn check_guest(context: &CheckContext) -> Result<(), &'static Rule> {
     guest_tables::check(context)?;
     guest_rip::check(context)?;
     guest_nonreg::check(context)?;
+    guest_nonreg::nmi_sti::check(context)?;
     guest_nonreg::link::check(context)?;
     pdpte::check(context)
 }

@@ -173,6 +173,16 @@ pub enum Stream {
     File(PathBuf),
 }
 
+/// What other programs take for a place that is no file: `tcp:4444`, `unix:path`, `pty`.
+fn scheme(text: &str) -> Option<&str> {
+    let plain = |name: &str| name.len() > 1 && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-_".contains(c));
+    match text.split_once(':') {
+        // One letter is a drive.
+        Some((name, _)) => Some(name).filter(|name| plain(name)),
+        None => matches!(text, "pty" | "stdout" | "stderr").then_some(text),
+    }
+}
+
 impl std::str::FromStr for Stream {
     type Err = String;
 
@@ -181,6 +191,10 @@ impl std::str::FromStr for Stream {
             "" => Err("give stdio, none or a file".to_owned()),
             "none" => Ok(Self::None),
             "stdio" => Ok(Self::Stdio),
+            other if scheme(other).is_some() => {
+                let scheme = scheme(other).unwrap_or(other);
+                Err(format!("{scheme} is not offered; give stdio, none or a file, one of this name as ./{other}"))
+            }
             file => Ok(Self::File(PathBuf::from(file))),
         }
     }
@@ -255,10 +269,10 @@ pub struct MachineConfig {
     pub test_devices: bool,
     /// How the screen is shown; a window or the terminal, without one.
     pub display: Option<DisplayKind>,
-    /// Slow the guest down to the host's clock even without a display.
-    pub realtime: bool,
     /// Compile what has run so often; without it everything is interpreted. A run is the same with any.
     pub jit: Option<u32>,
+    /// Keep guest time to the host's clock, or do not; without one, while there is a display.
+    pub realtime: Option<bool>,
 }
 
 impl Default for MachineConfig {
@@ -290,8 +304,8 @@ impl Default for MachineConfig {
             debug_exit: None,
             test_devices: false,
             display: None,
-            realtime: false,
             jit: None,
+            realtime: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::breakpoints::{Breakpoint, Kind, msr_words};
 use super::scope::{CpuScope, Event, mode};
 use super::symbols::Symbols;
 use super::vmxlog::VmxLog;
-use emu_core::disasm::{MAX_LENGTH, disassemble};
+use emu_core::disasm::{MAX_LENGTH, PREFIXES, disassemble};
 use emu_core::observe::{
     DeliveredEvent, DeviceAccess, EntryOutcome, Instruction, MemoryAccess, Observer, RegisterWrite, View, VmEntry,
     VmExit, VmcsWrite, Watch,
@@ -74,6 +74,8 @@ pub struct Watcher {
     pub hit: Option<Hit>,
     /// VM entries and VM exits so far.
     pub vmx: VmxLog,
+    /// The run ends with the VM exit of this number.
+    pub until_exit: Option<u64>,
     modes: Vec<Option<Mode>>,
     /// Hits are collected, and stop nothing.
     collecting: Option<Collecting>,
@@ -141,6 +143,13 @@ impl Watcher {
         }
     }
 
+    /// Ends the run that waits for a VM exit.
+    fn exit_counted(&mut self, view: View) {
+        if self.until_exit.is_some_and(|number| self.vmx.next_exit() > number) && self.hit.is_none() {
+            self.hit = Some(Hit { processor: view.cpu.sys.index, breakpoint: None, what: String::new() });
+        }
+    }
+
     fn has(&self, wanted: impl Fn(&Kind) -> bool) -> bool {
         self.breakpoints.iter().any(|breakpoint| breakpoint.enabled && wanted(&breakpoint.kind))
     }
@@ -170,8 +179,7 @@ impl Watcher {
 
 /// The mnemonic of an instruction's text: behind prefixes.
 pub fn first_word(text: &str) -> String {
-    let prefixes = ["lock", "rep", "repe", "repne", "bnd", "xacquire", "xrelease", "notrack"];
-    text.split_whitespace().find(|word| !prefixes.contains(word)).unwrap_or_default().to_owned()
+    text.split_whitespace().find(|word| !PREFIXES.contains(word)).unwrap_or_default().to_owned()
 }
 
 fn in_range(range: &std::ops::RangeInclusive<u64>, first: u64, size: u8) -> bool {
@@ -188,7 +196,7 @@ impl Observer for Watcher {
     fn watches(&self) -> Watch {
         let own = if self.over.is_some() { Watch::INSTRUCTIONS } else { Watch::empty() };
         let own = own | Watch::VM_ENTRIES | Watch::VM_EXITS;
-        let own = if self.collecting.is_some() { own | Watch::INSTRUCTIONS } else { own };
+        let own = if self.collecting.is_some() { own | Watch::INSTRUCTIONS | Watch::ITERATIONS } else { own };
         self.breakpoints.iter().fold(own, |all, breakpoint| all | breakpoint.watch())
     }
 
@@ -295,6 +303,7 @@ impl Observer for Watcher {
     fn vm_entry(&mut self, view: View, entry: &VmEntry) {
         if self.collecting.is_none() {
             self.vmx.entry(view, entry);
+            self.exit_counted(view);
         }
         let failure = match &entry.outcome {
             EntryOutcome::Entered(_) => return,
@@ -313,6 +322,7 @@ impl Observer for Watcher {
     fn vm_exit(&mut self, view: View, exit: &VmExit) {
         if self.collecting.is_none() {
             self.vmx.exit(view, exit);
+            self.exit_counted(view);
         }
         let VmExit { vmcs, reason, qualification, guest_rip } = *exit;
         let scope = vec![
