@@ -1,5 +1,7 @@
 //! The loop of one processor: boundary, block, next block.
 
+mod tiered;
+
 use crate::block::cache::CodeCache;
 use crate::event::boundary::Boundary;
 use crate::exec::table::execute;
@@ -167,6 +169,7 @@ impl Cpu {
                         told = true;
                         self.run_watched(env, cache, id, *observer);
                     }
+                    None if cache.has_tier() => self.run_tiered(env, cache, id),
                     None => self.run_chain(env, cache, id),
                 },
                 Err(stop) => self.stopped(env, stop),

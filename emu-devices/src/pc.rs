@@ -14,6 +14,7 @@ pub use turns::Turn;
 use crate::board::{Board, BoardConfig};
 use crate::disk::ImageError;
 use emu_core::block::cache::{CacheCounts, CodeCache};
+use emu_core::block::tier::Tier;
 use emu_core::bus::{ApicMessage, Bus};
 use emu_core::hash::StableHash;
 use emu_core::lapic::route;
@@ -189,6 +190,11 @@ impl Pc {
     /// Keeps so many decoded blocks at most, 512 Ki if nobody says. A run is the same with any number.
     pub fn set_cache_limit(&mut self, blocks: usize) {
         self.cache.set_limit(blocks);
+    }
+
+    /// From now on `tier`, or nobody, compiles what is hot. A run is the same with and without.
+    pub fn set_tier(&mut self, tier: Option<Box<dyn Tier>>) {
+        self.cache.set_tier(tier);
     }
 
     /// What has happened in the cache of decoded blocks, for statistics.

@@ -180,6 +180,12 @@ pub struct RunArgs {
     /// MSRs that the CPU model lacks read 0 and swallow writes [default: #GP]
     #[arg(long, help_heading = "Machine")]
     pub ignore_bad_msrs: bool,
+    /// Compile code that has run N times to host code (an experiment) [default of N: 100]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Machine")]
+    pub jit: Option<u32>,
+    /// Interpret all code, which is the default still
+    #[arg(long, overrides_with = "jit", help_heading = "Machine")]
+    pub no_jit: bool,
     /// The BIOS leaves IA32_FEATURE_CONTROL unlocked and 0 [default: locked, with VMX enabled]
     #[arg(long, help_heading = "Machine")]
     pub vmx_unlocked: bool,
@@ -546,6 +552,7 @@ fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {
     machine.ignore_bad_msrs |= args.ignore_bad_msrs;
     machine.vmx_unlocked |= args.vmx_unlocked;
     machine.realtime = args.realtime.map(|realtime| realtime == Switch::On).or(machine.realtime);
+    machine.jit = if args.no_jit { None } else { args.jit.or(machine.jit) };
     if args.headless {
         machine.display = Some(DisplayKind::None);
     }

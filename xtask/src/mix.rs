@@ -39,6 +39,9 @@ pub struct Args {
     /// At most this many actions a run
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     actions: u64,
+    /// The mixed runs compile what has run N times; those in one piece are interpreted
+    #[arg(long, value_name = "N")]
+    jit: Option<u32>,
 }
 
 /// What differs, or could not be run.
@@ -92,14 +95,16 @@ struct Plan<'a> {
     cpus: u32,
     quantum: u64,
     hz: u64,
+    /// Of the mixed run.
+    jit: Option<u32>,
 }
 
 impl Plan<'_> {
-    fn draw<'a>(guest: Guest<'a>, random: &mut SplitMix64) -> Plan<'a> {
+    fn draw<'a>(guest: Guest<'a>, random: &mut SplitMix64, jit: Option<u32>) -> Plan<'a> {
         let cpus = [1, 2, 3, 4, 8][(random.next_u64() % 5) as usize];
         let quantum = [1000, 1000, 100, 7, 20_000][(random.next_u64() % 5) as usize];
         let hz = [DEFAULT_HZ, DEFAULT_HZ, 3_000_000, 1_000_000_000][(random.next_u64() % 4) as usize];
-        Plan { guest, cpus, quantum, hz }
+        Plan { guest, cpus, quantum, hz, jit }
     }
 
     /// The machine, with a floppy and a CD-ROM at hand.
@@ -267,6 +272,7 @@ fn back(pc: &mut Pc, snapshot: &Snapshot, before: Outcome, how: &str) -> Result<
 fn mixed(plan: &Plan, seed: u64, how: &str, end: u64, actions: u64) -> Result<(Vec<Stamped>, Outcome, PcExit), Error> {
     let mut random = SplitMix64::seed_from_u64(seed);
     let (mut pc, media) = plan.build()?;
+    pc.set_tier(plan.jit.and_then(emu_jit::tier));
     let mut stamps = Vec::new();
     let most = (8 * end / actions.max(1)).max(1);
     for _ in 0..actions {
@@ -279,6 +285,7 @@ fn mixed(plan: &Plan, seed: u64, how: &str, end: u64, actions: u64) -> Result<(V
                 pc.snapshot()?.write(&mut bytes)?;
                 let before = outcome(&pc);
                 pc = plan.build()?.0;
+                pc.set_tier(plan.jit.and_then(emu_jit::tier));
                 let snapshot = Snapshot::read(&mut &bytes[..], &pc.configuration())?;
                 if random.next_u64() % 2 == 0 {
                     // What it was before does not matter.
@@ -329,9 +336,15 @@ fn whole(plan: &Plan, stamps: &[Stamped], end: u64) -> Result<(Outcome, PcExit),
 }
 
 /// One run and its repetition; what it came to.
-fn compare(guest: Guest, seed: u64, seconds: f64, actions: u64) -> Result<(Outcome, PcExit, usize), Error> {
+fn compare(
+    guest: Guest,
+    seed: u64,
+    seconds: f64,
+    actions: u64,
+    jit: Option<u32>,
+) -> Result<(Outcome, PcExit, usize), Error> {
     let mut random = SplitMix64::seed_from_u64(seed);
-    let plan = Plan::draw(guest, &mut random);
+    let plan = Plan::draw(guest, &mut random, jit);
     let Plan { cpus, quantum, hz, .. } = plan;
     let how = format!("{}, seed {seed}, {cpus} processors, quantum {quantum}, {hz} Hz", guest.name());
     let end = (seconds * DEFAULT_HZ as f64) as u64;
@@ -357,7 +370,7 @@ pub fn check(args: &Args) -> Result<(), Error> {
             // No two guests have the same luck.
             let seed = args.seed + n + 1_000_000 * kind as u64;
             let guest = image.map_or(Guest::Program(seed), Guest::Image);
-            match compare(guest, seed, args.seconds, args.actions) {
+            match compare(guest, seed, args.seconds, args.actions, args.jit) {
                 Ok((outcome, exit, stamps)) => {
                     instructions += outcome.0;
                     inputs += stamps;
@@ -382,14 +395,17 @@ mod tests {
     fn run_with_everything_mixed_is_the_run_in_one_piece() {
         for (n, name) in ["smp", "vmxint", "timers", "floppy"].into_iter().enumerate() {
             let image = TestImage::find(name).expect("the image exists");
-            compare(Guest::Image(image), 100 + n as u64, 0.1, 400).unwrap_or_else(|error| panic!("{error}"));
+            // In both tiers.
+            let jit = (n % 2 == 1).then_some(1);
+            compare(Guest::Image(image), 100 + n as u64, 0.1, 400, jit).unwrap_or_else(|error| panic!("{error}"));
         }
     }
 
     #[test]
     fn random_program_with_everything_mixed_is_the_run_in_one_piece() {
         for seed in 0..20 {
-            compare(Guest::Program(seed), seed, 0.002, 300).unwrap_or_else(|error| panic!("{error}"));
+            let jit = (seed % 2 == 1).then_some(1);
+            compare(Guest::Program(seed), seed, 0.002, 300, jit).unwrap_or_else(|error| panic!("{error}"));
         }
     }
 }

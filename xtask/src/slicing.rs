@@ -31,6 +31,17 @@ pub struct Args {
     /// The first seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// All runs but the one in one piece compile what has run N times
+    #[arg(long, value_name = "N")]
+    jit: Option<u32>,
+}
+
+/// The machine besides its image.
+#[derive(Clone, Copy)]
+struct Setting {
+    cpus: u32,
+    /// Of what is compared with the run in one piece, which is interpreted.
+    jit: Option<u32>,
 }
 
 /// What was compared and found different, or could not be run.
@@ -72,9 +83,9 @@ fn common_cycles(end: u64) -> Vec<u64> {
     cycles
 }
 
-fn machine(image: &TestImage, cpus: u32) -> Result<Pc, Error> {
+fn machine(image: &TestImage, setting: Setting) -> Result<Pc, Error> {
     let medium = DiskImage::from_bytes(image.name, image.bytes.to_vec())?;
-    let builder = Pc::builder().processors(cpus).memory(64 << 20);
+    let builder = Pc::builder().processors(setting.cpus).memory(64 << 20);
     let builder = match image.kind {
         test_images::Kind::Disk => builder.hard_disk(medium),
         test_images::Kind::Floppy => builder.floppy(medium),
@@ -90,8 +101,8 @@ fn run(pc: &mut Pc, cycle: u64) -> bool {
 /// Count and hash at each of `cycles`.
 type States = Vec<Outcome>;
 
-fn in_one_piece(image: &TestImage, cpus: u32, cycles: &[u64]) -> Result<States, Error> {
-    let mut pc = machine(image, cpus)?;
+fn in_one_piece(image: &TestImage, setting: Setting, cycles: &[u64]) -> Result<States, Error> {
+    let mut pc = machine(image, setting)?;
     Ok(cycles
         .iter()
         .map(|&cycle| {
@@ -104,12 +115,13 @@ fn in_one_piece(image: &TestImage, cpus: u32, cycles: &[u64]) -> Result<States, 
 /// Comes to each of `cycles` by `advance`, which is given the goal and comes no further, and compares.
 fn compare(
     image: &TestImage,
-    cpus: u32,
+    setting: Setting,
     how: &str,
     (cycles, expected): (&[u64], &States),
     mut advance: impl FnMut(&mut Pc, u64) -> bool,
 ) -> Result<(), Error> {
-    let mut pc = machine(image, cpus)?;
+    let mut pc = machine(image, setting)?;
+    pc.set_tier(setting.jit.and_then(emu_jit::tier));
     for (&cycle, &(expected_instructions, expected_state)) in cycles.iter().zip(expected) {
         while pc.now() < cycle && advance(&mut pc, cycle) {}
         run(&mut pc, cycle);
@@ -117,7 +129,7 @@ fn compare(
         if (instructions, state) != (expected_instructions, expected_state) {
             return Err(Error::Differs {
                 image: image.name.to_owned(),
-                cpus,
+                cpus: setting.cpus,
                 how: how.to_owned(),
                 cycle,
                 instructions,
@@ -131,10 +143,10 @@ fn compare(
 }
 
 /// Random pieces, none longer than `most` cycles.
-fn pieces(image: &TestImage, cpus: u32, seed: u64, most: u64, expected: (&[u64], &States)) -> Result<(), Error> {
+fn pieces(image: &TestImage, setting: Setting, seed: u64, most: u64, expected: (&[u64], &States)) -> Result<(), Error> {
     let mut random = SplitMix64::seed_from_u64(seed);
     let how = format!("slicing {seed} with pieces of at most {most} cycles");
-    compare(image, cpus, &how, expected, |pc, goal| {
+    compare(image, setting, &how, expected, |pc, goal| {
         let cycle = pc.now() + length(&mut random, most);
         run(pc, cycle.min(goal))
     })
@@ -143,14 +155,14 @@ fn pieces(image: &TestImage, cpus: u32, seed: u64, most: u64, expected: (&[u64],
 /// `steps` single instructions of random processors, in between pieces of at most `most` cycles.
 fn steps(
     image: &TestImage,
-    cpus: u32,
+    setting: Setting,
     seed: u64,
     mut steps: u64,
     most: u64,
     expected: (&[u64], &States),
 ) -> Result<(), Error> {
     let mut random = SplitMix64::seed_from_u64(seed);
-    compare(image, cpus, &format!("single steps, seed {seed}"), expected, |pc, goal| {
+    compare(image, setting, &format!("single steps, seed {seed}"), expected, |pc, goal| {
         let n = random.next_u64() as usize % pc.cpus.len();
         for _ in 0..length(&mut random, steps.clamp(1, 20_000)) {
             if pc.step(n, goal) != PcExit::Limit {
@@ -227,19 +239,19 @@ impl Observer for Counter {
 }
 
 /// An observer of everything, and one of each kind, from beginning to end.
-fn observed(image: &TestImage, cpus: u32, expected: (&[u64], &States)) -> Result<[u64; 12], Error> {
+fn observed(image: &TestImage, setting: Setting, expected: (&[u64], &States)) -> Result<[u64; 12], Error> {
     let mut all = Counter::new(Watch::all());
-    compare(image, cpus, "with an observer of everything", expected, |pc, goal| {
+    compare(image, setting, "with an observer of everything", expected, |pc, goal| {
         pc.run_observed(goal, &mut all) == PcExit::Limit
     })?;
     for kind in Watch::all().iter() {
         let mut one = Counter::new(kind);
         let how = format!("with an observer of {kind:?}");
-        compare(image, cpus, &how, expected, |pc, goal| pc.run_observed(goal, &mut one) == PcExit::Limit)?;
+        compare(image, setting, &how, expected, |pc, goal| pc.run_observed(goal, &mut one) == PcExit::Limit)?;
         if kind == Watch::INSTRUCTIONS {
             let executed = expected.1.last().map_or(0, |last| last.0);
             if one.instructions != executed {
-                return Err(Error::Miscounted(image.name.to_owned(), cpus, one.instructions, executed));
+                return Err(Error::Miscounted(image.name.to_owned(), setting.cpus, one.instructions, executed));
             }
         }
     }
@@ -253,15 +265,16 @@ pub fn check(args: &Args) -> Result<(), Error> {
         let image = same_run::image(name)?;
         for &cpus in &args.cpus {
             let cycles = common_cycles(end);
-            let expected = in_one_piece(image, cpus, &cycles)?;
+            let setting = Setting { cpus, jit: args.jit };
+            let expected = in_one_piece(image, setting, &cycles)?;
             let last = expected.last().copied().unwrap_or_default();
             for n in 0..args.slicings {
                 // From a cycle to a second.
                 let most = [10, 1000, 100_000, DEFAULT_HZ][n as usize % 4];
-                pieces(image, cpus, args.seed + n, most, (&cycles, &expected))?;
+                pieces(image, setting, args.seed + n, most, (&cycles, &expected))?;
             }
-            steps(image, cpus, args.seed, args.steps, end / 50, (&cycles, &expected))?;
-            let told = observed(image, cpus, (&cycles, &expected))?;
+            steps(image, setting, args.seed, args.steps, end / 50, (&cycles, &expected))?;
+            let told = observed(image, setting, (&cycles, &expected))?;
             println!(
                 "{name}, {cpus} processors: {} slicings, {} steps and {} observers end with {} instructions and state \
                  {:016x}; told of {told:?}",
@@ -282,20 +295,30 @@ mod tests {
 
     /// The beginning of an image: the firmware, and for most of them all that they do.
     fn check_image(name: &str, cpus: u32) {
+        check_setting(name, Setting { cpus, jit: None });
+    }
+
+    fn check_setting(name: &str, setting: Setting) {
         let image = TestImage::find(name).expect("the image exists");
         let cycles = common_cycles(4_000_000);
-        let expected = in_one_piece(image, cpus, &cycles).expect("the image runs");
+        let expected = in_one_piece(image, setting, &cycles).expect("the image runs");
         let expected = (&cycles[..], &expected);
         for (seed, most) in [(1, 100_000), (2, 5_000), (3, 300)] {
-            pieces(image, cpus, seed, most, expected).unwrap_or_else(|error| panic!("{error}"));
+            pieces(image, setting, seed, most, expected).unwrap_or_else(|error| panic!("{error}"));
         }
-        steps(image, cpus, 4, 30_000, 300_000, expected).unwrap_or_else(|error| panic!("{error}"));
-        observed(image, cpus, expected).unwrap_or_else(|error| panic!("{error}"));
+        steps(image, setting, 4, 30_000, 300_000, expected).unwrap_or_else(|error| panic!("{error}"));
+        observed(image, setting, expected).unwrap_or_else(|error| panic!("{error}"));
     }
 
     #[test]
     fn demo_in_pieces_on_one_processor_is_the_same_run() {
         check_image("demo", 1);
+    }
+
+    #[test]
+    fn compiled_images_in_pieces_are_the_same_runs() {
+        check_setting("vmxexits", Setting { cpus: 1, jit: Some(1) });
+        check_setting("smp", Setting { cpus: 4, jit: Some(20) });
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Decoded blocks, found by where their bytes lie in guest memory and by mode.
 
+mod compiled;
+
 use super::key::{Key, NumberMap};
+use super::tier::Tier;
 use super::{Block, LINKS, Link, NO_BLOCK, NO_LINK, decode};
 use crate::fault::Stop;
 use crate::ir::uop::{MAX_INSTRUCTION, Uop};
@@ -69,6 +72,10 @@ pub struct CodeCache {
     entries: usize,
     /// There were too many of one of them when the last block came.
     full: bool,
+    /// How often compiled blocks of a page were dropped because it was written.
+    rewritten: NumberMap<u32, u32>,
+    /// Compiles what is hot, if there is somebody who does.
+    tier: Option<Box<dyn Tier>>,
     /// What has happened so far.
     pub counts: CacheCounts,
 }
@@ -100,6 +107,8 @@ impl Default for CodeCache {
             uops: 0,
             entries: 0,
             full: false,
+            rewritten: HashMap::default(),
+            tier: None,
             counts: CacheCounts::default(),
         }
     }
@@ -244,6 +253,9 @@ impl CodeCache {
         for page in env.ram.take_stale_pages() {
             let ids = self.pages.remove(&page).unwrap_or_default();
             self.entries -= ids.len();
+            if ids.iter().any(|&id| self.blocks[id as usize].code.is_some()) {
+                *self.rewritten.entry(page).or_default() += 1;
+            }
             for id in ids {
                 if self.blocks[id as usize].key != Key::NONE {
                     self.remove(id);
@@ -260,17 +272,22 @@ impl CodeCache {
         let block = &mut self.blocks[id as usize];
         let before = block.uops.len();
         block.keep(index.max(1));
+        Self::forget_code(&mut self.tier, block);
         self.uops -= before - block.uops.len();
         block.links = [NO_LINK; LINKS];
     }
 
     /// Drops every block.
     pub fn clear(&mut self) {
+        if let Some(tier) = &mut self.tier {
+            tier.clear();
+        }
         // Remembered jumps name generations that no block has any more.
         self.blocks.clear();
         self.free.clear();
         self.map.clear();
         self.pages.clear();
+        self.rewritten.clear();
         (self.uops, self.entries, self.full) = (0, 0, false);
     }
 
@@ -311,13 +328,15 @@ impl CodeCache {
         block.uops = Box::new([]);
         block.links = [NO_LINK; LINKS];
         block.generation = 0;
+        Self::forget_code(&mut self.tier, block);
         self.free.push(id);
         self.counts.dropped += 1;
     }
 
     fn insert(&mut self, block: Block) -> u32 {
         self.counts.built += 1;
-        let block = Block { generation: self.next_generation(), ..block };
+        let coolness = self.coolness(block.key);
+        let block = Block { generation: self.next_generation(), coolness, ..block };
         self.uops += block.uops.len();
         match self.free.pop() {
             Some(id) => {

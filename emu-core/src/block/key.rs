@@ -20,6 +20,16 @@ impl Key {
         Self((offset as u64) << MODE_BITS | u64::from(mode.key()))
     }
 
+    /// Offset of the first byte in its page of guest memory.
+    pub fn place(self) -> u16 {
+        (self.0 >> MODE_BITS) as u16 & 0xFFF
+    }
+
+    /// The page of guest memory.
+    pub fn page(self) -> u32 {
+        (self.0 >> MODE_BITS >> 12) as u32
+    }
+
     /// Whether the code at `other` is in the same page and `delta` bytes further on.
     pub fn leads_to(self, other: Self, delta: u64) -> bool {
         let (from, to) = (self.0 >> MODE_BITS, other.0 >> MODE_BITS);

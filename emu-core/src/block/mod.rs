@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod key;
+pub mod tier;
 
 use crate::ir::op::Op;
 use crate::ir::uop::Uop;
@@ -9,6 +10,7 @@ use crate::lower::{self, flags};
 use crate::state::cpu::Cpu;
 use crate::state::scratch::Flow;
 use key::Key;
+use tier::Code;
 
 /// The number of no block.
 const NO_BLOCK: u32 = u32::MAX;
@@ -43,6 +45,12 @@ pub struct Block {
     generation: u32,
     links: [Link; LINKS],
     next_link: u8,
+    /// What the tier has made of it.
+    code: Option<Code>,
+    /// How often it is yet to be interpreted before the tier is asked, or 0 if it was asked.
+    coolness: u32,
+    /// How little its compiled code was worth the way in and out of late.
+    reluctance: u16,
     /// The first instruction, for running it alone.
     pub alone: Uop,
 }
@@ -95,5 +103,8 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, uops: &mut Vec<Uop>) -> Block {
         generation: 0,
         links: [NO_LINK; LINKS],
         next_link: 0,
+        code: None,
+        coolness: 0,
+        reluctance: 0,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::int::Keep;
 use crate::fault::Exec;
-use crate::flags::{CF, Flags, OF, bit};
+use crate::flags::{CF, FlagSource, Flags, OF, bit};
 use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
@@ -39,24 +39,20 @@ fn second<W: Width>(value: u64) -> bool {
 shifts! {
     /// SHL, SAL.
     Shl = |flags, a, count| {
-        let last = a << (count - 1);
-        let r = last << 1 & W::MASK;
-        let cf = top::<W>(last);
-        flags.record_result(W::TOP, r, bit(cf, CF) | bit(cf != top::<W>(r), OF));
+        let r = a << (count - 1) << 1 & W::MASK;
+        flags.record(FlagSource::Shl, W::TOP, a, count.into(), r);
         r
     };
     /// SHR.
     Shr = |flags, a, count| {
-        let last = a >> (count - 1);
-        let r = last >> 1;
-        flags.record_result(W::TOP, r, bit(last & 1 != 0, CF) | bit(second::<W>(r), OF));
+        let r = a >> (count - 1) >> 1;
+        flags.record(FlagSource::Shr, W::TOP, a, count.into(), r);
         r
     };
     /// SAR.
     Sar = |flags, a, count| {
-        let last = W::sign_extend(a) as i64 >> (count - 1);
-        let r = (last >> 1) as u64 & W::MASK;
-        flags.record_result(W::TOP, r, bit(last & 1 != 0, CF));
+        let r = (W::sign_extend(a) as i64 >> (count - 1) >> 1) as u64 & W::MASK;
+        flags.record(FlagSource::Sar, W::TOP, a, count.into(), r);
         r
     };
     /// ROL.

@@ -127,7 +127,7 @@ macro_rules! for_each_op {
 
             // Multiplication and division.
             MulR = all mul_r; MulM = all mul_m; Imul1R = all imul1_r; Imul1M = all imul1_m;
-            ImulRr = reg imul_rr; ImulRm = all imul_rm; ImulRri = reg imul_rri; ImulRmi = all imul_rmi;
+            ImulRr = reg imul_rr [result]; ImulRm = all imul_rm; ImulRri = reg imul_rri [result]; ImulRmi = all imul_rmi;
             DivR = all div_r; DivM = all div_m; IdivR = all idiv_r; IdivM = all idiv_m;
 
             // Bits and bytes.

@@ -258,6 +258,11 @@ impl Ram {
         &self.bytes
     }
 
+    /// Where [`Ram::bytes`] begins, for compiled code, which writes as a caller of [`Ram::allow_fast_writes`] does.
+    pub fn base(&mut self) -> *mut u8 {
+        self.bytes.as_mut_ptr()
+    }
+
     /// The RAM alone, for snapshots and state hashes.
     pub fn ram(&self) -> &[u8] {
         &self.bytes[..self.ram_size]

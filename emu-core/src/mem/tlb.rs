@@ -66,15 +66,17 @@ impl Extent {
 
 /// A translation for fetches.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct FetchEntry {
+#[repr(C)]
+pub struct FetchEntry {
     /// Linear page and context.
-    key: u64,
+    pub key: u64,
     /// Physical page address.
-    physical: u64,
+    pub physical: u64,
     extent: Extent,
 }
 
-const FETCH_ENTRIES: usize = 256;
+/// Entries for fetches; a power of two. That of an address is in the slot of its page's number.
+pub const FETCH_ENTRIES: usize = 256;
 const NO_FETCH: FetchEntry = FetchEntry { key: NO_TAG, physical: 0, extent: Extent::PAGE };
 
 /// Names an address space: a translation is used only in the space that it was made in (SDM Vol. 3A 4.10.2, Vol. 3C
@@ -157,6 +159,9 @@ pub struct Tlb {
     present: AddressSpace,
     /// Changes with every invalidation, so that caches of fetched blocks notice.
     pub epoch: u32,
+    /// Changes whenever an entry may have lost a tag, so that whoever remembers one notices. No two processors' are ever the
+    /// same.
+    pub version: u64,
     /// Misses, for `--stats`.
     pub misses: u64,
     /// log2 of the largest page entered since the last flush: one address may have as many entries as that has parts.
@@ -183,6 +188,7 @@ impl Default for Tlb {
             spaces: vec![(AddressSpace::default(), 1)],
             present: AddressSpace::default(),
             epoch: 0,
+            version: 0,
             misses: 0,
             largest: 12,
             global_slots: Box::new([0; ENTRIES / 64]),
@@ -192,6 +198,17 @@ impl Default for Tlb {
 }
 
 impl Tlb {
+    /// All entries, for compiled code; that of an address is in slot `(linear >> 12) + (linear >> 24)`, as far as
+    /// [`ENTRIES`] goes.
+    pub fn all(&self) -> &[Entry; ENTRIES] {
+        &self.entries
+    }
+
+    /// All entries for fetches, likewise.
+    pub fn all_fetches(&self) -> &[FetchEntry; FETCH_ENTRIES] {
+        &self.fetch
+    }
+
     /// The entry slot of a linear address.
     #[inline(always)]
     pub fn slot(&self, linear: u64) -> &Entry {
@@ -202,6 +219,9 @@ impl Tlb {
     pub fn insert(&mut self, linear: u64, entry: Entry, detail: Detail) {
         let slot = data_slot(linear);
         let extent = detail.extent;
+        if self.entries[slot].key != NO_TAG {
+            self.version += 1;
+        }
         self.entries[slot] = entry;
         self.details[slot] = detail;
         let bit = 1 << (slot % 64);
@@ -228,6 +248,7 @@ impl Tlb {
 
     /// Withholds the tags of all writes.
     pub fn withhold_write_tags(&mut self) {
+        self.version += 1;
         self.entries.iter_mut().for_each(|entry| entry.write = NO_TAG);
     }
 
@@ -282,6 +303,7 @@ impl Tlb {
     /// Forgets what `scope` says, and of large pages and others no more than that.
     pub fn invalidate(&mut self, scope: &Invalidation) {
         self.epoch = self.epoch.wrapping_add(1);
+        self.version += 1;
         match scope.linear_address() {
             Some(address) => self.purge(scope, address),
             None => self.flush(scope),
@@ -291,6 +313,7 @@ impl Tlb {
     /// Forgets everything.
     pub fn flush_all(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
+        self.version += 1;
         self.spaces.clear();
         self.largest = 12;
         self.globals = false;
@@ -370,6 +393,7 @@ impl Tlb {
 
     /// Withholds the write tag of entries whose page of guest memory `keeps` does not accept.
     pub fn retain_writes(&mut self, mut keeps: impl FnMut(usize) -> bool) {
+        self.version += 1;
         for entry in self.entries.iter_mut().filter(|entry| entry.write != NO_TAG) {
             if !keeps((entry.key & !0xFFF).wrapping_add(entry.addend) as usize) {
                 entry.write = NO_TAG;
@@ -394,6 +418,7 @@ impl Tlb {
     /// A number that no entry has; when they run out, all entries and spaces go.
     fn new_number(&mut self) -> u64 {
         if self.last_space == LAST_SPACE {
+            self.version += 1;
             self.entries.fill(EMPTY);
             self.fetch.fill(NO_FETCH);
             self.slow.fill(SLOW_EMPTY);

@@ -125,6 +125,7 @@ impl Cpu {
             config: Config { model, hz: 0, takes_turns: false, ignore_bad_msrs: false },
             notes: Notes::default(),
         };
+        cpu.tlb.version = u64::from(index) << 40;
         cpu.reset();
         cpu
     }

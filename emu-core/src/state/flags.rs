@@ -52,22 +52,29 @@ pub const DEFINED: u64 = STATUS | TF | IF | DF | IOPL | NT | RF | VM | AC | VIF 
 pub enum FlagSource {
     /// `bits` holds all six.
     Explicit,
+    /// As `Add`, but CF is in `bits`.
+    Inc,
+    /// As `Sub`, but CF is in `bits`.
+    Dec,
+    /// `result` gives PF, ZF and SF; CF, AF and OF are in `bits`. This and those before it have CF there.
+    Result,
     /// `result = a + b` or `a + b + 1`.
     Add,
     /// `result = a - b` or `a - b - 1`.
     Sub,
     /// `result`; CF, OF and AF are clear.
     Logic,
-    /// As `Add`, but CF is in `bits`.
-    Inc,
-    /// As `Sub`, but CF is in `bits`.
-    Dec,
-    /// `result` gives PF, ZF and SF; CF, AF and OF are in `bits`.
-    Result,
+    /// `result = a << b`, a count of 1 to 63; CF is the last bit shifted out, OF as a count of 1 leaves it; AF is clear.
+    Shl,
+    /// `result = a >> b`, likewise.
+    Shr,
+    /// `result = a >> b` with copies of the sign, likewise.
+    Sar,
 }
 
 /// RFLAGS.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Flags {
     result: u64,
     a: u64,
@@ -83,6 +90,25 @@ impl Default for Flags {
     fn default() -> Self {
         Self { result: 0, a: 0, b: 0, bits: FIXED1, source: FlagSource::Explicit, top: 0 }
     }
+}
+
+/// Where [`Flags`] keeps what its recorders store, for compiled code that stores it itself: offsets in bytes.
+pub mod layout {
+    use super::Flags;
+    use std::mem::offset_of;
+
+    /// The result, 64 bits.
+    pub const RESULT: usize = offset_of!(Flags, result);
+    /// The first operand, 64 bits.
+    pub const A: usize = offset_of!(Flags, a);
+    /// The second operand, 64 bits.
+    pub const B: usize = offset_of!(Flags, b);
+    /// The flags as bits, 64 bits.
+    pub const BITS: usize = offset_of!(Flags, bits);
+    /// The [`FlagSource`](super::FlagSource), a byte; behind it the operand width in bits minus one, a byte.
+    pub const SOURCE: usize = offset_of!(Flags, source);
+
+    const _: () = assert!(offset_of!(Flags, top) == SOURCE + 1);
 }
 
 impl Flags {
@@ -119,8 +145,8 @@ impl Flags {
         self.source = match self.source {
             FlagSource::Add => FlagSource::Inc,
             FlagSource::Sub => FlagSource::Dec,
-            FlagSource::Logic => {
-                self.bits &= !STATUS;
+            FlagSource::Logic | FlagSource::Shl | FlagSource::Shr | FlagSource::Sar => {
+                self.bits = self.bits & !STATUS | bit(self.of(), OF);
                 FlagSource::Result
             }
             other => other,
@@ -156,6 +182,12 @@ impl Flags {
             FlagSource::Sub => ((!a & b) | ((!a | b) & r)) >> self.top & 1 != 0,
             FlagSource::Logic => false,
             FlagSource::Explicit | FlagSource::Inc | FlagSource::Dec | FlagSource::Result => self.bits & CF != 0,
+            FlagSource::Shl => a.wrapping_shl(b as u32 - 1) >> self.top & 1 != 0,
+            FlagSource::Shr => a.wrapping_shr(b as u32 - 1) & 1 != 0,
+            FlagSource::Sar => {
+                let upper = 63 - u32::from(self.top);
+                (a.wrapping_shl(upper) as i64).wrapping_shr(upper).wrapping_shr(b as u32 - 1) & 1 != 0
+            }
         }
     }
 
@@ -178,7 +210,9 @@ impl Flags {
         match self.source {
             FlagSource::Add | FlagSource::Inc => ((a ^ r) & (b ^ r)) >> self.top & 1 != 0,
             FlagSource::Sub | FlagSource::Dec => ((a ^ b) & (a ^ r)) >> self.top & 1 != 0,
-            FlagSource::Logic => false,
+            FlagSource::Logic | FlagSource::Sar => false,
+            FlagSource::Shl => self.cf() != self.sf(),
+            FlagSource::Shr => r >> (self.top - 1) & 1 != 0,
             FlagSource::Explicit | FlagSource::Result => self.bits & OF != 0,
         }
     }
@@ -190,7 +224,7 @@ impl Flags {
             FlagSource::Add | FlagSource::Inc | FlagSource::Sub | FlagSource::Dec => {
                 (self.a ^ self.b ^ self.result) & AF != 0
             }
-            FlagSource::Logic => false,
+            FlagSource::Logic | FlagSource::Shl | FlagSource::Shr | FlagSource::Sar => false,
             FlagSource::Explicit | FlagSource::Result => self.bits & AF != 0,
         }
     }

@@ -269,6 +269,8 @@ pub struct MachineConfig {
     pub test_devices: bool,
     /// How the screen is shown; a window or the terminal, without one.
     pub display: Option<DisplayKind>,
+    /// Compile what has run so often; without it everything is interpreted. A run is the same with any.
+    pub jit: Option<u32>,
     /// Keep guest time to the host's clock, or do not; without one, while there is a display.
     pub realtime: Option<bool>,
 }
@@ -302,6 +304,7 @@ impl Default for MachineConfig {
             debug_exit: None,
             test_devices: false,
             display: None,
+            jit: None,
             realtime: None,
         }
     }

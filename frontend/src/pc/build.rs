@@ -98,6 +98,8 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
         InputError::new(place, error.to_string())
     })?;
     pc.cpus.iter_mut().for_each(|cpu| cpu.config.ignore_bad_msrs = config.ignore_bad_msrs);
+    #[cfg(feature = "jit")]
+    pc.set_tier(config.jit.and_then(emu_jit::tier));
     Ok(pc)
 }
 

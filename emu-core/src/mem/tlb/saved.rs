@@ -48,6 +48,8 @@ impl Tlb {
             present,
             // For caches, which are dropped.
             epoch: _,
+            // For whoever remembers entries, which are others then.
+            version: _,
             // A statistic.
             misses: _,
             largest,
@@ -104,6 +106,7 @@ impl Tlb {
             spaces: spaces.clone(),
             present: *present,
             epoch: self.epoch.wrapping_add(1),
+            version: self.version + 1,
             misses: self.misses,
             ..Self::default()
         };

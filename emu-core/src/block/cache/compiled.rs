@@ -1,0 +1,121 @@
+//! What a compiled tier has made of blocks, and when it is asked to.
+
+use super::CodeCache;
+use crate::block::Block;
+use crate::block::key::Key;
+use crate::block::tier::{Code, Exit, Left, Refused, Source, Tier};
+use crate::state::cpu::{Cpu, Env};
+
+/// Cycles that make up for the way into compiled code and out of it.
+const LONG_STAY: u64 = 16;
+/// So many short stays, one behind the other, and a block is interpreted for a while.
+const RELUCTANT: u16 = 32;
+/// [`CodeCache::warm_up`] and one, if blocks are not compiled at once.
+const WARM_UP: u64 = 17;
+
+impl CodeCache {
+    /// From now on `tier`, or nobody, compiles what is hot. A run is the same with and without.
+    pub fn set_tier(&mut self, tier: Option<Box<dyn Tier>>) {
+        self.clear();
+        self.tier = tier;
+    }
+
+    /// How many cycles must be behind a chain of blocks, and before its boundary, for compiled code to be entered.
+    pub fn warm_up(&self) -> u64 {
+        self.tier.as_ref().map_or(0, |tier| WARM_UP.min(tier.threshold().into()) - 1)
+    }
+
+    /// Whether somebody compiles.
+    #[inline(always)]
+    pub fn has_tier(&self) -> bool {
+        self.tier.is_some()
+    }
+
+    /// The compiled code of a block that is about to run, compiled now if this is the time.
+    #[inline(always)]
+    pub fn code(&mut self, id: u32) -> Option<Code> {
+        let block = &mut self.blocks[id as usize];
+        if block.coolness != 0 {
+            block.coolness -= 1;
+            if block.coolness == 0 {
+                self.compile(id);
+            }
+        }
+        self.blocks[id as usize].code
+    }
+
+    /// Whether the compiled code of a block is to be entered where the chain has come to it: not if it was left at once
+    /// again and again.
+    #[inline(always)]
+    pub fn is_worth_entering(&mut self, id: u32) -> bool {
+        let reluctance = &mut self.blocks[id as usize].reluctance;
+        if *reluctance < RELUCTANT {
+            return true;
+        }
+        *reluctance -= 1;
+        false
+    }
+
+    /// The compiled code that was entered at a block has run for so many cycles.
+    #[inline(always)]
+    pub fn note_stay(&mut self, id: u32, cycles: u64) {
+        let reluctance = &mut self.blocks[id as usize].reluctance;
+        *reluctance = match *reluctance {
+            _ if cycles >= LONG_STAY => 0,
+            // For a good while it is not tried again.
+            short if short == RELUCTANT - 1 => 64 * RELUCTANT,
+            // Who enters it all the same may do so for ever.
+            short => short.saturating_add(1),
+        };
+    }
+
+    /// Asks the tier to compile a block. Where there is no more room, everything that was compiled goes, and the block
+    /// waits for its next turn.
+    #[cold]
+    #[inline(never)]
+    fn compile(&mut self, id: u32) {
+        let (Some(tier), block) = (&mut self.tier, &mut self.blocks[id as usize]) else { return };
+        if block.key == Key::NONE || block.second_page.is_some() || block.uops.is_empty() {
+            return;
+        }
+        match tier.compile(Source { block: id, uops: &block.uops, cost: block.cost, place: block.key.place() }) {
+            Ok(code) => block.code = Some(code),
+            Err(Refused::Block) => {}
+            Err(Refused::Full) => {
+                tier.clear();
+                let threshold = tier.threshold();
+                for block in &mut self.blocks {
+                    (block.code, block.coolness) = (None, threshold);
+                }
+            }
+        }
+    }
+
+    /// Runs compiled code; `None` if nobody has compiled it.
+    #[inline(always)]
+    pub fn enter(&mut self, cpu: &mut Cpu, env: &mut Env, code: Code) -> Option<Left> {
+        self.tier.as_mut().map(|tier| tier.enter(cpu, env, code))
+    }
+
+    /// Lets an exit of compiled code lead to `code`.
+    pub fn link_code(&mut self, exit: Exit, code: Code) {
+        if let Some(tier) = &mut self.tier {
+            tier.link(exit, code);
+        }
+    }
+
+    pub(super) fn forget_code(tier: &mut Option<Box<dyn Tier>>, block: &mut Block) {
+        if let (Some(tier), Some(code)) = (tier, block.code.take()) {
+            tier.forget(code);
+            block.coolness = tier.threshold();
+        }
+    }
+
+    /// How often a new block is interpreted before it is compiled. What a guest writes again and again is worth it less
+    /// and less.
+    pub(super) fn coolness(&self, key: Key) -> u32 {
+        let Some(tier) = &self.tier else { return 0 };
+        let rewritten = self.rewritten.get(&key.page()).copied().unwrap_or_default();
+        tier.threshold().saturating_mul(1u32.checked_shl(rewritten).unwrap_or(u32::MAX))
+    }
+}

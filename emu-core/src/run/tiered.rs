@@ -1,0 +1,101 @@
+//! The chain of blocks where somebody compiles the hot ones.
+
+use crate::block::cache::CodeCache;
+use crate::exec::table::execute;
+use crate::fault::Exec;
+use crate::state::cpu::{Cpu, Env};
+
+impl Cpu {
+    /// [`Cpu::run_chain`] with a tier: what it has compiled it runs, and all other blocks run as they do there.
+    #[inline(never)]
+    pub(super) fn run_tiered(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
+        // What changes these leaves the chain. Code that CS bounds is not compiled.
+        if self.carried.single_step || self.derived.cs_bound != u64::MAX {
+            return self.run_chain(env, cache, id);
+        }
+        let began = self.cycles;
+        let warm_up = cache.warm_up();
+        let mut start = self.rip();
+        // An exit of compiled code that leads to block `id`.
+        let mut way = None;
+        loop {
+            let mut exit = None;
+            let code = cache.code(id);
+            if let (Some(way), Some(code)) = (way, code) {
+                cache.link_code(way, code);
+            }
+            // What runs a few instructions only, before the boundary has something to do, is not worth the way in and out.
+            let worthwhile = warm_up == 0
+                || self.cycles.wrapping_sub(began) >= warm_up
+                    && self.block_limit.saturating_sub(self.cycles) >= warm_up
+                    && code.is_some()
+                    && cache.is_worth_entering(id);
+            let (entered, before) = (id, self.cycles);
+            let result = match code.filter(|_| worthwhile).and_then(|code| cache.enter(self, env, code)) {
+                Some(left) => {
+                    cache.note_stay(entered, self.cycles.saturating_sub(before));
+                    (id, start, exit) = (left.block, left.start, left.exit);
+                    left.result
+                }
+                None => self.run_block(env, cache, id),
+            };
+            let Some(result) = result else {
+                if self.cycles == began || self.cycles < self.block_limit {
+                    self.run_part(env, cache, id, start);
+                }
+                return;
+            };
+            let block = cache.block(id);
+            if result.is_err() || self.scratch.undone != 0 {
+                let undone = std::mem::take(&mut self.scratch.undone);
+                self.instructions = self.instructions.wrapping_sub(undone as u64);
+                self.cycles -= block.cost_of_last(undone);
+                if result.is_err() || !self.scratch.flow.branched {
+                    return self.cut_short(env, cache, id, start, undone, result);
+                }
+            } else if !self.scratch.flow.branched {
+                self.set_rip(start.wrapping_add(u64::from(block.len)));
+            }
+            let rip = self.rip();
+            let delta = rip.wrapping_sub(start);
+            start = rip;
+            way = exit;
+            if delta == 0 {
+                continue;
+            }
+            id = match cache.linked(block, delta) {
+                Some(next) => next,
+                None => {
+                    if self.cycles >= self.block_limit {
+                        return;
+                    }
+                    self.scratch.flow.exact = true;
+                    match cache.find(self, env) {
+                        Ok(next) => {
+                            cache.link(id, delta, next);
+                            // Only what the cache itself has linked lies in the same page.
+                            way = exit.filter(|_| cache.linked(cache.block(id), delta) == Some(next));
+                            next
+                        }
+                        Err(stop) => return self.stopped(env, stop),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Interprets one block; `None` if it would not end in time.
+    #[inline(always)]
+    fn run_block(&mut self, env: &mut Env, cache: &CodeCache, id: u32) -> Option<Exec> {
+        let block = cache.block(id);
+        if self.cycles + block.cost > self.block_limit {
+            return None;
+        }
+        // A block without instructions is none that was found.
+        let [first, rest @ ..] = &block.uops[..] else { return None };
+        self.scratch.flow = block.flow;
+        self.cycles += block.cost;
+        self.instructions = self.instructions.wrapping_add(block.uops.len() as u64);
+        Some(execute(self, env, first, rest))
+    }
+}

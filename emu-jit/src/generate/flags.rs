@@ -1,0 +1,260 @@
+//! Status flags: recorded as the interpreter records them, and the host's own where they are still those of the guest.
+
+use super::{Generator, is_live};
+use crate::layout::{FLAG_A, FLAG_B, FLAG_BITS, FLAG_RESULT, FLAG_SOURCE};
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use emu_core::flags::{CF, FlagSource, PF, STATUS, ZF};
+use emu_core::ir::op::{FlagEffect, FlagForm, Op};
+use emu_core::ir::uop::Uop;
+
+/// What the host's flags are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostFlags {
+    /// Anything.
+    None,
+    /// Those of the guest, but CF.
+    AllButCarry,
+    /// Those of the guest, but OF.
+    AllButOverflow,
+    /// Those of the guest: CF, PF, ZF, SF and OF.
+    All,
+}
+
+/// What is known about the recorded flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing.
+    Nothing,
+    /// They are of a subtraction without a borrow, of this width.
+    Difference(usize),
+    /// They are of an addition without a carry.
+    Sum(usize),
+    /// They are of a logical instruction.
+    Logic(usize),
+    /// They are of some other result; CF is among the bits.
+    Result(usize),
+    /// They are of a shift.
+    Shift(usize),
+    /// They are among the bits.
+    Explicit,
+}
+
+impl Known {
+    /// Behind a micro-op that writes them all.
+    pub fn of(uop: &Uop) -> Self {
+        use Op::*;
+        let width = uop.width_index();
+        match uop.operation() {
+            AddRr | AddRm | AddMr | AddRi | AddMi => Self::Sum(width),
+            OrRr | OrRm | OrMr | OrRi | OrMi | AndRr | AndRm | AndMr | AndRi | AndMi | XorRr | XorRm | XorMr
+            | XorRi | XorMi | TestRr | TestMr | TestRi | TestMi | XorZero => Self::Logic(width),
+            NegR | NegM => Self::Difference(width),
+            ShlRi | ShrRi | SarRi => Self::Shift(width),
+            AdcRr | AdcRi | SbbRr | SbbRi => Self::Nothing,
+            op => match op.flag_effect() {
+                FlagEffect::Writes { form: FlagForm::Difference, .. } => Self::Difference(width),
+                FlagEffect::Writes { form: FlagForm::Result, .. } => Self::Result(width),
+                _ => Self::Nothing,
+            },
+        }
+    }
+}
+
+/// How the host's flags come back behind a handler: from what it has recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restore(Known);
+
+/// The host's flags after a condition was evaluated, by the condition that holds.
+pub const NOT_ZERO: u8 = 5;
+
+impl Generator<'_> {
+    /// If the next micro-op may ask for the host's flags as the present one leaves them.
+    pub fn restore_behind(&self) -> Option<Restore> {
+        let uop = self.source.uops.get(self.index)?;
+        let known = Known::of(uop);
+        let writes = matches!(uop.operation().flag_effect(), FlagEffect::Writes { .. });
+        (writes && known != Known::Nothing).then_some(Restore(known))
+    }
+
+    /// Gives the host the flags that a handler has recorded.
+    pub fn restore(&mut self, Restore(known): Restore) {
+        match known {
+            Known::Difference(width) => self.compare_recorded(width),
+            Known::Sum(width) => {
+                dynasm!(self.asm ; .arch x64 ; mov rax, [rbp + FLAG_A]);
+                match width {
+                    0 => dynasm!(self.asm ; .arch x64 ; add al, [rbp + FLAG_B]),
+                    1 => dynasm!(self.asm ; .arch x64 ; add ax, [rbp + FLAG_B]),
+                    2 => dynasm!(self.asm ; .arch x64 ; add eax, [rbp + FLAG_B]),
+                    _ => dynasm!(self.asm ; .arch x64 ; add rax, [rbp + FLAG_B]),
+                }
+            }
+            Known::Logic(width) => self.test_recorded(width),
+            // Such micro-ops do not leave the host's flags.
+            Known::Result(_) | Known::Shift(_) | Known::Explicit | Known::Nothing => {}
+        }
+    }
+
+    fn compare_recorded(&mut self, width: usize) {
+        dynasm!(self.asm ; .arch x64 ; mov rax, [rbp + FLAG_A]);
+        match width {
+            0 => dynasm!(self.asm ; .arch x64 ; cmp al, [rbp + FLAG_B]),
+            1 => dynasm!(self.asm ; .arch x64 ; cmp ax, [rbp + FLAG_B]),
+            2 => dynasm!(self.asm ; .arch x64 ; cmp eax, [rbp + FLAG_B]),
+            _ => dynasm!(self.asm ; .arch x64 ; cmp rax, [rbp + FLAG_B]),
+        }
+    }
+
+    fn test_recorded(&mut self, width: usize) {
+        dynasm!(self.asm ; .arch x64 ; mov rax, [rbp + FLAG_RESULT]);
+        match width {
+            0 => dynasm!(self.asm ; .arch x64 ; test al, al),
+            1 => dynasm!(self.asm ; .arch x64 ; test ax, ax),
+            2 => dynasm!(self.asm ; .arch x64 ; test eax, eax),
+            _ => dynasm!(self.asm ; .arch x64 ; test rax, rax),
+        }
+    }
+
+    /// Sets the host's flags for a condition of the guest; the condition of the host that then says the same.
+    pub fn condition(&mut self, code: u8) -> u8 {
+        let there = match self.host {
+            HostFlags::None => false,
+            HostFlags::AllButCarry => !matches!(code >> 1, 1 | 3),
+            HostFlags::AllButOverflow => !matches!(code >> 1, 0 | 6 | 7),
+            HostFlags::All => true,
+        };
+        if there {
+            return code;
+        }
+        self.host = HostFlags::None;
+        match self.known {
+            Known::Difference(width) => self.compare_recorded(width),
+            Known::Logic(width) => self.test_recorded(width),
+            // ZF, SF and PF are those of the result.
+            Known::Sum(width) | Known::Result(width) | Known::Shift(width) if matches!(code >> 1, 2 | 4 | 5) => {
+                self.test_recorded(width)
+            }
+            Known::Result(_) if code >> 1 == 1 => return self.test_bits(CF, code),
+            Known::Explicit if matches!(code >> 1, 1 | 2 | 3 | 5) => {
+                let flags = [0, CF, ZF, CF | ZF, 0, PF, 0, 0];
+                return self.test_bits(flags[usize::from(code >> 1)], code);
+            }
+            _ => {
+                let thunk = self.thunks.condition;
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; mov edx, DWORD code as i32
+                    ; call extern thunk
+                    ; test al, al
+                );
+                return NOT_ZERO;
+            }
+        }
+        code
+    }
+
+    /// Sets the host's flags for a condition of the guest that is said by recorded bits, any of which makes it true.
+    fn test_bits(&mut self, bits: u64, code: u8) -> u8 {
+        dynasm!(self.asm ; .arch x64 ; test BYTE [rbp + FLAG_BITS], bits as i8);
+        NOT_ZERO ^ code & 1
+    }
+
+    /// Records the host's CF, PF and ZF; the other status flags are clear. RAX and RCX are lost.
+    pub fn record_comparison(&mut self) {
+        dynasm!(self.asm
+            ; .arch x64
+            ; lahf
+            ; movzx eax, ah
+            ; and eax, (CF | PF | ZF) as i32
+            ; mov rcx, [rbp + FLAG_BITS]
+            ; and rcx, !STATUS as i32
+            ; or rcx, rax
+            ; mov [rbp + FLAG_BITS], rcx
+            ; mov BYTE [rbp + FLAG_SOURCE], FlagSource::Explicit as i8
+        );
+        self.host = HostFlags::None;
+    }
+
+    /// Records where the flags come from.
+    pub fn record_source(&mut self, source: FlagSource, width: usize) {
+        let top = (8i16 << width) - 1;
+        dynasm!(self.asm ; .arch x64 ; mov WORD [rbp + FLAG_SOURCE], top << 8 | source as i16);
+    }
+
+    /// Stores the low `width` of a host register, zero-extended, through `scratch` if need be.
+    pub fn store_cut(&mut self, field: i32, width: usize, from: u8, scratch: u8) {
+        if width == 3 {
+            dynasm!(self.asm ; .arch x64 ; mov [rbp + field], Rq(from));
+        } else {
+            self.extend(width, scratch, from);
+            dynasm!(self.asm ; .arch x64 ; mov [rbp + field], Rq(scratch));
+        }
+    }
+
+    /// Stores a number of 64 bits, through `scratch` if need be.
+    pub fn store_number(&mut self, field: i32, number: u64, scratch: u8) {
+        match i32::try_from(number as i64) {
+            Ok(number) => dynasm!(self.asm ; .arch x64 ; mov QWORD [rbp + field], number),
+            Err(_) => {
+                self.load_number(scratch, number);
+                dynasm!(self.asm ; .arch x64 ; mov [rbp + field], Rq(scratch));
+            }
+        }
+    }
+
+    /// Loads a number; the host's flags stay.
+    pub fn load_number(&mut self, to: u8, number: u64) {
+        if let Ok(number) = u32::try_from(number) {
+            dynasm!(self.asm ; .arch x64 ; mov Rd(to), DWORD number as i32);
+        } else if let Ok(number) = i32::try_from(number as i64) {
+            dynasm!(self.asm ; .arch x64 ; mov Rq(to), number);
+        } else {
+            dynasm!(self.asm ; .arch x64 ; mov Rq(to), QWORD number as i64);
+        }
+    }
+
+    /// Puts CF among the bits, where INC and DEC leave it. RAX, RCX and the host's flags are lost.
+    pub fn keep_carry(&mut self) {
+        match self.known {
+            Known::Result(_) | Known::Explicit => return,
+            Known::Logic(_) => {
+                dynasm!(self.asm ; .arch x64 ; and BYTE [rbp + FLAG_BITS], !(CF as i8));
+                return;
+            }
+            Known::Difference(_) => dynasm!(self.asm
+                ; .arch x64
+                ; mov rax, [rbp + FLAG_A]
+                ; cmp rax, [rbp + FLAG_B]
+            ),
+            Known::Sum(_) => dynasm!(self.asm
+                ; .arch x64
+                ; mov rax, [rbp + FLAG_RESULT]
+                ; cmp rax, [rbp + FLAG_A]
+            ),
+            Known::Nothing | Known::Shift(_) => {
+                let thunk = self.thunks.keep_carry;
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; cmp BYTE [rbp + FLAG_SOURCE], FlagSource::Result as i8
+                    ; jbe >kept
+                    ; call extern thunk
+                    ; kept:
+                );
+                return;
+            }
+        }
+        dynasm!(self.asm
+            ; .arch x64
+            ; setb al
+            ; mov cl, [rbp + FLAG_BITS]
+            ; and cl, !(CF as i8)
+            ; or cl, al
+            ; mov [rbp + FLAG_BITS], cl
+        );
+    }
+
+    /// The present micro-op's flags are nobody's.
+    pub fn is_dead(&self, uop: &Uop) -> bool {
+        !is_live(uop)
+    }
+}

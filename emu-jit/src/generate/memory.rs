@@ -1,0 +1,125 @@
+//! Memory operands: the effective address, and the compare with the TLB's entry; everything else is the handler's.
+
+use super::{Generator, Later};
+use crate::enter::Remembered;
+use crate::layout::{FAST_CONTEXT, RAX, RCX, TLB_VERSION, frame, gpr, pinned, segment_base};
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
+use emu_core::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
+use emu_vmx::arch::segment::SegmentRegister;
+use std::mem::offset_of;
+
+/// Whether there is a template for a memory operand like this one.
+pub fn is_plain(uop: &Uop) -> bool {
+    let registers = [uop.base, uop.index];
+    matches!(uop.scale >> 2, 0 | 32) && !registers.iter().any(|r| matches!(*r, REG_PLUS_1G | REG_MINUS_1G))
+}
+
+impl Generator<'_> {
+    /// RAX = the effective address of the operand, which [`is_plain`]. RCX and RDX are lost.
+    pub fn address(&mut self, uop: &Uop) {
+        let disp = uop.disp;
+        if let (Some(base), Some(index)) = (pinned(uop.base), pinned(uop.index)) {
+            match uop.scale & 3 {
+                0 => dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + Rq(index) + disp]),
+                1 => dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + Rq(index) * 2 + disp]),
+                2 => dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + Rq(index) * 4 + disp]),
+                _ => dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + Rq(index) * 8 + disp]),
+            }
+            return self.cut_address(uop);
+        }
+        if uop.base == REG_RIP {
+            let from_page = disp.wrapping_add(i32::from(self.source.place));
+            dynasm!(self.asm
+                ; .arch x64
+                ; mov rax, [rsp + frame::PAGE]
+                ; lea rax, [rax + from_page]
+            );
+        } else if uop.base == REG_ZERO {
+            dynasm!(self.asm ; .arch x64 ; mov rax, disp);
+        } else if let (Some(base), REG_ZERO) = (pinned(uop.base), uop.index) {
+            dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + disp]);
+        } else {
+            let base = self.read(uop.base, RAX);
+            dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(base) + disp]);
+        }
+        if uop.index != REG_ZERO {
+            let index = self.read(uop.index, RCX);
+            match uop.scale & 3 {
+                0 => dynasm!(self.asm ; .arch x64 ; lea rax, [rax + Rq(index)]),
+                1 => dynasm!(self.asm ; .arch x64 ; lea rax, [rax + Rq(index) * 2]),
+                2 => dynasm!(self.asm ; .arch x64 ; lea rax, [rax + Rq(index) * 4]),
+                _ => dynasm!(self.asm ; .arch x64 ; lea rax, [rax + Rq(index) * 8]),
+            }
+        }
+        self.cut_address(uop);
+    }
+
+    /// RAX as wide as addresses are.
+    fn cut_address(&mut self, uop: &Uop) {
+        if uop.scale >> 2 == 32 {
+            dynasm!(self.asm ; .arch x64 ; mov eax, eax);
+        }
+    }
+
+    /// RAX = the host's address of the `1 << width` bytes of the memory operand, if the access is a plain one; if not,
+    /// the code goes on at `slow`. RCX, RDX and the host's flags are lost.
+    pub fn translate(&mut self, uop: &Uop, width: usize, write: bool, slow: DynamicLabel) {
+        self.address(uop);
+        if matches!(SegmentRegister::from_index(uop.seg), Some(SegmentRegister::Fs | SegmentRegister::Gs)) {
+            dynasm!(self.asm ; .arch x64 ; add rax, [rbp + segment_base(uop.seg)]);
+        }
+        self.translate_linear(width, write, slow);
+    }
+
+    /// [`Generator::translate`] of the linear address in RAX.
+    pub fn translate_linear(&mut self, width: usize, write: bool, slow: DynamicLabel) {
+        let last = (1 << width) - 1;
+        let remembered = self.remembered[self.accesses].get() as i64;
+        self.accesses += 1;
+        let (at, found) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        self.later.push(Later::LookUp { at, found, slow, width, write });
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rcx, QWORD remembered
+            ; lea rdx, [rax + last]
+            ; and rdx, -4096
+            ; or rdx, [rbp + FAST_CONTEXT]
+            ; cmp rdx, [rcx + offset_of!(Remembered, tag) as i32]
+            ; jne =>at
+            ; mov rdx, [rbp + TLB_VERSION]
+            ; cmp rdx, [rcx + offset_of!(Remembered, version) as i32]
+            ; jne =>at
+            ; add rax, [rcx + offset_of!(Remembered, addend) as i32]
+            ; =>found
+        );
+        self.host = super::flags::HostFlags::None;
+    }
+
+    /// `to` = what is at the host's address RAX, zero-extended. The host's flags stay.
+    pub fn load(&mut self, width: usize, to: u8) {
+        match width {
+            0 => dynasm!(self.asm ; .arch x64 ; movzx Rd(to), BYTE [rax]),
+            1 => dynasm!(self.asm ; .arch x64 ; movzx Rd(to), WORD [rax]),
+            2 => dynasm!(self.asm ; .arch x64 ; mov Rd(to), [rax]),
+            _ => dynasm!(self.asm ; .arch x64 ; mov Rq(to), [rax]),
+        }
+    }
+
+    /// Stores `from` at the host's address RAX. The host's flags stay.
+    pub fn store(&mut self, width: usize, from: u8) {
+        match width {
+            0 => dynasm!(self.asm ; .arch x64 ; mov [rax], Rb(from)),
+            1 => dynasm!(self.asm ; .arch x64 ; mov [rax], Rw(from)),
+            2 => dynasm!(self.asm ; .arch x64 ; mov [rax], Rd(from)),
+            _ => dynasm!(self.asm ; .arch x64 ; mov [rax], Rq(from)),
+        }
+    }
+
+    /// Loads a register that has no host register of its own, or copies it.
+    pub fn copy(&mut self, register: u8, to: u8) {
+        match pinned(register) {
+            Some(host) => dynasm!(self.asm ; .arch x64 ; mov Rq(to), Rq(host)),
+            None => dynasm!(self.asm ; .arch x64 ; mov Rq(to), [rbp + gpr(register)]),
+        }
+    }
+}

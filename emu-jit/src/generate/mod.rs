@@ -1,0 +1,350 @@
+//! From micro-ops to host code: what all templates share.
+//!
+//! A template either does the whole micro-op or has changed nothing when it gives way to the handler. Status flags are
+//! recorded in memory as the handlers record them, so that whoever comes next finds them.
+
+mod branch;
+mod flags;
+mod int;
+mod memory;
+mod shift;
+mod stack;
+mod vector;
+
+use crate::enter::{NOTHING, Remembered, Site, Thunks};
+use crate::layout::{BUDGET, INSTRUCTIONS, RAX, gpr, pinned};
+use dynasmrt::x64::X64Relocation;
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
+use emu_core::block::tier::Source;
+use emu_core::ir::op::{FORMS, FlagEffect, NO_FLAGS, Op};
+use emu_core::ir::uop::{REG_HIGH_BYTE, REG_ZERO, Uop};
+use emu_core::state::scratch::Flow;
+use flags::{HostFlags, Known};
+use std::cell::UnsafeCell;
+
+/// How a block is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It has not begun.
+    Before,
+    /// Behind its last instruction.
+    End,
+    /// To an offset in its own page.
+    Jump(u16),
+    /// To RIP as it is in the processor.
+    Elsewhere,
+}
+
+/// An exit of generated code.
+pub struct Exit {
+    /// How.
+    pub kind: Kind,
+    /// Offset in the code of the displacement that leads to `stub`.
+    pub site: usize,
+    /// Offset in the code of what leaves.
+    pub stub: usize,
+}
+
+/// The code of a block.
+pub struct Made {
+    /// The bytes.
+    pub code: Vec<u8>,
+    /// Its exits, in the order of their numbers.
+    pub exits: Vec<Exit>,
+    /// What the code names: it must live as long as the code.
+    pub sites: Box<[Site]>,
+    /// What its accesses remember, likewise.
+    pub remembered: Box<[UnsafeCell<Remembered>]>,
+}
+
+/// A jump or an out-of-line piece that is yet to be generated.
+enum Later {
+    /// A template gives way to the handler of a micro-op, behind which the code goes on at `back`.
+    Slow { at: DynamicLabel, index: usize, back: DynamicLabel, restore: Option<flags::Restore> },
+    /// A branch is taken with this many micro-ops behind it, to this offset from the page's start.
+    Taken { at: DynamicLabel, index: usize, to: i64 },
+    /// The guest's vector registers are not loaded: they are, and the template runs again, or the handler in its place.
+    Vectors { at: DynamicLabel, index: usize, again: DynamicLabel, back: DynamicLabel },
+    /// An access is not the one that it was the last time: the TLB is asked.
+    LookUp { at: DynamicLabel, found: DynamicLabel, slow: DynamicLabel, width: usize, write: bool },
+    /// A micro-op that ends the block is done by its handler.
+    Handler { at: DynamicLabel, index: usize },
+}
+
+/// The generator of one block.
+struct Generator<'a> {
+    asm: VecAssembler<X64Relocation>,
+    source: &'a Source<'a>,
+    thunks: &'a Thunks,
+    /// Number of its first exit.
+    first_exit: u32,
+    exits: Vec<(Kind, usize, DynamicLabel)>,
+    sites: Box<[Site]>,
+    remembered: Box<[UnsafeCell<Remembered>]>,
+    /// How many accesses have been generated.
+    accesses: usize,
+    later: Vec<Later>,
+    /// Index of the present micro-op.
+    index: usize,
+    /// Micro-ops without a template.
+    calls: usize,
+    /// What the host's flags are at this place.
+    host: HostFlags,
+    /// What is known about the recorded flags at this place.
+    known: Known,
+}
+
+/// Generates the code of a block, to be placed at `address`, as that of the compiled block `code`, whose exits are
+/// numbered from `first_exit` on; `None` if the interpreter is as good.
+pub fn generate(
+    source: &Source,
+    address: usize,
+    code: u32,
+    first_exit: u32,
+    thunks: &Thunks,
+) -> Result<Option<Made>, DynasmError> {
+    let count = source.uops.len();
+    let flow = Flow { branched: false, exact: count == 1 };
+    let site =
+        |(n, uop): (usize, &Uop)| Site { uop: *uop, rest: (count - n - 1) as u16, place: source.place, code, flow };
+    let mut generator = Generator {
+        asm: VecAssembler::new(address),
+        source,
+        thunks,
+        first_exit,
+        exits: Vec::new(),
+        sites: source.uops.iter().enumerate().map(site).collect(),
+        // Two for each micro-op at most.
+        remembered: (0..2 * count).map(|_| UnsafeCell::new(NOTHING)).collect(),
+        accesses: 0,
+        later: Vec::new(),
+        index: 0,
+        calls: 0,
+        host: HostFlags::None,
+        known: Known::Nothing,
+    };
+    generator.block();
+    // A call costs more than the interpreter's own way from handler to handler.
+    if generator.calls * 3 > count {
+        return Ok(None);
+    }
+    generator.finish().map(Some)
+}
+
+impl Generator<'_> {
+    fn block(&mut self) {
+        let (cost, count) = (self.source.cost as i32, self.source.uops.len() as i32);
+        let before = self.exit_label(Kind::Before);
+        dynasm!(self.asm
+            ; .arch x64
+            ; sub Rq(BUDGET), cost
+            ; jb =>before
+        );
+        self.note_site();
+        if count != cost {
+            dynasm!(self.asm ; .arch x64 ; add QWORD [rbp + INSTRUCTIONS], count - cost);
+        }
+        let mut goes_on = true;
+        for (index, uop) in self.source.uops.iter().enumerate() {
+            self.index = index;
+            goes_on = self.micro_op(uop);
+            self.see_effect(uop);
+        }
+        if goes_on {
+            let end = self.exit_label(Kind::End);
+            dynasm!(self.asm ; .arch x64 ; jmp =>end);
+            self.note_site();
+        }
+    }
+
+    /// Generates one micro-op; whether the code goes on behind it.
+    fn micro_op(&mut self, uop: &Uop) -> bool {
+        let op = uop.operation();
+        if let Some(goes_on) = self.branch(op, uop) {
+            return goes_on;
+        }
+        if !(self.integer(op, uop) || self.shift(op, uop) || self.stack(op, uop) || self.vector(op, uop)) {
+            self.calls += 1;
+            self.call_handler();
+        }
+        true
+    }
+
+    /// Calls the handler of the present micro-op.
+    fn call_handler(&mut self) {
+        let site = &raw const self.sites[self.index];
+        let call = self.thunks.call;
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rdx, QWORD site as i64
+            ; call extern call
+        );
+        self.host = HostFlags::None;
+    }
+
+    /// What follows the present micro-op knows about the recorded flags.
+    fn see_effect(&mut self, uop: &Uop) {
+        match uop.operation().flag_effect() {
+            FlagEffect::None | FlagEffect::Fails | FlagEffect::Reads => {}
+            FlagEffect::Unknown => {
+                let comparison = matches!(uop.operation(), Op::CompareScalarR | Op::CompareScalarM);
+                self.known = if comparison { Known::Explicit } else { Known::Nothing };
+            }
+            FlagEffect::Writes { .. } => {
+                let shift = matches!(uop.operation(), Op::ShlRi | Op::ShrRi | Op::SarRi);
+                if !(shift && uop.imm == 0) && is_live(uop) {
+                    self.known = Known::of(uop);
+                }
+            }
+        }
+    }
+
+    /// A label for leaving; the jump to it that is generated next is what [`Generator::note_site`] notes.
+    fn exit_label(&mut self, kind: Kind) -> DynamicLabel {
+        let label = self.asm.new_dynamic_label();
+        self.exits.push((kind, 0, label));
+        label
+    }
+
+    /// The jump to the last exit has just been generated.
+    fn note_site(&mut self) {
+        let at = self.asm.offset().0 - 4;
+        if let Some(exit) = self.exits.last_mut() {
+            exit.1 = at;
+        }
+    }
+
+    /// A template gives way to the handler at the label, and goes on at the second one.
+    fn slow_path(&mut self) -> (DynamicLabel, DynamicLabel) {
+        let (at, back) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        let restore = self.restore_behind();
+        self.later.push(Later::Slow { at, index: self.index, back, restore });
+        (at, back)
+    }
+
+    fn finish(mut self) -> Result<Made, DynasmError> {
+        while let Some(later) = self.later.pop() {
+            match later {
+                Later::Slow { at, index, back, restore } => {
+                    self.index = index;
+                    dynasm!(self.asm ; .arch x64 ; =>at);
+                    self.call_handler();
+                    if let Some(restore) = restore {
+                        self.restore(restore);
+                    }
+                    dynasm!(self.asm ; .arch x64 ; jmp =>back);
+                }
+                Later::Taken { at, index, to } => {
+                    self.index = index;
+                    dynasm!(self.asm ; .arch x64 ; =>at);
+                    self.take(to);
+                }
+                Later::Vectors { at, index, again, back } => {
+                    self.index = index;
+                    let vectors = self.thunks.vectors;
+                    dynasm!(self.asm
+                        ; .arch x64
+                        ; =>at
+                        ; call extern vectors
+                        ; test al, al
+                        ; jnz =>again
+                    );
+                    self.call_handler();
+                    dynasm!(self.asm ; .arch x64 ; jmp =>back);
+                }
+                Later::LookUp { at, found, slow, width, write } => {
+                    let look_up = self.thunks.look_up[usize::from(write)][width];
+                    dynasm!(self.asm
+                        ; .arch x64
+                        ; =>at
+                        ; call extern look_up
+                        ; je =>found
+                        ; jmp =>slow
+                    );
+                }
+                Later::Handler { at, index } => {
+                    self.index = index;
+                    dynasm!(self.asm ; .arch x64 ; =>at);
+                    self.only_handler();
+                }
+            }
+        }
+        let leave = self.thunks.exit;
+        let mut exits = Vec::new();
+        for (n, (kind, site, label)) in std::mem::take(&mut self.exits).into_iter().enumerate() {
+            let number = self.first_exit + n as u32;
+            let stub = self.asm.offset().0;
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            if kind == Kind::Before {
+                let cost = self.source.cost as i32;
+                dynasm!(self.asm ; .arch x64 ; add Rq(BUDGET), cost);
+            }
+            dynasm!(self.asm
+                ; .arch x64
+                ; mov Rd(RAX), DWORD number as i32
+                ; jmp extern leave
+            );
+            exits.push(Exit { kind, site, stub });
+        }
+        Ok(Made { code: self.asm.finalize()?, exits, sites: self.sites, remembered: self.remembered })
+    }
+
+    /// A host register with the whole of a guest register: its own, or `scratch`. The host's flags stay.
+    fn read(&mut self, register: u8, scratch: u8) -> u8 {
+        if let Some(host) = pinned(register) {
+            return host;
+        }
+        if register == REG_ZERO {
+            dynasm!(self.asm ; .arch x64 ; mov Rd(scratch), 0);
+        } else {
+            dynasm!(self.asm ; .arch x64 ; mov Rq(scratch), [rbp + gpr(register)]);
+        }
+        scratch
+    }
+
+    /// A guest register, changed in the host register that [`Generator::read`] has named, has its new value.
+    fn wrote(&mut self, register: u8, host: u8) {
+        if pinned(register).is_none() {
+            dynasm!(self.asm ; .arch x64 ; mov [rbp + gpr(register)], Rq(host));
+        }
+    }
+
+    /// Sets a guest register to a value of width `width` in host register `from`, as an instruction that writes it does.
+    /// RAX is lost; the host's flags stay.
+    fn set(&mut self, register: u8, width: usize, from: u8) {
+        match (pinned(register), width) {
+            (Some(host), 3) => dynasm!(self.asm ; .arch x64 ; mov Rq(host), Rq(from)),
+            (Some(host), 2) => dynasm!(self.asm ; .arch x64 ; mov Rd(host), Rd(from)),
+            (Some(host), 1) => dynasm!(self.asm ; .arch x64 ; mov Rw(host), Rw(from)),
+            (Some(host), _) => dynasm!(self.asm ; .arch x64 ; mov Rb(host), Rb(from)),
+            (None, 3) => dynasm!(self.asm ; .arch x64 ; mov [rbp + gpr(register)], Rq(from)),
+            (None, 2) => dynasm!(self.asm
+                ; .arch x64
+                ; mov eax, Rd(from)
+                ; mov [rbp + gpr(register)], rax
+            ),
+            (None, 1) => dynasm!(self.asm ; .arch x64 ; mov [rbp + gpr(register)], Rw(from)),
+            (None, _) => dynasm!(self.asm ; .arch x64 ; mov [rbp + gpr(register)], Rb(from)),
+        }
+    }
+
+    /// `to` = the zero-extended low `width` of `from`. The host's flags stay.
+    fn extend(&mut self, width: usize, to: u8, from: u8) {
+        match width {
+            3 => dynasm!(self.asm ; .arch x64 ; mov Rq(to), Rq(from)),
+            2 => dynasm!(self.asm ; .arch x64 ; mov Rd(to), Rd(from)),
+            1 => dynasm!(self.asm ; .arch x64 ; movzx Rd(to), Rw(from)),
+            _ => dynasm!(self.asm ; .arch x64 ; movzx Rd(to), Rb(from)),
+        }
+    }
+}
+
+/// Whether a register operation leaves its status flags.
+fn is_live(uop: &Uop) -> bool {
+    uop.op & FORMS != NO_FLAGS
+}
+
+/// Whether an operand of this width is AH, CH, DH or BH.
+fn is_high(register: u8) -> bool {
+    register & REG_HIGH_BYTE != 0
+}

@@ -1,0 +1,121 @@
+//! Where compiled code finds what it touches: registers of the host, and offsets of fields.
+
+use emu_core::flags::layout as flags;
+use emu_core::ir::uop::REG_RIP;
+use emu_core::mem::tlb::{Entry, FETCH_ENTRIES, FetchEntry, Tlb};
+use emu_core::state::cpu::Cpu;
+use emu_core::state::derived::{Derived, SegmentAccess};
+use emu_core::state::fpu::{FpuState, VectorRegister};
+use emu_core::state::system::SystemState;
+use std::mem::{offset_of, size_of};
+
+/// Host registers by number that no guest register lives in: RAX, RCX and RDX are for every template's own use.
+pub const RAX: u8 = 0;
+/// See [`RAX`].
+pub const RCX: u8 = 1;
+/// See [`RAX`].
+pub const RDX: u8 = 2;
+/// The host register that holds how many cycles are left until the boundary.
+pub const BUDGET: u8 = 15;
+
+/// The host register in which a guest's register lives while compiled code runs, for RAX, RCX, RDX, RBX, RSP, RBP, RSI,
+/// RDI, R8 and R9; the others stay in memory. RBP of the host is the processor's address, RSP the host's stack.
+pub const PINNED: [u8; 10] = [3, 6, 7, 8, 9, 10, 11, 12, 13, 14];
+
+/// The host register of a guest register, if it has one.
+pub fn pinned(register: u8) -> Option<u8> {
+    PINNED.get(usize::from(register)).copied()
+}
+
+/// Offset in the processor of a register in its register file.
+pub const fn gpr(register: u8) -> i32 {
+    offset_of!(Cpu, gpr) as i32 + 8 * register as i32
+}
+
+/// Offsets in the processor.
+pub const RIP: i32 = gpr(REG_RIP);
+/// See [`RIP`].
+pub const CYCLE_COUNT: i32 = offset_of!(Cpu, cycles) as i32;
+/// See [`RIP`].
+pub const INSTRUCTIONS: i32 = offset_of!(Cpu, instructions) as i32;
+/// See [`RIP`].
+pub const BLOCK_LIMIT: i32 = offset_of!(Cpu, block_limit) as i32;
+/// See [`RIP`].
+pub const FAST_CONTEXT: i32 = offset_of!(Cpu, fast_context) as i32;
+/// See [`RIP`].
+pub const CONTEXT: i32 = (offset_of!(Cpu, derived) + offset_of!(Derived, context)) as i32;
+/// See [`RIP`].
+pub const FLAG_RESULT: i32 = (offset_of!(Cpu, flags) + flags::RESULT) as i32;
+/// See [`RIP`].
+pub const FLAG_A: i32 = (offset_of!(Cpu, flags) + flags::A) as i32;
+/// See [`RIP`].
+pub const FLAG_B: i32 = (offset_of!(Cpu, flags) + flags::B) as i32;
+/// See [`RIP`].
+pub const FLAG_BITS: i32 = (offset_of!(Cpu, flags) + flags::BITS) as i32;
+/// See [`RIP`].
+pub const FLAG_SOURCE: i32 = (offset_of!(Cpu, flags) + flags::SOURCE) as i32;
+
+/// See [`RIP`].
+pub const TLB_VERSION: i32 = (offset_of!(Cpu, tlb) + offset_of!(Tlb, version)) as i32;
+/// The address of the floating-point state.
+pub const FPU: i32 = offset_of!(Cpu, fpu) as i32;
+/// See [`RIP`].
+pub const CR0: i32 = (offset_of!(Cpu, sys) + offset_of!(SystemState, cr0)) as i32;
+/// See [`RIP`].
+pub const CR4: i32 = (offset_of!(Cpu, sys) + offset_of!(SystemState, cr4)) as i32;
+
+/// Offset in the floating-point state of MXCSR.
+pub const GUEST_MXCSR: i32 = offset_of!(FpuState, mxcsr) as i32;
+
+/// Offset in the floating-point state of a vector register.
+pub const fn vector(register: u8) -> i32 {
+    (offset_of!(FpuState, vectors) + register as usize * size_of::<VectorRegister>()) as i32
+}
+
+/// Offset in the processor of a segment's base.
+pub fn segment_base(segment: u8) -> i32 {
+    let at = offset_of!(Cpu, seg_access) + usize::from(segment & 7) * size_of::<SegmentAccess>();
+    (at + offset_of!(SegmentAccess, base)) as i32
+}
+
+/// Offsets in an entry of the TLB, whose size is 32.
+pub const ENTRY_READ: i32 = offset_of!(Entry, read) as i32;
+/// See [`ENTRY_READ`].
+pub const ENTRY_WRITE: i32 = offset_of!(Entry, write) as i32;
+/// See [`ENTRY_READ`].
+pub const ENTRY_ADDEND: i32 = offset_of!(Entry, addend) as i32;
+const _: () = assert!(size_of::<Entry>() == 32);
+
+/// Offsets in an entry of the TLB for fetches, whose size is 24.
+pub const FETCH_KEY: i32 = offset_of!(FetchEntry, key) as i32;
+/// See [`FETCH_KEY`].
+pub const FETCH_PHYSICAL: i32 = offset_of!(FetchEntry, physical) as i32;
+const _: () = assert!(size_of::<FetchEntry>() == 24 && FETCH_ENTRIES == 256);
+
+/// What lies on the host's stack while compiled code runs: offsets from RSP.
+pub mod frame {
+    /// The address of [`Context`](crate::enter::Context).
+    pub const CONTEXT: i32 = 0;
+    /// Where guest memory begins.
+    pub const RAM: i32 = 8;
+    /// Where the TLB's entries begin.
+    pub const TLB: i32 = 16;
+    /// RIP of the first byte of the page that runs.
+    pub const PAGE: i32 = 24;
+    /// Where the TLB's entries for fetches begin.
+    pub const FETCHES: i32 = 32;
+    /// Where the table of jumps begins.
+    pub const JUMPS: i32 = 40;
+    /// For a template that reaches memory twice.
+    pub const SPARE: i32 = 48;
+    /// Cycle from which [`BUDGET`](super::BUDGET) counts down.
+    pub const LIMIT: i32 = 56;
+    /// The host's own MXCSR.
+    pub const MXCSR: i32 = 64;
+    /// Not 0: XMM0 to XMM15 and MXCSR of the host are the guest's.
+    pub const VECTORS: i32 = 68;
+    /// For what is looked up in the TLB.
+    pub const FOUND: i32 = 72;
+    /// Its size: with the registers that are saved, it keeps the stack aligned to 16 bytes.
+    pub const SIZE: i32 = 88;
+}
