@@ -100,7 +100,8 @@ pub fn describe(
     let MachineConfig { rom, vga_rom, option_roms, snapshot, seed_time, debug_exit, test_devices, .. } = config;
     // Drives, boot order and kernel are below; the rest of the configuration is the host's.
     let MachineConfig { hda: _, hdb: _, hdc: _, hdd: _, fda: _, fdb: _, boot: _, kernel: _, .. } = config;
-    let MachineConfig { vmx_unlocked, serial: _, debugcon: _, display: _, realtime: _, .. } = config;
+    let MachineConfig { vmx_unlocked, no_reboot, debug_exit_pass, .. } = config;
+    let MachineConfig { serial: _, debugcon: _, display: _, realtime: _, .. } = config;
     let mut all = Description::new();
     let mut add = |name: &str, value: String| all.push((name.to_owned(), value));
     let default = || "the default".to_owned();
@@ -116,6 +117,8 @@ pub fn describe(
     add("vmx_unlocked", vmx_unlocked.to_string());
     add("--reset-on-triple-fault", reset_on_triple_fault.to_string());
     add("--debug-exit", debug_exit.map_or("none".to_owned(), |port| format!("{port:#x}")));
+    add("--debug-exit-pass", debug_exit_pass.map_or("none".to_owned(), |value| format!("{value:#x}")));
+    add("--no-reboot", no_reboot.to_string());
     add("--test-devices", test_devices.to_string());
     add("--snapshot", snapshot.to_string());
     add("--boot", format!("{:?}", config.boot_order()).to_lowercase());

@@ -108,6 +108,8 @@ pub struct Limits {
     pub instructions: Option<u64>,
     /// Guest seconds.
     pub seconds: Option<f64>,
+    /// Seconds of the host's.
+    pub wall_seconds: Option<f64>,
 }
 
 /// Keeps guest time from running ahead of the host's.
@@ -152,6 +154,8 @@ pub struct Driver<'m> {
     limits: Limits,
     /// Cycle and instructions from which the limits count; they wrap.
     start: (u64, u64),
+    /// When the host's time began to count.
+    began: Instant,
     signals: Signals,
     pacer: Option<Pacer>,
     last_frame: Option<Instant>,
@@ -185,6 +189,7 @@ impl<'m> Driver<'m> {
             buttons: 0,
             limits,
             start,
+            began: Instant::now(),
             signals: Signals::default(),
             pacer,
             last_frame: None,
@@ -330,7 +335,7 @@ impl<'m> Driver<'m> {
     fn idle(&mut self) {
         log::warn!("every processor is halted with interrupts off");
         while self.end.is_none() {
-            self.end = self.signals.arrived().map(End::Signal);
+            self.end = self.signals.arrived().map(End::Signal).or_else(|| self.limit_reached());
             self.last_frame = None;
             if let Err(error) = self.serve_display() {
                 self.stop(End::Failed(error));
@@ -395,6 +400,11 @@ impl<'m> Driver<'m> {
             && self.machine.instructions().wrapping_sub(self.start.1) >= limit
         {
             return Some(End::Limit(format!("{limit} instructions (--max-instructions)")));
+        }
+        if let Some(seconds) = self.limits.wall_seconds
+            && self.began.elapsed().as_secs_f64() >= seconds
+        {
+            return Some(End::Limit(format!("{seconds} seconds of the host's time (--wall-time)")));
         }
         let seconds = self.limits.seconds?;
         let reached = self.machine.now().wrapping_sub(self.start.0) >= self.cycle_of(seconds);

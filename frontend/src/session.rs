@@ -92,6 +92,16 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     }
     let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
     prepare(&mut machine, &settings, snapshot.as_deref())?;
+    if display == DisplayKind::None && script.is_none() {
+        machine.end_without_boot(pc::why_nothing_boots(&settings.machine));
+    }
+    for (path, what) in [
+        (&settings.run.screen_dump, "screen dump"),
+        (&settings.run.screenshot, "picture"),
+        (&settings.run.dump_state, "state"),
+    ] {
+        path.as_deref().map_or(Ok(()), |path| files::claim_output(path, what))?;
+    }
     if let Some(spec) = &settings.run.trace {
         machine.trace(spec.start(settings.machine.cpus)?);
     }
@@ -212,8 +222,8 @@ fn prepare(machine: &mut dyn Machine, settings: &Settings, snapshot: Option<&[u8
 
 fn tell(notice: &Notice) {
     match notice.severity {
-        Severity::Warning => log::warn!("{notice}"),
-        Severity::Info => log::info!("{notice}"),
+        Severity::Warning => log::warn!(target: "config", "{notice}"),
+        Severity::Info => log::info!(target: "config", "{notice}"),
     }
 }
 
@@ -237,7 +247,11 @@ pub fn run_machine(
 ) -> Result<i32, InputError> {
     let display = settings.machine.display.unwrap_or(DisplayKind::None);
     let headless = display == DisplayKind::None;
-    let limits = Limits { instructions: settings.run.max_instructions, seconds: settings.run.max_time };
+    let limits = Limits {
+        instructions: settings.run.max_instructions,
+        seconds: settings.run.max_time,
+        wall_seconds: settings.run.wall_time,
+    };
     let debugcon = settings.machine.debugcon.clone().unwrap_or(if headless { Stream::Stdio } else { Stream::None });
     let serial_sink = Sink::open("serial output", &settings.machine.serial, script.is_some())?;
     let debugcon_sink = Sink::open("debug output", &debugcon, script.is_some())?;

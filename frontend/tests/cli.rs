@@ -142,6 +142,101 @@ fn commands_take_their_own_arguments() {
     assert!(matches!(command("rvmx-emu cpu-models"), Some(Command::CpuModels { name: None })));
 }
 
+/// The command line in our own spelling, as it is read.
+fn same(habit: &str, ours: &str) {
+    let (habit_set, ours_set) = (set(habit), set(ours));
+    assert_eq!(format!("{habit_set:?}"), format!("{ours_set:?}"), "{habit}");
+}
+
+#[test]
+fn spellings_of_qemu_mean_what_they_mean_there() {
+    for (habit, ours) in [
+        ("-hda c.img", "--hda c.img"),
+        ("-hda c.img -hdb d.img -m 1G -smp 2", "--hda c.img --hdb d.img --memory 1024 --cpus 2"),
+        ("-m size=64M,slots=2 -smp sockets=1,cores=2,threads=2 c.img", "c.img --memory 64 --cpus 4"),
+        ("-smp 3,maxcpus=4 -cpu max c.img", "c.img --cpus 3 --cpu-model max"),
+        ("-cpu host,+vmx c.img", "c.img --cpu-model max"),
+        ("-fda demo.img -cdrom x.iso -boot d", "--fda demo.img --cdrom x.iso --boot cdrom"),
+        ("-boot order=ac,menu=on -fda demo.img -hda c.img", "--fda demo.img --hda c.img --boot floppy,disk"),
+        (
+            "-kernel kernel -initrd initrd -append -s -nographic",
+            "--kernel kernel --initrd initrd --append -s --headless --serial stdio",
+        ),
+        ("-nographic -serial none c.img", "c.img --headless"),
+        ("-serial file:out -display none c.img", "c.img --serial out --display none"),
+        ("-serial mon:stdio -display curses c.img", "c.img --serial stdio --display terminal"),
+        ("-s -S c.img", "c.img --gdb 1234"),
+        ("-s c.img", "c.img --gdb 1234 --gdb-no-wait"),
+        ("-gdb tcp::77 -S c.img", "c.img --gdb 77"),
+        ("-no-reboot -snapshot c.img", "c.img --no-reboot --snapshot"),
+        ("-drive file=c.img,format=raw,if=ide", "--hda c.img"),
+        ("-drive file=c.img,format=raw -drive format=raw,file=d.img,snapshot=on", "--hda c.img --hdb d.img --snapshot"),
+        ("-drive file=x.iso,media=cdrom -drive if=floppy,file=demo.img", "--cdrom x.iso --fda demo.img"),
+        ("-device isa-debug-exit,iobase=0xf4,iosize=0x04 c.img", "c.img --debug-exit 0xf4"),
+        ("-device pc-testdev -device pci-testdev c.img", "c.img --test-devices"),
+        ("-machine pc,accel=tcg -monitor none -net none -vga std -name x c.img", "c.img"),
+        ("-bios bios -debugcon file:log -global isa-debugcon.iobase=0x402 c.img", "c.img --rom bios --debugcon log"),
+        ("--smp 2 --nographic c.img", "c.img --cpus 2 --headless --serial stdio"),
+    ] {
+        same(habit, ours);
+    }
+}
+
+#[test]
+fn spellings_of_bochs_mean_what_they_mean_there() {
+    same("-q -f bs -unlock", "-f bs");
+    let one = |line: &[&str]| match parse(std::iter::once("rvmx-emu").chain(line.iter().copied())) {
+        Ok(Parsed::Cli(cli)) => cli,
+        other => panic!("{other:?}"),
+    };
+    let cli = one(&["-q", "-f", "bs", "megs: 32", "boot:floppy", "floppya: 1_44=demo.img, status=inserted"]);
+    let machine = settings(&host(), &cli.run).expect("the lines are right").0.machine;
+    assert_eq!((machine.memory, machine.cpus, machine.boot), (32, 2, vec![BootDevice::Floppy]));
+    assert_eq!(machine.fda.and_then(|floppy| floppy.image), Some("demo.img".into()));
+    let cli = one(&["-f", "bs", "-q", "-rc", "commands"]);
+    let Some(Command::Debug { run, command_file, .. }) = cli.command else { panic!("-rc is the debugger's") };
+    assert_eq!((run.config, command_file), (Some("bs".into()), Some("commands".into())));
+    // A value is nobody's option.
+    let cli = one(&["--kernel", "kernel", "--append", "boot: x"]);
+    assert_eq!((cli.run.append.as_deref(), cli.run.set.len()), (Some("boot: x"), 0));
+}
+
+#[test]
+fn spellings_that_mean_nothing_here_are_refused_with_the_right_one() {
+    for (line, expected) in [
+        ("-S c.img", "-S: nobody would start the machine; add -s"),
+        ("-d int c.img", "-d: there is no such option here; give --log debug"),
+        ("-enable-kvm c.img", "leave it out"),
+        ("-machine q35 c.img", "the machine is a PC with an i440FX"),
+        ("-cpu Haswell c.img", "the model \"Haswell\" is not here; give --cpu-model max"),
+        ("-cpu max,-vmx c.img", "the feature \"-vmx\" cannot be chosen"),
+        ("-m lots c.img", "\"lots\" is no size; write 512, 512M or 1G"),
+        ("-smp 0x2 c.img", "give it as in --cpus 4"),
+        ("-drive file=c.qcow2,format=qcow2", "qemu-img convert -O raw IMAGE.qcow2 IMAGE.img"),
+        ("-drive file=c.img,if=virtio", "give --hda"),
+        ("-device e1000 c.img", "the device \"e1000\" is not offered"),
+        ("-serial stdio -serial none c.img", "there is one serial port"),
+        ("-cpus 2 c.img", "-cpus: there is no such option; did you mean --cpus?"),
+        ("-hda", "-hda"),
+        ("-wild c.img", "-wild: there is no such option; see rvmx-emu --help"),
+        ("run c.img", "there is no command \"run\": running is what rvmx-emu does without one; leave the word out"),
+        ("c.img d.img", "there are two images, c.img and d.img; give the second drive by its name: --hdb"),
+        ("boot: c.img", "boot:: its parameters are missing; quote the whole line"),
+        ("--debug-exit-pass 0x10 c.img", "--debug-exit"),
+    ] {
+        let told = error(line);
+        assert!(told.contains(expected) && told.lines().count() == 1, "{line}: {told}");
+    }
+}
+
+#[test]
+fn help_is_a_word_too() {
+    for (line, expected) in [("help", "--hda"), ("-help", "--hda"), ("help cpu-models", "Usage: rvmx-emu cpu-models")] {
+        let text = args(line).expect_err("a text");
+        assert!(text.contains(expected), "{line}: {text}");
+    }
+}
+
 #[test]
 fn help_names_every_option_of_the_contract() {
     let help = args("--help").expect_err("help");
@@ -167,6 +262,9 @@ fn help_names_every_option_of_the_contract() {
         "--snapshot",
         "--max-instructions",
         "--max-time",
+        "--wall-time",
+        "--no-reboot",
+        "--debug-exit-pass",
         "--script",
         "--screen-dump",
         "--screenshot",

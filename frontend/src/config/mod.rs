@@ -3,6 +3,7 @@
 pub mod bochsrc;
 pub mod options;
 pub mod ron;
+pub mod size;
 pub mod sources;
 
 use crate::error::InputError;
@@ -205,7 +206,8 @@ pub enum DisplayKind {
 pub struct MachineConfig {
     /// Logical processors, 1 to [`MAX_CPUS`].
     pub cpus: u32,
-    /// Guest memory in MiB, 1 to [`MAX_MEMORY_MIB`].
+    /// Guest memory in MiB, 1 to [`MAX_MEMORY_MIB`]; or a text with a unit.
+    #[serde(with = "size")]
     pub memory: u64,
     /// Name of the CPU model.
     pub cpu_model: String,
@@ -219,6 +221,8 @@ pub struct MachineConfig {
     pub vmx_unlocked: bool,
     /// A triple fault resets the machine instead of ending the run.
     pub reset_on_triple_fault: bool,
+    /// A reset that the guest asks for ends the run.
+    pub no_reboot: bool,
     /// The BIOS; ours without one.
     pub rom: Option<Rom>,
     /// The VGA BIOS; ours without one.
@@ -251,6 +255,8 @@ pub struct MachineConfig {
     pub debugcon: Option<Stream>,
     /// Port of an isa-debug-exit device.
     pub debug_exit: Option<u16>,
+    /// What the guest writes there when all is well: the run's status is 0 then, and 1 after anything else.
+    pub debug_exit_pass: Option<u32>,
     /// QEMU's pc-testdev and pci-testdev.
     pub test_devices: bool,
     /// How the screen is shown; a window or the terminal, without one.
@@ -270,6 +276,7 @@ impl Default for MachineConfig {
             ignore_bad_msrs: false,
             vmx_unlocked: false,
             reset_on_triple_fault: false,
+            no_reboot: false,
             rom: None,
             vga_rom: None,
             option_roms: Vec::new(),
@@ -286,6 +293,7 @@ impl Default for MachineConfig {
             serial: Stream::None,
             debugcon: None,
             debug_exit: None,
+            debug_exit_pass: None,
             test_devices: false,
             display: None,
             realtime: false,

@@ -148,6 +148,49 @@ pub fn nearest_model(name: &str) -> Option<&'static str> {
     BOCHS_MODELS.iter().find(|(_, models)| models.contains(&name)).map(|(nearest, _)| *nearest)
 }
 
+/// Options that are read.
+pub const READ: &[&str] = &[
+    "cpu",
+    "ips",
+    "memory",
+    "megs",
+    "romimage",
+    "vgaromimage",
+    "optromimage1",
+    "optromimage2",
+    "optromimage3",
+    "optromimage4",
+    "floppya",
+    "floppyb",
+    "ata0",
+    "ata1",
+    "ata2",
+    "ata3",
+    "ata0-master",
+    "ata0-slave",
+    "ata1-master",
+    "ata1-slave",
+    "ata2-master",
+    "ata2-slave",
+    "ata3-master",
+    "ata3-slave",
+    "boot",
+    "clock",
+    "com1",
+    "port_e9_hack",
+    "display_library",
+    "keyboard",
+    "mouse",
+    "vga",
+    "pci",
+    "floppy_bootsig_check",
+];
+
+/// Whether a Bochs file can have this option.
+pub fn is_bochs_option(name: &str) -> bool {
+    READ.contains(&name) || unread(name).is_some()
+}
+
 /// Looks an option up.
 pub fn unread(name: &str) -> Option<&'static Unread> {
     UNREAD.iter().find(|option| option.name == name)

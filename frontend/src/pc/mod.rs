@@ -1,8 +1,10 @@
 //! The machine that the program runs: a [`Pc`] made from the configuration.
 
+mod bios;
 mod build;
 mod kernel;
 
+pub use bios::why_nothing_boots;
 pub use build::read_rom;
 
 use crate::background::BackgroundFile;
@@ -27,9 +29,15 @@ use std::path::Path;
 
 /// Builds the PC that a configuration describes. `kernel` is started when the firmware is about to boot.
 pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcMachine, InputError> {
-    let pc = build::pc(config, kernel.is_some())?;
+    let mut pc = build::pc(config, kernel.is_some())?;
+    if config.no_reboot {
+        pc.end_at_reset();
+    }
     Ok(PcMachine {
         pc,
+        no_reboot: config.no_reboot,
+        debug_exit_pass: config.debug_exit_pass,
+        no_boot: None,
         hz: config.ips,
         memory_mib: config.memory,
         snapshot: config.snapshot,
@@ -57,11 +65,30 @@ pub struct PcMachine {
     /// Entered whenever the firmware comes to the boot handler of the loader's ROM: also after a reset.
     kernel: Option<KernelFiles>,
     reset_on_triple_fault: bool,
+    no_reboot: bool,
+    debug_exit_pass: Option<u32>,
+    /// What to say when the BIOS finds nothing to boot, if that is to end the run.
+    no_boot: Option<String>,
     tracer: Option<Tracer<BackgroundFile>>,
     vmcs_dumper: Option<VmcsDumper>,
 }
 
 impl PcMachine {
+    /// Ends the run, with these words, when the machine's own BIOS has found nothing to boot.
+    pub fn end_without_boot(&mut self, words: String) {
+        self.no_boot = Some(words);
+    }
+
+    /// The guest's word through isa-debug-exit as an exit status.
+    fn exit_status(&self, status: i32) -> i32 {
+        let Some(pass) = self.debug_exit_pass else { return status };
+        let passed = status == (pass << 1 | 1) as i32;
+        if !passed {
+            log::error!("the guest wrote {:#x} to isa-debug-exit; {pass:#x} would be success", status as u32 >> 1);
+        }
+        i32::from(!passed)
+    }
+
     /// Runs to `cycle`, or to where tracing begins or ends.
     fn advance(&mut self, cycle: u64) -> PcExit {
         let (now, mut cycle, mut work) = (self.pc.now(), cycle, SLICE_WORK);
@@ -88,12 +115,18 @@ impl PcMachine {
         }
     }
 
+    /// The end of a machine whose BIOS has given up.
+    fn without_boot(&self) -> Option<RunResult> {
+        let words = self.no_boot.as_ref().filter(|_| bios::has_given_up(&self.pc))?;
+        Some(RunResult::Died(words.clone()))
+    }
+
     /// What it means that the PC has come back for another reason than that it was asked to; `None` if the run goes on.
     pub fn after(&mut self, exit: &PcExit) -> Option<RunResult> {
         match exit {
             PcExit::Limit | PcExit::Work | PcExit::Observer { .. } => None,
             PcExit::PowerOff => Some(RunResult::PoweredOff),
-            PcExit::ExitStatus(status) => Some(RunResult::ExitStatus(*status)),
+            PcExit::ExitStatus(status) => Some(RunResult::ExitStatus(self.exit_status(*status))),
             PcExit::Halted => match &self.kernel {
                 Some(kernel) if kernel::firmware_is_done(&self.pc) => {
                     let started = kernel::start(&mut self.pc, kernel, self.memory_mib);
@@ -102,6 +135,9 @@ impl PcMachine {
                 _ => Some(RunResult::Halted),
             },
             PcExit::Shutdown { .. } if self.reset_on_triple_fault => {
+                if self.no_reboot {
+                    return Some(RunResult::PoweredOff);
+                }
                 self.pc.reset();
                 None
             }
@@ -119,7 +155,12 @@ impl PcMachine {
 
 impl Machine for PcMachine {
     fn run_some(&mut self, cycle: u64) -> RunResult {
-        let result = self.run(cycle);
+        let mut result = self.run(cycle);
+        if matches!(result, RunResult::Limit | RunResult::Paused)
+            && let Some(end) = self.without_boot()
+        {
+            result = end;
+        }
         let traced = self.tracer.as_mut().map_or(Ok(()), |tracer| tracer.sink().check());
         let dumped = self.vmcs_dumper.as_mut().map_or(Ok(()), |dumper| dumper.file().check());
         traced.and(dumped).map_or_else(RunResult::Failed, |()| result)

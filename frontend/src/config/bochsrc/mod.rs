@@ -30,10 +30,20 @@ struct Place<'a> {
 /// Parses a Bochs configuration file that has been read into `text`; the machine it describes, and what has no
 /// effect in it.
 pub fn parse(host: &dyn Host, file: &Path, text: &str) -> Result<(MachineConfig, Vec<Notice>), InputError> {
+    parse_over(host, MachineConfig::default(), file, text)
+}
+
+/// [`parse`], over a machine that is described already.
+pub fn parse_over(
+    host: &dyn Host,
+    config: MachineConfig,
+    file: &Path,
+    text: &str,
+) -> Result<(MachineConfig, Vec<Notice>), InputError> {
     let mut reader = Reader {
         host,
         root: file,
-        config: MachineConfig::default(),
+        config,
         notices: Vec::new(),
         told: HashSet::new(),
         channel_off: [None; 4],

@@ -1,0 +1,179 @@
+//! From the options to a machine and its run.
+
+use super::args::RunArgs;
+use super::drives::{apply_drives, existing};
+use crate::config::sources::Host;
+use crate::config::{BootDevice, DisplayKind, Kernel, MachineConfig, Notice, Rom, Severity, bochsrc, ron};
+use crate::error::InputError;
+use crate::trace::TraceSpec;
+use crate::vmcs_dump::VmcsDumpSpec;
+use std::path::{Path, PathBuf};
+
+/// What a run does besides being a machine.
+#[derive(Debug, Clone, Default)]
+pub struct RunConfig {
+    /// End after this many instructions.
+    pub max_instructions: Option<u64>,
+    /// End after this many guest seconds.
+    pub max_time: Option<f64>,
+    /// End after this many seconds of the host's.
+    pub wall_time: Option<f64>,
+    /// Images at hand, to be put into drives.
+    pub media: Vec<PathBuf>,
+    /// The snapshot to start from.
+    pub restore: Option<PathBuf>,
+    /// The script to run.
+    pub script: Option<PathBuf>,
+    /// Where what comes from outside is recorded.
+    pub record: Option<PathBuf>,
+    /// The recording to make again.
+    pub replay: Option<PathBuf>,
+    /// Where the text screen goes at exit.
+    pub screen_dump: Option<PathBuf>,
+    /// Where the picture goes at exit.
+    pub screenshot: Option<PathBuf>,
+    /// Where the machine's state goes at exit.
+    pub dump_state: Option<PathBuf>,
+    /// What is traced, and where to.
+    pub trace: Option<TraceSpec>,
+    /// Which VMCSs are dumped, and where to.
+    pub vmcs_dump: Option<VmcsDumpSpec>,
+    /// Whether to print counters at exit.
+    pub stats: bool,
+    /// Port to wait for GDB at.
+    pub gdb: Option<u16>,
+    /// The guest runs until GDB comes.
+    pub gdb_no_wait: bool,
+}
+
+/// A machine and what to do with it.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The machine.
+    pub machine: MachineConfig,
+    /// The run.
+    pub run: RunConfig,
+}
+
+/// Puts a configuration file and the options over it together.
+pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice>), InputError> {
+    if let Some(kind) = args.display.filter(|kind| args.headless && *kind != DisplayKind::None) {
+        let problem = format!("--headless and --display {kind:?} exclude each other").to_lowercase();
+        return Err(InputError::new("command line", problem).remedy("give one of them"));
+    }
+    let (mut machine, mut notices) = match &args.config {
+        Some(path) => load_config(host, path)?,
+        None => (MachineConfig::default(), Vec::new()),
+    };
+    if !args.set.is_empty() {
+        let more;
+        (machine, more) = bochsrc::parse_over(host, machine, Path::new("command line"), &args.set.join("\n"))?;
+        notices.extend(more);
+    }
+    apply_drives(host, args, &mut machine)?;
+    // Of several, as in a configuration's `boot: floppy, disk`, some may be missing.
+    if let Some(missing) = args.boot.first().filter(|_| !args.boot.iter().any(|device| machine.has(*device))) {
+        let (what, remedy) = match missing {
+            BootDevice::Disk => ("hard disk", "give one with --hda FILE"),
+            BootDevice::Floppy => ("floppy in drive A:", "give one with --fda FILE"),
+            BootDevice::Cdrom => ("CD-ROM", "give one with --cdrom FILE"),
+        };
+        return Err(InputError::new("--boot", format!("there is no {what} to boot from")).remedy(remedy));
+    }
+    apply_machine(args, &mut machine);
+    for (option, rom, slot) in
+        [("--rom", &args.rom, &mut machine.rom), ("--vga-rom", &args.vga_rom, &mut machine.vga_rom)]
+    {
+        if let Some(file) = rom {
+            *slot = Some(Rom { file: existing(host, option, file)?, address: None });
+        }
+    }
+    if let Some(file) = &args.kernel {
+        machine.kernel = Some(Kernel {
+            file: existing(host, "--kernel", file)?,
+            initrd: args.initrd.as_deref().map(|initrd| existing(host, "--initrd", initrd)).transpose()?,
+            append: args.append.clone().unwrap_or_default(),
+            linux_entry: args.linux_entry.unwrap_or_default(),
+        });
+    }
+    if !machine.has_something_to_boot() {
+        return Err(nothing_to_boot(args.config.as_deref(), &notices));
+    }
+    machine.check("command line")?;
+    let run = RunConfig {
+        max_instructions: args.max_instructions,
+        max_time: args.max_time,
+        wall_time: args.wall_time,
+        media: args.medium.iter().map(|file| existing(host, "--medium", file)).collect::<Result<_, _>>()?,
+        restore: args.restore.clone(),
+        script: args.script.clone(),
+        record: args.record.clone(),
+        replay: args.replay.clone(),
+        screen_dump: args.screen_dump.clone(),
+        screenshot: args.screenshot.clone(),
+        dump_state: args.dump_state.clone(),
+        trace: args.trace.clone(),
+        vmcs_dump: args.vmcs_dump.clone(),
+        stats: args.stats,
+        gdb: args.gdb,
+        gdb_no_wait: args.gdb_no_wait,
+    };
+    Ok((Settings { machine, run }, notices))
+}
+
+/// Why there is nothing to boot: no medium was named, or what was named is not there.
+fn nothing_to_boot(config: Option<&Path>, notices: &[Notice]) -> InputError {
+    let missing = notices.iter().filter(|notice| notice.missing_medium);
+    let missing = missing.min_by_key(|notice| notice.severity == Severity::Info);
+    match (missing, config) {
+        (Some(notice), _) => {
+            let problem = format!("{}, and there is nothing else to boot", notice.text);
+            InputError::new(&notice.place, problem).line(notice.line).remedy("correct the path, or give an IMAGE")
+        }
+        (None, Some(config)) => InputError::file(config, "there is nothing to boot")
+            .remedy("name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
+        (None, None) => InputError::new("command line", "there is nothing to boot")
+            .remedy("give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
+    }
+}
+
+/// Reads a configuration file: RON by its name's ending, else Bochs's.
+pub fn load_config(host: &dyn Host, path: &Path) -> Result<(MachineConfig, Vec<Notice>), InputError> {
+    let text = host.read_text(path).map_err(|e| {
+        InputError::file(path, format!("cannot read the configuration: {e}")).remedy("correct the path given with -f")
+    })?;
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ron")) {
+        Ok((ron::load(host, path, &text)?, Vec::new()))
+    } else {
+        bochsrc::parse(host, path, &text)
+    }
+}
+
+fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {
+    machine.cpus = args.cpus.unwrap_or(machine.cpus);
+    machine.memory = args.memory.unwrap_or(machine.memory);
+    if let Some(model) = &args.cpu_model {
+        machine.cpu_model.clone_from(model);
+    }
+    machine.ips = args.ips.unwrap_or(machine.ips);
+    machine.quantum = args.quantum.or(machine.quantum);
+    machine.seed_time = args.seed_time.or(machine.seed_time);
+    machine.debug_exit = args.debug_exit.or(machine.debug_exit);
+    machine.debug_exit_pass = args.debug_exit_pass.or(machine.debug_exit_pass);
+    machine.no_reboot |= args.no_reboot;
+    machine.test_devices |= args.test_devices;
+    machine.reset_on_triple_fault |= args.reset_on_triple_fault;
+    machine.ignore_bad_msrs |= args.ignore_bad_msrs;
+    machine.vmx_unlocked |= args.vmx_unlocked;
+    machine.realtime |= args.realtime;
+    if args.headless {
+        machine.display = Some(DisplayKind::None);
+    }
+    machine.display = args.display.or(machine.display);
+    if let Some(serial) = &args.serial {
+        machine.serial = serial.clone();
+    }
+    if let Some(debugcon) = &args.debugcon {
+        machine.debugcon = Some(debugcon.clone());
+    }
+}
