@@ -9,6 +9,7 @@ pub mod config;
 pub mod debug;
 pub mod display;
 pub mod error;
+pub mod fat;
 pub mod files;
 pub mod lint;
 pub mod loader;

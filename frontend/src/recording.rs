@@ -11,6 +11,7 @@ use crate::error::InputError;
 use crate::loader::{KernelFiles, LoadedKernel, standard_memory_map};
 use crate::machine::Machine;
 use crate::pc;
+use crate::pc::uefi::{self, Firmware};
 use crate::run::End;
 use emu_core::hash::StableHash;
 use emu_devices::disk::{DiskImage, MediumId, OpenMode};
@@ -100,6 +101,8 @@ pub fn describe(
     let MachineConfig { rom, vga_rom, option_roms, snapshot, seed_time, debug_exit, test_devices, .. } = config;
     // Drives, boot order and kernel are below; the rest of the configuration is the host's.
     let MachineConfig { hda: _, hdb: _, hdc: _, hdd: _, fda: _, fdb: _, boot: _, kernel: _, .. } = config;
+    // A folder's disk is in its drive by now.
+    let MachineConfig { uefi, fw_cfg, fat: _, .. } = config;
     let MachineConfig { vmx_unlocked, no_reboot, debug_exit_pass, .. } = config;
     let MachineConfig { serial: _, debugcon: _, display: _, realtime: _, .. } = config;
     let mut all = Description::new();
@@ -128,6 +131,18 @@ pub fn describe(
             None => format!("the built-in one {:016x}", StableHash::of(own)),
         };
         add(name, value);
+    }
+    let value = match uefi {
+        Some(uefi) => {
+            let Firmware { code, variables } = uefi::load(uefi)?;
+            format!("{:016x} with the variables {:016x}", StableHash::of(&code), StableHash::of(&variables))
+        }
+        None => "none".to_owned(),
+    };
+    add("--uefi", value);
+    for item in fw_cfg {
+        let data = pc::fw_cfg_data(item)?;
+        add("--fw-cfg", format!("{} {}", item.name, fingerprint(&data)));
     }
     for (n, rom) in option_roms.iter().enumerate() {
         add(&format!("option_roms {n}"), describe_rom(rom)?);

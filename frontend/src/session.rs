@@ -2,10 +2,11 @@
 
 use crate::cli::{self, Command, Parsed, RunArgs, Settings};
 use crate::config::sources::{Host, RealHost};
-use crate::config::{AtaDrive, DisplayKind, MachineConfig, Notice, Severity, Stream};
+use crate::config::{AtaDrive, DisplayKind, FwCfgContents, MachineConfig, Notice, Severity, Stream};
 use crate::display::terminal::Terminal;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
+use crate::fat::FatFolder;
 use crate::files::{self, InUse};
 use crate::loader::{self, KernelFiles};
 use crate::machine::Machine;
@@ -69,8 +70,37 @@ fn complain(text: &str) {
 
 /// A run: configuration, machine, script or free run, and what is written at exit.
 fn run(args: &RunArgs) -> Result<i32, InputError> {
+    let (mut settings, notices) = cli::settings(&RealHost, args)?;
+    let mut folder = FatFolder::attach(&mut settings.machine)?;
+    let ended = run_settings(args, settings, &notices);
+    write_back(folder.as_mut(), ended)
+}
+
+/// Brings what the guest has written to the disk of `--fat` back, whatever the run came to.
+fn write_back(folder: Option<&mut FatFolder>, ended: Result<i32, InputError>) -> Result<i32, InputError> {
+    let Some(folder) = folder else { return ended };
+    let report = match (folder.write_back(), ended) {
+        (Ok(report), Ok(status)) => (report, status),
+        (Err(error), Err(first)) => {
+            complain(&first.to_string());
+            return Err(error);
+        }
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
+    let (report, status) = report;
+    for other in &report.conflicts {
+        complain(&format!(
+            "{}: the file was changed here during the run, too; the guest's is this one",
+            other.display()
+        ));
+    }
+    log::info!("--fat: {} files written, {} removed", report.written, report.removed);
+    Ok(status)
+}
+
+/// [`run`], of settings that are complete.
+fn run_settings(args: &RunArgs, mut settings: Settings, notices: &[Notice]) -> Result<i32, InputError> {
     let host = RealHost;
-    let (mut settings, notices) = cli::settings(&host, args)?;
     let script = settings.run.script.as_deref().map(|path| load_script(&host, path)).transpose()?;
     let _inputs = inputs(args, &settings, script.as_ref());
     check_outputs(args, &settings, script.as_ref())?;
@@ -129,16 +159,28 @@ fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
             .remedy("see the screen with its command screen"));
     }
     settings.machine.display = Some(DisplayKind::None);
-    let _inputs = inputs(args, &settings, None);
-    check_outputs(args, &settings, None)?;
+    let mut folder = FatFolder::attach(&mut settings.machine)?;
+    let ended = debug_settings(args, &settings, &notices, source);
+    write_back(folder.as_mut(), ended)
+}
+
+/// [`debug`], of settings that are complete.
+fn debug_settings(
+    args: &RunArgs,
+    settings: &Settings,
+    notices: &[Notice],
+    source: &debug::Source,
+) -> Result<i32, InputError> {
+    let _inputs = inputs(args, settings, None);
+    check_outputs(args, settings, None)?;
     logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), false)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
     let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
     let snapshot = settings.run.restore.as_deref().map(snapshot_file::read).transpose()?;
-    prepare(&mut machine, &settings, snapshot.as_deref())?;
-    debug::run(&settings, machine, source)
+    prepare(&mut machine, settings, snapshot.as_deref())?;
+    debug::run(settings, machine, source)
 }
 
 /// The files that the run reads, and the images that it writes to.
@@ -159,6 +201,15 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
     }
     for rom in machine.rom.iter().chain(&machine.vga_rom).chain(&machine.option_roms) {
         add(Some(&rom.file), "a ROM");
+    }
+    if let Some(uefi) = &machine.uefi {
+        add(uefi.code.as_deref(), "the UEFI firmware");
+        add(uefi.vars.as_deref(), "the file with the UEFI variables");
+    }
+    for item in &machine.fw_cfg {
+        if let FwCfgContents::File(path) = &item.contents {
+            add(Some(path), "what fw_cfg holds");
+        }
     }
     if let Some(kernel) = &machine.kernel {
         add(Some(&kernel.file), "the kernel");

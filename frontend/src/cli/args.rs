@@ -1,7 +1,7 @@
 //! The options of a run.
 
 use crate::config::size::mebibytes;
-use crate::config::{BootDevice, DisplayKind, IPS_RANGE, MAX_CPUS, MAX_MEMORY_MIB, QUANTUM_RANGE, Stream};
+use crate::config::{BootDevice, DisplayKind, FwCfgItem, IPS_RANGE, MAX_CPUS, MAX_MEMORY_MIB, QUANTUM_RANGE, Stream};
 use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
 use crate::time;
@@ -44,6 +44,9 @@ pub struct RunArgs {
     /// CD-ROM's ISO image
     #[arg(long, value_name = "FILE", help_heading = "Drives")]
     pub cdrom: Option<PathBuf>,
+    /// A folder as a hard disk with a FAT file system; what the guest writes goes back into it at the end
+    #[arg(long, value_name = "DIR", help_heading = "Drives")]
+    pub fat: Option<PathBuf>,
     /// Image at hand for later, of a medium that a script, a snapshot or a recording puts into a drive (repeatable)
     #[arg(long, value_name = "FILE", help_heading = "Drives")]
     pub medium: Vec<PathBuf>,
@@ -89,6 +92,15 @@ pub struct RunArgs {
     /// VGA BIOS image [default: the built-in one]
     #[arg(long, value_name = "FILE", help_heading = "Machine")]
     pub vga_rom: Option<PathBuf>,
+    /// UEFI firmware, in FILE or where distributions have it (docs/uefi.md)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with_all = ["rom", "vga_rom"], help_heading = "Machine")]
+    pub uefi: Option<Option<PathBuf>>,
+    /// The file that keeps the UEFI firmware's variables; made if it is not there [default: the same in every run]
+    #[arg(long, value_name = "FILE", help_heading = "Machine")]
+    pub uefi_vars: Option<PathBuf>,
+    /// Tell firmware something through QEMU's fw_cfg: name=NAME,file=FILE or name=NAME,string=TEXT (repeatable)
+    #[arg(long, value_name = "ITEM", help_heading = "Machine")]
+    pub fw_cfg: Vec<FwCfgItem>,
     /// The RTC's start, such as 2026-01-31T12:00:00Z [default: a fixed date, so that runs repeat]
     #[arg(long, value_name = "RFC3339", value_parser = time::parse_rfc3339, help_heading = "Machine")]
     pub seed_time: Option<i64>,

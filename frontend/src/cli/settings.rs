@@ -3,7 +3,9 @@
 use super::args::RunArgs;
 use super::drives::{apply_drives, existing};
 use crate::config::sources::Host;
-use crate::config::{BootDevice, DisplayKind, Kernel, MachineConfig, Notice, Rom, Severity, bochsrc, ron};
+use crate::config::{
+    BootDevice, DisplayKind, FwCfgContents, Kernel, MachineConfig, Notice, Rom, Severity, Uefi, bochsrc, ron,
+};
 use crate::error::InputError;
 use crate::trace::TraceSpec;
 use crate::vmcs_dump::VmcsDumpSpec;
@@ -72,7 +74,9 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
     }
     apply_drives(host, args, &mut machine)?;
     // Of several, as in a configuration's `boot: floppy, disk`, some may be missing.
-    if let Some(missing) = args.boot.first().filter(|_| !args.boot.iter().any(|device| machine.has(*device))) {
+    if let Some(missing) = args.boot.first().filter(|_| {
+        !args.boot.iter().any(|device| machine.has(*device) || *device == BootDevice::Disk && args.fat.is_some())
+    }) {
         let (what, remedy) = match missing {
             BootDevice::Disk => ("hard disk", "give one with --hda FILE"),
             BootDevice::Floppy => ("floppy in drive A:", "give one with --fda FILE"),
@@ -88,6 +92,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
             *slot = Some(Rom { file: existing(host, option, file)?, address: None });
         }
     }
+    apply_firmware(host, args, &mut machine)?;
     if let Some(file) = &args.kernel {
         machine.kernel = Some(Kernel {
             file: existing(host, "--kernel", file)?,
@@ -147,6 +152,39 @@ pub fn load_config(host: &dyn Host, path: &Path) -> Result<(MachineConfig, Vec<N
     } else {
         bochsrc::parse(host, path, &text)
     }
+}
+
+/// UEFI, what it is told, and the folder that it may boot from.
+fn apply_firmware(host: &dyn Host, args: &RunArgs, machine: &mut MachineConfig) -> Result<(), InputError> {
+    if let Some(code) = &args.uefi {
+        let code = code.as_deref().map(|code| existing(host, "--uefi", code)).transpose()?;
+        let vars = machine.uefi.take().and_then(|uefi| uefi.vars);
+        (machine.rom, machine.vga_rom) = (None, None);
+        machine.uefi = Some(Uefi { code, vars });
+    }
+    if args.rom.is_some() {
+        machine.uefi = None;
+    }
+    if let Some(vars) = &args.uefi_vars {
+        let Some(uefi) = &mut machine.uefi else {
+            return Err(InputError::new("--uefi-vars", "there is no UEFI firmware").remedy("give --uefi, too"));
+        };
+        uefi.vars = Some(vars.clone());
+    }
+    for item in &args.fw_cfg {
+        if let FwCfgContents::File(file) = &item.contents {
+            existing(host, "--fw-cfg", file)?;
+        }
+        machine.fw_cfg.push(item.clone());
+    }
+    if let Some(folder) = &args.fat {
+        machine.fat = Some(existing(host, "--fat", folder)?);
+    }
+    if machine.uefi.is_some() && (machine.rom.is_some() || args.kernel.is_some() || machine.kernel.is_some()) {
+        let problem = "UEFI firmware takes the place of a BIOS, and cannot load a --kernel";
+        return Err(InputError::new("--uefi", problem).remedy("put an EFI program into a folder and give --fat DIR"));
+    }
+    Ok(())
 }
 
 fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {

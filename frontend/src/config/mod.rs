@@ -9,6 +9,7 @@ pub mod sources;
 use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use emu_devices::disk::{FloppyFormat, Geometry};
+use emu_devices::fw_cfg::MAX_NAME;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -162,6 +163,56 @@ pub struct Kernel {
     pub linux_entry: LinuxEntry,
 }
 
+/// UEFI firmware in place of a BIOS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Uefi {
+    /// The file with the code, or with code and variables; looked for in the usual places without one.
+    pub code: Option<PathBuf>,
+    /// The file that keeps the variables; made at first if it is not there. Without one they are the firmware's own in
+    /// every run.
+    pub vars: Option<PathBuf>,
+}
+
+/// Something that firmware is told through QEMU's fw_cfg device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FwCfgItem {
+    /// Its name, such as `opt/org.example/setting`.
+    pub name: String,
+    /// What it holds.
+    pub contents: FwCfgContents,
+}
+
+/// What an item of fw_cfg holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FwCfgContents {
+    /// A file's bytes.
+    File(PathBuf),
+    /// This text, without a zero behind it.
+    String(String),
+}
+
+impl std::str::FromStr for FwCfgItem {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || "give name=NAME,file=FILE or name=NAME,string=TEXT".to_owned();
+        let (name, rest) = text.split_once(',').ok_or_else(bad)?;
+        let name = name.strip_prefix("name=").unwrap_or(name);
+        if name.is_empty() || name.len() > MAX_NAME || !name.is_ascii() {
+            return Err(format!("a name has 1 to {MAX_NAME} characters of ASCII"));
+        }
+        let contents = match rest.split_once('=').ok_or_else(bad)? {
+            ("file", file) => FwCfgContents::File(PathBuf::from(file)),
+            ("string", text) => FwCfgContents::String(text.to_owned()),
+            _ => return Err(bad()),
+        };
+        Ok(Self { name: name.to_owned(), contents })
+    }
+}
+
 /// Where a byte stream of the guest goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -229,6 +280,12 @@ pub struct MachineConfig {
     pub vga_rom: Option<Rom>,
     /// Further ROMs, each with its address.
     pub option_roms: Vec<Rom>,
+    /// UEFI firmware in place of a BIOS.
+    pub uefi: Option<Uefi>,
+    /// What firmware is told through fw_cfg besides what it needs.
+    pub fw_cfg: Vec<FwCfgItem>,
+    /// A folder that is a disk with a FAT file system, at the first free place.
+    pub fat: Option<PathBuf>,
     /// ATA channel 0, master.
     pub hda: Option<AtaDrive>,
     /// ATA channel 0, slave.
@@ -280,6 +337,9 @@ impl Default for MachineConfig {
             rom: None,
             vga_rom: None,
             option_roms: Vec::new(),
+            uefi: None,
+            fw_cfg: Vec::new(),
+            fat: None,
             hda: None,
             hdb: None,
             hdc: None,
@@ -335,7 +395,8 @@ impl MachineConfig {
 
     /// Whether there is anything to run.
     pub fn has_something_to_boot(&self) -> bool {
-        self.kernel.is_some() || self.rom.is_some() || !self.boot_order().is_empty()
+        let firmware = self.rom.is_some() || self.uefi.is_some();
+        self.kernel.is_some() || firmware || self.fat.is_some() || !self.boot_order().is_empty()
     }
 
     /// Checks every number against its range. `place` is what to blame.

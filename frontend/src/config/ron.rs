@@ -55,6 +55,23 @@ pub fn load(host: &dyn Host, path: &Path, text: &str) -> Result<MachineConfig, I
             find(name, &mut rom.file)?;
         }
     }
+    if let Some(uefi) = &mut config.uefi {
+        // The file that keeps the variables may still have to be made.
+        if let Some(code) = &mut uefi.code {
+            find("uefi: code", code)?;
+        }
+        if let Some(found) = uefi.vars.as_ref().and_then(|vars| locate(host, vars, path)) {
+            uefi.vars = Some(found);
+        }
+    }
+    for item in &mut config.fw_cfg {
+        if let super::FwCfgContents::File(file) = &mut item.contents {
+            find("fw_cfg", file)?;
+        }
+    }
+    if let Some(folder) = &mut config.fat {
+        find("fat", folder)?;
+    }
     for rom in &mut config.option_roms {
         find("option_roms", &mut rom.file)?;
     }

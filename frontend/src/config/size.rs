@@ -57,7 +57,6 @@ pub fn serialize<S: Serializer>(value: &u64, to: S) -> Result<S::Ok, S::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn size_with_and_without_unit_is_mebibytes_and_anything_else_says_how() {

@@ -1,11 +1,13 @@
 //! The machine that the program runs: a [`Pc`] made from the configuration.
 
+mod acpi;
 mod bios;
 mod build;
 mod kernel;
+pub mod uefi;
 
 pub use bios::why_nothing_boots;
-pub use build::read_rom;
+pub use build::{fw_cfg_data, read_rom};
 
 use crate::background::BackgroundFile;
 use crate::config::MachineConfig;
@@ -26,10 +28,18 @@ use emu_vmx::exit::ExitReason;
 use emu_vmx::vmcs::VmInstructionError;
 use std::collections::BTreeMap;
 use std::path::Path;
+use uefi::VariablesFile;
 
 /// Builds the PC that a configuration describes. `kernel` is started when the firmware is about to boot.
 pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcMachine, InputError> {
-    let mut pc = build::pc(config, kernel.is_some())?;
+    let firmware = config.uefi.as_ref().map(uefi::load).transpose()?;
+    // A run that drops what it writes to disks drops variables, too.
+    let kept = config.uefi.as_ref().and_then(|uefi| uefi.vars.as_deref()).filter(|_| !config.snapshot);
+    let variables = match (kept, &firmware) {
+        (Some(path), Some(firmware)) => Some(VariablesFile::open(path, firmware)?),
+        _ => None,
+    };
+    let mut pc = build::pc(config, kernel.is_some(), firmware)?;
     if config.no_reboot {
         pc.end_at_reset();
     }
@@ -38,6 +48,7 @@ pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcM
         no_reboot: config.no_reboot,
         debug_exit_pass: config.debug_exit_pass,
         no_boot: None,
+        variables,
         hz: config.ips,
         memory_mib: config.memory,
         snapshot: config.snapshot,
@@ -69,6 +80,8 @@ pub struct PcMachine {
     debug_exit_pass: Option<u32>,
     /// What to say when the BIOS finds nothing to boot, if that is to end the run.
     no_boot: Option<String>,
+    /// Keeps the UEFI firmware's variables.
+    variables: Option<VariablesFile>,
     tracer: Option<Tracer<BackgroundFile>>,
     vmcs_dumper: Option<VmcsDumper>,
 }
@@ -112,6 +125,14 @@ impl PcMachine {
             // No observer of ours stops a run.
             PcExit::Limit | PcExit::Observer { .. } if self.pc.now() >= cycle => RunResult::Limit,
             exit => self.after(&exit).unwrap_or(RunResult::Paused),
+        }
+    }
+
+    /// Writes the variables that UEFI firmware has changed.
+    fn keep_variables(&mut self, last: bool) -> Result<(), InputError> {
+        match (&mut self.variables, &mut self.pc.board.flash) {
+            (Some(file), Some(flash)) => file.update(flash, last),
+            _ => Ok(()),
         }
     }
 
@@ -163,7 +184,8 @@ impl Machine for PcMachine {
         }
         let traced = self.tracer.as_mut().map_or(Ok(()), |tracer| tracer.sink().check());
         let dumped = self.vmcs_dumper.as_mut().map_or(Ok(()), |dumper| dumper.file().check());
-        traced.and(dumped).map_or_else(RunResult::Failed, |()| result)
+        let kept = self.keep_variables(false);
+        traced.and(dumped).and(kept).map_or_else(RunResult::Failed, |()| result)
     }
 
     fn now(&self) -> u64 {
@@ -303,6 +325,6 @@ impl Machine for PcMachine {
             tracer.sink().finish()
         });
         let dumped = self.vmcs_dumper.as_mut().map_or(Ok(()), |dumper| dumper.file().finish());
-        traced.and(dumped)
+        traced.and(dumped).and(self.keep_variables(true))
     }
 }
