@@ -18,6 +18,11 @@ impl Host for Files {
         self.0.get(path.to_str()?).map(|(size, _)| *size)
     }
 
+    fn bytes(&self, path: &Path, at: u64, length: usize) -> Vec<u8> {
+        let iso = path == Path::new("cd.img") && at == 0x8001 && length == 5;
+        if iso { b"CD001".to_vec() } else { Vec::new() }
+    }
+
     fn read_text(&self, path: &Path) -> Result<String, String> {
         let found = path.to_str().and_then(|name| self.0.get(name));
         found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| "not found".to_owned())
@@ -35,6 +40,7 @@ fn host() -> Files {
         ("demo.img", (1_474_560, "")),
         ("f12.img", (1_228_800, "")),
         ("x.iso", (4096, "")),
+        ("cd.img", (1_474_560, "")),
         ("empty.img", (0, "")),
         ("kernel", (100, "")),
         ("initrd", (100, "")),
@@ -84,6 +90,15 @@ fn image_is_a_floppy_or_a_disk_by_its_size_and_booted_first() {
         assert_eq!(machine.boot_order(), [BootDevice::Disk]);
     }
     assert_eq!(set("demo.img --hda c.img --boot disk").machine.boot_order(), [BootDevice::Disk, BootDevice::Floppy]);
+}
+
+#[test]
+fn image_of_a_disc_is_a_cd_whatever_its_size() {
+    let machine = set("cd.img --hda c.img").machine;
+    assert_eq!(machine.hdc, Some(AtaDrive::Cdrom { image: Some("cd.img".into()) }));
+    assert_eq!((machine.boot_order(), machine.fda), (vec![BootDevice::Cdrom, BootDevice::Disk], None));
+    assert_eq!(error("cd.img --cdrom x.iso"), "command line: IMAGE and --cdrom name the same drive; give one of them");
+    assert!(set("--hda cd.img").machine.hdc.is_none());
 }
 
 #[test]

@@ -90,3 +90,28 @@ fn output_that_cannot_be_written_is_an_error_before_the_run() {
         assert!(told.contains("cannot write the") && told.lines().count() == 1, "{option}: {told}");
     }
 }
+
+#[test]
+fn image_that_cannot_be_used_as_it_is_says_what_to_do() {
+    let folder = Folder::new("traps-images");
+    let mut image = vec![0; 1 << 20];
+    image[..4].copy_from_slice(b"QFI\xFB");
+    let qcow = folder.file("c.qcow2", &image).display().to_string();
+    let (status, told) = run(&["--headless", &qcow]);
+    assert_eq!(status, Some(2), "{told}");
+    let wanted = format!("only raw images can be read; make one: qemu-img convert -O raw {qcow} {qcow}.raw");
+    assert!(told.contains("it is a qcow2 image, and ") && told.contains(&wanted), "{told}");
+}
+
+#[test]
+#[cfg(unix)]
+fn image_that_the_host_does_not_let_be_written_says_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("traps-readonly");
+    let image = disk(&folder, &[0xFA, 0xF4]);
+    std::fs::set_permissions(&image, std::fs::Permissions::from_mode(0o444)).expect("it is ours");
+    // Root may write to everything.
+    let refused = std::fs::OpenOptions::new().write(true).open(&image).is_err();
+    let (status, told) = run(&["--headless", &image.display().to_string()]);
+    assert_eq!((status, told.contains("the guest sees a write-protected disk")), (Some(3), refused), "{told}");
+}

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// The options of a run.
 #[derive(Debug, Default, Args)]
 pub struct RunArgs {
-    /// Disk or floppy image to boot (a floppy by its size: 1.44M, 720K, 360K, 2.88M)
+    /// Disk, floppy or CD image to boot (a floppy by its size: 1.44M, 720K, 360K, 2.88M; a CD is an ISO 9660 image)
     #[arg(value_name = "IMAGE")]
     pub image: Option<PathBuf>,
     /// Configuration: a Bochs file (bs, bochsrc) or our own FILE.ron; other options override it

@@ -14,6 +14,40 @@ pub(super) fn existing(host: &dyn Host, option: &str, file: &Path) -> Result<Pat
     })
 }
 
+/// Whether an image is a CD-ROM's: its first volume descriptor is ISO 9660's (ECMA-119, 8.1), 16 sectors of 2048 bytes
+/// from the start.
+fn is_iso(host: &dyn Host, path: &Path) -> bool {
+    host.bytes(path, 16 * 2048 + 1, 5) == b"CD001"
+}
+
+/// IMAGE as a disc.
+fn apply_disc(
+    args: &RunArgs,
+    machine: &mut MachineConfig,
+    image: PathBuf,
+    mut first: Vec<BootDevice>,
+) -> Result<(), InputError> {
+    if args.cdrom.is_some() || args.hdc.is_some() {
+        let option = if args.cdrom.is_some() { "--cdrom" } else { "--hdc" };
+        return Err(InputError::new("command line", format!("IMAGE and {option} name the same drive"))
+            .remedy("give one of them"));
+    }
+    machine.hdc = Some(AtaDrive::Cdrom { image: Some(image) });
+    if first.is_empty() {
+        first.push(BootDevice::Cdrom);
+    }
+    order(args, machine, first);
+    Ok(())
+}
+
+/// The boot order: what the command line has first, then what is left of the configuration's.
+fn order(args: &RunArgs, machine: &mut MachineConfig, mut first: Vec<BootDevice>) {
+    let rest: Vec<BootDevice> = machine.boot.iter().filter(|device| !first.contains(device)).copied().collect();
+    first.extend(rest);
+    machine.boot = first;
+    machine.snapshot |= args.snapshot;
+}
+
 /// Puts the drives that the command line names in place of the configuration's, and first in the boot order.
 pub(super) fn apply_drives(host: &dyn Host, args: &RunArgs, machine: &mut MachineConfig) -> Result<(), InputError> {
     let disk = |image| Some(AtaDrive::Disk { image, geometry: None });
@@ -48,6 +82,9 @@ pub(super) fn apply_drives(host: &dyn Host, args: &RunArgs, machine: &mut Machin
         }
         let floppies = [FloppyKind::K360, FloppyKind::K720, FloppyKind::M1_44, FloppyKind::M2_88];
         let is_floppy = FloppyKind::from_bytes(size).is_some_and(|kind| floppies.contains(&kind));
+        if is_iso(host, &path) {
+            return apply_disc(args, machine, path, first);
+        }
         let (taken, option) = if is_floppy { (&args.fda, "--fda") } else { (&args.hda, "--hda") };
         if taken.is_some() {
             return Err(InputError::new("command line", format!("IMAGE and {option} name the same drive"))
@@ -70,9 +107,6 @@ pub(super) fn apply_drives(host: &dyn Host, args: &RunArgs, machine: &mut Machin
         ];
         first.extend(given.into_iter().filter(|(given, _)| *given).map(|(_, device)| device));
     }
-    let rest: Vec<BootDevice> = machine.boot.iter().filter(|device| !first.contains(device)).copied().collect();
-    first.extend(rest);
-    machine.boot = first;
-    machine.snapshot |= args.snapshot;
+    order(args, machine, first);
     Ok(())
 }
