@@ -61,6 +61,11 @@ impl InputError {
         self
     }
 
+    /// The field, if there is one.
+    pub fn field_name(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+
     /// Adds the remedy.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.0.remedy = Some(remedy.into());

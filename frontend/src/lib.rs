@@ -22,6 +22,7 @@ pub mod recording;
 pub mod run;
 pub mod screen;
 pub mod script;
+pub mod serial_link;
 pub mod session;
 pub mod signals;
 pub mod snapshot_file;

@@ -2,7 +2,7 @@
 
 use crate::cli::{self, Command, Parsed, RunArgs, Settings};
 use crate::config::sources::{Host, RealHost};
-use crate::config::{AtaDrive, DisplayKind, FwCfgContents, MachineConfig, Notice, Severity, Stream};
+use crate::config::{AtaDrive, DisplayKind, FwCfgContents, MachineConfig, Notice, Severity, Stream, dump};
 use crate::display::terminal::Terminal;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
@@ -17,7 +17,7 @@ use crate::script::{self, Script, Step, execute};
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
 use crate::vmcs_dump::VmcsDumper;
-use crate::{debug, lint, logging, models, pc, screen, snapshot_file};
+use crate::{debug, lint, logging, models, pc, screen, serial_link, snapshot_file};
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::sync::mpsc;
@@ -71,6 +71,11 @@ fn complain(text: &str) {
 /// A run: configuration, machine, script or free run, and what is written at exit.
 fn run(args: &RunArgs) -> Result<i32, InputError> {
     let (mut settings, notices) = cli::settings(&RealHost, args)?;
+    if args.dump_config {
+        notices.iter().filter(|notice| notice.severity == Severity::Warning).for_each(|n| complain(&n.to_string()));
+        output::print(&dump::text(&settings.machine)?);
+        return Ok(0);
+    }
     let mut folder = FatFolder::attach(&mut settings.machine)?;
     let ended = run_settings(args, settings, &notices);
     write_back(folder.as_mut(), ended)
@@ -238,7 +243,7 @@ fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -
     }
     let stream = |stream: &Stream| match stream {
         Stream::File(path) => Some(path.clone()),
-        Stream::None | Stream::Stdio => None,
+        _ => None,
     };
     let outputs = [
         (stream(&machine.serial), "serial output"),
@@ -304,7 +309,10 @@ pub fn run_machine(
         wall_seconds: settings.run.wall_time,
     };
     let debugcon = settings.machine.debugcon.clone().unwrap_or(if headless { Stream::Stdio } else { Stream::None });
-    let serial_sink = Sink::open("serial output", &settings.machine.serial, script.is_some())?;
+    let (serial_sink, link_input) = match serial_link::open(&settings.machine.serial)? {
+        Some(link) => (Sink::into_file("serial output", link.output, script.is_some()), Some(link.input)),
+        None => (Sink::open("serial output", &settings.machine.serial, script.is_some())?, None),
+    };
     let debugcon_sink = Sink::open("debug output", &debugcon, script.is_some())?;
     let display: Box<dyn Display> = match display {
         DisplayKind::None => Box::new(Headless),
@@ -315,7 +323,9 @@ pub fn run_machine(
     let started = Instant::now();
     let mut driver = Driver::new(machine, display, serial_sink, debugcon_sink, limits, realtime);
     driver.set_signals(Signals::catch()?);
-    if settings.machine.serial == Stream::Stdio {
+    if let Some(input) = link_input {
+        driver.set_serial_input(input);
+    } else if settings.machine.serial == Stream::Stdio {
         driver.set_serial_input(read_standard_input());
     }
     let recording = match input {

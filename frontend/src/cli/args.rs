@@ -19,6 +19,9 @@ pub struct RunArgs {
     /// Configuration: a Bochs file (bs, bochsrc) or our own FILE.ron; other options override it
     #[arg(short = 'f', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Print the effective configuration, as -f takes it, and end
+    #[arg(long)]
+    pub dump_config: bool,
     /// A line as a Bochs file has it, over the configuration (repeatable); 'KEY: VALUE' alone will do, too
     #[arg(long, value_name = "KEY: VALUE")]
     pub set: Vec<String>,
@@ -132,7 +135,8 @@ pub struct RunArgs {
     /// Same as --display none
     #[arg(long, help_heading = "Input and output")]
     pub headless: bool,
-    /// COM1: stdio, none or a file [default: none]
+    /// COM1: stdio, none, pty, tcp:[HOST:]PORT, unix:PATH, tcp-connect:HOST:PORT, unix-connect:PATH, device:PATH or a file
+    /// [default: none]
     #[arg(long, value_name = "TO", help_heading = "Input and output")]
     pub serial: Option<Stream>,
     /// Port E9h: stdio, none or a file [default: stdio when headless]

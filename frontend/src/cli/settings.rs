@@ -101,7 +101,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
             linux_entry: args.linux_entry.unwrap_or_default(),
         });
     }
-    if !machine.has_something_to_boot() {
+    if !machine.has_something_to_boot() && !args.dump_config {
         return Err(nothing_to_boot(args.config.as_deref(), &notices));
     }
     machine.check("command line")?;

@@ -1,6 +1,7 @@
 //! The machine's configuration: one struct, whatever it was read from.
 
 pub mod bochsrc;
+pub mod dump;
 pub mod options;
 pub mod ron;
 pub mod size;
@@ -213,7 +214,7 @@ impl std::str::FromStr for FwCfgItem {
     }
 }
 
-/// Where a byte stream of the guest goes.
+/// Where a byte stream of the guest goes. Only a serial port can have what is beyond a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
@@ -223,17 +224,55 @@ pub enum Stream {
     Stdio,
     /// A file, created anew.
     File(PathBuf),
+    /// Whoever connects to this TCP address, `HOST:PORT`.
+    Listen(String),
+    /// The TCP server at this address.
+    Connect(String),
+    /// Whoever connects to this socket of the host's file system.
+    Unix(PathBuf),
+    /// The server at this socket.
+    UnixConnect(PathBuf),
+    /// A new pseudo-terminal.
+    Pty,
+    /// A terminal, serial port or named pipe of the host's, read and written.
+    Device(PathBuf),
+}
+
+impl Stream {
+    /// Whether only a serial port can have it.
+    pub fn is_link(&self) -> bool {
+        !matches!(self, Self::None | Self::Stdio | Self::File(_))
+    }
+}
+
+/// `PORT` or `HOST:PORT` as a TCP address; this host without one.
+fn address(text: &str) -> Result<String, String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    if port.parse::<u16>().is_err() {
+        return Err(format!("{text:?} is no TCP port; give tcp:PORT or tcp:HOST:PORT"));
+    }
+    Ok(format!("{}:{port}", if host.is_empty() { "127.0.0.1" } else { host }))
 }
 
 impl std::str::FromStr for Stream {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "" => Err("give stdio, none or a file".to_owned()),
-            "none" => Ok(Self::None),
-            "stdio" => Ok(Self::Stdio),
-            file => Ok(Self::File(PathBuf::from(file))),
+        let place = |rest: &str| match rest {
+            "" => Err(format!("{text:?}: the path is missing")),
+            rest => Ok(PathBuf::from(rest)),
+        };
+        match text.split_once(':').unwrap_or((text, "")) {
+            ("", _) => Err("give stdio, none, pty, tcp:PORT, unix:PATH or a file".to_owned()),
+            ("none", "") => Ok(Self::None),
+            ("stdio", "") => Ok(Self::Stdio),
+            ("pty", "") => Ok(Self::Pty),
+            ("tcp", rest) => address(rest).map(Self::Listen),
+            ("tcp-connect", rest) => address(rest).map(Self::Connect),
+            ("unix", rest) => place(rest).map(Self::Unix),
+            ("unix-connect", rest) => place(rest).map(Self::UnixConnect),
+            ("device", rest) => place(rest).map(Self::Device),
+            _ => Ok(Self::File(PathBuf::from(text))),
         }
     }
 }

@@ -17,10 +17,50 @@ pub fn error(path: &Path, error: &ron::error::SpannedError, remedy: &str) -> Inp
 
 /// Parses a configuration; names in it stay as they are written.
 pub fn parse(path: &Path, text: &str) -> Result<MachineConfig, InputError> {
-    let config: MachineConfig =
-        dialect().from_str(text).map_err(|e| error(path, &e, "see docs/config.md for the fields"))?;
-    config.check(&path.display().to_string())?;
+    let config: MachineConfig = dialect().from_str(text).map_err(|e| {
+        let told = error(path, &e, "see docs/config.md for the fields, or rvmx-emu --dump-config for all of them");
+        match field_before(text, e.position.line, e.position.col) {
+            Some(field) => told.field(field),
+            None => told,
+        }
+    })?;
+    config.check(&path.display().to_string()).map_err(|error| {
+        let place = error.field_name().and_then(|field| place_of(text, field.split(':').next().unwrap_or(field)));
+        match place {
+            Some((line, column)) => error.at(line, column),
+            None => error,
+        }
+    })?;
     Ok(config)
+}
+
+/// A line without its comment.
+fn code_of(line: &str) -> &str {
+    line.split("//").next().unwrap_or(line)
+}
+
+/// The field whose value is at this place: the last name with a colon before it.
+fn field_before(text: &str, line: usize, column: usize) -> Option<String> {
+    let found = text.lines().take(line).enumerate().filter_map(|(index, whole)| {
+        let end = if index + 1 == line { column } else { usize::MAX };
+        let code: String = code_of(whole).chars().take(end).collect();
+        let before = code.rsplit_once(':')?.0;
+        let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+        before.get(start..).filter(|name| !name.is_empty()).map(str::to_owned)
+    });
+    found.last()
+}
+
+/// Line and column at which a field stands, from 1.
+fn place_of(text: &str, field: &str) -> Option<(usize, usize)> {
+    text.lines().enumerate().find_map(|(index, line)| {
+        let at = code_of(line).match_indices(field).find(|(at, _)| {
+            let before = line.get(..*at).and_then(|before| before.chars().last());
+            let behind = line.get(at + field.len()..).unwrap_or_default().trim_start();
+            behind.starts_with(':') && before.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_')
+        });
+        at.map(|(at, _)| (index + 1, at + 1))
+    })
 }
 
 /// Parses a configuration and finds the files that it names, in the working folder or beside it.
@@ -133,6 +173,11 @@ mod tests {
         let error = parse("Machine(\n  cpus: \"x\",\n)").unwrap_err();
         assert!(error.starts_with("m.ron:2:"), "{error}");
         let error = parse("Machine(cpus: 0)").unwrap_err();
-        assert_eq!(error, "m.ron: cpus: 0 is out of range; give 1 to 254");
+        assert_eq!(error, "m.ron:1:9: cpus: 0 is out of range; give 1 to 254");
+        let error = parse("Machine(\n  cpus: 1, // memory: 3\n  memory: \"1X\",\n)").unwrap_err();
+        assert!(error.starts_with("m.ron:3:") && error.contains(": memory: ") && error.contains("512M"), "{error}");
+        let error = parse("Machine(\n  cpus: 1, // ips: 3\n\n  ips: 7,\n)").unwrap_err();
+        assert!(error.starts_with("m.ron:4:3: ips: 7 is out of range"), "{error}");
+        assert_eq!(parse("Machine(memory: \"1G\")").map(|config| config.memory), Ok(1024));
     }
 }
