@@ -102,7 +102,7 @@ pub fn describe(
     // Drives, boot order and kernel are below; the rest of the configuration is the host's.
     let MachineConfig { hda: _, hdb: _, hdc: _, hdd: _, fda: _, fdb: _, boot: _, kernel: _, .. } = config;
     // A folder's disk is in its drive by now.
-    let MachineConfig { uefi, fw_cfg, fat: _, .. } = config;
+    let MachineConfig { uefi, fw_cfg, fat: _, run: _, .. } = config;
     let MachineConfig { vmx_unlocked, no_reboot, debug_exit_pass, .. } = config;
     let MachineConfig { serial: _, debugcon: _, display: _, realtime: _, .. } = config;
     let mut all = Description::new();

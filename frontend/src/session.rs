@@ -108,11 +108,11 @@ fn run_settings(args: &RunArgs, mut settings: Settings, notices: &[Notice]) -> R
     let host = RealHost;
     let script = settings.run.script.as_deref().map(|path| load_script(&host, path)).transpose()?;
     let _inputs = inputs(args, &settings, script.as_ref());
-    check_outputs(args, &settings, script.as_ref())?;
+    check_outputs(&settings, script.as_ref())?;
     let display = choose_display(&settings, script.is_some())?;
     settings.machine.display = Some(display);
     check_streams(&settings.machine, display)?;
-    logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), display == DisplayKind::Terminal)?;
+    logging::start(settings.run.log.clone(), settings.run.log_file.as_deref(), display == DisplayKind::Terminal)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
@@ -177,8 +177,8 @@ fn debug_settings(
     source: &debug::Source,
 ) -> Result<i32, InputError> {
     let _inputs = inputs(args, settings, None);
-    check_outputs(args, settings, None)?;
-    logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), false)?;
+    check_outputs(settings, None)?;
+    logging::start(settings.run.log.clone(), settings.run.log_file.as_deref(), false)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
@@ -234,7 +234,7 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
 }
 
 /// Refuses outputs that would destroy what the run reads, or each other, before anything is written.
-fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> Result<(), InputError> {
+fn check_outputs(settings: &Settings, script: Option<&Script>) -> Result<(), InputError> {
     let Settings { machine, run } = settings;
     for step in script.iter().flat_map(|script| &script.steps) {
         if let Step::ScreenDump(path) | Step::Screenshot(path) | Step::Snapshot(path) = step {
@@ -248,7 +248,7 @@ fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -
     let outputs = [
         (stream(&machine.serial), "serial output"),
         (machine.debugcon.as_ref().and_then(stream), "debug output"),
-        (args.log_file.clone(), "log"),
+        (run.log_file.clone(), "log"),
         (run.record.clone(), "recording"),
         (run.trace.as_ref().map(|trace| trace.file.clone()), "trace"),
         (run.screen_dump.clone(), "screen dump"),

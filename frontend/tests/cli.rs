@@ -49,6 +49,14 @@ fn host() -> Files {
         ("gone", (10, "floppyb: 1_44=/dev/fd1\nfloppya: 320k=bin/disk.img,status=inserted\n")),
         ("none", (10, "memory: guest=64\n")),
         ("m.ron", (10, "Machine(cpus: 3, hda: Disk(image: \"c.img\"), boot: [disk], snapshot: true)")),
+        (
+            "run.ron",
+            (
+                10,
+                "Machine(hda: Disk(image: \"c.img\"), run: (max_time: 2.5, wall_time: 9.0, trace: \"t,cpu=0\", log: \"off\"))",
+            ),
+        ),
+        ("bad.ron", (10, "Machine(hda: Disk(image: \"c.img\"), run: (log: \"loud\"))")),
     ];
     Files(files.into_iter().collect())
 }
@@ -120,6 +128,15 @@ fn options_override_the_configuration_file_and_leave_the_rest() {
     let machine = set("-f m.ron --memory 128 d.img").machine;
     assert_eq!((machine.cpus, machine.memory, machine.snapshot), (3, 128, true));
     assert_eq!(machine.hda.as_ref().and_then(AtaDrive::image), Some(Path::new("d.img")));
+}
+
+#[test]
+fn run_of_a_configuration_stands_below_the_command_lines() {
+    let run = set("-f run.ron --max-time 1").run;
+    assert_eq!((run.max_time, run.wall_time, run.trace), (Some(1.0), Some(9.0), "t,cpu=0".parse().ok()));
+    assert_eq!(Ok(run.log), "off".parse());
+    let told = error("-f bad.ron");
+    assert!(told.starts_with("configuration: run: log: \"loud\" is no level"), "{told}");
 }
 
 #[test]

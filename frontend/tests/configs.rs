@@ -2,7 +2,7 @@
 
 use rvmx_emu::cli::load_config;
 use rvmx_emu::config::sources::Host;
-use rvmx_emu::config::{MachineConfig, Severity, Stream, dump, ron};
+use rvmx_emu::config::{MachineConfig, Severity, Stream, dump, options, ron};
 use std::path::{Path, PathBuf};
 
 /// A host that has every image, disc, ROM and kernel that is asked for, and the configurations.
@@ -75,6 +75,19 @@ fn forty_files_in_peoples_styles_come_to_what_they_say() {
         for (key, value) in expected.split(' ').filter_map(|word| word.split_once('=')) {
             assert_eq!(fact(&config, key, warnings.len()), value, "{}: {key}: {warnings:#?}", file.display());
         }
+    }
+}
+
+#[test]
+fn every_option_that_is_read_or_named_is_in_the_documentation() {
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.md")).expect("a text");
+    let ranges = ["optromimage", "optramimage", "com", "ata"];
+    let names = options::READ.iter().copied().chain(options::UNREAD.iter().map(|option| option.name));
+    for name in names.filter(|name| !ranges.iter().any(|range| name.starts_with(range))) {
+        let seldom =
+            ["pcidev_debug", "print_stats", "dumpstats", "debugger_gui", "vga_update_frequency", "keyboard_keymapping"];
+        assert!(seldom.contains(&name) || text.contains(&format!("`{name}`")), "{name}");
     }
 }
 

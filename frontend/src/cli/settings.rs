@@ -2,14 +2,17 @@
 
 use super::args::RunArgs;
 use super::drives::{apply_drives, existing};
+use crate::config::run::RunFields;
 use crate::config::sources::Host;
 use crate::config::{
     BootDevice, DisplayKind, FwCfgContents, Kernel, MachineConfig, Notice, Rom, Severity, Uefi, bochsrc, ron,
 };
 use crate::error::InputError;
+use crate::logging::LogFilter;
 use crate::trace::TraceSpec;
 use crate::vmcs_dump::VmcsDumpSpec;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// What a run does besides being a machine.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +49,10 @@ pub struct RunConfig {
     pub gdb: Option<u16>,
     /// The guest runs until GDB comes.
     pub gdb_no_wait: bool,
+    /// What is logged.
+    pub log: LogFilter,
+    /// Where the log goes, if not to standard error.
+    pub log_file: Option<PathBuf>,
 }
 
 /// A machine and what to do with it.
@@ -105,25 +112,51 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         return Err(nothing_to_boot(args.config.as_deref(), &notices));
     }
     machine.check("command line")?;
-    let run = RunConfig {
-        max_instructions: args.max_instructions,
-        max_time: args.max_time,
-        wall_time: args.wall_time,
-        media: args.medium.iter().map(|file| existing(host, "--medium", file)).collect::<Result<_, _>>()?,
+    let run = run_config(host, args, &machine.run)?;
+    Ok((Settings { machine, run }, notices))
+}
+
+/// The run: what the command line says, else what the configuration does.
+fn run_config(host: &dyn Host, args: &RunArgs, file: &RunFields) -> Result<RunConfig, InputError> {
+    let mut media = file.media.clone();
+    for medium in &args.medium {
+        media.push(existing(host, "--medium", medium)?);
+    }
+    Ok(RunConfig {
+        max_instructions: args.max_instructions.or(file.max_instructions),
+        max_time: args.max_time.or(file.max_time),
+        wall_time: args.wall_time.or(file.wall_time),
+        media,
         restore: args.restore.clone(),
-        script: args.script.clone(),
+        // A replay has its own input and end.
+        script: args.script.clone().or_else(|| file.script.clone()).filter(|_| args.replay.is_none()),
         record: args.record.clone(),
         replay: args.replay.clone(),
-        screen_dump: args.screen_dump.clone(),
-        screenshot: args.screenshot.clone(),
-        dump_state: args.dump_state.clone(),
-        trace: args.trace.clone(),
-        vmcs_dump: args.vmcs_dump.clone(),
-        stats: args.stats,
-        gdb: args.gdb,
-        gdb_no_wait: args.gdb_no_wait,
+        screen_dump: args.screen_dump.clone().or_else(|| file.screen_dump.clone()),
+        screenshot: args.screenshot.clone().or_else(|| file.screenshot.clone()),
+        dump_state: args.dump_state.clone().or_else(|| file.dump_state.clone()),
+        trace: args.trace.clone().map_or_else(|| parsed("trace", file.trace.as_deref()), |trace| Ok(Some(trace)))?,
+        vmcs_dump: match &args.vmcs_dump {
+            Some(spec) => Some(spec.clone()),
+            None => parsed("vmcs_dump", file.vmcs_dump.as_deref())?,
+        },
+        stats: args.stats || file.stats,
+        gdb: args.gdb.or(file.gdb),
+        gdb_no_wait: args.gdb_no_wait || file.gdb_no_wait,
+        log: match &args.log {
+            Some(filter) => filter.clone(),
+            None => parsed("log", file.log.as_deref())?.unwrap_or_default(),
+        },
+        log_file: args.log_file.clone().or_else(|| file.log_file.clone()),
+    })
+}
+
+/// A field of the configuration's that is written as the option is.
+fn parsed<T: FromStr<Err = String>>(field: &str, text: Option<&str>) -> Result<Option<T>, InputError> {
+    let parse = |text: &str| {
+        text.parse().map_err(|problem: String| InputError::new("configuration", problem).field(format!("run: {field}")))
     };
-    Ok((Settings { machine, run }, notices))
+    text.map(parse).transpose()
 }
 
 /// Why there is nothing to boot: no medium was named, or what was named is not there.

@@ -40,7 +40,27 @@ const FIELDS: &[(&str, &str)] = &[
     ("debug_exit_pass", "the value written there that is success"),
     ("test_devices", "QEMU's pc-testdev and pci-testdev"),
     ("display", "window, terminal or none; None: a window or the terminal"),
+    ("run", "options of the run; they do not go with the machine"),
     ("realtime", "guest time keeps to the host's clock even without a display"),
+];
+
+/// The fields of `run`.
+const RUN_FIELDS: &[(&str, &str)] = &[
+    ("max_instructions", "the run ends there, status 4"),
+    ("max_time", "the same in guest seconds: 2.5"),
+    ("wall_time", "the same in the host's seconds"),
+    ("script", "a script (docs/scripting.md)"),
+    ("media", "images at hand, to be put into drives"),
+    ("screen_dump", "the text screen at exit goes there"),
+    ("screenshot", "the picture at exit"),
+    ("dump_state", "the machine's state at exit, as JSON if the name ends so"),
+    ("trace", "\"FILE,cpu=0,from=CYCLE,to=CYCLE\""),
+    ("vmcs_dump", "\"FILE\" or \"FILE=all\""),
+    ("gdb", "port to wait for GDB at"),
+    ("gdb_no_wait", "the guest runs until GDB comes"),
+    ("log", "\"warn,disk=trace,config=off\""),
+    ("log_file", "the log goes there instead of standard error"),
+    ("stats", "one JSON line of counters at exit"),
 ];
 
 /// The configuration as text, each field with a comment.
@@ -49,12 +69,19 @@ pub fn text(config: &MachineConfig) -> Result<String, InputError> {
     let plain = ron::dialect().to_string_pretty(config, style);
     let plain = plain.map_err(|error| InputError::new("--dump-config", error.to_string()))?;
     let mut text = String::from("// rvmx-emu -f FILE.ron; every field may be left out (docs/config.md).\n");
+    let mut in_run = false;
     for line in plain.lines() {
-        // Fields of the machine itself are one step in; those of parts further.
-        let field =
-            line.strip_prefix("    ").filter(|rest| !rest.starts_with(' ')).and_then(|rest| rest.split_once(':'));
-        if let Some((_, comment)) = field.and_then(|(name, _)| FIELDS.iter().find(|(known, _)| *known == name)) {
-            let _ = writeln!(text, "    // {comment}");
+        // Fields of the machine itself are one step in, those of the run two.
+        let rest = line.trim_start();
+        let (depth, name) = (line.len() - rest.len(), rest.split_once(':').map_or("", |(name, _)| name));
+        in_run = if depth == 4 { name == "run" } else { in_run };
+        let fields = match depth {
+            4 => FIELDS,
+            8 if in_run => RUN_FIELDS,
+            _ => &[],
+        };
+        if let Some((_, comment)) = fields.iter().find(|(known, _)| *known == name) {
+            let _ = writeln!(text, "{:depth$}// {comment}", "");
         }
         let _ = writeln!(text, "{line}");
     }
@@ -100,6 +127,13 @@ mod tests {
             serial: Stream::Pty,
             debugcon: Some(Stream::File("e9".into())),
             debug_exit_pass: Some(16),
+            run: crate::config::run::RunFields {
+                max_time: Some(2.5),
+                trace: Some("t,cpu=0".into()),
+                media: vec!["m".into()],
+                stats: true,
+                ..Default::default()
+            },
             ..MachineConfig::default()
         };
         let text = text(&config).expect("a text");

@@ -4,6 +4,7 @@ pub mod bochsrc;
 pub mod dump;
 pub mod options;
 pub mod ron;
+pub mod run;
 pub mod size;
 pub mod sources;
 
@@ -11,6 +12,7 @@ use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use emu_devices::disk::{FloppyFormat, Geometry};
 use emu_devices::fw_cfg::MAX_NAME;
+use run::RunFields;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -359,6 +361,8 @@ pub struct MachineConfig {
     pub display: Option<DisplayKind>,
     /// Slow the guest down to the host's clock even without a display.
     pub realtime: bool,
+    /// Options of the run.
+    pub run: RunFields,
 }
 
 impl Default for MachineConfig {
@@ -396,6 +400,7 @@ impl Default for MachineConfig {
             test_devices: false,
             display: None,
             realtime: false,
+            run: RunFields::default(),
         }
     }
 }
@@ -452,6 +457,12 @@ impl MachineConfig {
         range("ips", self.ips, *IPS_RANGE.start(), *IPS_RANGE.end())?;
         if let Some(quantum) = self.quantum {
             range("quantum", quantum, *QUANTUM_RANGE.start(), *QUANTUM_RANGE.end())?;
+        }
+        for (name, seconds) in [("run: max_time", self.run.max_time), ("run: wall_time", self.run.wall_time)] {
+            if seconds.is_some_and(|seconds| !seconds.is_finite() || seconds <= 0.0) {
+                let problem = "it is no number of seconds above 0";
+                return Err(InputError::new(place, problem).field(name).remedy("give seconds, such as 2.5"));
+            }
         }
         for (drive, name) in self.ata().into_iter().zip(["hda", "hdb", "hdc", "hdd"]) {
             if let Some(AtaDrive::Disk { geometry: Some(geometry), .. }) = drive {

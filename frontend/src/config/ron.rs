@@ -25,7 +25,10 @@ pub fn parse(path: &Path, text: &str) -> Result<MachineConfig, InputError> {
         }
     })?;
     config.check(&path.display().to_string()).map_err(|error| {
-        let place = error.field_name().and_then(|field| place_of(text, field.split(':').next().unwrap_or(field)));
+        let place = error.field_name().and_then(|field| {
+            let last = field.rsplit(": ").find_map(|part| place_of(text, part));
+            last.or_else(|| place_of(text, field.split(':').next()?))
+        });
         match place {
             Some((line, column)) => error.at(line, column),
             None => error,
@@ -109,6 +112,12 @@ pub fn load(host: &dyn Host, path: &Path, text: &str) -> Result<MachineConfig, I
             find("fw_cfg", file)?;
         }
     }
+    if let Some(script) = &mut config.run.script {
+        find("run: script", script)?;
+    }
+    for medium in &mut config.run.media {
+        find("run: media", medium)?;
+    }
     if let Some(folder) = &mut config.fat {
         find("fat", folder)?;
     }
@@ -178,6 +187,8 @@ mod tests {
         assert!(error.starts_with("m.ron:3:") && error.contains(": memory: ") && error.contains("512M"), "{error}");
         let error = parse("Machine(\n  cpus: 1, // ips: 3\n\n  ips: 7,\n)").unwrap_err();
         assert!(error.starts_with("m.ron:4:3: ips: 7 is out of range"), "{error}");
+        let error = parse("Machine(\n  run: (\n    max_time: -1,\n  ),\n)").unwrap_err();
+        assert!(error.starts_with("m.ron:3:5: run: max_time: it is no number of seconds above 0"), "{error}");
         assert_eq!(parse("Machine(memory: \"1G\")").map(|config| config.memory), Ok(1024));
     }
 }
