@@ -102,7 +102,10 @@ mod tests {
         }
         let fields =
             text.lines().filter(|line| line.starts_with("    ") && line.contains(": ") && !line.contains("// "));
-        assert_eq!(fields.count(), FIELDS.len(), "{text}");
+        assert_eq!(fields.count(), FIELDS.len() + RUN_FIELDS.len(), "{text}");
+        for (field, comment) in RUN_FIELDS {
+            assert!(text.contains(&format!("        // {comment}\n        {field}: ")), "{field}: {text}");
+        }
         assert_eq!(ron::parse(Path::new("m.ron"), &text), Ok(MachineConfig::default()));
     }
 

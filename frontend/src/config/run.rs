@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Defaults for options of a run; the command line comes first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(rename = "Run", deny_unknown_fields, default)]
 pub struct RunFields {
     /// `--max-instructions`.
     pub max_instructions: Option<u64>,
