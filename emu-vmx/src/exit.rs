@@ -202,12 +202,16 @@ exit_reasons! {
 impl ExitReason {
     /// Bit 31 of the exit-reason field: VM-entry failure.
     pub const ENTRY_FAILURE: u32 = 1 << 31;
+    /// Bit 29: the exit was from VMX root operation (SMM VM exits).
+    pub const ROOT_OPERATION: u32 = 1 << 29;
     /// Bit 28: a pending MTF VM exit (SMM VM exits).
     pub const PENDING_MTF: u32 = 1 << 28;
     /// Bit 27: the exit was incident to enclave mode.
     pub const ENCLAVE_MODE: u32 = 1 << 27;
     /// Bit 26: a bus lock was detected.
     pub const BUS_LOCK: u32 = 1 << 26;
+    /// Bit 25: the exit has left a shadow stack prematurely busy.
+    pub const SHADOW_STACK_BUSY: u32 = 1 << 25;
 
     /// Value of the exit-reason field: 33, 34 and 41 set bit 31.
     pub const fn field(self) -> u32 {

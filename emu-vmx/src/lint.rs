@@ -2,7 +2,7 @@
 
 use crate::caps::{ProcessorFacts, VmxCapabilities};
 use crate::checks::{self, CheckContext, EntryMoment, Failure, Rule, Stage};
-use crate::controls::{PrimaryProcessorControls, VmExitControls};
+use crate::controls::{PrimaryProcessorControls, SecondaryProcessorControls, VmEntryControls, VmExitControls};
 use crate::dump::Dump;
 use crate::field::{Field, FieldSet};
 use crate::vmcs::{NO_VMCS, Vmcs};
@@ -14,10 +14,21 @@ use core::fmt::Write as _;
 pub struct Finding {
     /// The rule.
     pub rule: &'static Rule,
-    /// Required, found, hint.
+    /// Required, found, remedy.
     pub text: String,
     /// The fields that it reads, with their values in words.
     pub found: String,
+    /// What makes the rule hold.
+    pub remedy: String,
+}
+
+/// A failure that the head of a dump tells and its fields do not show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// As it is told: `VMfailValid 5 (VMRESUME with non-launched VMCS)`.
+    pub failure: String,
+    /// Where the SDM says it, and what helps.
+    pub words: String,
 }
 
 /// A rule whose outcome hangs on fields that are not given.
@@ -38,6 +49,10 @@ pub struct Report {
     pub open: Vec<Open>,
     /// Fields in the dump that this processor does not have.
     pub absent: Vec<Field>,
+    /// What the head tells and the fields do not show.
+    pub told: Option<Told>,
+    /// What VM entry looks at and no dump shows.
+    pub unseen: Vec<String>,
 }
 
 impl Report {
@@ -55,11 +70,16 @@ impl Report {
 /// Rules that `vmcs` fails.
 pub fn lint(vmcs: &Vmcs, caps: &VmxCapabilities, cpu: &ProcessorFacts, now: &EntryMoment) -> Vec<Finding> {
     let context = CheckContext::new(vmcs, caps, cpu, now);
-    checks::failing(&context).into_iter().map(|rule| finding(rule, &context)).collect()
+    checks::failing(&context).into_iter().map(|rule| finding(rule, &context, &|_| true)).collect()
 }
 
-fn finding(rule: &'static Rule, context: &CheckContext) -> Finding {
-    Finding { rule, text: rule.explain(context), found: rule.found(context) }
+fn finding(rule: &'static Rule, context: &CheckContext, known: &dyn Fn(Field) -> bool) -> Finding {
+    Finding {
+        rule,
+        text: rule.explain_of(context, known),
+        found: rule.found(context),
+        remedy: rule.remedy_of(context, known),
+    }
 }
 
 /// What stands for a field that is not given: a rule is decided if it holds, or fails, with all of them.
@@ -96,17 +116,91 @@ pub fn lint_dump(dump: &Dump, caps: &VmxCapabilities, cpu: &ProcessorFacts) -> R
         .collect();
     let contexts: Vec<CheckContext> =
         candidates.iter().map(|(vmcs, now)| CheckContext::new(vmcs, caps, cpu, now)).collect();
-    let mut report = Report { findings: Vec::new(), open: Vec::new(), absent };
+    let unseen = contexts.first().map_or_else(Vec::new, |context| unseen(dump, context));
+    let mut report = Report { findings: Vec::new(), open: Vec::new(), absent, told: None, unseen };
     for rule in checks::all_rules() {
         let fields: Vec<Field> = rule.fields.iter().copied().filter(missing).collect();
         let holds = contexts.iter().filter(|context| (rule.holds)(context)).count();
         match contexts.first() {
             _ if holds == contexts.len() => {}
-            Some(context) if holds == 0 && fields.is_empty() => report.findings.push(finding(rule, context)),
+            Some(context) if holds == 0 && fields.is_empty() => {
+                report.findings.push(finding(rule, context, &|field| !missing(&field)));
+            }
             _ => report.open.push(Open { rule, fields }),
         }
     }
+    report.told = told(dump, report.findings.first().map(|finding| finding.rule));
     report
+}
+
+/// The failure that the head of one of our own dumps tells, unless `first`, the rule that decides, is behind it.
+fn told(dump: &Dump, first: Option<&Rule>) -> Option<Told> {
+    let at = [": VMfail", ": VM exit "].iter().filter_map(|mark| dump.title.find(mark)).min()?;
+    let failure = dump.title.get(at + 2..)?;
+    if first.is_some_and(|rule| failure.starts_with(&rule.failure().words())) {
+        return None;
+    }
+    Some(Told { failure: failure.into(), words: told_words(dump, failure) })
+}
+
+fn told_words(dump: &Dump, failure: &str) -> String {
+    const BASIC: &str = "SDM Vol. 3C 27.1 \"Basic VM-Entry Checks\"";
+    if failure.starts_with("VMfailInvalid") {
+        return format!("{BASIC}: VMPTRLD of a VMCS that is no shadow VMCS comes before the VM entry");
+    }
+    let basic = [
+        ("VMfailValid 4 ", "after the first VM entry use VMRESUME, or VMCLEAR the VMCS and VMPTRLD it again"),
+        ("VMfailValid 5 ", "the first VM entry after VMCLEAR is VMLAUNCH"),
+        ("VMfailValid 26 ", "an instruction has to stand between MOV SS or POP SS and the VM entry"),
+    ];
+    if let Some((_, remedy)) = basic.iter().find(|known| failure.starts_with(known.0)) {
+        return format!("{BASIC}: {remedy}");
+    }
+    if failure.starts_with("VM exit 34 ") {
+        let number = failure.rsplit_once("entry ").and_then(|found| found.1.trim().parse::<u64>().ok()).unwrap_or(1);
+        let area = dump.get(Field::VmEntryMsrLoadAddress);
+        let at = area.map(|area| area.saturating_add(16 * number.saturating_sub(1)));
+        let at = at.map_or_else(String::new, |at| format!(" at {at:X}h"));
+        return format!(
+            "SDM Vol. 3C 27.4 \"Loading MSRs\": look at entry {number} of the VM-entry MSR-load area{at}, which is in memory. \
+             Its bits 63:32 must be 0, its MSR (bits 31:0) none of C0000100h, C0000101h, 79h and 800h to 8FFh, and WRMSR of \
+             its value (bits 127:64) must not fault"
+        );
+    }
+    let rule = checks::all_rules().find(|rule| failure.rsplit_once(' ').is_some_and(|found| found.1 == rule.id));
+    rule.map_or_else(String::new, |rule| {
+        format!("SDM Vol. 3C {} \"{}\": requires that {}", rule.section.number, rule.section.title, rule.required)
+    })
+}
+
+/// What VM entry looks at and a dump does not show, if this VMCS makes it look.
+fn unseen(dump: &Dump, context: &CheckContext) -> Vec<String> {
+    let mut unseen = Vec::new();
+    let given = |field: Field| dump.get(field).unwrap_or(0);
+    let (link, count) = (dump.get(Field::VmcsLinkPointer), given(Field::VmEntryMsrLoadCount));
+    if count > 0 {
+        let (s, area) = (if count == 1 { "y" } else { "ies" }, given(Field::VmEntryMsrLoadAddress));
+        unseen.push(format!("{count} entr{s} of the VM-entry MSR-load area at {area:X}h (VM exit 34)"));
+    }
+    if dump.get(Field::GuestCr0).is_some()
+        && context.pae_paging_guest()
+        && !context.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
+    {
+        unseen.push(format!("the four PDPTEs at guest CR3 = {:X}h", given(Field::GuestCr3)));
+    }
+    if let Some(link) = link.filter(|&link| link != NO_VMCS) {
+        unseen.push(format!("revision identifier and shadow-VMCS indicator of the VMCS at {link:X}h"));
+    }
+    if context.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
+        && !context.secondary.contains(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY)
+    {
+        unseen.push(format!("VTPR, the byte at {:X}h", given(Field::VirtualApicAddress).wrapping_add(0x80)));
+    }
+    if context.entry.contains(VmEntryControls::LOAD_IA32_RTIT_CTL) {
+        unseen.push("whether IA32_RTIT_CTL.TraceEn is 1".into());
+    }
+    unseen.push("current VMCS, launch state and blocking by MOV SS (27.1 \"Basic VM-Entry Checks\")".into());
+    unseen
 }
 
 /// Fields that count as 0 when they are not given: words of controls that are not activated.
@@ -179,6 +273,34 @@ mod tests {
         assert!(!ids.contains(&"ctl.pin.reserved") && !ids.contains(&"host.cs.null"), "{ids:?}");
         assert!(report.open.iter().any(|open| open.rule.id == "host.cs.null"));
         assert!(report.missing().contains(&Field::GuestActivityState) && !report.missing().contains(&Field::GuestCr0));
+    }
+
+    #[test]
+    fn lint_tells_what_the_head_says_and_what_no_dump_shows() {
+        let head = "*** VMCS: VMRESUME at RIP 0x9133, processor 0, cycle 1: ";
+        let own = report(&format!("{head}VMfailValid 5 (VMRESUME with non-launched VMCS) ***\nGuest CR0 = 31"));
+        let told = own.told.unwrap();
+        assert_eq!(told.failure, "VMfailValid 5 (VMRESUME with non-launched VMCS)");
+        assert!(told.words.contains("27.1") && told.words.contains("is VMLAUNCH"), "{}", told.words);
+        let area = "VM-entry MSR-load count = 2\nVM-entry MSR-load address = 31000\n";
+        let own = report(&format!("{head}VM exit 34 (VM-entry failure due to MSR loading), entry 2 ***\n{area}"));
+        assert!(own.told.unwrap().words.contains("entry 2 of the VM-entry MSR-load area at 31010h"));
+        assert!(own.unseen[0].starts_with("2 entries of the VM-entry MSR-load area at 31000h"), "{:?}", own.unseen);
+        // What the fields show needs no head.
+        let own = report(&format!(
+            "{head}VMfailValid 7 (VM entry with invalid control field(s)): ctl.pin.reserved ***\n\
+             Pin-based VM-execution controls = 0"
+        ));
+        assert_eq!((own.told, own.findings[0].rule.id), (None, "ctl.pin.reserved"));
+        assert_eq!(report(&format!("{head}entered ***\nGuest CR0 = 31")).told, None);
+    }
+
+    #[test]
+    fn lint_names_no_value_for_what_is_not_given() {
+        let report = report("VM-entry interruption-information field = 80000020\nGuest RFLAGS = 2");
+        let finding = report.findings.iter().find(|finding| finding.rule.id == "guest.rflags.if").unwrap();
+        let window = "set bit 2 (“Interrupt-window exiting”) of Primary processor-based VM-execution controls";
+        assert!(finding.remedy.contains(window), "{}", finding.remedy);
     }
 
     #[test]

@@ -503,6 +503,178 @@ fn entry_rule_mutation_fails_exactly_that_rule() {
     assert!(wrong.is_empty(), "{} mutations do not fail exactly their rule:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Does what a remedy says, word by word; how many values it named.
+fn carry_out(case: &mut Case, words: &str) -> usize {
+    let hex = |text: &str| -> Option<u64> {
+        let end = text.find(|c: char| !c.is_ascii_hexdigit())?;
+        u64::from_str_radix(&text[..end], 16).ok()
+    };
+    let mut done = 0;
+    if words.contains("clear bit 0 (TraceEn) of IA32_RTIT_CTL") {
+        case.now.pt_enabled = false;
+        done += 1;
+    }
+    for part in words.split("write ").skip(1) {
+        // `an address of at most FFFFFFFFFFh to …`: the highest page there.
+        let (value, bound) = match part.strip_prefix("an address of at most ") {
+            Some(rest) => (hex(rest).map(|end| end & !0xFFF), true),
+            None => (hex(part), false),
+        };
+        let (Some(value), Some((_, place))) = (value, part.split_once("h to ")) else { continue };
+        if place.starts_with("the byte at") {
+            case.now.vtpr = Some(value as u8);
+        } else if place.starts_with("the dword at") {
+            case.now.link_header = Some(value as u32);
+        } else if let Some(number) = place.strip_prefix("PDPTE").filter(|_| place.contains("in memory at")) {
+            let number: usize = number[..1].parse().expect("a digit");
+            case.now.pdptes.as_mut().expect("there are some")[number] = value;
+        } else {
+            let named = Field::ALL.iter().filter(|field| place.starts_with(field.name()));
+            let field = *named.max_by_key(|field| field.name().len()).unwrap_or_else(|| panic!("{place}"));
+            assert!(bound || value & !field.width().mask() == 0, "{words}");
+            case.set(field, value);
+        }
+        done += 1;
+    }
+    done
+}
+
+/// Remedies without a value: only the VMM knows its selectors, and where it has a page.
+const WITHOUT_VALUE: [&str; 5] =
+    ["host.cs.null", "host.tr.null", "host.ss.null", "guest.link.current", "guest.link.executive"];
+
+/// Every way to mend what fails in `case`, carried out.
+fn mend(case: &Case, rule: &checks::Rule) {
+    let (id, context) = (rule.id, case.context());
+    let text = rule.remedy(&context);
+    let ways = rule.ways(&context, &|_| true);
+    assert!(!ways.is_empty(), "{id}: {text}");
+    assert!(!text.starts_with("see to it that") && !text.contains(rule.required), "{id}: {text}");
+    for way in &ways {
+        let words = way.words(&context, &|_| true);
+        let mut mended = case.clone();
+        if carry_out(&mut mended, &words) == 0 {
+            assert!(WITHOUT_VALUE.contains(&id), "{id}: {words}");
+        } else {
+            assert!((rule.holds)(&mended.context()), "{id}: {words}");
+        }
+    }
+}
+
+#[test]
+fn remedies_that_are_carried_out_make_their_rule_hold() {
+    for (id, mutate) in mutations() {
+        let mut case = Case::long_mode();
+        mutate(&mut case);
+        let rule = checks::all_rules().find(|rule| rule.id == id).unwrap();
+        mend(&case, rule);
+    }
+}
+
+#[test]
+fn remedies_of_random_states_make_their_rule_hold() {
+    let mut seed = 0x2545_F491_4F6C_DD1Du64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let mut failing = std::collections::BTreeSet::new();
+    let changes = mutations();
+    for round in 0..3_000u64 {
+        let mut case = Case::long_mode();
+        if round % 2 == 0 {
+            changes[random() as usize % changes.len()].1(&mut case);
+        }
+        for _ in 0..=round % 3 {
+            let field = Field::ALL[random() as usize % Field::ALL.len()];
+            let value = match random() % 3 {
+                0 => random(),
+                1 => case.get(field) ^ 1 << (random() % 64),
+                _ => case.get(field) ^ random() & random() & 0xFFFF,
+            };
+            case.set(field, value & field.width().mask());
+        }
+        for rule in checks::failing(&case.context()) {
+            failing.insert(rule.id);
+            mend(&case, rule);
+        }
+    }
+    assert!(failing.len() > 200, "{}", failing.len());
+}
+
+#[test]
+fn remedies_name_bits_msrs_and_values() {
+    let remedy = |id: &str, change: &dyn Fn(&mut Case)| {
+        let mut case = Case::long_mode();
+        change(&mut case);
+        checks::all_rules().find(|rule| rule.id == id).unwrap().remedy(&case.context())
+    };
+    for (id, change, part) in [
+        (
+            "ctl.pin.reserved",
+            &(|t: &mut Case| _ = t.set(Field::PinBasedControls, 0x114)) as &dyn Fn(&mut Case),
+            "write 16h to Pin-based VM-execution controls: set bit 1, clear bit 8, as IA32_VMX_TRUE_PINBASED_CTLS (48Dh) = \
+             FF00000016h asks",
+        ),
+        ("guest.seg.tr.type", &|t| _ = t.set(Field::GuestTrAccessRights, 0x82), "write 8Bh to Guest TR access rights"),
+        (
+            "guest.seg.tr.type",
+            &|t| _ = t.set(Field::GuestTrAccessRights, 0x83),
+            "write 8Bh to Guest TR access rights in place of 83h (busy TSS)",
+        ),
+        (
+            "guest.seg.tr.type",
+            &|t| _ = t.guest32().set(Field::GuestTrAccessRights, 0x81),
+            "write 83h to Guest TR access rights",
+        ),
+        (
+            "guest.cr4.fixed",
+            &|t| _ = t.set(Field::GuestCr4, 0x0800_2020),
+            "write 2020h to Guest CR4: clear bit 27 (“LASS”), as IA32_VMX_CR4_FIXED0 (488h) = 2000h",
+        ),
+        ("guest.cr4.fixed", &|t| _ = t.set(Field::GuestCr4, 0x20), "write 2020h to Guest CR4: set bit 13 (“VMXE”)"),
+        (
+            "guest.cr0.fixed",
+            &|t| _ = t.or(Field::GuestCr0, 5 << 32),
+            "write 80010031h to Guest CR0: clear bits 34, 32, as IA32_VMX_CR0_FIXED0 (486h) = 80000021h and \
+             IA32_VMX_CR0_FIXED1 (487h) = FFFFFFFFh ask",
+        ),
+        (
+            "ctl.vpid.zero",
+            &|t| _ = t.secondary(P2::ENABLE_VPID),
+            "write 1h to Virtual-processor identifier (VPID) in place of 0h (any number",
+        ),
+        (
+            "ctl.tsc_multiplier.zero",
+            &|t| _ = t.secondary(P2::USE_TSC_SCALING),
+            "write 1000000000000h to TSC multiplier",
+        ),
+        ("ctl.event.error_code_vector", &|t| _ = t.inject(0x8000_030D), "write 80000B0Dh to VM-entry interr"),
+        ("ctl.event.error_code_vector", &|t| _ = t.inject(0x8000_0B06), "write 80000306h to VM-entry interr"),
+        ("guest.rflags.if", &|t| _ = t.inject(0x8000_0020), "set bit 2 (“Interrupt-window exiting”)"),
+        (
+            "guest.pdpte1.memory",
+            &|t| {
+                t.now.pdptes = Some([0, 3, 0, 0]);
+                t.guest32().set(Field::GuestCr4, 0x2020);
+            },
+            "write 1h to PDPTE1 in memory at 1008h: clear bit 1",
+        ),
+    ] {
+        let text = remedy(id, change);
+        assert!(text.contains(part), "{id}: {text}");
+    }
+    let mut case = Case::long_mode();
+    case.now.pdptes = Some([0, 3, 0, 0]);
+    case.guest32().set(Field::GuestCr4, 0x2020);
+    let rule = checks::all_rules().find(|rule| rule.id == "guest.pdpte1.memory").unwrap();
+    let text = rule.explain(&case.context());
+    let detail = "PDPTE1 at 1008h is 3h; reserved: bits 63:40, 8:5, 2:1; set of them: bit 1";
+    assert!(text.contains(detail), "{text}");
+}
+
 #[test]
 fn entry_rules_have_unique_ids_and_one_mutation_each() {
     let mut count: BTreeMap<String, (usize, usize)> = BTreeMap::new();

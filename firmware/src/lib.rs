@@ -17,3 +17,12 @@ pub const BIOS_BASE: u32 = 0x000F_0000;
 
 /// Physical address of the VGA BIOS.
 pub const VGABIOS_BASE: u32 = 0x000C_0000;
+
+/// Where the VGA BIOS has its font of 8 by 16 pixels.
+const FONT_8X16: usize = 7582;
+
+/// The 16 lines of a character of code page 437, from the VGA BIOS's font: the top first, bit 7 is the leftmost pixel.
+pub fn glyph(code: u8) -> &'static [u8] {
+    let start = FONT_8X16 + usize::from(code) * 16;
+    VGABIOS.get(start..start + 16).unwrap_or_default()
+}

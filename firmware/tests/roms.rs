@@ -98,3 +98,14 @@ fn vgabios_bytes_sum_to_zero() {
 fn vgabios_entry_is_a_jump() {
     assert!(matches!(VGABIOS[3], 0xE9 | 0xEB));
 }
+
+#[test]
+fn glyphs_of_the_vga_bios_are_those_of_the_fonts_source() {
+    let lines = include_str!("../asm/font16.asm").lines().filter_map(|line| line.trim().strip_prefix("db "));
+    for (code, line) in (0..=255).zip(lines) {
+        let bytes = line.split(';').next().into_iter().flat_map(|line| line.split(','));
+        let bytes = bytes.map(|byte| u8::from_str_radix(byte.trim().trim_start_matches("0x"), 16));
+        assert_eq!(Ok(firmware::glyph(code).to_vec()), bytes.collect(), "{code:#x}");
+    }
+    assert_eq!(include_str!("../asm/font16.asm").matches("db ").count(), 256);
+}

@@ -1,6 +1,7 @@
 //! Output that is written beside the run: a slow disk or the reader of a pipe holds the run up only when much is waiting,
 //! and one that takes nothing for long, or still takes nothing once a signal has come, is given up with an error.
 
+use crate::display::tty::Screen;
 use crate::error::InputError;
 use crate::files::{self, InUse};
 use crate::signals;
@@ -24,6 +25,9 @@ const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 /// The same of a terminal that shows the screen: what it shows last is gone at once.
 const SCREEN_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long anything may take nothing once Ctrl-C was pressed.
+const INTERRUPT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A file, standard output or standard error. What happened to it is told by [`BackgroundFile::check`] and
 /// [`BackgroundFile::finish`].
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct BackgroundFile {
     handed: u64,
     outcome: Arc<Outcome>,
     error: Option<InputError>,
+    /// That was because nobody reads it any longer.
+    no_reader: bool,
     patience: Duration,
     /// Nothing else may write to it meanwhile.
     _in_use: InUse,
@@ -98,7 +104,7 @@ impl BackgroundFile {
 
     /// The terminal that shows the screen.
     pub fn terminal() -> Self {
-        Self::spawn("terminal".into(), "screen", SCREEN_PATIENCE, InUse::default(), || Ok(io::stdout()))
+        Self::spawn("terminal".into(), "screen", SCREEN_PATIENCE, InUse::default(), || Ok(Screen::default()))
     }
 
     fn spawn<W: Write>(
@@ -120,6 +126,7 @@ impl BackgroundFile {
             handed: 0,
             outcome,
             error: None,
+            no_reader: false,
             patience,
             _in_use: in_use,
         }
@@ -145,6 +152,11 @@ impl BackgroundFile {
     /// What has gone wrong, if something has.
     pub fn check(&self) -> Result<(), InputError> {
         self.error.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether it has failed because it is a pipe that nobody reads any longer.
+    pub fn has_no_reader(&self) -> bool {
+        self.no_reader
     }
 
     /// Whether everything is written; what has gone wrong, if something has.
@@ -189,6 +201,7 @@ impl BackgroundFile {
 
     fn fail(&mut self, error: &io::Error) {
         self.pieces = None;
+        self.no_reader |= self.error.is_none() && error.kind() == io::ErrorKind::BrokenPipe;
         let error = InputError::io(&self.path, &format!("write the {}", self.what), error);
         self.error.get_or_insert(error);
     }
@@ -198,13 +211,15 @@ impl BackgroundFile {
 struct Wait {
     written: u64,
     since: Instant,
+    /// The same since Ctrl-C, in the debugger.
+    interrupted: Option<Instant>,
     pause: Duration,
 }
 
 impl Wait {
     fn new(file: &BackgroundFile) -> Self {
         let written = file.outcome.written.load(Ordering::Acquire);
-        Self { written, since: Instant::now(), pause: Duration::from_micros(20) }
+        Self { written, since: Instant::now(), interrupted: None, pause: Duration::from_micros(20) }
     }
 
     /// Waits a moment. The file has failed if it is to be waited for no longer.
@@ -214,9 +229,10 @@ impl Wait {
         }
         let written = file.outcome.written.load(Ordering::Acquire);
         if written != self.written {
-            (self.written, self.since) = (written, Instant::now());
+            (self.written, self.since, self.interrupted) = (written, Instant::now(), None);
         }
-        let reason = if signals::hurry() {
+        let interrupted = signals::interrupted().then(|| *self.interrupted.get_or_insert_with(Instant::now));
+        let reason = if signals::hurry() || interrupted.is_some_and(|since| since.elapsed() >= INTERRUPT_PATIENCE) {
             "the run was stopped before all of it was taken".to_owned()
         } else if self.since.elapsed() >= file.patience {
             format!("nothing has taken it for {} seconds", file.patience.as_secs())

@@ -58,7 +58,7 @@ pub fn run(request: Request) -> Result<(String, i32), InputError> {
             (dump, report)
         })
         .collect();
-    let fails = reports.iter().any(|(_, report)| !report.findings.is_empty());
+    let fails = reports.iter().any(|(_, report)| fails(report));
     let text = if request.json {
         let list: Vec<Value> = reports.iter().map(|(dump, report)| describe_json(dump, report)).collect();
         json!({ "processor": processor.name, "dumps": list }).to_string() + "\n"
@@ -106,8 +106,17 @@ fn read(path: &Path) -> Result<(std::path::PathBuf, String), InputError> {
     Ok((place.to_owned(), String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+/// Whether the VM entry fails, as the fields show or the head tells.
+fn fails(report: &Report) -> bool {
+    !report.findings.is_empty() || report.told.is_some()
+}
+
 /// What becomes of the VM entry.
 fn outcome(report: &Report) -> String {
+    if let (None, Some(told)) = (report.outcome(), &report.told) {
+        let failure = told.failure.replace("VM exit ", "exit reason ");
+        return format!("this entry fails with {failure}, as the head of the dump tells");
+    }
     match report.outcome() {
         None if report.open.is_empty() => "this entry passes every check that a dump can show".to_owned(),
         None => "nothing that the dump gives makes this entry fail".to_owned(),
@@ -126,6 +135,14 @@ fn describe(dump: &Dump, report: &Report, processor: &str, several: bool) -> Str
         let _ = writeln!(out, "{}:", if dump.title.is_empty() { "without a title" } else { &dump.title });
     }
     let _ = writeln!(out, "{} ({processor})", outcome(report));
+    if let Some(told) = &report.told {
+        if !report.findings.is_empty() {
+            let _ = writeln!(out, "the head of the dump tells otherwise: {}", told.failure);
+        }
+        if !told.words.is_empty() {
+            let _ = writeln!(out, "  {}", told.words);
+        }
+    }
     for finding in &report.findings {
         let _ = writeln!(out, "  {}", finding.text);
     }
@@ -153,6 +170,7 @@ fn describe(dump: &Dump, report: &Report, processor: &str, several: bool) -> Str
         let (name, encoding) = (field.name(), field.encoding());
         let _ = writeln!(out, "{name} ({encoding:04X}h) does not exist on {processor}: VMREAD and VMWRITE fail");
     }
+    let _ = writeln!(out, "no dump shows: {}", report.unseen.join("; "));
     out
 }
 
@@ -164,7 +182,7 @@ fn describe_json(dump: &Dump, report: &Report) -> Value {
             let rule = finding.rule;
             json!({
                 "rule": rule.id, "section": rule.section.number, "title": rule.section.title,
-                "required": rule.required, "found": finding.found, "text": finding.text,
+                "required": rule.required, "found": finding.found, "remedy": finding.remedy, "text": finding.text,
                 "alone": rule.failure().words(),
             })
         })
@@ -178,8 +196,9 @@ fn describe_json(dump: &Dump, report: &Report) -> Value {
         })
         .collect();
     let absent: Vec<&str> = report.absent.iter().map(|field| field.name()).collect();
+    let told = report.told.as_ref().map(|told| json!({ "failure": told.failure, "words": told.words }));
     json!({
-        "title": dump.title, "fails": !findings.is_empty(), "outcome": outcome(report), "failing": findings,
-        "open": open, "absent_fields": absent,
+        "title": dump.title, "fails": fails(report), "outcome": outcome(report), "failing": findings,
+        "open": open, "absent_fields": absent, "told": told, "not_shown": report.unseen,
     })
 }

@@ -92,6 +92,11 @@ impl FromStr for LogFilter {
 }
 
 impl LogFilter {
+    /// What the debugger says itself when it is asked is not logged, too.
+    pub fn of_debugger() -> Self {
+        Self { parts: vec![("vmx", LevelFilter::Error)], ..Self::default() }
+    }
+
     /// The level for a part; the last that was given for it counts.
     pub fn level_of(&self, part: &str) -> LevelFilter {
         self.parts.iter().rev().find(|(name, _)| *name == part).map_or(self.default, |(_, level)| *level)

@@ -1,6 +1,7 @@
 //! The machine as the front end sees it. [`crate::pc`] is the real one; tests use their own.
 
 use crate::background::BackgroundFile;
+use crate::display::status::Glance;
 use crate::error::InputError;
 use crate::signals;
 use crate::vmcs_dump::VmcsDumper;
@@ -111,12 +112,23 @@ pub trait Machine {
         }
         Some(self.state_hash())
     }
+    /// A register of a processor, by its name in lower case; `None` if there is none.
+    fn register(&self, processor: usize, name: &str) -> Option<u64>;
+    /// A byte of memory by its physical address; `None` where no memory answers.
+    fn memory_byte(&self, address: u64) -> Option<u8>;
     /// Processors and screen, for people.
     fn report(&self) -> PcReport;
     /// A snapshot of the whole machine, as the bytes of a file; an error says why there can be none.
     fn snapshot(&mut self) -> Result<Vec<u8>, String>;
     /// Puts the machine back to a snapshot. An error says why it cannot be, and the machine is as it was.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String>;
+    /// What a status line tells of it.
+    fn glance(&self) -> Glance;
+    /// Records VM exits from now on.
+    fn record_exits(&mut self);
+    /// Writes the VM exits that were recorded (a picture for .svg, else a table for spreadsheets); how many. An error
+    /// says why there is nothing to write.
+    fn save_exits(&self, path: &Path) -> Result<usize, String>;
     /// Counters for `--stats`.
     fn statistics(&self) -> Statistics;
     /// Traces the run from now on.

@@ -30,11 +30,16 @@ pub fn tell(text: &str) {
     stderr.pass_on();
 }
 
-/// Waits until the host has taken what was printed, before the process ends.
-pub fn finish() {
-    // Who has closed them does not want to know.
-    let _ = lock(&STDOUT).finish();
+/// Waits until the host has taken what was printed, before the process ends. What standard output has not taken is an
+/// error, unless it is a pipe whose reader has gone: that one has seen enough.
+pub fn finish() -> Result<(), InputError> {
+    let mut stdout = lock(&STDOUT);
+    let finished = stdout.finish();
+    let finished = if stdout.has_no_reader() { Ok(()) } else { finished };
+    drop(stdout);
+    // There is nobody to tell what happened to the messages.
     let _ = lock(&STDERR).finish();
+    finished
 }
 
 /// One byte stream: what it is written to, and what a script has yet to search.
@@ -60,8 +65,8 @@ impl Sink {
             Stream::Stdio => Target::Stdout,
             Stream::File(path) => Target::File(BackgroundFile::create(path, name)?),
             _ => {
-                let problem = format!("sockets, terminals and devices are for COM1, not for the {name}");
-                return Err(InputError::new("--debugcon", problem).remedy("give stdio, none or a file"));
+                let problem = "sockets, terminals and devices are for COM1 of a run without the debugger";
+                return Err(InputError::new(name, problem).remedy("give stdio, none or a file"));
             }
         };
         Ok(Self { name, target, captured: capture.then(Vec::new) })
@@ -120,6 +125,18 @@ impl Sink {
         }
     }
 
+    /// [`Sink::find`] of what a regular expression matches.
+    pub fn find_match(&mut self, pattern: &regex::bytes::Regex) -> bool {
+        let Some(captured) = &mut self.captured else { return false };
+        match pattern.find(captured).map(|found| found.end()) {
+            Some(end) => {
+                captured.drain(..end);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// The last line or two that have passed and not been found, for messages.
     pub fn tail(&self) -> String {
         let captured = self.captured.as_deref().unwrap_or_default();
@@ -141,6 +158,9 @@ mod tests {
         assert!(sink.find(b"ree"));
         assert!(!sink.find(b"ree"));
         assert!(sink.find(b""));
+        let pattern = regex::bytes::Regex::new("l[0-9]+:").unwrap();
+        sink.write(b"l1:l22:").unwrap();
+        assert!(sink.find_match(&pattern) && sink.find_match(&pattern) && !sink.find_match(&pattern));
     }
 
     #[test]

@@ -342,6 +342,11 @@ impl Recording {
         self.end.as_ref().map_or(self.reached, |end| end.cycle)
     }
 
+    /// The events, in their order.
+    pub fn events(&self) -> &[Stamped] {
+        &self.events
+    }
+
     /// The events, to be brought to a machine.
     pub fn replay(&self) -> Replay {
         let by_itself = self.end.as_ref().is_some_and(Final::by_itself);

@@ -1,16 +1,22 @@
 //! The main loop: runs the machine a slice at a time, and between slices moves keys, bytes and pictures.
 
-use crate::display::{Display, Input};
+mod controls;
+mod pacer;
+
+use crate::display::Display;
+use crate::display::status::Meter;
 use crate::error::InputError;
 use crate::machine::{Machine, RunResult};
 use crate::output::Sink;
 use crate::recording::{Recorder, Replay};
+use crate::serial_input::SerialInput;
 use crate::signals::Signals;
 use emu_devices::input::{InjectError, InputEvent, MAX_BYTES};
 use emu_devices::keyboard::Key;
 use emu_devices::state::LAST_CYCLE;
-use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use pacer::Pacer;
+use std::collections::VecDeque;
+use std::time::Instant;
 
 /// How long a typed key is held, in milliseconds of guest time.
 pub const HOLD_MS: u64 = 30;
@@ -22,8 +28,6 @@ const STAGGER_MS: u64 = 5;
 pub const SLICE_MS: u64 = 10;
 /// Characters for COM1 that may wait in the machine before more are taken from the host.
 const MAX_SERIAL_WAITING: usize = 4096;
-/// How often a display is drawn, in milliseconds of the host's time.
-const FRAME_MS: u64 = 33;
 
 /// Why a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,29 +116,6 @@ pub struct Limits {
     pub wall_seconds: Option<f64>,
 }
 
-/// Keeps guest time from running ahead of the host's.
-#[derive(Debug)]
-struct Pacer {
-    started: Instant,
-    cycle: u64,
-}
-
-impl Pacer {
-    /// Sleeps off what the guest is ahead. A guest that is far behind is not made to catch up.
-    fn pace(&mut self, now: u64, hz: u64) {
-        let guest = Duration::from_secs_f64(now.saturating_sub(self.cycle) as f64 / hz as f64);
-        let host = self.started.elapsed();
-        if let Some(ahead) = guest.checked_sub(host) {
-            // Bounded, so that an idle guest that skips to a far deadline stays responsive.
-            std::thread::sleep(ahead.min(Duration::from_millis(100)));
-        }
-        let drift = host.abs_diff(guest);
-        if drift > Duration::from_millis(250) {
-            *self = Self { started: Instant::now(), cycle: now };
-        }
-    }
-}
-
 /// The machine with everything around it.
 pub struct Driver<'m> {
     /// The machine.
@@ -144,7 +125,7 @@ pub struct Driver<'m> {
     /// Port E9h's output.
     pub debugcon: Sink,
     display: Box<dyn Display>,
-    serial_input: Option<Receiver<Vec<u8>>>,
+    serial_input: Option<SerialInput>,
     recorder: Option<Recorder>,
     replay: Option<Replay>,
     /// When the next typed key may start.
@@ -159,6 +140,20 @@ pub struct Driver<'m> {
     signals: Signals,
     pacer: Option<Pacer>,
     last_frame: Option<Instant>,
+    last_poll: Option<Instant>,
+    /// The host's time since the run began.
+    clock: Instant,
+    meter: Meter,
+    /// The user has stopped the guest.
+    held: bool,
+    /// The cycle to which a stopped guest runs all the same.
+    frame_end: Option<u64>,
+    /// Why and where the machine can do nothing more.
+    stands: Option<String>,
+    /// Something has come to it that it may go on from.
+    revived: bool,
+    /// Text that is yet to be typed.
+    typing: VecDeque<char>,
     /// The last slice ended before its cycle.
     paused: bool,
     end: Option<End>,
@@ -176,7 +171,7 @@ impl<'m> Driver<'m> {
     ) -> Self {
         let cycle = machine.now();
         let start = (cycle, machine.instructions());
-        let pacer = realtime.then(|| Pacer { started: Instant::now(), cycle });
+        let pacer = realtime.then(|| Pacer::new(cycle));
         Self {
             machine,
             serial,
@@ -193,13 +188,21 @@ impl<'m> Driver<'m> {
             signals: Signals::default(),
             pacer,
             last_frame: None,
+            last_poll: None,
+            clock: Instant::now(),
+            meter: Meter::default(),
+            held: false,
+            frame_end: None,
+            stands: None,
+            revived: false,
+            typing: VecDeque::new(),
             paused: false,
             end: None,
         }
     }
 
     /// Bytes from the host for COM1.
-    pub fn set_serial_input(&mut self, input: Receiver<Vec<u8>>) {
+    pub fn set_serial_input(&mut self, input: SerialInput) {
         self.serial_input = Some(input);
     }
 
@@ -237,7 +240,9 @@ impl<'m> Driver<'m> {
         self.start.0 = self.start.0.wrapping_add(now).wrapping_sub(before.0);
         self.start.1 = self.start.1.wrapping_add(instructions).wrapping_sub(before.1);
         self.keys_free = now;
-        self.pacer = self.pacer.is_some().then(|| Pacer { started: Instant::now(), cycle: now });
+        self.pacer = self.pacer.is_some().then(|| Pacer::new(now));
+        self.meter.restart();
+        self.typing.clear();
         self.last_frame = None;
         self.end = None;
         Ok(())
@@ -314,7 +319,11 @@ impl<'m> Driver<'m> {
     /// Runs until the clock reaches `cycle` or the run ends.
     pub fn advance(&mut self, cycle: u64) {
         while self.end.is_none() && self.machine.now() < cycle {
-            self.slice(cycle);
+            if self.held && self.frame_end.is_none() {
+                self.hold();
+            } else {
+                self.slice(cycle);
+            }
         }
     }
 
@@ -323,24 +332,23 @@ impl<'m> Driver<'m> {
         loop {
             self.advance(u64::MAX);
             match self.end.take() {
-                // Somebody may still want to look at what a halted guest shows, or reset it.
-                Some(End::Halted) if self.display.is_interactive() => self.idle(),
+                // Somebody may still want to look at what the guest shows, or reset it.
+                Some(end) if self.stays(&end) => {
+                    if let Some(end) = self.idle(end) {
+                        return end;
+                    }
+                }
                 Some(end) => return end,
                 None => {}
             }
         }
     }
 
-    /// Shows a machine that can do nothing more until the user ends it.
-    fn idle(&mut self) {
-        log::warn!("every processor is halted with interrupts off");
-        while self.end.is_none() {
-            self.end = self.signals.arrived().map(End::Signal).or_else(|| self.limit_reached());
-            self.last_frame = None;
-            if let Err(error) = self.serve_display() {
-                self.stop(End::Failed(error));
-            }
-            std::thread::sleep(Duration::from_millis(FRAME_MS));
+    fn stays(&self, end: &End) -> bool {
+        match end {
+            End::Halted => self.display.is_interactive(),
+            End::Died(_) => self.display.keeps_the_dead(),
+            _ => false,
         }
     }
 
@@ -363,6 +371,9 @@ impl<'m> Driver<'m> {
                 Err(error) => return self.stop(End::Failed(error)),
             }
         }
+        if let Some(frame_end) = self.frame_end {
+            target = target.min(frame_end);
+        }
         if let Some(seconds) = self.limits.seconds {
             target = target.min(self.start.0.wrapping_add(self.cycle_of(seconds)));
         }
@@ -375,6 +386,7 @@ impl<'m> Driver<'m> {
         let target = target.max(before.saturating_add(1));
         let (result, instructions) = (self.machine.run_some(target), self.machine.instructions());
         self.paused = result == RunResult::Paused;
+        self.frame_end.take_if(|end| self.machine.now() >= *end);
         let end = match result {
             RunResult::Limit if self.machine.now() <= before => Some(End::Died(format!(
                 "the machine does not advance at cycle {before} (instruction {instructions}): a defect of this program"
@@ -439,33 +451,18 @@ impl<'m> Driver<'m> {
     }
 
     fn move_bytes(&mut self) -> Result<(), InputError> {
+        if self.serial_input.as_ref().is_some_and(SerialInput::wants_to_quit) {
+            self.stop(End::Quit);
+        }
         let mut waiting = self.machine.serial_waiting();
         while waiting < MAX_SERIAL_WAITING
-            && let Some(data) = self.serial_input.as_ref().and_then(|input| input.try_recv().ok())
+            && let Some(data) = self.serial_input.as_mut().and_then(SerialInput::take)
         {
             waiting += data.len();
             self.send_serial(&data);
         }
         self.serial.write(&self.machine.take_serial())?;
         self.debugcon.write(&self.machine.take_debugcon())
-    }
-
-    fn serve_display(&mut self) -> Result<(), InputError> {
-        if !self.display.is_interactive() {
-            return Ok(());
-        }
-        for input in self.display.poll()? {
-            match input {
-                Input::Quit => self.stop(End::Quit),
-                Input::Keys(keys) => drop(self.type_keys(&keys)),
-                Input::Key(key, pressed) => drop(self.move_keys(&[key], pressed)),
-            }
-        }
-        if self.last_frame.is_none_or(|last| last.elapsed() >= Duration::from_millis(FRAME_MS)) || self.end.is_some() {
-            self.last_frame = Some(Instant::now());
-            self.display.present(self.machine)?;
-        }
-        Ok(())
     }
 
     /// Lets a recorded machine that was stopped meet the input of its last cycle, as its replay will; what the run came to.
@@ -491,6 +488,8 @@ impl<'m> Driver<'m> {
         self.serial.finish()?;
         self.debugcon.finish()?;
         self.display.close();
+        // A terminal that it has taken is given back before anything more is told.
+        self.serial_input = None;
         self.machine.flush()
     }
 }

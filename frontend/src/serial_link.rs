@@ -5,17 +5,16 @@
 use crate::background::BackgroundFile;
 use crate::config::Stream;
 use crate::error::InputError;
+use crate::serial_input::{PIECE, SerialInput};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Pieces of input that may wait; what is behind them stays with who sends it.
-const WAITING_PIECES: usize = 64;
 /// Bytes that are kept while nobody is connected.
 const BACKLOG: usize = 64 << 10;
 /// How often somebody is looked for who does not tell.
@@ -25,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Link {
     /// What comes for the guest.
-    pub input: Receiver<Vec<u8>>,
+    pub input: SerialInput,
     /// Where its output goes.
     pub output: BackgroundFile,
 }
@@ -80,7 +79,7 @@ impl Write for Shared {
 
 /// Passes on what comes, until the peer is gone; whether the guest still takes anything.
 fn pass_on(mut from: Reader, to: &SyncSender<Vec<u8>>) -> bool {
-    let mut buffer = [0; 256];
+    let mut buffer = [0; PIECE];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return true,
@@ -109,7 +108,7 @@ fn unix(stream: UnixStream) -> io::Result<(Reader, Writer)> {
 
 /// A link whose peers come one after the other.
 fn serve(next: impl Fn() -> io::Result<(Reader, Writer)> + Send + 'static) -> Link {
-    let (sender, input) = mpsc::sync_channel(WAITING_PIECES);
+    let (sender, input) = SerialInput::queue();
     let shared = Shared::default();
     let output = BackgroundFile::of_link(shared.clone());
     std::thread::spawn(move || {
@@ -126,7 +125,7 @@ fn serve(next: impl Fn() -> io::Result<(Reader, Writer)> + Send + 'static) -> Li
 
 /// A link with one peer, which is there.
 fn join((reader, writer): (Reader, Writer)) -> Link {
-    let (sender, input) = mpsc::sync_channel(WAITING_PIECES);
+    let (sender, input) = SerialInput::queue();
     let shared = Shared::default();
     shared.connect(writer);
     std::thread::spawn(move || pass_on(reader, &sender));

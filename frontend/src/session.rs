@@ -1,26 +1,28 @@
 //! One invocation of the program, from its arguments to its exit status.
 
 use crate::cli::{self, Command, Parsed, RunArgs, Settings};
-use crate::config::sources::{Host, RealHost};
+use crate::config::sources::RealHost;
 use crate::config::{AtaDrive, DisplayKind, FwCfgContents, MachineConfig, Notice, Severity, Stream, dump};
+use crate::display::choose::{self, Choice, choose};
 use crate::display::terminal::Terminal;
+use crate::display::window::Window;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
 use crate::fat::FatFolder;
 use crate::files::{self, InUse};
 use crate::loader::{self, KernelFiles};
+use crate::logging::LogFilter;
 use crate::machine::Machine;
 use crate::output::{self, Sink};
 use crate::recording::{self, Final, Recorder, Recording};
 use crate::run::{Driver, End, Limits};
-use crate::script::{self, Script, Step, execute};
+use crate::script::{self, Script, execute};
+use crate::serial_input::SerialInput;
 use crate::signals::Signals;
 use crate::state_dump::StateDump;
 use crate::vmcs_dump::VmcsDumper;
-use crate::{debug, lint, logging, models, pc, screen, serial_link, snapshot_file};
-use std::io::{IsTerminal, Read};
-use std::path::Path;
-use std::sync::mpsc;
+use crate::{debug, lint, logging, models, pc, screen, serial_link, snapshot_file, suite};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Runs the program; the exit status.
@@ -46,6 +48,7 @@ where
                     status
                 })
             }
+            Some(Command::Test(args)) => suite::run(&args),
             Some(Command::CpuModels { name }) => {
                 name.map_or_else(models::list, |name| models::show(&name)).map(|text| {
                     output::print(&text);
@@ -56,12 +59,15 @@ where
         Err(error) => Err(error),
     };
     let logged = logging::finish();
-    let status = status.and_then(|status| logged.map(|()| status)).unwrap_or_else(|error| {
+    let status = status.and_then(|status| logged.map(|()| status));
+    // What was printed belongs to the result; one complaint is enough.
+    let printed = output::finish();
+    status.and_then(|status| printed.map(|()| status)).unwrap_or_else(|error| {
         complain(&error.to_string());
+        // There is nobody left to tell.
+        let _ = output::finish();
         2
-    });
-    output::finish();
-    status
+    })
 }
 
 fn complain(text: &str) {
@@ -70,14 +76,17 @@ fn complain(text: &str) {
 
 /// A run: configuration, machine, script or free run, and what is written at exit.
 fn run(args: &RunArgs) -> Result<i32, InputError> {
-    let (mut settings, notices) = cli::settings(&RealHost, args)?;
+    let host = RealHost;
+    let script = cli::script(&host, args)?.map(|path| script::load(&host, &path)).transpose()?;
+    let args = &script.as_ref().map_or_else(|| args.clone(), |script| script.over(args));
+    let (mut settings, notices) = cli::settings(&host, args)?;
     if args.dump_config {
         notices.iter().filter(|notice| notice.severity == Severity::Warning).for_each(|n| complain(&n.to_string()));
         output::print(&dump::text(&settings.machine)?);
         return Ok(0);
     }
     let mut folder = FatFolder::attach(&mut settings.machine)?;
-    let ended = run_settings(args, settings, &notices);
+    let ended = run_settings(args, settings, &notices, script.as_ref());
     write_back(folder.as_mut(), ended)
 }
 
@@ -104,15 +113,23 @@ fn write_back(folder: Option<&mut FatFolder>, ended: Result<i32, InputError>) ->
 }
 
 /// [`run`], of settings that are complete.
-fn run_settings(args: &RunArgs, mut settings: Settings, notices: &[Notice]) -> Result<i32, InputError> {
-    let host = RealHost;
-    let script = settings.run.script.as_deref().map(|path| load_script(&host, path)).transpose()?;
-    let _inputs = inputs(args, &settings, script.as_ref());
-    check_outputs(&settings, script.as_ref())?;
-    let display = choose_display(&settings, script.is_some())?;
+fn run_settings(
+    args: &RunArgs,
+    mut settings: Settings,
+    notices: &[Notice],
+    script: Option<&Script>,
+) -> Result<i32, InputError> {
+    if settings.run.gdb.is_some() {
+        debug::check(args)?;
+    }
+    let _inputs = inputs(args, &settings, script);
+    check_outputs(&settings, script)?;
+    let alone = script.is_some() || settings.run.gdb.is_some();
+    let Choice { kind: display, window, no_window } = choose(&settings.machine, alone)?;
     settings.machine.display = Some(display);
-    check_streams(&settings.machine, display)?;
-    logging::start(settings.run.log.clone(), settings.run.log_file.as_deref(), display == DisplayKind::Terminal)?;
+    let log = settings.run.log.clone().unwrap_or_default();
+    logging::start(log, settings.run.log_file.as_deref(), display == DisplayKind::Terminal)?;
+    no_window.iter().for_each(|error| log::warn!("{error}"));
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
@@ -144,7 +161,6 @@ fn run_settings(args: &RunArgs, mut settings: Settings, notices: &[Notice]) -> R
         machine.dump_vmcs(VmcsDumper::create(spec)?);
     }
     if let Some(port) = settings.run.gdb {
-        debug::check(args)?;
         return debug::serve(&settings, machine, port);
     }
     let input = match (recording, description, &settings.run.record) {
@@ -152,7 +168,7 @@ fn run_settings(args: &RunArgs, mut settings: Settings, notices: &[Notice]) -> R
         (None, Some(machine), Some(path)) => Input::Recorded(Recorder::create(path, machine)?),
         _ => Input::Free,
     };
-    run_machine(&settings, script.as_ref(), input, &mut machine)
+    run_in(&settings, script, input, &mut machine, window)
 }
 
 /// The debugger on a machine.
@@ -178,7 +194,11 @@ fn debug_settings(
 ) -> Result<i32, InputError> {
     let _inputs = inputs(args, settings, None);
     check_outputs(settings, None)?;
-    logging::start(settings.run.log.clone(), settings.run.log_file.as_deref(), false)?;
+    let filter = match &settings.run.log_file {
+        Some(_) => LogFilter::default(),
+        None => LogFilter::of_debugger(),
+    };
+    logging::start(settings.run.log.clone().unwrap_or(filter), settings.run.log_file.as_deref(), false)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
@@ -225,10 +245,10 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
     add(run.restore.as_deref(), "the snapshot that the run begins at");
     add(run.replay.as_deref(), "the recording");
     run.media.iter().for_each(|medium| add(Some(medium), "a medium"));
-    for step in script.iter().flat_map(|script| &script.steps) {
-        if let Step::Insert(_, path) = step {
-            add(Some(path), "a medium");
-        }
+    for (script, _, step) in script.iter().flat_map(|script| script.all_steps()) {
+        add(Some(&script.file), "the script");
+        add(step.medium().map(PathBuf::as_path), "a medium");
+        add(step.golden().map(PathBuf::as_path), "a golden screen");
     }
     used
 }
@@ -236,10 +256,11 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
 /// Refuses outputs that would destroy what the run reads, or each other, before anything is written.
 fn check_outputs(settings: &Settings, script: Option<&Script>) -> Result<(), InputError> {
     let Settings { machine, run } = settings;
-    for step in script.iter().flat_map(|script| &script.steps) {
-        if let Step::ScreenDump(path) | Step::Screenshot(path) | Step::Snapshot(path) = step {
+    if let Some(script) = script {
+        for path in script.all_steps().iter().filter_map(|(.., step)| step.output()) {
             files::check_output(path, "output of the script")?;
         }
+        script::check::files(script)?;
     }
     let stream = |stream: &Stream| match stream {
         Stream::File(path) => Some(path.clone()),
@@ -301,6 +322,17 @@ pub fn run_machine(
     input: Input,
     machine: &mut dyn Machine,
 ) -> Result<i32, InputError> {
+    run_in(settings, script, input, machine, None)
+}
+
+/// [`run_machine`], in the window if that is open already.
+fn run_in(
+    settings: &Settings,
+    script: Option<&Script>,
+    input: Input,
+    machine: &mut dyn Machine,
+    window: Option<Window>,
+) -> Result<i32, InputError> {
     let display = settings.machine.display.unwrap_or(DisplayKind::None);
     let headless = display == DisplayKind::None;
     let limits = Limits {
@@ -317,16 +349,19 @@ pub fn run_machine(
     let display: Box<dyn Display> = match display {
         DisplayKind::None => Box::new(Headless),
         DisplayKind::Terminal => Box::new(Terminal::open()?),
-        DisplayKind::Window => return Err(no_window()),
+        DisplayKind::Window => Box::new(match window {
+            Some(window) => window,
+            None => Window::open(&choose::name(&settings.machine))?,
+        }),
     };
-    let realtime = settings.machine.realtime || !headless;
+    let realtime = settings.machine.realtime.unwrap_or(!headless);
     let started = Instant::now();
     let mut driver = Driver::new(machine, display, serial_sink, debugcon_sink, limits, realtime);
     driver.set_signals(Signals::catch()?);
     if let Some(input) = link_input {
         driver.set_serial_input(input);
     } else if settings.machine.serial == Stream::Stdio {
-        driver.set_serial_input(read_standard_input());
+        driver.set_serial_input(SerialInput::standard()?);
     }
     let recording = match input {
         Input::Free => None,
@@ -423,42 +458,6 @@ fn write_at_exit(settings: &Settings, machine: &mut dyn Machine) -> Result<(), I
     result
 }
 
-fn load_script(host: &dyn Host, path: &Path) -> Result<Script, InputError> {
-    let text = host.read_text(path).map_err(|e| {
-        InputError::file(path, format!("cannot read the script: {e}")).remedy("correct the path given with --script")
-    })?;
-    script::parse(path, &text)
-}
-
-fn no_window() -> InputError {
-    InputError::new("--display window", "the window display is not in this version")
-        .remedy("give --display terminal or --headless")
-}
-
-/// The display: what was asked for; else none for a script, else the terminal.
-fn choose_display(settings: &Settings, scripted: bool) -> Result<DisplayKind, InputError> {
-    match settings.machine.display {
-        Some(DisplayKind::Window) => Err(no_window()),
-        Some(kind) => Ok(kind),
-        None if scripted => Ok(DisplayKind::None),
-        None if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() => Ok(DisplayKind::Terminal),
-        None => Err(InputError::new("--display", "there is no terminal to show the screen on")
-            .remedy("give --headless to run without a display")),
-    }
-}
-
-fn check_streams(machine: &MachineConfig, display: DisplayKind) -> Result<(), InputError> {
-    if display == DisplayKind::Terminal {
-        for (option, stream) in [("--serial", Some(&machine.serial)), ("--debugcon", machine.debugcon.as_ref())] {
-            if stream == Some(&Stream::Stdio) {
-                return Err(InputError::new(option, "the terminal already shows the screen")
-                    .remedy("give a file instead of stdio, or --headless"));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Reads the files that `--kernel` names. What is wrong with them, or does not fit, is told before the run.
 pub fn load_kernel(config: &MachineConfig) -> Result<Option<KernelFiles>, InputError> {
     let Some(kernel) = &config.kernel else { return Ok(None) };
@@ -482,25 +481,6 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
         return Err(InputError::file(path, "it is larger than the guest's memory").remedy("give more --memory"));
     }
     files::read(path, "kernel or initial RAM disk", limit)
-}
-
-/// Pieces of standard input that may wait, of 256 bytes; what is behind them stays with who sends it.
-const WAITING_PIECES: usize = 64;
-
-/// Standard input as it arrives, for COM1. The thread ends with the input or the process.
-fn read_standard_input() -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::sync_channel(WAITING_PIECES);
-    std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        let mut buffer = [0; 256];
-        while let Ok(length @ 1..) = stdin.read(&mut buffer) {
-            let data = buffer.get(..length).unwrap_or_default().to_vec();
-            if sender.send(data).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
 }
 
 /// The line of `--stats`.
@@ -550,13 +530,5 @@ mod tests {
     #[test]
     fn json_string_escapes_what_json_demands() {
         assert_eq!(json_string("a\"b\\c\n"), "\"a\\\"b\\\\c\\u000a\"");
-    }
-
-    #[test]
-    fn terminal_display_and_standard_output_streams_exclude_each_other() {
-        let machine = MachineConfig { serial: Stream::Stdio, ..MachineConfig::default() };
-        assert!(check_streams(&machine, DisplayKind::None).is_ok());
-        let error = check_streams(&machine, DisplayKind::Terminal).unwrap_err().to_string();
-        assert!(error.starts_with("--serial: ") && error.contains("--headless"), "{error}");
     }
 }

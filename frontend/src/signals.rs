@@ -70,10 +70,13 @@ pub fn hurry() -> bool {
     arrived() && SEEN.get_or_init(Instant::now).elapsed() >= GRACE
 }
 
+/// The flag of [`interrupts`].
+static INTERRUPT: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
 /// A flag that Ctrl-C raises; somebody lowers it again. The process goes on.
 #[cfg(unix)]
 pub fn interrupts() -> Result<Arc<AtomicBool>, InputError> {
-    let flag = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(INTERRUPT.get_or_init(Arc::default));
     let registered = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&flag));
     registered.map_err(|e| InputError::new("signals", format!("cannot be caught: {e}")))?;
     Ok(flag)
@@ -83,4 +86,90 @@ pub fn interrupts() -> Result<Arc<AtomicBool>, InputError> {
 #[cfg(not(unix))]
 pub fn interrupts() -> Result<Arc<AtomicBool>, InputError> {
     Ok(Arc::default())
+}
+
+/// Whether the flag of [`interrupts`] is up: somebody waits for what goes on.
+pub fn interrupted() -> bool {
+    INTERRUPT.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// The terminal shows its alternate screen.
+static ALTERNATE: AtomicBool = AtomicBool::new(false);
+/// Drawings begun and drawings done: odd while one goes on.
+static DRAWING: AtomicUsize = AtomicUsize::new(0);
+/// How long a terminal may take nothing of a drawing once Ctrl-C was pressed.
+#[cfg(unix)]
+const DRAWING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Tells which screen the terminal shows, for [`guard_terminal`].
+pub fn alternate_screen(shown: bool) {
+    ALTERNATE.store(shown, Ordering::Relaxed);
+}
+
+/// Draws on the terminal: if that takes nothing, a Ctrl-C ends the process.
+pub fn while_drawing<R>(draw: impl FnOnce() -> R) -> R {
+    DRAWING.fetch_add(1, Ordering::Relaxed);
+    let result = draw();
+    DRAWING.fetch_add(1, Ordering::Relaxed);
+    result
+}
+
+/// Notes how the terminal is now, and gives it back so before SIGTERM, SIGHUP or SIGQUIT ends the process; before SIGINT,
+/// too, if the terminal takes nothing of a drawing.
+#[cfg(unix)]
+pub fn guard_terminal() -> Result<(), InputError> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use signal_hook::iterator::Signals;
+    let modes = rustix::termios::tcgetattr(std::io::stdin()).ok();
+    let error = |e: std::io::Error| InputError::new("signals", format!("cannot be caught: {e}"));
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]).map_err(error)?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if signal == SIGINT && !is_stuck() {
+                continue;
+            }
+            give_back(modes.as_ref());
+            // It does not come back.
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    });
+    Ok(())
+}
+
+/// Whether one and the same drawing goes on for too long.
+#[cfg(unix)]
+fn is_stuck() -> bool {
+    let (drawing, since) = (DRAWING.load(Ordering::Relaxed), Instant::now());
+    while drawing % 2 == 1 && since.elapsed() < DRAWING_PATIENCE {
+        if DRAWING.load(Ordering::Relaxed) != drawing {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drawing % 2 == 1
+}
+
+/// Gives the terminal back; one that takes nothing keeps its picture.
+#[cfg(unix)]
+fn give_back(modes: Option<&rustix::termios::Termios>) {
+    use rustix::termios::{OptionalActions, tcsetattr};
+    if ALTERNATE.load(Ordering::Relaxed) {
+        let (done, wait) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // Not through the standard library's lock, which a drawing may hold.
+            let sequence = b"\x1b[0m\x1b[?25h\x1b[?1049l";
+            let _ = rustix::io::write(rustix::stdio::stdout(), sequence);
+            done.send(())
+        });
+        let _ = wait.recv_timeout(GRACE);
+    }
+    if let Some(modes) = modes {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, modes);
+    }
+}
+
+/// Elsewhere there is nothing to do.
+#[cfg(not(unix))]
+pub fn guard_terminal() -> Result<(), InputError> {
+    Ok(())
 }

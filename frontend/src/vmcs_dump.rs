@@ -1,4 +1,4 @@
-//! `--vmcs-dump FILE[=all]`: every VMCS that failed to enter, or every one, as text that `vmcs-lint` takes.
+//! `--vmcs-dump FILE[,all]`: every VMCS that failed to enter, or every one, as text that `vmcs-lint` takes.
 
 use crate::background::BackgroundFile;
 use crate::error::InputError;
@@ -27,7 +27,7 @@ impl FromStr for VmcsDumpSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         let stem = text.strip_suffix("=all").or_else(|| text.strip_suffix(",all"));
         match stem.unwrap_or(text) {
-            "" => Err("give a file, as in --vmcs-dump failed.txt or --vmcs-dump every.txt=all".to_owned()),
+            "" => Err("give a file, as in --vmcs-dump failed.txt or --vmcs-dump every.txt,all".to_owned()),
             file => Ok(Self { file: file.into(), all: stem.is_some() }),
         }
     }

@@ -222,7 +222,7 @@ fn other_documented_options_reach_the_machine() {
                 megs: 32\nfloppyb: type=360k\nata1: enabled=0\n";
     let (config, _) = read(&host(&[]), text);
     assert_eq!(config.boot, [BootDevice::Cdrom, BootDevice::Disk, BootDevice::Floppy]);
-    assert_eq!((config.realtime, config.seed_time, config.memory), (true, Some(946_684_800), 32));
+    assert_eq!((config.realtime, config.seed_time, config.memory), (Some(true), Some(946_684_800), 32));
     assert_eq!((config.serial, config.debugcon), (Stream::File("serial.out".into()), Some(Stream::Stdio)));
     assert_eq!(config.display, Some(DisplayKind::Terminal));
     assert_eq!(config.fdb.unwrap().kind, Some(FloppyKind::K360));

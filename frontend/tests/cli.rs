@@ -56,6 +56,8 @@ fn host() -> Files {
                 "Machine(hda: Disk(image: \"c.img\"), run: (max_time: 2.5, wall_time: 9.0, trace: \"t,cpu=0\", log: \"off\"))",
             ),
         ),
+        ("scripted.ron", (10, "Machine(hda: Disk(image: \"c.img\"), run: (script: \"s.ron\"))")),
+        ("s.ron", (10, "Script(steps: [])")),
         ("bad.ron", (10, "Machine(hda: Disk(image: \"c.img\"), run: (log: \"loud\"))")),
     ];
     Files(files.into_iter().collect())
@@ -134,9 +136,28 @@ fn options_override_the_configuration_file_and_leave_the_rest() {
 fn run_of_a_configuration_stands_below_the_command_lines() {
     let run = set("-f run.ron --max-time 1").run;
     assert_eq!((run.max_time, run.wall_time, run.trace), (Some(1.0), Some(9.0), "t,cpu=0".parse().ok()));
-    assert_eq!(Ok(run.log), "off".parse());
+    assert_eq!(run.log, "off".parse().ok());
     let told = error("-f bad.ron");
     assert!(told.starts_with("configuration: run: log: \"loud\" is no level"), "{told}");
+}
+
+#[test]
+fn script_of_a_configuration_stands_below_the_command_lines_and_a_replay() {
+    let script = |line: &str| {
+        let args = args(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        (
+            rvmx_emu::cli::script(&host(), &args).expect("it is found"),
+            settings(&host(), &args).expect("right").0.run.script,
+        )
+    };
+    for (line, expected) in [
+        ("-f scripted.ron", Some("s.ron".into())),
+        ("-f scripted.ron --script t.ron", Some("t.ron".into())),
+        ("-f scripted.ron --replay r", None),
+        ("-f run.ron", None),
+    ] {
+        assert_eq!(script(line), (expected.clone(), expected), "{line}");
+    }
 }
 
 #[test]
@@ -163,6 +184,24 @@ fn every_option_of_the_contract_reaches_the_settings() {
 }
 
 #[test]
+fn pace_is_the_displays_unless_it_is_given() {
+    for (option, realtime) in
+        [("", None), ("--realtime", Some(true)), ("--realtime=on", Some(true)), ("--realtime=off", Some(false))]
+    {
+        assert_eq!(set(&format!("{option} c.img")).machine.realtime, realtime, "{option}");
+        assert_eq!(set(&format!("{option} -hda c.img")).machine.realtime, realtime, "{option}");
+    }
+}
+
+#[test]
+fn help_says_how_to_leave_each_display() {
+    let Ok(Parsed::Text(help)) = parse(["rvmx-emu", "--help"]) else { panic!("--help is a text") };
+    for way in ["Ctrl-Alt-M", "Ctrl-]", "Ctrl-A x"] {
+        assert!(help.split("Leaving: ").nth(1).is_some_and(|leaving| leaving.contains(way)), "{way}: {help}");
+    }
+}
+
+#[test]
 fn commands_take_their_own_arguments() {
     let command = |line: &str| match parse(line.split_whitespace()) {
         Ok(Parsed::Cli(cli)) => cli.command,
@@ -172,6 +211,11 @@ fn commands_take_their_own_arguments() {
     assert_eq!((run.cpus, run.image, commands.as_deref()), (Some(2), Some("c.img".into()), Some("regs")));
     assert!(matches!(command("rvmx-emu vmcs-lint --cpu-model max dump.txt"), Some(Command::VmcsLint { .. })));
     assert!(matches!(command("rvmx-emu cpu-models"), Some(Command::CpuModels { name: None })));
+    let Some(Command::Test(test)) = command("rvmx-emu test --jobs 3 --junit r.xml --filter ^a a.ron dir") else {
+        panic!()
+    };
+    assert_eq!((test.jobs.map(|jobs| jobs.get()), test.filter.as_deref()), (Some(3), Some("^a")));
+    assert_eq!((test.junit, test.paths.len()), (Some("r.xml".into()), 2));
 }
 
 /// The command line in our own spelling, as it is read.
@@ -323,6 +367,10 @@ fn mistakes_say_what_where_and_what_to_do() {
         ),
         ("-f none", "none: there is nothing to boot; name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
         ("", "command line: there is nothing to boot; give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
+        (
+            "--script s.ron",
+            "s.ron: there is nothing to boot; name an image in it, as in image: \"c.img\", or give an IMAGE",
+        ),
         ("no.img", "IMAGE: there is no file \"no.img\"; correct the path"),
         ("empty.img", "empty.img: the image is empty; give a disk or floppy image"),
         ("c.img --hda d.img", "command line: IMAGE and --hda name the same drive; give one of them"),
@@ -339,6 +387,16 @@ fn mistakes_say_what_where_and_what_to_do() {
         (
             "c.img --max-time -1",
             "command line: invalid value '-1' for '--max-time <SECONDS>': give a number of seconds above 0; see rvmx-emu \
+             --help",
+        ),
+        (
+            "c.img --serial udp:4444",
+            "command line: invalid value 'udp:4444' for '--serial <TO>': udp is not offered; give stdio, none, pty, tcp:PORT, \
+             unix:PATH or a file, one of this name as ./udp:4444; see rvmx-emu --help",
+        ),
+        (
+            "c.img --debugcon pty",
+            "command line: invalid value 'pty' for '--debugcon <TO>': it is for COM1; give stdio, none or a file; see rvmx-emu \
              --help",
         ),
         ("c.img --boot cdrom", "--boot: there is no CD-ROM to boot from; give one with --cdrom FILE"),
@@ -359,6 +417,24 @@ fn mistakes_say_what_where_and_what_to_do() {
 }
 
 #[test]
+fn names_of_places_that_are_no_file_are_refused_and_files_with_a_colon_are_taken() {
+    for place in ["stdout", "telnet:localhost:1", "udp:1", "file:x", "mon:stdio"] {
+        for option in ["--serial", "--debugcon"] {
+            let text = error(&format!("c.img {option} {place}"));
+            assert!(text.contains("is not offered; give stdio, none, pty, "), "{place}: {text}");
+        }
+    }
+    for place in ["tcp:4444", "tcp-connect:a:1", "unix:/tmp/socket", "unix-connect:s", "pty", "device:/dev/ttyS0"] {
+        assert!(set(&format!("c.img --serial {place}")).machine.serial.is_link(), "{place}");
+        let text = error(&format!("c.img --debugcon {place}"));
+        assert!(text.contains("it is for COM1; give stdio, none or a file"), "{place}: {text}");
+    }
+    for file in ["./tcp:4444", "/tmp/a:b", "C:\\log.txt", "out.txt", "a.b:c"] {
+        assert_eq!(set(&format!("c.img --serial {file}")).machine.serial, Stream::File(file.into()), "{file}");
+    }
+}
+
+#[test]
 fn examples_and_documentation_are_read() {
     use rvmx_emu::config::ron;
     use rvmx_emu::script;
@@ -366,7 +442,9 @@ fn examples_and_documentation_are_read() {
     let text = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let machine = ron::parse(Path::new("machine.ron"), &text("examples/machine.ron")).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((machine.cpus, machine.snapshot), (4, true));
-    script::parse(Path::new("boot.ron"), &text("examples/boot.ron")).unwrap_or_else(|e| panic!("{e}"));
+    for name in ["examples/boot.ron", "examples/test.ron"] {
+        script::parse(Path::new(name), &text(name)).unwrap_or_else(|e| panic!("{e}"));
+    }
     // The indented blocks that start with the format's own word are examples to copy.
     for (file, word) in [("docs/scripting.md", "    Script("), ("docs/config.md", "    Machine(")] {
         let text = text(file);

@@ -63,7 +63,259 @@ macro_rules! sessions {
     };
 }
 
-sessions! { running breakpoints vmx vmentry_step vmentry_why vmentry_failures paging travel }
+sessions! {
+    running breakpoints vmx vmentry_step vmentry_why vmentry_failures vmentry_msrs vmentry_refused paging travel vmx_travel
+    names
+}
+
+/// What commands print, each with its own lines.
+fn answers(head: &str, commands: &[&str]) -> Vec<String> {
+    let text = debug::transcript(machine(head), commands).expect("a session");
+    let mut rest = text.as_str();
+    let mut list = Vec::new();
+    for (n, command) in commands.iter().enumerate() {
+        rest = rest.strip_prefix(&format!("> {command}\n")).expect("each command is told");
+        let end = commands.get(n + 1).and_then(|next| rest.find(&format!("> {next}\n"))).unwrap_or(rest.len());
+        list.push(rest[..end].to_owned());
+        rest = &rest[end..];
+    }
+    list
+}
+
+/// Whatever the MSR-load area of a VM entry holds: what `vmentry` says before it is what comes of it.
+#[test]
+fn judgement_of_the_msr_load_area_is_what_the_vm_entry_does() {
+    let values: [(u64, u64); 17] = [
+        (0x277, 0x0007_0406), // IA32_PAT
+        (0x277, 2),
+        (0xC000_0080, 0x500), // IA32_EFER
+        (0xC000_0080, 1 << 40),
+        (0xC000_0100, 0),       // IA32_FS_BASE
+        (0xC000_0102, 1 << 62), // IA32_KERNEL_GS_BASE
+        (0xC000_0102, 0x1000),
+        (0x1_0000_0277, 6),
+        (0x1234_5678, 0),
+        (0x480, 0),          // IA32_VMX_BASIC
+        (0x3A, 5),           // IA32_FEATURE_CONTROL, locked
+        (0x1B, 0xFEE0_0400), // IA32_APIC_BASE
+        (0x1B, 0xFEE0_0900),
+        (0x10, 0),         // IA32_TIME_STAMP_COUNTER
+        (0x174, 8),        // IA32_SYSENTER_CS
+        (0x1A0, u64::MAX), // IA32_MISC_ENABLE
+        (0x808, 0),        // an x2APIC MSR
+    ];
+    for (first, value) in values {
+        let (first, value) = (format!("setpmem 0x31000 8 {first:#x}"), format!("setpmem 0x31008 8 {value:#x}"));
+        let commands = [
+            "b vmentry ignore 8",
+            "c",
+            &first,
+            &value,
+            "vmentry",
+            "vmentry step 1000",
+            "d all",
+            "b vmentry failed",
+            "s",
+        ];
+        let said = answers("vmxentry max 1", &commands);
+        let fails = said[8].contains("VMLAUNCH failed");
+        assert_eq!(fails, said[4].contains("FAIL 27.4 Loading MSRs"), "{first}, {value}: {said:?}");
+        assert_eq!(fails, said[5].contains("the VM entry fails: VM exit 34"), "{first}, {value}: {said:?}");
+        assert_eq!(!fails, said[5].contains("the VM entry is complete"), "{first}, {value}: {said:?}");
+    }
+}
+
+#[test]
+fn going_back_and_on_again_forgets_no_vm_exit_and_no_failure() {
+    let all = [
+        "b vmexit",
+        "c",
+        "c",
+        "c",
+        "c",
+        "exits",
+        "vmexit",
+        "goto exit 1",
+        "exits",
+        "vmexit",
+        "c",
+        "c",
+        "exits",
+        "vmexit",
+    ];
+    let said = answers("vmxexits max 1", &all);
+    assert_eq!(said[5], said[12], "the same VM exits, with the same times");
+    assert_eq!(said[6], said[13]);
+    assert!(said[9].starts_with("VM exit at cycle"), "{}", said[9]);
+    assert!(said[8].lines().count() == 4 && said[8].contains("2 more come after this moment"), "{}", said[8]);
+    let back = [
+        "b vmexit",
+        "c",
+        "c",
+        "c",
+        "goto exit 1",
+        "goto exit 2",
+        "ptime",
+        "rs",
+        "vmexit",
+        "rc",
+        "vmexit",
+        "d all",
+        "goto exit 5",
+        "exits",
+    ];
+    let said = answers("vmxexits max 1", &back);
+    assert!(said.iter().all(|answer| !answer.contains("error")), "{said:?}");
+    assert!(said[13].lines().last().is_some_and(|line| line.starts_with("5 ")), "{}", said[13]);
+    let failures =
+        ["b vmentry failed", "c", "c", "vmentry why", "c", "rc", "vmentry why", "d all", "goto exit 0", "vmentry why"];
+    let said = answers("vmxentry max 1", &failures);
+    // rc goes to before the instruction that fails for the third time.
+    assert_eq!(said[3], said[6], "{said:?}");
+    assert!(said[9].contains("guest.cr4.fixed"), "{}", said[9]);
+}
+
+#[test]
+fn change_from_outside_begins_another_future_of_vm_exits() {
+    let commands = [
+        "b vmexit",
+        "c",
+        "c",
+        "goto exit 0",
+        "setpmem 0x8000 1 0x55",
+        "exits",
+        "c",
+        "exits",
+        "goto 4481000",
+        "s",
+        "c",
+        "exits",
+    ];
+    let said = answers("vmxexits max 1", &commands);
+    assert!(said[5].lines().count() == 2 && !said[5].contains("more come"), "{}", said[5]);
+    assert_eq!(said[7].lines().count(), 3, "{}", said[7]);
+    assert_eq!(said[11].lines().count(), 2, "{}", said[11]);
+}
+
+#[test]
+fn failed_vm_entries_are_vm_exits_for_vmexit_too() {
+    let said = answers("vmxentry max 1", &["b vmentry failed ignore 4", "c", "vmexit", "vmexit step load"]);
+    for part in ["VM-entry failure due to invalid guest state", "nothing was saved", "28.5.1", "RIP: 8d6f"] {
+        assert!(said[2].contains(part), "{part}: {}", said[2]);
+    }
+    assert!(said[3].contains("28.5.1") && said[3].contains("CR0"), "{}", said[3]);
+}
+
+#[test]
+fn vm_exit_tells_all_that_it_loads() {
+    let said = answers("vmxinject max 1", &["b vmexit", "c", "vmexit"]);
+    for part in
+        ["DR7: ", "IA32_DEBUGCTL: ", "GDTR: ", "IDTR: ", "limit ffff", "IA32_EFER: not saved ->", "28.5.5", "28.5.6"]
+    {
+        assert!(said[2].contains(part), "{part}: {}", said[2]);
+    }
+    assert!(said[2].ends_with("fields of the VMCS that kept their values are not shown\n"), "{}", said[2]);
+}
+
+#[test]
+fn values_that_remedies_try_make_their_rules_hold() {
+    let commands = [
+        "b vmentry failed",
+        "c",
+        "c",
+        "c",
+        "c",
+        "c",
+        "vmentry why",
+        "rs",
+        "vmcs set GuestCsAccessRights = 0xc09b",
+        "vmentry",
+    ];
+    let said = answers("vmxentry max 1", &commands);
+    assert!(said[6].contains("vmcs set GuestCsAccessRights = 0xc09b  (all rules hold then)"), "{}", said[6]);
+    assert!(said[9].ends_with("all 316 rules hold\n"), "{}", said[9]);
+}
+
+#[test]
+fn rules_that_the_controls_do_not_use_do_not_apply() {
+    let said = answers("vmxentry max 1", &["b vmentry", "c", "vmentry rules"]);
+    let verdict = |rule: &str| {
+        let line = said[2].lines().find(|line| line.contains(&format!(" {rule}:"))).expect("the rule is there");
+        line.split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(verdict("guest.pat.types"), "n/a");
+    assert_eq!(verdict("guest.cr4.fixed"), "ok");
+    assert_eq!(verdict("guest.rflags.fixed_1"), "ok");
+}
+
+#[test]
+fn last_instructions_are_those_that_were_executed() {
+    let said = answers("modes max 1", &["s 100", "ptime", "last 3", "ptime", "rs 3", "s", "s"]);
+    let lines: Vec<&str> = said[2].lines().collect();
+    assert_eq!((lines.len(), &said[1]), (3, &said[3]));
+    assert_eq!([4, 5, 6].map(|n| said[n].trim_end()), lines[..]);
+}
+
+#[test]
+fn frame_that_is_none_has_no_caller() {
+    let said = answers("vmxentry max 1", &["b vmentry", "c", "set rbp = 0", "bt", "set rbp = rsp - 64", "bt"]);
+    for n in [3, 5] {
+        assert!(said[n].lines().count() == 2 && !said[n].contains("#1"), "{}", said[n]);
+    }
+}
+
+#[test]
+fn options_that_the_debugger_cannot_honour_are_refused() {
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/modes.img");
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_rvmx-emu")).args(arguments).arg(image).output().expect("the program runs")
+    };
+    for options in [
+        &["--stats"][..],
+        &["--realtime"],
+        &["--wall-time", "9"],
+        &["--dump-state", "x.txt"],
+        &["--screen-dump", "x.txt"],
+        &["--screenshot", "x.png"],
+    ] {
+        for command in [&["debug", "--snapshot", "-c", "ptime"][..], &["--headless", "--snapshot", "--gdb", "0"]] {
+            let output = run(&[command, options].concat());
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
+            assert!(text.contains(options[0]) && text.contains("the debugger does not take it"), "{text}");
+        }
+    }
+    let help = run(&["debug", "--help"]);
+    let help = String::from_utf8_lossy(&help.stdout);
+    for option in [
+        "--stats",
+        "--dump-state",
+        "--dump-config",
+        "--script",
+        "--record",
+        "--replay",
+        "--trace ",
+        "--vmcs-dump",
+        "--realtime",
+        "--wall-time",
+    ] {
+        assert!(!help.contains(option), "{option}: {help}");
+    }
+    assert!(help.contains("--max-time") && help.contains("--cpu-model"), "{help}");
+}
+
+#[test]
+fn failures_that_vmentry_why_tells_are_not_logged_too() {
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/vmxentry.img");
+    let run = |options: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"));
+        program.args(["debug", "--snapshot", "--cpu-model", "max", "-c", "b vmentry failed ignore 4; c"]);
+        let output = program.args(options).arg(image).output().expect("the program runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert_eq!(run(&[]), "");
+    assert!(run(&["--log", "warn"]).contains("VM entry fails"));
+}
 
 #[test]
 fn run_under_the_debugger_is_the_run_without_it() {

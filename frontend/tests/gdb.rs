@@ -64,6 +64,24 @@ impl Gdb {
     /// Sends a packet; the packet that answers.
     fn ask(&mut self, packet: &str) -> String {
         self.send(packet);
+        self.packet()
+    }
+
+    /// What a command of the debugger prints.
+    fn monitor(&mut self, command: &str) -> String {
+        let hex: String = command.bytes().map(|byte| format!("{byte:02x}")).collect();
+        self.send(&format!("qRcmd,{hex}"));
+        let mut printed = String::new();
+        loop {
+            match self.packet() {
+                packet if packet != "OK" && packet.starts_with('O') => printed += &text(&packet[1..]),
+                _ => return printed,
+            }
+        }
+    }
+
+    /// The next packet.
+    fn packet(&mut self) -> String {
         while self.byte() != b'$' {}
         let mut text = Vec::new();
         loop {
@@ -83,6 +101,49 @@ impl Gdb {
         }
         self.stream.write_all(b"+").expect("the server works");
         String::from_utf8(text).expect("the server works")
+    }
+}
+
+/// Text in hexadecimal.
+fn text(hex: &str) -> String {
+    let byte = |n: usize| u8::from_str_radix(&hex[n..n + 2], 16).expect("the server works");
+    String::from_utf8((0..hex.len() / 2).map(|n| byte(2 * n)).collect()).expect("the server works")
+}
+
+#[test]
+fn gdb_is_told_of_what_it_cannot_know() {
+    let mut gdb = Gdb::start("vmxentry", &["--cpu-model", "max"]);
+    gdb.ask("qSupported:multiprocess+");
+    assert_eq!(gdb.monitor("b vmentry failed"), "breakpoint 1: VM entry that fails\n");
+    let told = gdb.ask("vCont;c:p1.-1");
+    assert!(
+        told.starts_with('O') && text(&told[1..]).contains("breakpoint 1, VM entry that fails: VMLAUNCH"),
+        "{told}"
+    );
+    let stop = gdb.packet();
+    assert!(stop.starts_with("T05") && !stop.contains("swbreak"), "{stop}");
+    assert!(gdb.monitor("rs 3").contains("maint flush register-cache"));
+    assert!(!gdb.monitor("ptime").contains("maint flush"));
+    // Its own breakpoints and those of the debugger do not get mixed up.
+    gdb.monitor("d all; b 0x94ca");
+    gdb.ask("z0,94ca,1");
+    assert!(gdb.monitor("info b").contains("0x94ca"));
+}
+
+#[test]
+fn server_that_does_not_wait_does_not_say_that_it_waits() {
+    for (options, words) in [(&["--gdb-no-wait"][..], "the guest runs, GDB may come"), (&[], "waiting for GDB")] {
+        let program = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+            .args(["--headless", "--snapshot", "--debugcon", "none", "--gdb", "0"])
+            .args(options)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/smp.img"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server works");
+        let mut program = Running(program);
+        let mut line = String::new();
+        BufReader::new(program.0.stderr.as_mut().expect("its messages")).read_line(&mut line).expect("a message");
+        assert!(line.contains(words), "{line}");
     }
 }
 
@@ -182,4 +243,90 @@ fn end_by(signal: &str, child: &mut Child) -> Option<i32> {
     }
     child.kill().expect("a child");
     None
+}
+
+#[test]
+fn gdb_that_sends_what_cannot_be_read_gets_an_error_and_the_session_goes_on() {
+    let mut gdb = Gdb::start("smp", &["--cpus", "2"]);
+    gdb.ask("qSupported:multiprocess+");
+    let long = "q".repeat(6000);
+    for packet in [
+        "m,",
+        "m1",
+        "Z0",
+        "M0,1:zz",
+        "qRcmd,zz",
+        "Tzz",
+        "D;zz",
+        "Hg-1",
+        "vCont;r1,2:1",
+        "vCont;",
+        "M0,2:00",
+        "M500,4:00",
+        "G00",
+        "T0",
+        "T-1",
+        "Z0,123456789012345678,1",
+        "qSupportedx",
+        &long,
+    ] {
+        let answer = gdb.ask(packet);
+        assert!(answer.starts_with('E'), "{packet:.20}: {answer}");
+    }
+    // A step of any processor is one of the one that has stopped.
+    for packet in ["vCont;s", "vCont;s:0", "vCont;s:p1.-1;c", "s"] {
+        let stop = gdb.ask(packet);
+        assert!(stop.starts_with(['S', 'T']), "{packet}: {stop}");
+    }
+    assert_eq!(gdb.ask("Hc-1"), "OK");
+    assert!(gdb.ask("bs").starts_with('T'));
+    assert_eq!(gdb.ask("m7c00,2").len(), 4);
+    // A packet that has changed on its way is to be sent again; so is an answer.
+    gdb.stream.write_all(b"$m7c00,2#00").expect("the server works");
+    while gdb.byte() != b'-' {}
+    let answer = gdb.ask("mfffffff0,2");
+    gdb.stream.write_all(b"-").expect("the server works");
+    while gdb.byte() != b'$' {}
+    let again: String = (0..4).map(|_| char::from(gdb.byte())).collect();
+    assert_eq!(again, answer);
+}
+
+#[test]
+fn gdb_stops_a_command_that_runs_the_machine() {
+    let mut gdb = Gdb::start("timers", &[]);
+    gdb.ask("qSupported:multiprocess+");
+    // "c".
+    gdb.send("qRcmd,63");
+    std::thread::sleep(Duration::from_millis(300));
+    gdb.stream.write_all(&[3]).expect("the server works");
+    let mut answer = String::new();
+    while answer != "OK" {
+        answer = gdb.packet();
+        assert!(answer.starts_with('O'), "{answer}");
+    }
+    assert_eq!(gdb.ask("m7c00,2").len(), 4);
+}
+
+#[test]
+fn gdb_goes_back_to_where_the_session_began() {
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let snapshot = folder.join("gdb.snap");
+    let saved = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+        .args(["debug", "--snapshot", "-c", &format!("sb 4500000; save {}", snapshot.display())])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/timers.img"))
+        .output()
+        .expect("the debugger works");
+    assert!(saved.status.success(), "{saved:?}");
+    let mut gdb = Gdb::start("timers", &["--restore", &snapshot.to_string_lossy()]);
+    gdb.ask("qSupported:multiprocess+;ReverseContinue+");
+    let began = gdb.ask("g");
+    let stop = gdb.ask("bc");
+    assert!(stop.contains("replaylog:begin"), "{stop}");
+    for _ in 0..20 {
+        gdb.ask("vCont;s:p1.1");
+    }
+    assert_ne!(gdb.ask("g"), began);
+    let stop = gdb.ask("bc");
+    assert!(stop.contains("replaylog:begin"), "{stop}");
+    assert_eq!(gdb.ask("g"), began);
 }

@@ -57,6 +57,14 @@ fn output_over_the_disk_is_refused_and_the_disk_stays() {
     let script = folder.file("s.ron", format!("Script(timeout: 1, steps: [ScreenDump({disk:?})])").as_bytes());
     let (status, output) = run(emulator().args(["--headless", "--script"]).arg(script).arg(&disk));
     assert_eq!(status, Some(2), "{}", errors(&output));
+    let golden = folder.file("golden.txt", b"X\n");
+    let script = folder.file("g.ron", format!("Script(timeout: 1, steps: [ExpectScreen({golden:?})])").as_bytes());
+    let mut command = emulator();
+    command.args(["--headless", "--script"]).arg(script).arg("--screen-dump").arg(&golden).arg(&disk);
+    let (status, output) = run(&mut command);
+    assert_eq!(status, Some(2), "{}", errors(&output));
+    assert!(errors(&output).contains("it is a golden screen"), "{}", errors(&output));
+    assert_eq!(std::fs::read(&golden).expect("the screen"), b"X\n");
     let both = folder.path("both");
     let mut command = emulator();
     command.args(["--headless", "--max-time", "0.01", "--serial"]).arg(&both).arg("--debugcon").arg(&both).arg(&disk);

@@ -171,3 +171,13 @@ fn picture_in_the_documents_is_the_screen() {
     let shown = std::fs::read_to_string(&path).expect("the picture is there");
     assert_eq!(shown, picture, "UPDATE_GOLDEN=1 writes it anew");
 }
+
+/// An answer that is wider than the terminal is not cut: no word of the remedy is lost.
+#[test]
+fn answers_are_wrapped_to_the_terminal() {
+    let typed: Vec<KeyCode> = "vmentry why".chars().map(KeyCode::Char).chain([KeyCode::Enter]).collect();
+    let shown = screen("vmxentry", &["b vmentry failed ignore 4", "c"], &typed).join(" ");
+    for word in ["(accessed", "“Unrestricted", "3", "0xc09b", "then)"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+}

@@ -129,6 +129,48 @@ fn what_is_not_given_is_not_0() {
 }
 
 #[test]
+fn what_the_head_tells_and_no_field_shows_is_told_with_status_1() {
+    let head = "*** VMCS: VMLAUNCH at RIP 0x94ca, processor 0, cycle 4501010: ";
+    let fields = "Guest CR0 = 31\nVM-entry MSR-load address = 31000\nVM-entry MSR-load count = 2\n";
+    for (failure, first, more) in [
+        (
+            "VMfailValid 5 (VMRESUME with non-launched VMCS)",
+            "this entry fails with VMfailValid 5 (VMRESUME with non-launched VMCS), as the head of the dump tells",
+            "27.1 \"Basic VM-Entry Checks\": the first VM entry after VMCLEAR is VMLAUNCH",
+        ),
+        ("VMfailValid 26 (VM entry with events blocked by MOV SS)", "this entry fails with VMfailValid 26 (", "27.1"),
+        (
+            "VM exit 34 (VM-entry failure due to MSR loading), entry 2",
+            "this entry fails with exit reason 34 (VM-entry failure due to MSR loading), entry 2",
+            "27.4 \"Loading MSRs\": look at entry 2 of the VM-entry MSR-load area at 31010h",
+        ),
+        (
+            "VM exit 33 (VM-entry failure due to invalid guest state), qualification 2 (PDPTE loading): guest.pdpte0.memory",
+            "this entry fails with exit reason 33 (",
+            "requires that the PDPTE at guest CR3 sets no reserved bit",
+        ),
+    ] {
+        let output = lint(&[&file("head.txt", &format!("{head}{failure} ***\n{fields}"))]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{failure}: {text}");
+        assert!(text.starts_with(first) && text.contains(more), "{failure}: {text}");
+        assert!(text.contains("no dump shows: 2 entries of the VM-entry MSR-load area at 31000h"), "{text}");
+    }
+    let output = lint(&["--json", &file("head.txt", &format!("{head}entered ***\n{fields}"))]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!((output.status.code(), &report["dumps"][0]["told"]), (Some(0), &Value::Null), "{report}");
+}
+
+#[test]
+fn a_name_with_a_mistake_is_answered_with_the_field_that_is_meant() {
+    for name in ["GUEST_CS_AR_BYTE", "GuestCsAttribute"] {
+        let output = lint(&[&file("meant.txt", &format!("{name} = 9b\n"))]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("the nearest name is \"Guest CS access rights\""), "{text}");
+    }
+}
+
+#[test]
 fn lint_reads_standard_input_and_answers_in_json() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
         .args(["vmcs-lint", "--json", "-"])

@@ -140,6 +140,10 @@ mod tests {
         for image in ALL {
             assert!(image.script.contains("Script("), "{}", image.name);
             assert!(image.script.contains("PowerOff"), "{}", image.name);
+            let machine = format!("image: \"../images/{}.img\",\n", image.name);
+            assert!(image.script.contains(&machine), "{}", image.name);
+            let cpus = format!("    cpus: {},\n", image.cpus);
+            assert_eq!(image.script.contains(&cpus), image.cpus != 1, "{}", image.name);
             if let Some(last) = image.debugcon.last().and_then(|line| line.strip_suffix(": ")) {
                 assert!(image.script.contains(&format!("WaitText(\"{last}\"")), "{}", image.name);
                 assert!(image.script.contains("RejectText(\"FAIL\")"), "{}", image.name);

@@ -6,6 +6,7 @@ mod book;
 mod child;
 mod crashes;
 mod debugger;
+mod displays;
 mod gdb;
 mod kut;
 mod linux;
@@ -49,6 +50,11 @@ enum Command {
     },
     /// Debug the examples of 《处理器虚拟化技术》: VM entry step by step, VM exits, back in time; the cost of watching
     Debugger(debugger::Args),
+    /// Show the book's examples in a window under Xvfb and in tmux, and read back what is shown
+    Displays(displays::Args),
+    /// What `displays` lets panic
+    #[command(hide = true)]
+    PanicOnTheTerminal,
     /// Let a real GDB attach to four processors in real, protected and 64-bit mode
     Gdb(gdb::Args),
     /// Run the tests of a built kvm-unit-tests tree and compare their failures with the list of exceptions
@@ -87,6 +93,8 @@ fn main() {
         Command::MutatedFiles(args) => mutated::main(&args),
         Command::Soak(args) => soak::main(&args),
         Command::Debugger(args) => debugger::main(&args),
+        Command::Displays(args) => displays::main(&args),
+        Command::PanicOnTheTerminal => displays::panic_on_the_terminal(),
         Command::Gdb(args) => gdb::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
         Command::Linux(args) => linux::main(&args),

@@ -15,7 +15,7 @@ impl Board {
     }
 
     /// Whether media can be changed there.
-    pub(super) fn takes_media(&self, place: DrivePlace) -> bool {
+    pub fn takes_media(&self, place: DrivePlace) -> bool {
         match place {
             DrivePlace::Ata { channel, drive } => {
                 matches!(self.ata.drive(channel.into(), drive.into()), Some(AtaDrive::Cdrom { .. }))

@@ -138,6 +138,8 @@ pub struct DiskImage {
     /// Of the backing, once somebody has asked and until it is written.
     id: OnceCell<MediumId>,
     host_error_logged: bool,
+    /// Reads and writes; nothing of the state.
+    accesses: u64,
 }
 
 impl DiskImage {
@@ -202,6 +204,7 @@ impl DiskImage {
             overlay: overlay.then(Overlay::new),
             id: OnceCell::new(),
             host_error_logged: false,
+            accesses: 0,
         }
     }
 
@@ -236,6 +239,11 @@ impl DiskImage {
         self.sectors = self.sectors.max(sectors);
     }
 
+    /// How often it was read or written so far, for the lights of drives.
+    pub fn accesses(&self) -> u64 {
+        self.accesses
+    }
+
     /// The sectors written, by number, where they are kept apart ([`OpenMode::Snapshot`]).
     pub fn written(&self) -> Option<&Overlay> {
         self.overlay.as_ref()
@@ -260,6 +268,7 @@ impl DiskImage {
 
     /// Fills `buffer`, whole sectors, from `sector` on.
     pub fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), AccessError> {
+        self.accesses += 1;
         self.check_range(sector, buffer.len())?;
         let offset = sector * SECTOR_SIZE as u64;
         let present = self.length.saturating_sub(offset).min(buffer.len() as u64) as usize;
@@ -286,6 +295,7 @@ impl DiskImage {
 
     /// Writes `data`, whole sectors, from `sector` on.
     pub fn write(&mut self, sector: u64, data: &[u8]) -> Result<(), AccessError> {
+        self.accesses += 1;
         self.check_range(sector, data.len())?;
         if self.write_protected {
             return Err(AccessError::WriteProtected { name: self.name.clone() });

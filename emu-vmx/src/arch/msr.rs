@@ -488,6 +488,19 @@ bitflags::bitflags! {
     }
 }
 
+/// IA32_PAT with the bytes of its value after reset where a byte is no memory type.
+pub const fn pat_repaired(value: u64) -> u64 {
+    let (mut repaired, mut n) = (value, 0);
+    while n < 8 {
+        let byte = 0xFF << (n * 8);
+        if !matches!((value >> (n * 8)) & 0xFF, 0 | 1 | 4..=7) {
+            repaired = repaired & !byte | 0x0007_0406_0007_0406 & byte;
+        }
+        n += 1;
+    }
+    repaired
+}
+
 /// Whether `value` may be written to IA32_PAT: each byte is 0, 1, 4, 5, 6 or 7.
 pub const fn pat_valid(value: u64) -> bool {
     let mut n = 0;

@@ -16,33 +16,43 @@ fn mode64(c: &CheckContext) -> bool {
 rules! {
     section SECTION; stage Stage::GuestState; qualification 0;
     "guest.rip.upper" => [GuestRip, VmEntryControls, GuestCsAccessRights],
-        "bits 63:32 of guest RIP are 0 outside 64-bit mode", "",
+        "bits 63:32 of guest RIP are 0 outside 64-bit mode",
+        [low32(Field::GuestRip)],
         |c| mode64(c) || c.get(Field::GuestRip) >> 32 == 0;
     // Bit N–1 is not compared: an instruction may end at the last canonical address.
     "guest.rip.identical" => [GuestRip, VmEntryControls, GuestCsAccessRights],
-        "in 64-bit mode the bits of guest RIP from the linear-address width up to 63 are identical", "",
+        "in 64-bit mode the bits of guest RIP from the linear-address width up to 63 are identical",
+        [canonical(Field::GuestRip)],
         |c| {
             let upper = (c.get(Field::GuestRip) as i64) >> c.cpu.linear_width.min(63);
             !mode64(c) || upper == 0 || upper == -1
         };
     "guest.rflags.reserved" => [GuestRflags],
-        "bits 63:22, 15, 5 and 3 of guest RFLAGS are 0", "",
+        "bits 63:22, 15, 5 and 3 of guest RFLAGS are 0",
+        [clear(Field::GuestRflags, Rflags::RESERVED_0)],
         |c| c.rflags.bits() & Rflags::RESERVED_0 == 0;
     "guest.rflags.fixed_1" => [GuestRflags],
-        "bit 1 of guest RFLAGS is 1", "an empty RFLAGS is 2", |c| c.rflags.contains(Rflags::FIXED_1);
+        "bit 1 of guest RFLAGS is 1",
+        [set(Field::GuestRflags, 2)],
+        |c| c.rflags.contains(Rflags::FIXED_1);
     "guest.rflags.vm" => [GuestRflags, VmEntryControls, GuestCr0],
-        "guest RFLAGS.VM is 0 with “IA-32e mode guest” or when guest CR0.PE is 0", "",
+        "guest RFLAGS.VM is 0 with “IA-32e mode guest” or when guest CR0.PE is 0",
+        [clear(Field::GuestRflags, Rflags::VM.bits()), off_entry(VmEntryControls::IA32E_MODE_GUEST)],
         |c| !c.v8086() || (!c.ia32e_guest() && c.cr0.contains(Cr0::PE));
     "guest.rflags.if" => [GuestRflags, VmEntryInterruptionInformation],
-        "guest RFLAGS.IF is 1 when an external interrupt is injected", "use interrupt-window exiting",
+        "guest RFLAGS.IF is 1 when an external interrupt is injected",
+        [INTERRUPT_WINDOW, set(Field::GuestRflags, Rflags::IF.bits())],
         |c| !c.event.injects(InterruptionType::ExternalInterrupt) || c.rflags.contains(Rflags::IF);
     "guest.ssp.align" => [VmEntryControls, GuestSsp],
-        "with “load CET state” bits 1:0 of guest SSP are 0", "",
+        "with “load CET state” bits 1:0 of guest SSP are 0",
+        [clear(Field::GuestSsp, 3)],
         |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE) || c.get(Field::GuestSsp) & 3 == 0;
     "guest.ssp.upper" => [VmEntryControls, GuestSsp, GuestCsAccessRights],
-        "with “load CET state” bits 63:32 of guest SSP are 0 outside 64-bit mode", "",
+        "with “load CET state” bits 63:32 of guest SSP are 0 outside 64-bit mode",
+        [low32(Field::GuestSsp)],
         |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE) || mode64(c) || c.get(Field::GuestSsp) >> 32 == 0;
     "guest.ssp.identical" => [VmEntryControls, GuestSsp, GuestCsAccessRights],
-        "with “load CET state” guest SSP is canonical in 64-bit mode", "",
+        "with “load CET state” guest SSP is canonical in 64-bit mode",
+        [canonical(Field::GuestSsp)],
         |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE) || !mode64(c) || c.canonical(Field::GuestSsp);
 }

@@ -19,6 +19,32 @@ fn granularity_high_ok(limit: u64, rights: AccessRights) -> bool {
     limit & 0xFFF0_0000 == 0 || rights.contains(AccessRights::G)
 }
 
+/// The rights in `field` with the DPL of those in `other`.
+fn dpl_of(c: &CheckContext, field: Field, other: Field) -> Option<u64> {
+    Some(rights(c, field).with_dpl(rights(c, other).dpl()).bits().into())
+}
+
+/// The rights in `field` with the RPL of `selector` as DPL.
+fn dpl_of_rpl(c: &CheckContext, field: Field, selector: Field) -> Option<u64> {
+    Some(rights(c, field).with_dpl((c.get(selector) & 3) as u8).bits().into())
+}
+
+/// The selector in `field` with the RPL of `other`.
+fn rpl_of(c: &CheckContext, field: Field, other: Field) -> Option<u64> {
+    Some(c.get(field) & !3 | c.get(other) & 3)
+}
+
+/// The selector in `field` with the DPL of `other` as RPL.
+fn rpl_of_dpl(c: &CheckContext, field: Field, other: Field) -> Option<u64> {
+    Some(c.get(field) & !3 | u64::from(rights(c, other).dpl()))
+}
+
+/// The rights of a null selector with “unusable”.
+fn unusable_if_null(c: &CheckContext, selector: Field, field: Field) -> Option<u64> {
+    let unusable = (rights(c, field) | AccessRights::UNUSABLE).bits();
+    (c.get(selector) & 0xFFFC == 0).then_some(unusable.into())
+}
+
 /// Rules that ES, CS, SS, DS, FS and GS share. `$register` decides whether “unusable” excuses: it does not for CS.
 macro_rules! common {
     ($module:ident, $id:literal, $name:literal, $register:ident,
@@ -27,12 +53,6 @@ macro_rules! common {
         pub mod $module {
             use super::*;
             use crate::checks::{Stage, rules};
-
-            /// What helps a null selector; CS is never one.
-            const NULL: &str = match SegmentRegister::$register {
-                SegmentRegister::Cs => "give CS the rights of a code segment that is present, as in A09Bh or C09Bh",
-                _ => "set “unusable” for a null selector",
-            };
 
             /// The register is checked: outside virtual-8086 mode, and usable (CS always is).
             fn applies(c: &CheckContext) -> bool {
@@ -43,32 +63,50 @@ macro_rules! common {
             rules! {
                 section SECTION; stage Stage::GuestState; qualification 0;
                 concat!("guest.seg.", $id, ".v8086_base") => [GuestRflags, $selector, $base],
-                    concat!("in virtual-8086 mode the ", $name, " base is the selector times 16"), "",
+                    concat!("in virtual-8086 mode the ", $name, " base is the selector times 16"),
+                    [make(Field::$base, |c| Some((c.get(Field::$selector) & 0xFFFF) << 4))],
                     |c| !c.v8086() || c.get(Field::$base) == c.get(Field::$selector) << 4;
                 concat!("guest.seg.", $id, ".v8086_limit") => [GuestRflags, $limit],
-                    concat!("in virtual-8086 mode the ", $name, " limit is 0000FFFFh"), "",
+                    concat!("in virtual-8086 mode the ", $name, " limit is 0000FFFFh"),
+                    [make(Field::$limit, |_| Some(0xFFFF))],
                     |c| !c.v8086() || c.get(Field::$limit) == 0xFFFF;
                 concat!("guest.seg.", $id, ".v8086_rights") => [GuestRflags, $rights],
-                    concat!("in virtual-8086 mode the ", $name, " access rights are 000000F3h"), "",
+                    concat!("in virtual-8086 mode the ", $name, " access rights are 000000F3h"),
+                    [make(Field::$rights, |_| Some(0xF3))],
                     |c| !c.v8086() || c.get(Field::$rights) == 0xF3;
                 concat!("guest.seg.", $id, ".s") => [$rights],
-                    concat!("S (bit 4) of the ", $name, " access rights is 1"), NULL,
+                    concat!("S (bit 4) of the ", $name, " access rights is 1"),
+                    [
+                        make(Field::$rights, |c| unusable_if_null(c, Field::$selector, Field::$rights)),
+                        set(Field::$rights, 1 << 4),
+                    ],
                     |c| !applies(c) || rights(c, Field::$rights).contains(AccessRights::S);
                 concat!("guest.seg.", $id, ".p") => [$rights],
-                    concat!("P (bit 7) of the ", $name, " access rights is 1"), NULL,
+                    concat!("P (bit 7) of the ", $name, " access rights is 1"),
+                    [
+                        make(Field::$rights, |c| unusable_if_null(c, Field::$selector, Field::$rights)),
+                        set(Field::$rights, 1 << 7),
+                    ],
                     |c| !applies(c) || rights(c, Field::$rights).present();
                 concat!("guest.seg.", $id, ".reserved_low") => [$rights],
                     concat!("bits 11:8 of the ", $name, " access rights are 0"),
-                    "bits 51:48 of the descriptor belong to the limit",
+                    [clear(Field::$rights, 0xF00)],
                     |c| !applies(c) || c.get(Field::$rights) & 0xF00 == 0;
                 concat!("guest.seg.", $id, ".reserved_high") => [$rights],
-                    concat!("bits 31:17 of the ", $name, " access rights are 0"), "",
+                    concat!("bits 31:17 of the ", $name, " access rights are 0"),
+                    [clear(Field::$rights, 0xFFFE_0000)],
                     |c| !applies(c) || c.get(Field::$rights) & 0xFFFE_0000 == 0;
                 concat!("guest.seg.", $id, ".granularity_low") => [$limit, $rights],
-                    concat!("G of ", $name, " is 0 when a bit of 11:0 of the limit is 0"), "",
+                    concat!("G of ", $name, " is 0 when a bit of 11:0 of the limit is 0"),
+                    [set(Field::$limit, 0xFFF), clear(Field::$rights, 1 << 15)],
                     |c| !applies(c) || granularity_low_ok(c.get(Field::$limit), rights(c, Field::$rights));
                 concat!("guest.seg.", $id, ".granularity_high") => [$limit, $rights],
-                    concat!("G of ", $name, " is 1 when a bit of 31:20 of the limit is 1"), "",
+                    concat!("G of ", $name, " is 1 when a bit of 31:20 of the limit is 1"),
+                    [
+                        set(Field::$rights, 1 << 15),
+                        all(&[set(Field::$rights, 1 << 15), set(Field::$limit, 0xFFF)], ""),
+                        clear(Field::$limit, 0xFFF0_0000),
+                    ],
                     |c| !applies(c) || granularity_high_ok(c.get(Field::$limit), rights(c, Field::$rights));
             }
         }
@@ -90,22 +128,36 @@ pub mod cs_own {
     rules! {
         section SECTION; stage Stage::GuestState; qualification 0;
         "guest.seg.cs.base_upper" => [GuestCsBase],
-            "bits 63:32 of the CS base are 0", "", |c| c.get(Field::GuestCsBase) >> 32 == 0;
+            "bits 63:32 of the CS base are 0",
+            [low32(Field::GuestCsBase)],
+            |c| c.get(Field::GuestCsBase) >> 32 == 0;
         "guest.seg.cs.type" => [GuestCsAccessRights, SecondaryProcessorControls],
-            "the CS type is 9, 11, 13 or 15 (accessed code), or with “unrestricted guest” 3", "",
+            "the CS type is 9, 11, 13 or 15 (accessed code), or with “unrestricted guest” 3",
+            [
+                make(Field::GuestCsAccessRights, |c| {
+                    let cs = rights(c, Field::GuestCsAccessRights);
+                    let code = if cs.type_field() & 8 != 0 { cs.type_field() | 1 } else { 11 };
+                    Some(cs.with_type(code).bits().into())
+                }),
+            ],
             |c| c.v8086() || match rights(c, Field::GuestCsAccessRights).type_field() {
                 9 | 11 | 13 | 15 => true,
                 3 => c.unrestricted(),
                 _ => false,
             };
         "guest.seg.cs.dpl_data" => [GuestCsAccessRights],
-            "the CS DPL is 0 when the CS type is 3", "",
+            "the CS DPL is 0 when the CS type is 3",
+            [clear(Field::GuestCsAccessRights, 0x60)],
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
                 c.v8086() || cs.type_field() != 3 || cs.dpl() == 0
             };
         "guest.seg.cs.dpl_nonconforming" => [GuestCsAccessRights, GuestSsAccessRights],
-            "the CS DPL equals the SS DPL when the CS type is 9 or 11", "",
+            "the CS DPL equals the SS DPL when the CS type is 9 or 11",
+            [
+                make(Field::GuestCsAccessRights, |c| dpl_of(c, Field::GuestCsAccessRights, Field::GuestSsAccessRights)),
+                make(Field::GuestSsAccessRights, |c| dpl_of(c, Field::GuestSsAccessRights, Field::GuestCsAccessRights)),
+            ],
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
                 c.v8086()
@@ -113,7 +165,10 @@ pub mod cs_own {
                     || cs.dpl() == rights(c, Field::GuestSsAccessRights).dpl()
             };
         "guest.seg.cs.dpl_conforming" => [GuestCsAccessRights, GuestSsAccessRights],
-            "the CS DPL is not above the SS DPL when the CS type is 13 or 15", "",
+            "the CS DPL is not above the SS DPL when the CS type is 13 or 15",
+            [
+                make(Field::GuestCsAccessRights, |c| dpl_of(c, Field::GuestCsAccessRights, Field::GuestSsAccessRights)),
+            ],
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
                 c.v8086()
@@ -121,7 +176,8 @@ pub mod cs_own {
                     || cs.dpl() <= rights(c, Field::GuestSsAccessRights).dpl()
             };
         "guest.seg.cs.d_l" => [VmEntryControls, GuestCsAccessRights],
-            "CS.D is 0 when CS.L is 1 in an IA-32e mode guest", "",
+            "CS.D is 0 when CS.L is 1 in an IA-32e mode guest",
+            [clear(Field::GuestCsAccessRights, 1 << 14), clear(Field::GuestCsAccessRights, 1 << 13)],
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
                 c.v8086() || !c.ia32e_guest() || !cs.long() || !cs.default_big()
@@ -138,26 +194,45 @@ pub mod ss_own {
     rules! {
         section SECTION; stage Stage::GuestState; qualification 0;
         "guest.seg.ss.rpl_cs" => [GuestSsSelector, GuestCsSelector, SecondaryProcessorControls],
-            "the RPL of SS equals the RPL of CS (not in virtual-8086 mode, not with “unrestricted guest”)", "",
+            "the RPL of SS equals the RPL of CS (not in virtual-8086 mode, not with “unrestricted guest”)",
+            [
+                make(Field::GuestSsSelector, |c| rpl_of(c, Field::GuestSsSelector, Field::GuestCsSelector)),
+                make(Field::GuestCsSelector, |c| rpl_of(c, Field::GuestCsSelector, Field::GuestSsSelector)),
+            ],
             |c| c.v8086()
                 || c.unrestricted()
                 || c.get(Field::GuestSsSelector) & 3 == c.get(Field::GuestCsSelector) & 3;
         "guest.seg.ss.base_upper" => [GuestSsBase, GuestSsAccessRights],
-            "bits 63:32 of the SS base are 0 when SS is usable", "",
+            "bits 63:32 of the SS base are 0 when SS is usable",
+            [low32(Field::GuestSsBase)],
             |c| rights(c, Field::GuestSsAccessRights).unusable() || c.get(Field::GuestSsBase) >> 32 == 0;
         "guest.seg.ss.type" => [GuestSsAccessRights],
-            "the SS type is 3 or 7 (accessed writable data) when SS is usable", "",
+            "the SS type is 3 or 7 (accessed writable data) when SS is usable",
+            [
+                make(Field::GuestSsAccessRights, |c| {
+                    unusable_if_null(c, Field::GuestSsSelector, Field::GuestSsAccessRights)
+                }),
+                make(Field::GuestSsAccessRights, |c| {
+                    let ss = rights(c, Field::GuestSsAccessRights);
+                    Some(ss.with_type(ss.type_field() & 4 | 3).bits().into())
+                }),
+            ],
             |c| {
                 let ss = rights(c, Field::GuestSsAccessRights);
                 c.v8086() || ss.unusable() || matches!(ss.type_field(), 3 | 7)
             };
         "guest.seg.ss.dpl_rpl" => [GuestSsSelector, GuestSsAccessRights, SecondaryProcessorControls],
-            "the SS DPL equals the RPL of SS (not with “unrestricted guest”)", "the DPL of SS is the guest's CPL",
+            "the SS DPL equals the RPL of SS (not with “unrestricted guest”)",
+            [
+                make(Field::GuestSsAccessRights, |c| dpl_of_rpl(c, Field::GuestSsAccessRights, Field::GuestSsSelector)),
+                make(Field::GuestSsSelector, |c| rpl_of_dpl(c, Field::GuestSsSelector, Field::GuestSsAccessRights)),
+            ],
             |c| c.v8086()
                 || c.unrestricted()
                 || u64::from(rights(c, Field::GuestSsAccessRights).dpl()) == c.get(Field::GuestSsSelector) & 3;
         "guest.seg.ss.dpl_zero" => [GuestSsAccessRights, GuestCsAccessRights, GuestCr0],
-            "the SS DPL is 0 when the CS type is 3 or guest CR0.PE is 0", "",
+            "the SS DPL is 0 when the CS type is 3 or guest CR0.PE is 0",
+            [clear(Field::GuestSsAccessRights, 0x60)],
             |c| c.v8086()
                 || (rights(c, Field::GuestCsAccessRights).type_field() != 3 && c.cr0.contains(Cr0::PE))
                 || rights(c, Field::GuestSsAccessRights).dpl() == 0;
@@ -171,7 +246,8 @@ macro_rules! data {
         rules! {
             section SECTION; stage Stage::GuestState; qualification 0;
             concat!("guest.seg.", $id, ".base_upper") => [$base, $rights],
-                concat!("bits 63:32 of the ", $name, " base are 0 when it is usable"), "",
+                concat!("bits 63:32 of the ", $name, " base are 0 when it is usable"),
+                [low32(Field::$base)],
                 |c| rights(c, Field::$rights).unusable() || c.get(Field::$base) >> 32 == 0;
         }
     };
@@ -179,7 +255,9 @@ macro_rules! data {
         rules! {
             section SECTION; stage Stage::GuestState; qualification 0;
             concat!("guest.seg.", $id, ".base_canonical") => [$base],
-                concat!("the ", $name, " base is canonical"), "", |c| c.canonical(Field::$base);
+                concat!("the ", $name, " base is canonical"),
+                [canonical(Field::$base)],
+                |c| c.canonical(Field::$base);
         }
     };
     ($module:ident, $base_module:ident, $kind:ident, $id:literal, $name:literal,
@@ -199,20 +277,28 @@ macro_rules! data {
             rules! {
                 section SECTION; stage Stage::GuestState; qualification 0;
                 concat!("guest.seg.", $id, ".type_accessed") => [$rights],
-                    concat!("bit 0 of the ", $name, " type is 1 (accessed) when it is usable"), "",
+                    concat!("bit 0 of the ", $name, " type is 1 (accessed) when it is usable"),
+                    [
+                        make(Field::$rights, |c| unusable_if_null(c, Field::$selector, Field::$rights)),
+                        set(Field::$rights, 1),
+                    ],
                     |c| {
                         let own = rights(c, Field::$rights);
                         c.v8086() || own.unusable() || own.type_field() & 1 != 0
                     };
                 concat!("guest.seg.", $id, ".type_readable") => [$rights],
-                    concat!("a code segment in ", $name, " is readable (bit 3 of the type requires bit 1)"), "",
+                    concat!("a code segment in ", $name, " is readable (bit 3 of the type requires bit 1)"),
+                    [set(Field::$rights, 1 << 1)],
                     |c| {
                         let own = rights(c, Field::$rights);
                         c.v8086() || own.unusable() || own.type_field() & 0xA != 8
                     };
                 concat!("guest.seg.", $id, ".dpl_rpl") => [$selector, $rights, SecondaryProcessorControls],
                     concat!("the ", $name, " DPL is not below its RPL for types 0–11 (not with “unrestricted guest”)"),
-                    "",
+                    [
+                        make(Field::$rights, |c| dpl_of_rpl(c, Field::$rights, Field::$selector)),
+                        make(Field::$selector, |c| rpl_of_dpl(c, Field::$selector, Field::$rights)),
+                    ],
                     |c| {
                         let own = rights(c, Field::$rights);
                         c.v8086()
@@ -244,31 +330,53 @@ pub mod ldtr {
     rules! {
         section SECTION; stage Stage::GuestState; qualification 0;
         "guest.seg.ldtr.ti" => [GuestLdtrSelector, GuestLdtrAccessRights],
-            "TI of the LDTR selector is 0 when LDTR is usable", "",
+            "TI of the LDTR selector is 0 when LDTR is usable",
+            [clear(Field::GuestLdtrSelector, 4)],
             |c| !usable(c) || c.get(Field::GuestLdtrSelector) & 4 == 0;
         "guest.seg.ldtr.base_canonical" => [GuestLdtrBase, GuestLdtrAccessRights],
-            "the LDTR base is canonical when LDTR is usable", "", |c| !usable(c) || c.canonical(Field::GuestLdtrBase);
+            "the LDTR base is canonical when LDTR is usable",
+            [canonical(Field::GuestLdtrBase)],
+            |c| !usable(c) || c.canonical(Field::GuestLdtrBase);
         "guest.seg.ldtr.type" => [GuestLdtrAccessRights],
-            "the LDTR type is 2 when LDTR is usable", "",
+            "the LDTR type is 2 when LDTR is usable",
+            [
+                make(Field::GuestLdtrAccessRights, |c| {
+                    Some(rights(c, Field::GuestLdtrAccessRights).with_type(system_type::LDT).bits().into())
+                }),
+            ],
             |c| !usable(c) || rights(c, Field::GuestLdtrAccessRights).type_field() == system_type::LDT;
         "guest.seg.ldtr.s" => [GuestLdtrAccessRights],
-            "S of LDTR is 0 when LDTR is usable", "",
+            "S of LDTR is 0 when LDTR is usable",
+            [clear(Field::GuestLdtrAccessRights, 1 << 4)],
             |c| !usable(c) || rights(c, Field::GuestLdtrAccessRights).is_system();
         "guest.seg.ldtr.p" => [GuestLdtrAccessRights],
-            "P of LDTR is 1 when LDTR is usable", "set “unusable” for a null selector",
+            "P of LDTR is 1 when LDTR is usable",
+            [
+                make(Field::GuestLdtrAccessRights, |c| {
+                    unusable_if_null(c, Field::GuestLdtrSelector, Field::GuestLdtrAccessRights)
+                }),
+                set(Field::GuestLdtrAccessRights, 1 << 7),
+            ],
             |c| !usable(c) || rights(c, Field::GuestLdtrAccessRights).present();
         "guest.seg.ldtr.reserved_low" => [GuestLdtrAccessRights],
-            "bits 11:8 of the LDTR access rights are 0 when LDTR is usable", "",
+            "bits 11:8 of the LDTR access rights are 0 when LDTR is usable",
+            [clear(Field::GuestLdtrAccessRights, 0xF00)],
             |c| !usable(c) || c.get(Field::GuestLdtrAccessRights) & 0xF00 == 0;
         "guest.seg.ldtr.reserved_high" => [GuestLdtrAccessRights],
-            "bits 31:17 of the LDTR access rights are 0 when LDTR is usable", "",
+            "bits 31:17 of the LDTR access rights are 0 when LDTR is usable",
+            [clear(Field::GuestLdtrAccessRights, 0xFFFE_0000)],
             |c| !usable(c) || c.get(Field::GuestLdtrAccessRights) & 0xFFFE_0000 == 0;
         "guest.seg.ldtr.granularity_low" => [GuestLdtrLimit, GuestLdtrAccessRights],
-            "G of LDTR is 0 when a bit of 11:0 of the limit is 0 and LDTR is usable", "",
+            "G of LDTR is 0 when a bit of 11:0 of the limit is 0 and LDTR is usable",
+            [set(Field::GuestLdtrLimit, 0xFFF), clear(Field::GuestLdtrAccessRights, 1 << 15)],
             |c| !usable(c)
                 || granularity_low_ok(c.get(Field::GuestLdtrLimit), rights(c, Field::GuestLdtrAccessRights));
         "guest.seg.ldtr.granularity_high" => [GuestLdtrLimit, GuestLdtrAccessRights],
-            "G of LDTR is 1 when a bit of 31:20 of the limit is 1 and LDTR is usable", "",
+            "G of LDTR is 1 when a bit of 31:20 of the limit is 1 and LDTR is usable",
+            [
+                clear(Field::GuestLdtrLimit, 0xFFF0_0000),
+                all(&[set(Field::GuestLdtrAccessRights, 1 << 15), set(Field::GuestLdtrLimit, 0xFFF)], ""),
+            ],
             |c| !usable(c)
                 || granularity_high_ok(c.get(Field::GuestLdtrLimit), rights(c, Field::GuestLdtrAccessRights));
     }
@@ -282,34 +390,53 @@ pub mod tr {
 
     rules! {
         section SECTION; stage Stage::GuestState; qualification 0;
-        "guest.seg.tr.ti" => [GuestTrSelector], "TI of the TR selector is 0", "",
+        "guest.seg.tr.ti" => [GuestTrSelector], "TI of the TR selector is 0",
+            [clear(Field::GuestTrSelector, 4)],
             |c| c.get(Field::GuestTrSelector) & 4 == 0;
         "guest.seg.tr.base_canonical" => [GuestTrBase],
-            "the TR base is canonical", "", |c| c.canonical(Field::GuestTrBase);
+            "the TR base is canonical", [canonical(Field::GuestTrBase)], |c| c.canonical(Field::GuestTrBase);
         "guest.seg.tr.type" => [VmEntryControls, GuestTrAccessRights],
             "the TR type is 11 (busy TSS), or without “IA-32e mode guest” 3 (busy 16-bit TSS)",
-            "set the busy bit of the type",
+            [
+                make(Field::GuestTrAccessRights, |c| {
+                    let tr = rights(c, Field::GuestTrAccessRights);
+                    let small = tr.type_field() == system_type::TSS16_AVAILABLE && !c.ia32e_guest();
+                    let busy = if small { system_type::TSS16_BUSY } else { system_type::TSS_BUSY };
+                    Some(tr.with_type(busy).bits().into())
+                }),
+            ],
             |c| match rights(c, Field::GuestTrAccessRights).type_field() {
                 system_type::TSS_BUSY => true,
                 system_type::TSS16_BUSY => !c.ia32e_guest(),
                 _ => false,
             };
-        "guest.seg.tr.s" => [GuestTrAccessRights], "S of TR is 0", "",
+        "guest.seg.tr.s" => [GuestTrAccessRights], "S of TR is 0",
+            [clear(Field::GuestTrAccessRights, 1 << 4)],
             |c| rights(c, Field::GuestTrAccessRights).is_system();
-        "guest.seg.tr.p" => [GuestTrAccessRights], "P of TR is 1", "",
+        "guest.seg.tr.p" => [GuestTrAccessRights], "P of TR is 1",
+            [set(Field::GuestTrAccessRights, 1 << 7)],
             |c| rights(c, Field::GuestTrAccessRights).present();
-        "guest.seg.tr.reserved_low" => [GuestTrAccessRights], "bits 11:8 of the TR access rights are 0", "",
+        "guest.seg.tr.reserved_low" => [GuestTrAccessRights], "bits 11:8 of the TR access rights are 0",
+            [clear(Field::GuestTrAccessRights, 0xF00)],
             |c| c.get(Field::GuestTrAccessRights) & 0xF00 == 0;
         "guest.seg.tr.usable" => [GuestTrAccessRights], "bit 16 (unusable) of the TR access rights is 0",
-            "a guest always needs a TR, also in real-address mode",
+            [
+                all(&[clear(Field::GuestTrAccessRights, 1 << 16)], "a guest has a TR in every mode; 8Bh with limit 67h will do"),
+            ],
             |c| !rights(c, Field::GuestTrAccessRights).unusable();
-        "guest.seg.tr.reserved_high" => [GuestTrAccessRights], "bits 31:17 of the TR access rights are 0", "",
+        "guest.seg.tr.reserved_high" => [GuestTrAccessRights], "bits 31:17 of the TR access rights are 0",
+            [clear(Field::GuestTrAccessRights, 0xFFFE_0000)],
             |c| c.get(Field::GuestTrAccessRights) & 0xFFFE_0000 == 0;
         "guest.seg.tr.granularity_low" => [GuestTrLimit, GuestTrAccessRights],
-            "G of TR is 0 when a bit of 11:0 of the limit is 0", "",
+            "G of TR is 0 when a bit of 11:0 of the limit is 0",
+            [set(Field::GuestTrLimit, 0xFFF), clear(Field::GuestTrAccessRights, 1 << 15)],
             |c| granularity_low_ok(c.get(Field::GuestTrLimit), rights(c, Field::GuestTrAccessRights));
         "guest.seg.tr.granularity_high" => [GuestTrLimit, GuestTrAccessRights],
-            "G of TR is 1 when a bit of 31:20 of the limit is 1", "",
+            "G of TR is 1 when a bit of 31:20 of the limit is 1",
+            [
+                clear(Field::GuestTrLimit, 0xFFF0_0000),
+                all(&[set(Field::GuestTrAccessRights, 1 << 15), set(Field::GuestTrLimit, 0xFFF)], ""),
+            ],
             |c| granularity_high_ok(c.get(Field::GuestTrLimit), rights(c, Field::GuestTrAccessRights));
     }
 }

@@ -1,6 +1,6 @@
 //! The checks of VM entry as rules (SDM Vol. 3C Chapter 27 "VM Entries").
 //!
-//! Each rule is one declaration: id, fields that it reads, requirement, hint, predicate. From one list the `rules!`
+//! Each rule is one declaration: id, fields that it reads, requirement, remedies, predicate. From one list the `rules!`
 //! macro makes the table (`RULES`: debugger, linter, documentation) and the straight-line function (`check`: the
 //! processor). Within a stage the SDM lets checks run in any order; the processor reports the first failing rule of
 //! the list, [`failing`] all of them.
@@ -13,6 +13,7 @@ pub mod guest_seg;
 pub mod guest_tables;
 pub mod host;
 pub mod pdpte;
+pub mod remedy;
 
 use crate::arch::{Cr0, Cr4, Efer, Rflags};
 use crate::caps::{ProcessorFacts, VmxCapabilities};
@@ -84,8 +85,8 @@ pub struct Rule {
     pub fields: &'static [Field],
     /// What is required, as the end of the sentence “VM entry requires that …”.
     pub required: &'static str,
-    /// What usually helps; may be empty.
-    pub hint: &'static str,
+    /// What makes it hold, the best first; see [`Rule::remedy`].
+    pub remedy: &'static [remedy::Fix],
     /// Whether the VMCS respects the rule.
     pub holds: fn(&CheckContext) -> bool,
     /// More about what was found, for instance which bits.
@@ -146,8 +147,13 @@ impl Rule {
         }
     }
 
-    /// The sentence to show when the rule fails: required, found, hint.
+    /// The sentence to show when the rule fails: required, found, remedy.
     pub fn explain(&self, context: &CheckContext) -> String {
+        self.explain_of(context, &|_| true)
+    }
+
+    /// The same where some fields are not given.
+    pub fn explain_of(&self, context: &CheckContext, known: &dyn Fn(Field) -> bool) -> String {
         let mut text = format!(
             "{} (SDM Vol. 3C {} \"{}\"): requires that {}; found {}",
             self.id,
@@ -159,9 +165,7 @@ impl Rule {
         if let Some(detail) = self.detail {
             let _ = write!(text, "; {}", detail(context));
         }
-        if !self.hint.is_empty() {
-            let _ = write!(text, ". Hint: {}", self.hint);
-        }
+        let _ = write!(text, ". Remedy: {}", self.remedy_of(context, known));
         text
     }
 }
@@ -322,6 +326,21 @@ impl<'a> CheckContext<'a> {
         let masking = if ia32e_mode { self.cpu.cr3_lam_mask } else { 0 };
         !crate::arch::addr::beyond_physical(self.get(cr3) & !masking, self.cpu.maxphyaddr)
     }
+    /// CR3 without the bits that [`CheckContext::cr3_ok`] refuses.
+    pub fn cr3_within(&self, cr3: Field, ia32e_mode: bool) -> u64 {
+        let masking = if ia32e_mode { self.cpu.cr3_lam_mask } else { 0 };
+        self.get(cr3) & (masking | crate::arch::addr::physical_mask(self.cpu.maxphyaddr))
+    }
+    /// Bits that the address of a VMX structure may have.
+    pub fn address_bits(&self) -> u8 {
+        let width = self.cpu.maxphyaddr;
+        if self.caps.basic.addresses_limited_to_32_bits() { width.min(32) } else { width }
+    }
+    /// Entries of an MSR list at this address that lie within the physical-address width.
+    pub fn msr_list_room(&self, address: Field) -> u64 {
+        let end = 1u64 << self.address_bits().min(63);
+        (end.saturating_sub(self.get(address)) / 16).min(u32::MAX.into())
+    }
     /// No bit of a VMX structure's address is beyond the physical-address width.
     #[inline]
     pub fn width_ok(&self, address: u64) -> bool {
@@ -350,10 +369,10 @@ impl<'a> CheckContext<'a> {
     }
 }
 
-/// Declares rules: `"id": [Fields], "required", "hint", |c| predicate [, show |c| detail];`.
+/// Declares rules: `"id" => [Fields], "required", [remedies], |c| predicate [, show |c| detail];`.
 macro_rules! rules {
     (section $section:expr; stage $stage:expr; qualification $qualification:expr;
-     $($id:expr => [$($field:ident),*], $required:expr, $hint:expr, |$c:ident| $holds:expr
+     $($id:expr => [$($field:ident),*], $required:expr, $remedy:expr, |$c:ident| $holds:expr
        $(, show |$d:ident| $detail:expr)?;)*) => {
         /// The rules as a table.
         pub static RULES: &[$crate::checks::Rule] = &[$(
@@ -364,7 +383,11 @@ macro_rules! rules {
                 qualification: $qualification,
                 fields: &[$($crate::field::Field::$field),*],
                 required: $required,
-                hint: $hint,
+                remedy: {
+                    #[allow(unused_imports)]
+                    use $crate::checks::remedy::*;
+                    &$remedy
+                },
                 holds: |$c| $holds,
                 detail: $crate::checks::rules!(@detail $(|$d| $detail)?),
             },

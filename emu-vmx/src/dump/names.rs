@@ -162,11 +162,15 @@ fn words(name: &str) -> Vec<String> {
 /// What is left of a name: its words that say something, in alphabetical order.
 fn key(name: &str) -> String {
     let words = words(name);
+    key_of(words.iter().map(String::as_str))
+}
+
+fn key_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let mut left: Vec<&str> = Vec::new();
-    for word in &words {
+    for word in words {
         // The widths of `vmcs16`, `32bit` and `ia32`.
-        let width = matches!(word.as_str(), "16" | "32" | "64");
-        if !(NOISE.contains(&word.as_str()) || width) {
+        let width = matches!(word, "16" | "32" | "64");
+        if !(NOISE.contains(&word) || width) {
             match SAME.iter().find(|same| same.0 == word) {
                 Some((_, same)) => left.extend(same.iter()),
                 None => left.push(word),
@@ -179,6 +183,19 @@ fn key(name: &str) -> String {
     }
     left.sort_unstable();
     left.join(" ")
+}
+
+/// A word of a name as it is probably meant: a word of four letters or more that one mistake separates from a word that
+/// names have.
+fn meant(word: &str) -> &str {
+    let known = || NOISE.iter().copied().chain(SAME.iter().map(|same| same.0));
+    let of_a_field = || Field::ALL.iter().any(|field| words(field.name()).iter().any(|other| other == word));
+    if word.len() < 4 || known().any(|other| other == word) || of_a_field() {
+        return word;
+    }
+    let letters = |text: &str| -> Vec<char> { text.chars().collect() };
+    let wanted = letters(word);
+    known().find(|other| other.len() >= 4 && distance(&wanted, &letters(other)) == 1).unwrap_or(word)
 }
 
 fn sorted(words: &str) -> String {
@@ -221,10 +238,21 @@ pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
     names.min_by_key(|other| distance(&wanted, &plain(other))).unwrap_or_default().to_string()
 }
 
-/// The field's name that is nearest to `name`, in the spelling that `name` has.
+/// The name of the field that is nearest to `name`: by what its words mean, then by its letters.
 pub fn nearest_field(name: &str) -> String {
-    let names = Field::ALL.iter().flat_map(|field| [field.name(), field.identifier()]);
-    nearest(name, names)
+    let letters = |text: &str| -> Vec<char> { text.chars().collect() };
+    let plain = |text: &str| -> Vec<char> {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let words = words(name);
+    let meaning = letters(&key_of(words.iter().map(|word| meant(word))));
+    let spelling = plain(name);
+    let unlike = |field: &&Field| {
+        let names = [field.name(), field.identifier()];
+        let by = |how: &dyn Fn(&str) -> usize| names.iter().map(|name| how(name)).min().unwrap_or(0);
+        (by(&|name| distance(&meaning, &letters(&key(name)))), by(&|name| distance(&spelling, &plain(name))))
+    };
+    Field::ALL.iter().min_by_key(unlike).map(|field| field.name().to_string()).unwrap_or_default()
 }
 
 /// Characters to insert, delete or replace between two texts.
@@ -375,5 +403,21 @@ mod tests {
     fn misspelled_names_have_a_nearest_one() {
         assert_eq!(nearest_field("GUEST_CR00"), "Guest CR0");
         assert_eq!(nearest_field("Guest activty state"), "Guest activity state");
+    }
+
+    #[test]
+    fn nearest_names_are_those_of_the_same_meaning() {
+        for (name, nearest) in [
+            ("GUEST_CS_AR_BYTE", "Guest CS access rights"),
+            ("GuestCsAttribute", "Guest CS access rights"),
+            ("GUEST_TR_AR_BYTE", "Guest TR access rights"),
+            ("VMX_VMCS32_GUEST_SS_ACCES_RIGHTS", "Guest SS access rights"),
+            ("GUEST_SS_SELECTR", "Guest SS selector"),
+            ("GUEST_ES_LIMT", "Guest ES limit"),
+            ("GUEST_GSS_BASE", "Guest GS base"),
+            ("HOST_IA32_SYSENTER_EIPP", "Host IA32_SYSENTER_EIP"),
+        ] {
+            assert_eq!(nearest_field(name), nearest, "{name}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 use crate::arch::vector;
 use crate::exit::qualification::EptViolation;
 use crate::exit::{ExitReason, InterruptionInformation, InterruptionType};
+use crate::field::Field;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -188,8 +189,14 @@ fn ept_violation(value: u64) -> String {
     parts.join(", ")
 }
 
-/// Interruption information in words; `not valid` without bit 31.
+/// VM-exit interruption information in words; `not valid` without bit 31.
 pub fn interruption(value: u32) -> String {
+    interruption_of(Field::VmExitInterruptionInformation, value)
+}
+
+/// Interruption information in words. Bit 12 is “NMI unblocking due to IRET” only in the VM-exit field; in the VM-entry
+/// field bits 30:12 are reserved, in the IDT-vectoring field bit 12 is undefined (SDM Vol. 3C 25.8.3, 25.9.2, 25.9.3).
+pub fn interruption_of(field: Field, value: u32) -> String {
     let information = InterruptionInformation(value);
     if !information.valid() {
         return "not valid".to_owned();
@@ -208,9 +215,19 @@ pub fn interruption(value: u32) -> String {
         InterruptionType::Reserved => format!("reserved type, vector {number:#04x}"),
     };
     let error = if information.error_code() { ", error code" } else { "" };
-    let unblocking =
-        if value & InterruptionInformation::NMI_UNBLOCKING != 0 { ", NMI unblocking due to IRET" } else { "" };
-    format!("{event}{error}{unblocking}")
+    let reserved = value & 0x7FFF_F000;
+    let more = match field {
+        Field::VmEntryInterruptionInformation if reserved != 0 => {
+            let bits: Vec<String> =
+                (12..31).filter(|bit| reserved >> bit & 1 != 0).map(|bit| format!("{bit}")).collect();
+            format!(", reserved bit{} {}", if bits.len() == 1 { "" } else { "s" }, bits.join(", "))
+        }
+        Field::VmExitInterruptionInformation if value & InterruptionInformation::NMI_UNBLOCKING != 0 => {
+            ", NMI unblocking due to IRET".to_owned()
+        }
+        _ => String::new(),
+    };
+    format!("{event}{error}{more}")
 }
 
 /// The exit-reason field in words.
@@ -218,9 +235,11 @@ pub fn exit_reason(value: u32) -> String {
     let name = ExitReason::from_number(value as u16).map_or("not defined", ExitReason::text);
     let mut parts = vec![name.to_owned()];
     for (bit, what) in [
+        (ExitReason::SHADOW_STACK_BUSY, "shadow stack prematurely busy"),
         (ExitReason::BUS_LOCK, "bus lock detected"),
         (ExitReason::ENCLAVE_MODE, "enclave mode"),
         (ExitReason::PENDING_MTF, "pending MTF VM exit"),
+        (ExitReason::ROOT_OPERATION, "VM exit from VMX root operation"),
         (ExitReason::ENTRY_FAILURE, "VM-entry failure"),
     ] {
         if value & bit != 0 {
@@ -259,6 +278,30 @@ mod tests {
         assert_eq!(interruption(0x8000_0603), "software exception #BP");
         assert_eq!(interruption(0x0000_0603), "not valid");
         assert_eq!(exit_reason(0x8000_0021), "VM-entry failure due to invalid guest state, VM-entry failure");
+    }
+
+    #[test]
+    fn bit_12_of_interruption_information_is_told_by_the_field() {
+        let told = |field| interruption_of(field, 0x8000_1B0E);
+        let pf = "hardware exception #PF, error code";
+        assert_eq!(told(Field::VmExitInterruptionInformation), format!("{pf}, NMI unblocking due to IRET"));
+        assert_eq!(told(Field::VmEntryInterruptionInformation), format!("{pf}, reserved bit 12"));
+        assert_eq!(told(Field::IdtVectoringInformation), pf);
+        assert_eq!(interruption_of(Field::VmEntryInterruptionInformation, 0xC000_1202), "NMI, reserved bits 12, 30");
+    }
+
+    #[test]
+    fn every_bit_of_the_exit_reason_that_the_sdm_names_is_told() {
+        for (bit, what) in [
+            (25, "shadow stack prematurely busy"),
+            (26, "bus lock detected"),
+            (27, "enclave mode"),
+            (28, "pending MTF VM exit"),
+            (29, "VM exit from VMX root operation"),
+            (31, "VM-entry failure"),
+        ] {
+            assert_eq!(exit_reason(6 | 1 << bit), format!("{}, {what}", exit_reason(6)));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 mod exits;
 mod instruction;
 
-pub use exits::{exception_qualification, exit_reason, interruption, qualification};
+pub use exits::{exception_qualification, exit_reason, interruption, interruption_of, qualification};
 
 use crate::arch::segment::{AccessRights, system_type};
 use crate::arch::vector::{self, PageFaultError};
@@ -51,7 +51,7 @@ pub fn field(which: Field, value: u64, vmcs: &Vmcs) -> String {
             .map_or_else(|| "not defined".to_owned(), |error| error.text().to_owned()),
         Field::VmEntryInterruptionInformation
         | Field::VmExitInterruptionInformation
-        | Field::IdtVectoringInformation => exits::interruption(low),
+        | Field::IdtVectoringInformation => exits::interruption_of(which, low),
         Field::GuestActivityState => match ActivityState::from_field(low) {
             Some(ActivityState::Active) => "active".to_owned(),
             Some(ActivityState::Hlt) => "HLT".to_owned(),

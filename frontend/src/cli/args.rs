@@ -10,8 +10,17 @@ use crate::vmcs_dump::VmcsDumpSpec;
 use clap::Args;
 use std::path::PathBuf;
 
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// The options of a run.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
     /// Disk, floppy or CD image to boot (a floppy by its size: 1.44M, 720K, 360K, 2.88M; a CD is an ISO 9660 image)
     #[arg(value_name = "IMAGE")]
@@ -129,7 +138,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Machine")]
     pub vmx_unlocked: bool,
 
-    /// How to show the screen [default: a window where there is a display, else the terminal]
+    /// How to show the screen [default: a window where there is a display, else the terminal, else none]
     #[arg(long, value_name = "KIND", value_enum, help_heading = "Input and output")]
     pub display: Option<DisplayKind>,
     /// Same as --display none
@@ -140,7 +149,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TO", help_heading = "Input and output")]
     pub serial: Option<Stream>,
     /// Port E9h: stdio, none or a file [default: stdio when headless]
-    #[arg(long, value_name = "TO", help_heading = "Input and output")]
+    #[arg(long, value_name = "TO", value_parser = output, help_heading = "Input and output")]
     pub debugcon: Option<Stream>,
     /// Start from a snapshot that a script's Snapshot step has written, of a machine of the same configuration
     #[arg(long, value_name = "FILE", help_heading = "Input and output")]
@@ -163,9 +172,9 @@ pub struct RunArgs {
     /// Make a recorded run again; status 1 if it ends otherwise than the recording
     #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "script", "max_instructions", "max_time"], help_heading = "Input and output")]
     pub replay: Option<PathBuf>,
-    /// Keep guest time to the host's clock even when headless
-    #[arg(long, help_heading = "Input and output")]
-    pub realtime: bool,
+    /// Keep guest time to the host's clock; =off: run as fast as possible [default: on with a display]
+    #[arg(long, value_name = "on|off", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "on", hide_possible_values = true, help_heading = "Input and output")]
+    pub realtime: Option<Switch>,
 
     /// End the run after N instructions, status 4
     #[arg(long, allow_negative_numbers = true, value_name = "N", help_heading = "Limits and diagnosis")]
@@ -179,8 +188,8 @@ pub struct RunArgs {
     /// Write one line an instruction: FILE[,cpu=N][,from=CYCLE][,to=CYCLE]
     #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
     pub trace: Option<TraceSpec>,
-    /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; FILE=all: every VMCS that is entered, too
-    #[arg(long, value_name = "FILE", help_heading = "Limits and diagnosis")]
+    /// Write every VMCS whose VM entry fails, as vmcs-lint takes it; with ,all every VMCS that is entered, too
+    #[arg(long, value_name = "FILE[,all]", help_heading = "Limits and diagnosis")]
     pub vmcs_dump: Option<VmcsDumpSpec>,
     /// Wait for GDB on 127.0.0.1:PORT; 0: on a free port, which is told
     #[arg(long, allow_negative_numbers = true, value_name = "PORT", help_heading = "Limits and diagnosis")]
@@ -218,6 +227,14 @@ fn memory(text: &str) -> Result<u64, String> {
     let mebibytes = mebibytes(text)?;
     let range = 1..=MAX_MEMORY_MIB;
     if range.contains(&mebibytes) { Ok(mebibytes) } else { Err(format!("{mebibytes} is not in {range:?}")) }
+}
+
+/// A stream that nothing comes from.
+fn output(text: &str) -> Result<Stream, String> {
+    match text.parse()? {
+        link if Stream::is_link(&link) => Err("it is for COM1; give stdio, none or a file".to_owned()),
+        stream => Ok(stream),
+    }
 }
 
 /// A positive number of seconds.

@@ -5,16 +5,18 @@ mod drives;
 mod settings;
 mod spelling;
 
-pub use args::RunArgs;
-pub use settings::{RunConfig, Settings, load_config, settings};
+pub use args::{RunArgs, Switch};
+pub use settings::{RunConfig, Settings, load_config, script, settings};
 
 use crate::error::InputError;
+use crate::suite::TestArgs;
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
+Leaving: the window by Ctrl-Alt-M Q, or by closing it; the terminal by Ctrl-]; --serial stdio on a terminal by\nCtrl-A x. Ctrl-C is the guest's (docs/display.md).\n
 Exit status: 0 the guest powered off, or the script passed; 1 the script failed, or a replay ended\notherwise than its recording; 2 bad usage, configuration, image \
 or file; 3 the guest died; 4 a limit was reached; else isa-debug-exit's.";
 
@@ -70,10 +72,12 @@ pub enum Command {
         /// Report as JSON
         #[arg(long)]
         json: bool,
-        /// Field = value, JSON, or a log of KVM or Xen; - for standard input
+        /// What --vmcs-dump writes, lines of field = value, JSON, or a log of KVM, Xen, Bochs or VirtualBox; - for standard input
         #[arg(value_name = "DUMP")]
         dump: PathBuf,
     },
+    /// Run many scripts in parallel; status 0 only if all pass
+    Test(TestArgs),
     /// List the CPU models, or one model's CPUID leaves and MSRs
     CpuModels {
         /// The model to show
@@ -97,8 +101,13 @@ where
     I: IntoIterator<Item = T>,
     T: Into<std::ffi::OsString> + Clone,
 {
-    let arguments = spelling::translate(arguments.into_iter().map(Into::into).collect(), &Cli::command())?;
-    match Cli::try_parse_from(arguments) {
+    // The help of the debugger is about what it takes.
+    let hidden = |debug: clap::Command| {
+        crate::debug::NOT_TAKEN.iter().fold(debug, |debug, name| debug.mut_arg(name, |option| option.hide(true)))
+    };
+    let command = Cli::command().mut_subcommand("debug", hidden);
+    let arguments = spelling::translate(arguments.into_iter().map(Into::into).collect(), &command)?;
+    match command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => Ok(Parsed::Cli(Box::new(cli))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Text(error.to_string()))

@@ -1,6 +1,6 @@
 //! From the options to a machine and its run.
 
-use super::args::RunArgs;
+use super::args::{RunArgs, Switch};
 use super::drives::{apply_drives, existing};
 use crate::config::run::RunFields;
 use crate::config::sources::Host;
@@ -49,8 +49,8 @@ pub struct RunConfig {
     pub gdb: Option<u16>,
     /// The guest runs until GDB comes.
     pub gdb_no_wait: bool,
-    /// What is logged.
-    pub log: LogFilter,
+    /// What is logged, if that was said.
+    pub log: Option<LogFilter>,
     /// Where the log goes, if not to standard error.
     pub log_file: Option<PathBuf>,
 }
@@ -62,6 +62,16 @@ pub struct Settings {
     pub machine: MachineConfig,
     /// The run.
     pub run: RunConfig,
+}
+
+/// The script of the command line, else the configuration's: it says more of the machine ([`crate::script::Script::over`]).
+/// A replay has its own input and end.
+pub fn script(host: &dyn Host, args: &RunArgs) -> Result<Option<PathBuf>, InputError> {
+    match (&args.script, &args.config) {
+        _ if args.replay.is_some() => Ok(None),
+        (None, Some(config)) => Ok(load_config(host, config)?.0.run.script),
+        (script, _) => Ok(script.clone()),
+    }
 }
 
 /// Puts a configuration file and the options over it together.
@@ -109,7 +119,7 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
         });
     }
     if !machine.has_something_to_boot() && !args.dump_config {
-        return Err(nothing_to_boot(args.config.as_deref(), &notices));
+        return Err(nothing_to_boot(args, &notices));
     }
     machine.check("command line")?;
     let run = run_config(host, args, &machine.run)?;
@@ -144,8 +154,8 @@ fn run_config(host: &dyn Host, args: &RunArgs, file: &RunFields) -> Result<RunCo
         gdb: args.gdb.or(file.gdb),
         gdb_no_wait: args.gdb_no_wait || file.gdb_no_wait,
         log: match &args.log {
-            Some(filter) => filter.clone(),
-            None => parsed("log", file.log.as_deref())?.unwrap_or_default(),
+            Some(filter) => Some(filter.clone()),
+            None => parsed("log", file.log.as_deref())?,
         },
         log_file: args.log_file.clone().or_else(|| file.log_file.clone()),
     })
@@ -160,17 +170,19 @@ fn parsed<T: FromStr<Err = String>>(field: &str, text: Option<&str>) -> Result<O
 }
 
 /// Why there is nothing to boot: no medium was named, or what was named is not there.
-fn nothing_to_boot(config: Option<&Path>, notices: &[Notice]) -> InputError {
+fn nothing_to_boot(args: &RunArgs, notices: &[Notice]) -> InputError {
     let missing = notices.iter().filter(|notice| notice.missing_medium);
     let missing = missing.min_by_key(|notice| notice.severity == Severity::Info);
-    match (missing, config) {
-        (Some(notice), _) => {
+    match (missing, &args.config, &args.script) {
+        (Some(notice), ..) => {
             let problem = format!("{}, and there is nothing else to boot", notice.text);
             InputError::new(&notice.place, problem).line(notice.line).remedy("correct the path, or give an IMAGE")
         }
-        (None, Some(config)) => InputError::file(config, "there is nothing to boot")
+        (None, Some(config), _) => InputError::file(config, "there is nothing to boot")
             .remedy("name a disk, floppy or CD-ROM image in it, or give an IMAGE"),
-        (None, None) => InputError::new("command line", "there is nothing to boot")
+        (None, None, Some(script)) => InputError::file(script, "there is nothing to boot")
+            .remedy("name an image in it, as in image: \"c.img\", or give an IMAGE"),
+        (None, None, None) => InputError::new("command line", "there is nothing to boot")
             .remedy("give an IMAGE, --kernel FILE or -f CONFIG; see rvmx-emu --help"),
     }
 }
@@ -236,7 +248,7 @@ fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {
     machine.reset_on_triple_fault |= args.reset_on_triple_fault;
     machine.ignore_bad_msrs |= args.ignore_bad_msrs;
     machine.vmx_unlocked |= args.vmx_unlocked;
-    machine.realtime |= args.realtime;
+    machine.realtime = args.realtime.map(|realtime| realtime == Switch::On).or(machine.realtime);
     if args.headless {
         machine.display = Some(DisplayKind::None);
     }

@@ -155,7 +155,8 @@ fn own_options(command: &clap::Command, debugger: bool) -> HashMap<String, bool>
     let mut options = HashMap::new();
     let debug = command.find_subcommand("debug").filter(|_| debugger);
     for argument in command.get_arguments().chain(debug.into_iter().flat_map(clap::Command::get_arguments)) {
-        let takes = argument.get_action().takes_values();
+        // A value that stands behind `=` is of the same argument.
+        let takes = argument.get_action().takes_values() && !argument.is_require_equals_set();
         options.extend(argument.get_long().map(|long| (format!("--{long}"), takes)));
         options.extend(argument.get_short().map(|short| (format!("-{short}"), takes)));
     }

@@ -39,9 +39,9 @@ const FIELDS: &[(&str, &str)] = &[
     ("debug_exit", "port of isa-debug-exit"),
     ("debug_exit_pass", "the value written there that is success"),
     ("test_devices", "QEMU's pc-testdev and pci-testdev"),
-    ("display", "window, terminal or none; None: a window or the terminal"),
+    ("display", "window, terminal or none; None: a window, else the terminal, else none"),
     ("run", "options of the run; they do not go with the machine"),
-    ("realtime", "guest time keeps to the host's clock even without a display"),
+    ("realtime", "guest time keeps to the host's clock; None: with a display"),
 ];
 
 /// The fields of `run`.
@@ -55,7 +55,7 @@ const RUN_FIELDS: &[(&str, &str)] = &[
     ("screenshot", "the picture at exit"),
     ("dump_state", "the machine's state at exit, as JSON if the name ends so"),
     ("trace", "\"FILE,cpu=0,from=CYCLE,to=CYCLE\""),
-    ("vmcs_dump", "\"FILE\" or \"FILE=all\""),
+    ("vmcs_dump", "\"FILE\" or \"FILE,all\""),
     ("gdb", "port to wait for GDB at"),
     ("gdb_no_wait", "the guest runs until GDB comes"),
     ("log", "\"warn,disk=trace,config=off\""),

@@ -256,6 +256,16 @@ fn address(text: &str) -> Result<String, String> {
     Ok(format!("{}:{port}", if host.is_empty() { "127.0.0.1" } else { host }))
 }
 
+/// What other programs take for a place that is no file, and is not offered: `telnet:host:1`, `file:path`, `stdout`.
+fn scheme(text: &str) -> Option<&str> {
+    let plain = |name: &str| name.len() > 1 && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-_".contains(c));
+    match text.split_once(':') {
+        // One letter is a drive.
+        Some((name, _)) => Some(name).filter(|name| plain(name)),
+        None => matches!(text, "stdout" | "stderr").then_some(text),
+    }
+}
+
 impl std::str::FromStr for Stream {
     type Err = String;
 
@@ -265,7 +275,7 @@ impl std::str::FromStr for Stream {
             rest => Ok(PathBuf::from(rest)),
         };
         match text.split_once(':').unwrap_or((text, "")) {
-            ("", _) => Err("give stdio, none, pty, tcp:PORT, unix:PATH or a file".to_owned()),
+            _ if text.is_empty() => Err("give stdio, none, pty, tcp:PORT, unix:PATH or a file".to_owned()),
             ("none", "") => Ok(Self::None),
             ("stdio", "") => Ok(Self::Stdio),
             ("pty", "") => Ok(Self::Pty),
@@ -274,7 +284,13 @@ impl std::str::FromStr for Stream {
             ("unix", rest) => place(rest).map(Self::Unix),
             ("unix-connect", rest) => place(rest).map(Self::UnixConnect),
             ("device", rest) => place(rest).map(Self::Device),
-            _ => Ok(Self::File(PathBuf::from(text))),
+            _ => match scheme(text) {
+                Some(scheme) => Err(format!(
+                    "{scheme} is not offered; give stdio, none, pty, tcp:PORT, unix:PATH or a file, one of this name as \
+                     ./{text}"
+                )),
+                None => Ok(Self::File(PathBuf::from(text))),
+            },
         }
     }
 }
@@ -359,8 +375,8 @@ pub struct MachineConfig {
     pub test_devices: bool,
     /// How the screen is shown; a window or the terminal, without one.
     pub display: Option<DisplayKind>,
-    /// Slow the guest down to the host's clock even without a display.
-    pub realtime: bool,
+    /// Keep guest time to the host's clock, or do not; without one, while there is a display.
+    pub realtime: Option<bool>,
     /// Options of the run.
     pub run: RunFields,
 }
@@ -399,7 +415,7 @@ impl Default for MachineConfig {
             debug_exit_pass: None,
             test_devices: false,
             display: None,
-            realtime: false,
+            realtime: None,
             run: RunFields::default(),
         }
     }

@@ -244,6 +244,9 @@ pub fn options(text: &str) -> Result<(String, Options), String> {
         }
         words.truncate(words.len() - 2);
     }
+    if let [_, .., name @ ("cpu" | "ignore")] = words[..] {
+        return Err(format!("a number is missing behind {name}"));
+    }
     Ok((words.join(" "), options))
 }
 
@@ -291,12 +294,10 @@ pub fn kind(text: &str, symbols: &Symbols, scope: &CpuScope) -> Result<Kind, Str
             Kind::VmExit(rest.split([',', ' ']).filter(|w| !w.is_empty()).map(reason).collect::<Result<_, _>>()?)
         }
         "vmwrite" if rest.is_empty() => Kind::VmcsWrite(None),
-        "vmwrite" => {
-            let field = Field::from_name(rest).ok_or_else(|| format!("no VMCS field is called {rest:?}"))?;
-            Kind::VmcsWrite(Some(field))
-        }
+        "vmwrite" => Kind::VmcsWrite(Some(super::fields::named(rest)?)),
         "mode" if rest.is_empty() => Kind::Mode,
-        _ => Kind::Linear(value(text)?),
+        // GDB's star before an address.
+        _ => Kind::Linear(value(text.strip_prefix('*').unwrap_or(text))?),
     })
 }
 
@@ -363,6 +364,7 @@ mod tests {
         assert_eq!(options.condition, "value == 2 && cpu == 1");
         assert!(super::options("0x7c00 if").is_err());
         assert!(super::options("0x7c00 cpu x").is_err());
+        assert!(super::options("vmentry ignore").is_err_and(|error| error.ends_with("missing behind ignore")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, Table};
 use super::breakpoints::{self, Accesses, Breakpoint, Kind, Options};
+use super::expr::ExprError;
 use super::session::{CommandError, Outcome, Session};
 use serde_json::{Value, json};
 
@@ -10,8 +11,9 @@ fn make(session: &mut Session, kind: Kind, options: Options) -> Outcome {
         "" => None,
         text => Some(condition(session, &kind, text)?),
     };
-    if let Some(cpu) = options.cpu.filter(|&cpu| cpu as usize >= session.target.pc().cpus.len()) {
-        return Err(CommandError::Other(format!("there is no processor {cpu}")));
+    let count = session.target.pc().cpus.len();
+    if let Some(cpu) = options.cpu.filter(|&cpu| cpu as usize >= count) {
+        return Err(CommandError::Other(super::cmd_run::no_processor(cpu.into(), count)));
     }
     let breakpoint = Breakpoint {
         id: 0,
@@ -43,7 +45,12 @@ fn condition(session: &Session, kind: &Kind, text: &str) -> Result<super::expr::
     };
     let event: Vec<(&'static str, u64)> = names.iter().map(|&name| (name, 0)).collect();
     let scope = session.scope()?;
-    Ok(super::expr::parse(text, &session.symbols, &scope.at(&event))?)
+    super::expr::parse(text, &session.symbols, &scope.at(&event)).map_err(|error| match error {
+        ExprError::Unknown(_) if !names.is_empty() => {
+            CommandError::Other(format!("{error}; of this event it may name {}", names.join(", ")))
+        }
+        error => error.into(),
+    })
 }
 
 /// `b …`.
@@ -83,13 +90,18 @@ pub fn watch(session: &mut Session, arguments: &str) -> Outcome {
         Some(rest) => (true, rest.trim()),
         None => (false, rest),
     };
-    // `ADDR BYTES`, where ADDR may itself have blanks: the longest beginning that is an expression.
-    let (start, size) = match session.value(rest) {
-        Ok(start) => (start, 1),
-        Err(error) => {
-            let Some((address, size)) = rest.rsplit_once(char::is_whitespace) else { return Err(error) };
-            (session.value(address)?, session.value(size)?)
-        }
+    // `ADDR BYTES`, where ADDR may itself have blanks: the longest beginning that is an expression. `ADDR -1` is both.
+    let last = rest.rsplit_once(char::is_whitespace);
+    if let Some((address, size)) =
+        last.filter(|(address, size)| size.starts_with('-') && session.value(address).is_ok())
+    {
+        let problem = format!("{size} bytes cannot be watched; write ({address} {size}) for an address");
+        return Err(CommandError::Other(problem));
+    }
+    let (start, size) = match (session.value(rest), last) {
+        (Ok(start), _) => (start, 1),
+        (Err(error), None) => return Err(error),
+        (Err(_), Some((address, size))) => (session.value(address)?, session.value(size)?),
     };
     let Some(last) = size.checked_sub(1).and_then(|more| start.checked_add(more)) else {
         return Err(CommandError::Other(format!("{size} bytes cannot be watched at {start:#x}")));

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Table, hex};
 use super::session::{CommandError, Outcome, Session};
-use super::vmxlog::{ExitRecord, VmxLog};
+use super::vmxlog::ExitRecord;
 use crate::background::write_whole;
 use emu_vmx::exit::ExitReason;
 use serde_json::{Value, json};
@@ -18,13 +18,12 @@ const ROWS: usize = 20;
 pub fn exits(session: &mut Session, arguments: &str) -> Outcome {
     let words: Vec<&str> = arguments.split_whitespace().collect();
     match words[..] {
-        ["stat" | "stats"] => return Ok(statistics(&session.watcher.vmx)),
-        ["csv", file] => return written(file, csv(&session.watcher.vmx)),
-        ["svg", file] => return written(file, svg(&session.watcher.vmx)?),
+        ["stat" | "stats"] => return Ok(statistics(&seen(session), none(session))),
+        ["csv", file] => return written(file, csv(&seen(session))),
+        ["svg", file] => return written(file, svg(&seen(session))?),
         ["csv" | "svg", ..] => return Err(CommandError::Usage("a file is missing".to_owned(), USAGE)),
         ["clear"] => {
-            session.watcher.vmx.exits.clear();
-            session.watcher.vmx.forgotten = 0;
+            session.watcher.vmx.clear_exits();
             return Ok(Answer::silent());
         }
         _ => {}
@@ -39,21 +38,16 @@ pub fn exits(session: &mut Session, arguments: &str) -> Outcome {
         if word == "cpu" {
             let number = words.next().and_then(|word| word.parse::<u32>().ok());
             cpu = Some(number.ok_or_else(|| CommandError::Usage("cpu needs a number".to_owned(), USAGE))?);
-        } else {
-            reason = Some(super::breakpoints::reason(word)?);
+        } else if let Some(other) = reason.replace(super::breakpoints::reason(word)?) {
+            let problem = format!("one reason is taken, and {} is another; a count stands first", other.text());
+            return Err(CommandError::Usage(problem, USAGE));
         }
     }
     let log = &session.watcher.vmx;
-    let wanted = |record: &&ExitRecord| {
+    let wanted = |record: &ExitRecord| {
         cpu.is_none_or(|cpu| cpu == record.processor) && reason.is_none_or(|reason| reason == record.reason)
     };
-    let shown: Vec<(u64, &ExitRecord)> = log
-        .exits
-        .iter()
-        .enumerate()
-        .map(|(n, record)| (log.forgotten + n as u64, record))
-        .filter(|(_, r)| wanted(r))
-        .collect();
+    let shown: Seen = seen(session).into_iter().filter(|(_, record)| wanted(record)).collect();
     let mut table =
         Table::new(&["exit", "cycle", "cpu", "reason", "guest RIP", "guest ran", "VMM ran", "qualification"]);
     let mut list = Vec::new();
@@ -70,8 +64,33 @@ pub fn exits(session: &mut Session, arguments: &str) -> Outcome {
         ]);
         list.push(as_json(*n, record));
     }
-    let text = if table.is_empty() { "no VM exits while the debugger watched\n".to_owned() } else { table.text() };
-    Ok(Answer::new(text, json!({ "exits": list, "all": shown.len(), "forgotten": log.forgotten })))
+    let (forgotten, later) = (log.forgotten(), log.later(&session.clocks()));
+    let all = seen(session).len();
+    let mut text = match table.is_empty() {
+        true if all != 0 => format!("none of the {all} VM exits is of that kind\n"),
+        true => none(session),
+        false => table.text(),
+    };
+    if !table.is_empty() && later != 0 {
+        text += &format!("{later} more come after this moment; goto exit {} goes to the last\n", log.next_exit() - 1);
+    }
+    Ok(Answer::new(text, json!({ "exits": list, "all": shown.len(), "forgotten": forgotten, "later": later })))
+}
+
+/// VM exits with their numbers.
+type Seen<'a> = Vec<(u64, &'a ExitRecord)>;
+
+/// Those up to the present moment.
+fn seen(session: &Session) -> Seen<'_> {
+    session.watcher.vmx.exits(&session.clocks()).collect()
+}
+
+/// That there are none to show.
+fn none(session: &Session) -> String {
+    match session.watcher.vmx.later(&session.clocks()) {
+        0 => "no VM exits while the debugger watched\n".to_owned(),
+        later => format!("no VM exits before this moment; {later} come after it\n"),
+    }
 }
 
 fn as_json(n: u64, record: &ExitRecord) -> Value {
@@ -83,9 +102,9 @@ fn as_json(n: u64, record: &ExitRecord) -> Value {
 }
 
 /// Counts and cycles by reason, the most frequent first.
-fn statistics(log: &VmxLog) -> Answer {
+fn statistics(exits: &Seen, none: String) -> Answer {
     let mut by: BTreeMap<u16, (ExitReason, u64, u64, u64)> = BTreeMap::new();
-    for record in &log.exits {
+    for (_, record) in exits {
         let entry = by.entry(record.reason as u16).or_insert((record.reason, 0, 0, 0));
         entry.1 += 1;
         entry.2 += record.guest;
@@ -104,7 +123,7 @@ fn statistics(log: &VmxLog) -> Answer {
         ]);
         list.push(json!({ "reason": reason as u16, "name": reason.text(), "exits": count, "guest_cycles": guest, "vmm_cycles": vmm }));
     }
-    let text = if table.is_empty() { "no VM exits while the debugger watched\n".to_owned() } else { table.text() };
+    let text = if table.is_empty() { none } else { table.text() };
     Answer::new(text, json!({ "reasons": list }))
 }
 
@@ -113,15 +132,15 @@ fn written(file: &str, contents: String) -> Outcome {
     Ok(Answer::silent())
 }
 
-fn csv(log: &VmxLog) -> String {
+pub(super) fn csv(exits: &Seen) -> String {
     let mut text =
         String::from("exit,cycle,processor,vmcs,reason,name,qualification,words,guest_rip,guest_cycles,vmm_cycles\n");
-    for (n, record) in log.exits.iter().enumerate() {
+    for (n, record) in exits {
         let vmm = record.vmm.map_or(String::new(), |vmm| vmm.to_string());
         let _ = writeln!(
             text,
             "{},{},{},{:#x},{},\"{}\",{:#x},\"{}\",{:#x},{},{vmm}",
-            log.forgotten + n as u64,
+            n,
             record.cycle,
             record.processor,
             record.vmcs,
@@ -141,20 +160,20 @@ const COLOURS: [&str; 10] =
     ["#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#bab0ac"];
 
 /// A picture: a lane a processor, the guest's time as bars in the colour of the VM exit that ended it.
-fn svg(log: &VmxLog) -> Result<String, CommandError> {
+pub(super) fn svg(exits: &Seen) -> Result<String, CommandError> {
     let (Some(first), Some(last)) = (
-        log.exits.iter().map(|record| record.cycle - record.guest.min(record.cycle)).min(),
-        log.exits.iter().map(|record| record.cycle).max(),
+        exits.iter().map(|(_, record)| record.cycle - record.guest.min(record.cycle)).min(),
+        exits.iter().map(|(_, record)| record.cycle).max(),
     ) else {
         return Err("there are no VM exits to draw".into());
     };
     let (width, lane, left, top) = (1200.0, 40.0, 60.0, 30.0);
     let scale = (width - left - 20.0) / (last - first).max(1) as f64;
-    let mut processors: Vec<u32> = log.exits.iter().map(|record| record.processor).collect();
+    let mut processors: Vec<u32> = exits.iter().map(|(_, record)| record.processor).collect();
     processors.sort_unstable();
     processors.dedup();
     let mut counts: BTreeMap<ExitReason, u64> = BTreeMap::new();
-    log.exits.iter().for_each(|record| *counts.entry(record.reason).or_insert(0) += 1);
+    exits.iter().for_each(|(_, record)| *counts.entry(record.reason).or_insert(0) += 1);
     let mut reasons: Vec<(ExitReason, u64)> = counts.into_iter().collect();
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.1));
     let colour = |reason: ExitReason| {
@@ -179,7 +198,7 @@ fn svg(log: &VmxLog) -> Result<String, CommandError> {
         );
         // Bars that nobody could tell apart are drawn once.
         let mut drawn = f64::MIN;
-        for record in log.exits.iter().filter(|record| record.processor == *processor) {
+        for (_, record) in exits.iter().filter(|(_, record)| record.processor == *processor) {
             let end = left + (record.cycle - first) as f64 * scale;
             let bar = (record.guest as f64 * scale).max(1.0);
             if end - drawn < 0.5 {
@@ -214,7 +233,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn log() -> VmxLog {
+    fn log() -> [ExitRecord; 3] {
         let record = |cycle, processor, reason| ExitRecord {
             processor,
             cycle,
@@ -222,38 +241,49 @@ mod tests {
             reason,
             qualification: 0,
             event: 0,
+            operand: None,
+            linear: None,
             rip: 0x7C00,
             guest: 10,
             vmm: Some(5),
         };
-        let mut log = VmxLog::default();
-        log.exits.extend([
-            record(100, 0, ExitReason::Cpuid),
-            record(200, 1, ExitReason::Hlt),
-            record(300, 0, ExitReason::Cpuid),
-        ]);
-        log
+        [record(100, 0, ExitReason::Cpuid), record(200, 1, ExitReason::Hlt), record(300, 0, ExitReason::Cpuid)]
+    }
+
+    fn numbered(log: &[ExitRecord]) -> Seen<'_> {
+        (0..).zip(log).collect()
+    }
+
+    #[test]
+    fn access_that_ept_stops_and_an_msr_are_told_by_their_addresses_and_names() {
+        let [mut record, ..] = log();
+        (record.reason, record.operand, record.linear) = (ExitReason::EptMisconfiguration, Some(0x5000), None);
+        assert_eq!(record.words(), "guest-physical 0x5000");
+        (record.reason, record.linear) = (ExitReason::EptViolation, Some(0x7000));
+        assert!(record.words().ends_with("guest-physical 0x5000, linear 0x7000"), "{}", record.words());
+        (record.reason, record.operand, record.linear) = (ExitReason::Wrmsr, Some(0x277), None);
+        assert_eq!(record.words(), "IA32_PAT");
     }
 
     #[test]
     fn timeline_as_csv_has_a_line_for_each_exit() {
-        let text = csv(&log());
+        let text = csv(&numbered(&log()));
         assert_eq!(text.lines().count(), 4);
         assert!(text.contains("0,100,0,0x1000,10,\"CPUID\",0x0,\"\",0x7c00,10,5"), "{text}");
     }
 
     #[test]
     fn timeline_as_a_picture_has_a_lane_for_each_processor_and_a_legend() {
-        let text = svg(&log()).unwrap();
+        let text = svg(&numbered(&log())).unwrap();
         assert!(
             text.contains("cpu 0") && text.contains("cpu 1") && text.contains("CPUID: 2") && text.ends_with("</svg>\n")
         );
-        assert!(svg(&VmxLog::default()).is_err());
+        assert!(svg(&Vec::new()).is_err());
     }
 
     #[test]
     fn statistics_put_the_most_frequent_reason_first() {
-        let text = statistics(&log()).text;
+        let text = statistics(&numbered(&log()), String::new()).text;
         assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("10 CPUID") && line.contains(" 2 ")), "{text}");
     }
 }

@@ -9,7 +9,7 @@ use emu_core::report::{CpuReport, Detail};
 use serde_json::json;
 use std::path::Path;
 
-const USAGE: &str = "info b|cpu|screen|exceptions|apic|symbols";
+const USAGE: &str = "info b|cpu|mem|screen|exceptions|apic|symbols";
 
 fn report(session: &Session) -> Result<CpuReport, CommandError> {
     let pc = session.target.pc();
@@ -17,15 +17,20 @@ fn report(session: &Session) -> Result<CpuReport, CommandError> {
     Ok(CpuReport::new(cpu, &pc.ram))
 }
 
+/// `blist`.
+pub fn breakpoints(session: &mut Session, _arguments: &str) -> Outcome {
+    Ok(cmd_breaks::list(session))
+}
+
 /// `info …`.
 pub fn info(session: &mut Session, arguments: &str) -> Outcome {
-    let (what, _rest) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
-    match what {
+    match arguments {
         "b" | "break" | "breakpoints" => Ok(cmd_breaks::list(session)),
         "cpu" => {
             let report = report(session)?;
             Ok(Answer::new(report.text(Detail::Full), json!({ "processor": report })))
         }
+        "mem" | "tab" => super::cmd_paging::tab(session, ""),
         "r" | "registers" => super::cmd_registers::general(session, ""),
         "screen" => screen(session, ""),
         "exceptions" => {
@@ -66,7 +71,7 @@ pub fn info(session: &mut Session, arguments: &str) -> Outcome {
             let count = session.symbols.count();
             Ok(Answer::new(format!("{count} symbols"), json!({ "symbols": count })))
         }
-        _ => Err(CommandError::Usage(format!("there is no information about {what:?}"), USAGE)),
+        _ => Err(CommandError::Usage(format!("there is no information about {arguments:?}"), USAGE)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Commands about memory and code.
 
 use super::answer::{Answer, hex};
-use super::expr::Scope;
+use super::expr::{ExprError, Scope};
 use super::scope::{address_bytes, mode};
 use super::session::{CommandError, Outcome, Session};
 use super::watcher::label;
+use emu_core::disasm::{Disassembly, MAX_LENGTH, disassemble as disassemble_at};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -84,11 +85,15 @@ fn examine(session: &mut Session, arguments: &str, physical: bool) -> Outcome {
     }
     let start = session.value(rest)?;
     if shape.format == 'i' {
-        return instructions(session, start, shape.count);
+        return if physical {
+            physical_instructions(session, start, shape.count)
+        } else {
+            linear_instructions(session, start, shape.count)
+        };
     }
     let scope = session.scope()?;
     if shape.format == 's' {
-        return Ok(strings(&scope, start, shape.count, physical));
+        return strings(&scope, start, shape.count, physical);
     }
     let read = |at| if physical { scope.physical(at, shape.unit) } else { scope.linear(at, shape.unit) };
     let per_line = if shape.format == 't' { 2 } else { 16 / shape.unit.max(if shape.format == 'c' { 2 } else { 1 }) };
@@ -111,10 +116,7 @@ fn examine(session: &mut Session, arguments: &str, physical: bool) -> Outcome {
         text.push_str(&(line + "\n"));
     }
     match missing {
-        Some(at) if values.is_empty() => {
-            let kind = if physical { "physical address" } else { "linear address" };
-            return Err(super::expr::ExprError::NoMemory(kind, at).into());
-        }
+        Some(at) if values.is_empty() => return Err(no_memory(physical, at)),
         Some(at) => {
             let _ = writeln!(text, "{at:#x}: no memory");
         }
@@ -123,25 +125,42 @@ fn examine(session: &mut Session, arguments: &str, physical: bool) -> Outcome {
     Ok(Answer::new(text, json!({ "address": hex(start), "unit": shape.unit, "values": values })))
 }
 
-fn strings(scope: &dyn Scope, start: u64, count: usize, physical: bool) -> Answer {
+fn no_memory(physical: bool, at: u64) -> CommandError {
+    ExprError::NoMemory(if physical { "physical address" } else { "linear address" }, at).into()
+}
+
+fn strings(scope: &dyn Scope, start: u64, count: usize, physical: bool) -> Outcome {
     const MAX: usize = 4096;
     let (mut at, mut text, mut list) = (start, String::new(), Vec::new());
-    for _ in 0..count {
+    let mut missing = None;
+    while list.len() < count && missing.is_none() {
         let first = at;
         let mut bytes = Vec::new();
         while bytes.len() < MAX {
             let byte = if physical { scope.physical(at, 1) } else { scope.linear(at, 1) };
+            missing = byte.is_none().then_some(at);
+            let Some(byte) = byte else { break };
             at = at.wrapping_add(1);
-            match byte {
-                Some(0) | None => break,
-                Some(byte) => bytes.push(byte as u8),
+            if byte == 0 {
+                break;
             }
+            bytes.push(byte as u8);
         }
-        let string = String::from_utf8_lossy(&bytes).into_owned();
-        let _ = writeln!(text, "{first:#x}: {string:?}");
-        list.push(json!({ "address": hex(first), "string": string }));
+        // What is cut by the end of memory is a string, too.
+        if missing.is_none() || !bytes.is_empty() {
+            let string = String::from_utf8_lossy(&bytes).into_owned();
+            let _ = writeln!(text, "{first:#x}: {string:?}");
+            list.push(json!({ "address": hex(first), "string": string }));
+        }
     }
-    Answer::new(text, json!({ "strings": list }))
+    match missing {
+        Some(at) if list.is_empty() => return Err(no_memory(physical, at)),
+        Some(at) => {
+            let _ = writeln!(text, "{at:#x}: no memory");
+        }
+        None => {}
+    }
+    Ok(Answer::new(text, json!({ "strings": list })))
 }
 
 /// `u [/COUNT] [ADDR]`.
@@ -154,22 +173,54 @@ pub fn disassemble(session: &mut Session, arguments: &str) -> Outcome {
         rest = address.trim();
     }
     let start = session.value(if rest.is_empty() { "pc" } else { rest })?;
-    instructions(session, start, count)
+    linear_instructions(session, start, count)
 }
 
-fn instructions(session: &Session, start: u64, count: usize) -> Outcome {
-    let list = session.target.pc().disassemble(session.cpu, start, count)?;
-    let (mut at, mut text, mut json) = (start, String::new(), Vec::new());
+fn linear_instructions(session: &Session, start: u64, count: usize) -> Outcome {
+    let pc = session.target.pc();
+    let list = pc.disassemble(session.cpu, start, count)?;
     let present = session.value("pc")?;
+    let wrap = |at| pc.cpus.get(session.cpu).map_or(at, |cpu| cpu.wrap_system(at));
+    Ok(instructions(session, list, wrap(start), Some(present), wrap))
+}
+
+/// What stands at physical addresses, as code of the processor's present mode.
+fn physical_instructions(session: &Session, start: u64, count: usize) -> Outcome {
+    let pc = session.target.pc();
+    let cpu = pc.cpus.get(session.cpu).ok_or("there is no such processor")?;
+    let mut list: Vec<Disassembly> = Vec::new();
+    let mut at = start;
+    while list.len() < count && !list.last().is_some_and(|last| last.text.starts_with('(')) {
+        let address = |n: usize| at.checked_add(n as u64);
+        let byte = |n| address(n).and_then(|at| super::scope::physical(&pc.ram, at, 1)).map(|byte| byte as u8);
+        let bytes: Vec<u8> = (0..MAX_LENGTH).map_while(byte).collect();
+        if bytes.is_empty() && list.is_empty() {
+            return Err(no_memory(true, start));
+        }
+        list.push(disassemble_at(&bytes, mode(cpu).code, at));
+        at = at.wrapping_add(list.last().map_or(0, |last| last.bytes.len() as u64));
+    }
+    let present = cpu.peek_translate(&pc.ram, cpu.code_linear(cpu.rip()));
+    Ok(instructions(session, list, start, present, |at| at))
+}
+
+fn instructions(
+    session: &Session,
+    list: Vec<Disassembly>,
+    start: u64,
+    present: Option<u64>,
+    wrap: impl Fn(u64) -> u64,
+) -> Answer {
+    let (mut at, mut text, mut json) = (start, String::new(), Vec::new());
     for instruction in list {
         let bytes: String = instruction.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mark = if at == present { "=>" } else { "  " };
+        let mark = if Some(at) == present { "=>" } else { "  " };
         let label = label(&session.symbols, at);
         let _ = writeln!(text, "{mark} {at:08x}{label}  {bytes:14} {}", instruction.text);
         json.push(json!({ "address": hex(at), "bytes": bytes, "instruction": instruction.text }));
-        at = at.wrapping_add(instruction.bytes.len() as u64);
+        at = wrap(at.wrapping_add(instruction.bytes.len() as u64));
     }
-    Ok(Answer::new(text, json!({ "instructions": json })))
+    Answer::new(text, json!({ "instructions": json }))
 }
 
 fn bytes_to_write(session: &Session, arguments: &str, usage: &'static str) -> Result<(u64, Vec<u8>), CommandError> {
@@ -190,7 +241,7 @@ fn bytes_to_write(session: &Session, arguments: &str, usage: &'static str) -> Re
 /// `setpmem ADDR BYTES VALUE`.
 pub fn set_physical(session: &mut Session, arguments: &str) -> Outcome {
     let (address, bytes) = bytes_to_write(session, arguments, "setpmem ADDR BYTES VALUE")?;
-    session.target.change(|pc| pc.write_physical(address, &bytes))?;
+    session.change(|pc| pc.write_physical(address, &bytes))?;
     Ok(Answer::silent())
 }
 
@@ -198,7 +249,7 @@ pub fn set_physical(session: &mut Session, arguments: &str) -> Outcome {
 pub fn set_linear(session: &mut Session, arguments: &str) -> Outcome {
     let (address, bytes) = bytes_to_write(session, arguments, "setmem ADDR BYTES VALUE")?;
     let cpu = session.cpu;
-    session.target.change(|pc| pc.write_linear(cpu, address, &bytes))?;
+    session.change(|pc| pc.write_linear(cpu, address, &bytes))?;
     Ok(Answer::silent())
 }
 
@@ -211,7 +262,10 @@ pub fn frames(session: &Session, count: usize) -> Result<Vec<u64>, CommandError>
     let code_base = if width == 8 { 0 } else { scope.segment_base("cs").unwrap_or(0) };
     let mask = if width == 8 { u64::MAX } else { (1 << (8 * width)) - 1 };
     let (mut list, mut frame) = (vec![of("pc")], of("rbp") & mask);
-    while list.len() < count {
+    // A frame lies on the stack, at or above its present end: anything else is no frame, but a register that somebody
+    // uses for something else.
+    let stack = of("rsp") & mask;
+    while list.len() < count && frame != 0 && frame >= stack {
         let at = stack_base.wrapping_add(frame);
         let (Some(next), Some(back)) = (scope.linear(at, width), scope.linear(at.wrapping_add(width as u64), width))
         else {
@@ -237,6 +291,9 @@ pub fn backtrace(session: &mut Session, arguments: &str) -> Outcome {
     let mut text = String::new();
     for (n, address) in list.iter().enumerate() {
         let _ = writeln!(text, "#{n} {address:#x}{}", label(&session.symbols, *address));
+    }
+    if list.len() == 1 && count > 1 {
+        text += "RBP points to no frame: the callers are not known\n";
     }
     let json: Vec<Value> = list
         .iter()

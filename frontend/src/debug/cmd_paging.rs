@@ -4,8 +4,10 @@ use super::answer::{Answer, Table, hex};
 use super::paging::{self, EptListing, Paging, Range, size_words};
 use super::session::{CommandError, Outcome, Session};
 use emu_core::state::cpu::Cpu;
+use emu_vmx::controls::{PrimaryProcessorControls, SecondaryProcessorControls, VmFunctions};
 use emu_vmx::ept::{EptAccess, EptConfig};
 use emu_vmx::field::Field;
+use emu_vmx::vmcs::Vmcs;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -127,6 +129,36 @@ pub fn ept(session: &mut Session, arguments: &str) -> Outcome {
     }
 }
 
+/// The pages of the structures that a VMCS uses: a field that no control looks at says nothing.
+fn structures(vmcs: &Vmcs) -> Vec<(u64, String)> {
+    let (primary, secondary) = (vmcs.primary(), vmcs.secondary());
+    let io = primary.contains(PrimaryProcessorControls::USE_IO_BITMAPS);
+    let shadowing = secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING);
+    let switching = vmcs.vm_functions().contains(VmFunctions::EPTP_SWITCHING);
+    let pages = [
+        (Field::IoBitmapA, io),
+        (Field::IoBitmapB, io),
+        (Field::MsrBitmaps, primary.contains(PrimaryProcessorControls::USE_MSR_BITMAPS)),
+        (Field::VmreadBitmapAddress, shadowing),
+        (Field::VmwriteBitmapAddress, shadowing),
+        (Field::EptpListAddress, switching),
+        (Field::PmlAddress, secondary.contains(SecondaryProcessorControls::ENABLE_PML)),
+    ];
+    let pages = pages.into_iter().filter(|(_, used)| *used).map(|(field, _)| (field, vmcs.get(field), 1));
+    let lists = [
+        (Field::VmExitMsrStoreAddress, Field::VmExitMsrStoreCount),
+        (Field::VmExitMsrLoadAddress, Field::VmExitMsrLoadCount),
+        (Field::VmEntryMsrLoadAddress, Field::VmEntryMsrLoadCount),
+    ];
+    let lists = lists.into_iter().map(|(field, count)| (field, vmcs.get(field), 16 * vmcs.get(count).min(4096)));
+    let mut all = Vec::new();
+    for (field, address, bytes) in pages.chain(lists).filter(|(_, _, bytes)| *bytes != 0) {
+        let (first, last) = (address & !0xFFF, address.saturating_add(bytes - 1) & !0xFFF);
+        all.extend((first..=last).step_by(0x1000).map(|page| (page, field.name().to_owned())));
+    }
+    all
+}
+
 /// Pages that the VMM needs for itself, with what they are.
 fn precious(session: &Session, listing: &EptListing) -> Result<Vec<(u64, String)>, CommandError> {
     let cpu = selected(session)?;
@@ -139,18 +171,7 @@ fn precious(session: &Session, listing: &EptListing) -> Result<Vec<(u64, String)
         list.push((address, "a VMCS".to_owned()));
     }
     if let Some(vmcs) = cpu.vmx.current() {
-        for field in [
-            Field::IoBitmapA,
-            Field::IoBitmapB,
-            Field::MsrBitmaps,
-            Field::VmExitMsrLoadAddress,
-            Field::VmEntryMsrLoadAddress,
-        ] {
-            let address = vmcs.get(field) & !0xFFF;
-            if address != 0 {
-                list.push((address, field.name().to_owned()));
-            }
-        }
+        list.extend(structures(vmcs));
         let cr3 = vmcs.get(Field::HostCr3) & 0x000F_FFFF_FFFF_F000;
         list.push((cr3, "the VMM's paging structures (host CR3)".to_owned()));
     }
@@ -201,4 +222,22 @@ fn lint(session: &Session, config: &EptConfig, listing: &EptListing) -> Outcome 
     let text =
         if table.is_empty() { format!("EPTP {:#x}: nothing to complain about\n", config.eptp) } else { table.text() };
     Ok(Answer::new(text, json!({ "findings": list })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structures_that_no_control_uses_are_nothing_to_complain_about() {
+        let mut vmcs = Vmcs::new(1);
+        for field in [Field::IoBitmapA, Field::IoBitmapB, Field::MsrBitmaps, Field::VmEntryMsrLoadAddress] {
+            vmcs.set(field, 0x5000);
+        }
+        assert_eq!(structures(&vmcs), []);
+        vmcs.set(Field::PrimaryProcessorControls, PrimaryProcessorControls::USE_MSR_BITMAPS.bits().into());
+        vmcs.set(Field::VmEntryMsrLoadCount, 257);
+        let found: Vec<u64> = structures(&vmcs).into_iter().map(|(page, _)| page).collect();
+        assert_eq!(found, [0x5000, 0x5000, 0x6000]);
+    }
 }

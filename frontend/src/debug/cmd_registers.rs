@@ -20,8 +20,11 @@ fn map<'a>(registers: impl Iterator<Item = (&'a str, u64)>) -> Map<String, Value
     registers.map(|(name, value)| (name.to_owned(), hex(value))).collect()
 }
 
-/// `r`.
-pub fn general(session: &mut Session, _arguments: &str) -> Outcome {
+/// `r [REGISTER]`.
+pub fn general(session: &mut Session, arguments: &str) -> Outcome {
+    if !arguments.is_empty() {
+        return print(session, arguments);
+    }
     let (cpu, report) = selected(session)?;
     let long = report.long_mode;
     let mut text = String::new();
@@ -253,14 +256,23 @@ pub fn set(session: &mut Session, arguments: &str) -> Outcome {
     let Some((name, value)) = arguments.split_once('=') else {
         return Err(CommandError::Usage("there is no =".to_owned(), "set REGISTER = EXPR"));
     };
-    let value = session.value(value.trim())?;
     let (cpu, name) = (session.cpu, name.trim().trim_start_matches('$'));
-    session.target.change(|pc| pc.set_register(cpu, name, value))?;
+    if let Some(field) = name.to_ascii_lowercase().strip_prefix("vmcs").and_then(|rest| rest.strip_prefix(['.', '_'])) {
+        let field = name.get(name.len() - field.len()..).unwrap_or_default();
+        return Err(CommandError::Other(format!("set is for registers; write vmcs set {field} = EXPR")));
+    }
+    let value = session.value(value.trim())?;
+    session.change(|pc| pc.set_register(cpu, name, value))?;
     Ok(Answer::silent())
 }
 
-/// `print EXPR`.
+/// `print EXPR`; GDB's formats behind a slash change nothing, as it is shown in all.
 pub fn print(session: &mut Session, arguments: &str) -> Outcome {
+    let format = |word: &str| word.strip_prefix('/').is_some_and(|letters| letters.len() < 3);
+    let arguments = match arguments.split_once(char::is_whitespace) {
+        Some((word, rest)) if format(word) => rest.trim(),
+        _ => arguments,
+    };
     let value = session.value(arguments)?;
     let label = super::watcher::label(&session.symbols, value);
     let text = format!(

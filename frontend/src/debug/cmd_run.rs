@@ -3,6 +3,7 @@
 use super::answer::{Answer, hex};
 use super::session::{CommandError, Outcome, Session};
 use super::target::{Came, How};
+use super::vmxlog::VmxLog;
 use super::watcher::{Over, first_word};
 use crate::config::sources::MAX_TEXT_BYTES;
 use crate::error::InputError;
@@ -14,27 +15,35 @@ use emu_core::report::Detail;
 use emu_core::trace::TraceFilter;
 use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
+use emu_devices::pc::Pc;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// `c`.
-pub fn cont(session: &mut Session, arguments: &str) -> Outcome {
-    no_arguments(arguments, "c")?;
-    Ok(session.go(How::Until(u64::MAX)))
-}
+/// Instructions that one command makes at most.
+const MOST_STEPS: u64 = 1_000_000_000;
+/// Files that may carry out each other.
+const MAX_SOURCES: u32 = 16;
 
-pub(super) fn no_arguments(arguments: &str, usage: &'static str) -> Result<(), CommandError> {
-    if arguments.is_empty() { Ok(()) } else { Err(CommandError::Usage(format!("{arguments:?} is too much"), usage)) }
+/// `c`.
+pub fn cont(session: &mut Session, _arguments: &str) -> Outcome {
+    Ok(session.go(How::Until(u64::MAX)))
 }
 
 /// `s [N]`.
 pub fn step(session: &mut Session, arguments: &str) -> Outcome {
     let count = if arguments.is_empty() { 1 } else { session.value(arguments)? };
+    if count > MOST_STEPS {
+        return Err(CommandError::Other(format!("give 0 to {MOST_STEPS} instructions")));
+    }
     let n = session.cpu;
     for _ in 1..count {
         let came = session.target.run(How::Step(n), &mut session.watcher);
         if came != Came::There {
             return Ok(session.stopped(&came));
+        }
+        // A step may be too short for anybody to look.
+        if session.target.interrupted() {
+            return Ok(session.stopped(&Came::Interrupted));
         }
     }
     if count == 0 {
@@ -44,8 +53,7 @@ pub fn step(session: &mut Session, arguments: &str) -> Outcome {
 }
 
 /// `n`.
-pub fn next(session: &mut Session, arguments: &str) -> Outcome {
-    no_arguments(arguments, "n")?;
+pub fn next(session: &mut Session, _arguments: &str) -> Outcome {
     let n = session.cpu;
     let Some((linear, instruction)) = session.present_instruction(n) else { return Ok(session.go(How::Step(n))) };
     let repeats = instruction.text.starts_with("rep");
@@ -61,6 +69,11 @@ pub fn next(session: &mut Session, arguments: &str) -> Outcome {
     run_over(session, n, after, 0)
 }
 
+/// `p`: Bochs's name of `n`; with an expression, GDB's of `print`.
+pub fn next_or_print(session: &mut Session, arguments: &str) -> Outcome {
+    if arguments.is_empty() { next(session, "") } else { super::cmd_registers::print(session, arguments) }
+}
+
 /// Runs until processor `n` comes to a linear address with at least its present RSP and `above` bytes.
 fn run_over(session: &mut Session, n: usize, linear: u64, above: u64) -> Outcome {
     let stack = session.target.pc().cpus.get(n).map_or(0, |cpu| cpu.gpr[4]);
@@ -71,8 +84,7 @@ fn run_over(session: &mut Session, n: usize, linear: u64, above: u64) -> Outcome
 }
 
 /// `finish`.
-pub fn finish(session: &mut Session, arguments: &str) -> Outcome {
-    no_arguments(arguments, "finish")?;
+pub fn finish(session: &mut Session, _arguments: &str) -> Outcome {
     let n = session.cpu;
     let frames = super::cmd_memory::frames(session, 2)?;
     let Some(caller) = frames.get(1) else {
@@ -107,19 +119,29 @@ pub fn stop_at(session: &mut Session, arguments: &str) -> Outcome {
     Ok(session.go(How::Until(cycle)))
 }
 
+/// That there is no such processor among so many.
+pub(super) fn no_processor(number: u64, count: usize) -> String {
+    match count {
+        1 => format!("there is no processor {number}, only 0; --cpus N makes a machine of more"),
+        _ => format!("there is no processor {number}; give 0 to {}", count - 1),
+    }
+}
+
 /// `cpu [N]`.
 pub fn cpu(session: &mut Session, arguments: &str) -> Outcome {
     let count = session.target.pc().cpus.len();
     if !arguments.is_empty() {
         let number = session.value(arguments)?;
         let Some(n) = usize::try_from(number).ok().filter(|n| *n < count) else {
-            return Err(CommandError::Other(format!("there is no processor {number}; give 0 to {}", count - 1)));
+            return Err(CommandError::Other(no_processor(number, count)));
         };
         session.cpu = n;
         return Ok(session.place());
     }
     let report = session.target.pc().report();
-    let text: String = report.processors.iter().map(|cpu| cpu.text(Detail::Line)).collect();
+    let mark = |n: usize| if n == session.cpu { "* " } else { "  " };
+    let lines = report.processors.iter().map(|cpu| cpu.text(Detail::Line)).enumerate();
+    let text: String = lines.map(|(n, line)| mark(n).to_owned() + &line).collect();
     let list: Vec<Value> = report
         .processors
         .iter()
@@ -165,8 +187,8 @@ pub fn reset(session: &mut Session, _arguments: &str) -> Outcome {
 
 /// Lets events happen at their cycles.
 fn inject(session: &mut Session, events: &[(u64, InputEvent)]) -> Result<(), CommandError> {
-    let injected =
-        session.target.change(|pc| events.iter().try_for_each(|(at, event)| pc.inject(*at, event.clone()).map(drop)));
+    let inject = |pc: &mut Pc| events.iter().try_for_each(|(at, event)| pc.inject(*at, event.clone()).map(drop));
+    let injected = session.change_whole(inject);
     injected.map_err(|error| CommandError::Other(error.to_string()))
 }
 
@@ -181,7 +203,16 @@ fn press(hz: u64, at: u64, keys: &[Key], events: &mut Vec<(u64, InputEvent)>) ->
 
 /// `key NAMES`.
 pub fn key(session: &mut Session, arguments: &str) -> Outcome {
-    let keys = Key::combination(arguments)?;
+    let usage = "key NAMES, as in key LeftAlt+F4";
+    if arguments.is_empty() {
+        return Err(CommandError::Usage("a key is missing".to_owned(), usage));
+    }
+    let no_key = |part: String| {
+        let problem =
+            if part.is_empty() { "a key is missing beside +".to_owned() } else { format!("there is no key {part:?}") };
+        CommandError::Usage(problem, usage)
+    };
+    let keys = Key::combination(arguments).map_err(no_key)?;
     let mut events = Vec::new();
     press(session.target.hz(), session.target.pc().now(), &keys, &mut events);
     inject(session, &events)?;
@@ -225,23 +256,35 @@ pub fn restore(session: &mut Session, arguments: &str) -> Outcome {
     let path = Path::new(arguments);
     let bytes = snapshot_file::read(path)?;
     session.target.restore(&bytes).map_err(|problem| InputError::file(path, problem))?;
+    // What was watched belongs to another run.
+    session.watcher.vmx = VmxLog::default();
     Ok(session.place())
 }
 
 /// `source FILE`.
 pub fn source(session: &mut Session, arguments: &str) -> Outcome {
+    if arguments.is_empty() {
+        return Err(CommandError::Usage("a file is missing".to_owned(), "source FILE"));
+    }
+    if session.sources >= MAX_SOURCES {
+        let problem = format!("{arguments}: files carry out each other {MAX_SOURCES} deep; does it carry out itself?");
+        return Err(CommandError::Other(problem));
+    }
     let path = Path::new(arguments);
-    let text = files::read_text(path, "debugger commands", MAX_TEXT_BYTES)?;
+    let text = files::read_text(path, "file of debugger commands", MAX_TEXT_BYTES)?;
     let mut printed = String::new();
-    for (number, line) in text.lines().enumerate() {
+    session.sources += 1;
+    let failed = text.lines().enumerate().find(|(_, line)| {
+        if session.over {
+            return false;
+        }
         let (answer, well) = session.line(line);
         printed.push_str(&answer);
-        if !well {
-            return Err(CommandError::Other(format!("{printed}{arguments}:{}: {}", number + 1, line.trim())));
-        }
-        if session.over {
-            break;
-        }
+        !well
+    });
+    session.sources -= 1;
+    if let Some((number, line)) = failed {
+        return Err(CommandError::Other(format!("{printed}{arguments}:{}: {}", number + 1, line.trim())));
     }
     let json = json!({ "output": printed });
     Ok(Answer::new(printed, json))

@@ -66,7 +66,7 @@ pub fn vmcs(session: &mut Session, arguments: &str) -> Outcome {
         words.pop();
     }
     let text = words.join(" ");
-    let field = Field::from_name(&text).filter(|_| !text.starts_with("0x"));
+    let mut field = Field::from_name(&text).filter(|_| !text.starts_with("0x"));
     let (address, vmcs) = match text.as_str() {
         "" => current(session)?,
         _ if field.is_some() => current(session)?,
@@ -79,7 +79,18 @@ pub fn vmcs(session: &mut Session, arguments: &str) -> Outcome {
         }
         text => {
             let address = session.value(text).map_err(|error| CommandError::Usage(error.to_string(), USAGE))?;
-            (address, at(session, address)?)
+            // A VMCS begins at a page; anything else can only be the encoding of a field.
+            match address & 0xFFF {
+                0 => (address, at(session, address)?),
+                _ => {
+                    field = Field::from_encoding(address).map(|(field, _)| field);
+                    if field.is_none() {
+                        let problem = format!("{address:#x} is no multiple of 4096, and no field has that encoding");
+                        return Err(CommandError::Usage(problem, USAGE));
+                    }
+                    current(session)?
+                }
+            }
         }
     };
     let launch = if vmcs.launch_state == LaunchState::Launched { "launched" } else { "clear" };
@@ -88,6 +99,7 @@ pub fn vmcs(session: &mut Session, arguments: &str) -> Outcome {
     let mut text = if field.is_some() { String::new() } else { head };
     let mut fields = Map::new();
     let own = supported(session);
+    let mut hidden = 0;
     for (area, heading) in AREAS {
         let mut table = Table::default();
         for each in Field::ALL.iter().copied().filter(|each| each.area() == area && own.contains(*each)) {
@@ -97,6 +109,7 @@ pub fn vmcs(session: &mut Session, arguments: &str) -> Outcome {
             }
             // What is 0 says nothing, unless somebody asks for it.
             if value == 0 && !all && field.is_none() && wanted.is_none() {
+                hidden += 1;
                 continue;
             }
             let meaning = self::words(each, value, &vmcs);
@@ -115,7 +128,10 @@ pub fn vmcs(session: &mut Session, arguments: &str) -> Outcome {
             text += &table.text();
         }
     }
-    let json = json!({ "address": hex(address), "shadow": vmcs.shadow, "launch_state": launch, "fields": fields });
+    if hidden != 0 {
+        text += &format!("{hidden} more fields are 0; vmcs all shows them\n");
+    }
+    let json = json!({ "hidden": hidden, "address": hex(address), "shadow": vmcs.shadow, "launch_state": launch, "fields": fields });
     Ok(Answer::new(text, json))
 }
 
@@ -125,12 +141,12 @@ fn set(session: &mut Session, arguments: &str) -> Outcome {
         return Err(CommandError::Usage("there is no =".to_owned(), USAGE));
     };
     let name = name.trim();
-    let field = Field::from_name(name).ok_or_else(|| format!("no VMCS field is called {name:?}"))?;
+    let field = super::fields::named(name)?;
     let (value, n) = (session.value(value.trim())?, session.cpu);
     if value & !field.width().mask() != 0 {
         return Err(CommandError::Other(format!("{value:#x} does not fit into {}", field.name())));
     }
-    session.target.change(|pc| {
+    session.change(|pc| {
         let cpu = pc.cpus.get_mut(n).ok_or("there is no such processor")?;
         if cpu.vmx.non_root.is_some() {
             return Err("the guest runs: its VMCS can be changed in VMX root operation");
@@ -172,8 +188,9 @@ fn list(session: &Session) -> Answer {
 fn diff(session: &Session, file: &str) -> Outcome {
     let (address, now) = current(session)?;
     let (before, named, what) = if file.is_empty() {
+        let clocks = session.clocks();
         let entered =
-            session.watcher.vmx.entered.get(&(session.cpu as u32)).filter(|entered| entered.address == address);
+            session.watcher.vmx.entered(session.cpu as u32, &clocks).filter(|entered| entered.address == address);
         let Some(entered) = entered else {
             return Err(
                 "there was no VM entry with this VMCS while the debugger watched; give a file to compare with".into()
@@ -221,10 +238,9 @@ pub fn changed_bits(field: Field, old: u64, new: u64) -> Option<String> {
 /// `vmx`.
 pub fn vmx(session: &mut Session, _arguments: &str) -> Outcome {
     let (mut text, mut list) = (String::new(), Vec::new());
+    let moment = session.clocks();
     for cpu in &session.target.pc().cpus {
         let n = cpu.sys.index;
-        let counts = &cpu.vmx.counts;
-        let exits: u64 = counts.exits.iter().sum();
         if !cpu.vmx.on() {
             text += &format!("processor {n}: not in VMX operation\n");
             list.push(json!({ "processor": n, "operation": "off" }));
@@ -232,7 +248,8 @@ pub fn vmx(session: &mut Session, _arguments: &str) -> Outcome {
         }
         let operation = if cpu.vmx.non_root.is_some() { "non-root" } else { "root" };
         text += &format!("processor {n}: VMX {operation} operation, VMXON region {:#x}, ", cpu.vmx.vmxon);
-        text += &format!("{} VM entries, {exits} VM exits\n", counts.entries);
+        let [entries, exits, failed] = session.watcher.vmx.counts(n, &moment);
+        text += &format!("{entries} VM entries, {exits} VM exits, {failed} failed VM entries\n");
         let mut controls = Map::new();
         match cpu.vmx.current() {
             None => text += "  no current VMCS\n",
@@ -270,17 +287,21 @@ pub fn vmx(session: &mut Session, _arguments: &str) -> Outcome {
                 }
                 text += &table.text();
                 let reason = vmcs.get32(Field::ExitReason);
-                if exits != 0 || reason != 0 {
+                let what = if reason >> 31 == 0 { "last VM exit" } else { "the last VM entry failed" };
+                // In the guest the field is of the VM exit before, and there may have been none.
+                let stale = reason >> 31 != 0 && cpu.vmx.non_root.is_some();
+                if !stale && (exits != 0 || reason != 0) {
                     let qualification = vmcs.get(Field::ExitQualification);
                     let meaning = words(Field::ExitQualification, qualification, vmcs);
                     let meaning = if meaning.is_empty() { meaning } else { format!(": {meaning}") };
                     let reason = emu_vmx::words::exit_reason(reason);
-                    text += &format!("  last VM exit: {reason}{meaning}; guest RIP {:#x}\n", vmcs.get(Field::GuestRip));
+                    text += &format!("  {what}: {reason}{meaning}; guest RIP {:#x}\n", vmcs.get(Field::GuestRip));
                 }
             }
         }
         list.push(json!({
-            "processor": n, "operation": operation, "vmxon": hex(cpu.vmx.vmxon), "entries": counts.entries, "exits": exits,
+            "processor": n, "operation": operation, "vmxon": hex(cpu.vmx.vmxon), "entries": entries, "exits": exits,
+            "failed_entries": failed,
             "current_vmcs": (cpu.vmx.current != NO_VMCS).then(|| hex(cpu.vmx.current)), "controls": controls,
         }));
     }

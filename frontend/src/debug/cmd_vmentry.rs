@@ -1,27 +1,46 @@
-//! `vmentry` and `vmexit`: rule by rule, register by register.
+//! `vmentry`: the checks of VM entry rule by rule, what is loaded register by register.
 
 use super::answer::{Answer, hex};
+use super::applies::applies;
+use super::cmd_why;
 use super::entry::{self, Judged, Step};
+use super::remedy::Case;
 use super::session::{CommandError, Outcome, Session};
-use super::vmxlog::Failed;
 use super::watcher::first_word;
-use emu_core::observe::EntryOutcome;
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::caps::{ProcessorFacts, VmxCapabilities};
-use emu_vmx::checks::{BasicFailure, CheckContext, EntryMoment, Stage, basic_checks};
+use emu_vmx::checks::{BasicFailure, CheckContext, EntryMoment, basic_checks};
+use emu_vmx::exit::ExitReason;
+use emu_vmx::field::Field;
 use emu_vmx::vmcs::{LaunchState, Vmcs};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-const USAGE: &str = "vmentry [rules|failing|step|why|reset]";
+const USAGE: &str = "vmentry [rules|failing|step [N|load]|failures|why [N]|reset]";
+/// Steps that are printed at once at most.
+const MOST_STEPS: usize = 1000;
 
 /// How far a stepped VM entry or VM exit is.
 #[derive(Debug, Default)]
 pub struct Walk {
     steps: Vec<Step>,
     next: usize,
+    /// What is said behind the last step.
+    end: String,
     /// Processor, its cycle: the walk belongs to this moment.
     moment: (usize, u64),
+}
+
+impl Walk {
+    /// At the first step.
+    pub fn new(steps: Vec<Step>, end: String, moment: (usize, u64)) -> Self {
+        Self { steps, next: 0, end, moment }
+    }
+
+    /// Whether it is under way at this moment.
+    pub fn belongs_to(&self, moment: (usize, u64)) -> bool {
+        !self.steps.is_empty() && self.moment == moment
+    }
 }
 
 /// The VM entry that would happen now.
@@ -72,6 +91,17 @@ impl Candidate<'_> {
         entry::judge(&CheckContext::new(self.vmcs, self.caps, self.facts, &self.moment))
     }
 
+    fn case<'b>(&'b self, session: &'b Session) -> Case<'b> {
+        let cpu = session.target.pc().cpus.get(session.cpu);
+        Case {
+            vmcs: self.vmcs,
+            address: self.address,
+            ia32e_mode: cpu.is_some_and(|cpu| cpu.sys.efer.contains(Efer::LMA)),
+            processor: (self.caps, self.facts),
+            ram: &session.target.pc().ram,
+        }
+    }
+
     fn head(&self) -> String {
         match self.instruction {
             Some(name) => format!("{name} of the VMCS {:#x}", self.address),
@@ -89,7 +119,7 @@ impl Candidate<'_> {
         let after = match verdict {
             Ok(()) => format!("launch state {state}, no blocking by MOV SS"),
             Err(BasicFailure::VmFailInvalid) => "VMfailInvalid: the current VMCS is a shadow VMCS".to_owned(),
-            Err(BasicFailure::VmFailValid(error)) => format!("VMfailValid {}: {}", error.number(), error.text()),
+            Err(BasicFailure::VmFailValid(error)) => emu_vmx::words::vmfail(Some(error)),
         };
         Step {
             section: "27.1 Basic VM-Entry Checks".to_owned(),
@@ -115,278 +145,200 @@ fn rule_step(judged: &Judged) -> Step {
 
 /// `vmentry …`.
 pub fn vmentry(session: &mut Session, arguments: &str) -> Outcome {
-    match arguments {
-        "" | "failing" => rules(session, false),
-        "rules" | "all" => rules(session, true),
-        "step" | "s" => step_entry(session),
-        "why" => why(session),
-        "reset" => {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    match words[..] {
+        [] | ["failing"] => rules(session, false),
+        ["rules" | "all"] => rules(session, true),
+        ["step" | "s", ref how @ ..] => step_entry(session, how),
+        ["failures"] => Ok(cmd_why::failures(session)),
+        ["why"] => cmd_why::why(session, None),
+        ["why", number] => {
+            let number = session.value(number)?;
+            cmd_why::why(session, Some(number))
+        }
+        ["reset"] => {
             session.entry_walk = Walk::default();
             Ok(Answer::silent())
         }
-        other => Err(CommandError::Usage(format!("{other:?} is not known"), USAGE)),
+        _ => Err(CommandError::Usage(format!("{arguments:?} is not known"), USAGE)),
     }
+}
+
+/// What becomes of the VM-entry MSR-load area: whether all can be loaded, and in words.
+fn loading(session: &Session, vmcs: &Vmcs) -> (Option<u32>, String) {
+    let pc = session.target.pc();
+    let refused = pc.cpus.get(session.cpu).and_then(|cpu| entry::first_refused(cpu, &pc.ram, vmcs));
+    match (refused, vmcs.get(Field::VmEntryMsrLoadCount)) {
+        (Some((entry, refused)), _) => {
+            let words = format!("entry {} at {:#x}, {} = {:x}", entry.number, entry.at, entry.name(), entry.value);
+            (Some(entry.number), format!("{words}: {}; {}", refused.why, refused.remedy))
+        }
+        (None, 0) => (None, "the list is empty".to_owned()),
+        (None, 1) => (None, "1 entry can be loaded".to_owned()),
+        (None, count) => (None, format!("{count} entries can be loaded")),
+    }
+}
+
+fn msr_failure(number: u32) -> String {
+    format!("{}, qualification {number}", emu_vmx::words::vm_exit(ExitReason::EntryFailureMsrLoading))
 }
 
 /// Every rule, or those that fail.
 fn rules(session: &Session, all: bool) -> Outcome {
     let candidate = candidate(session)?;
     let judged = candidate.judged();
+    let mark = |well: bool| if well { "ok  " } else { "FAIL" };
     let mut text = candidate.head() + "\n";
     let basic = candidate.basic();
-    let _ = writeln!(text, "{} {}: {}", if basic.ok { "ok  " } else { "FAIL" }, basic.section, basic.after);
+    let _ = writeln!(text, "{} {}: {}", mark(basic.ok), basic.section, basic.after);
     let mut section = "";
     let mut list = Vec::new();
+    let case = candidate.case(session);
+    let mut idle = 0;
     for each in judged.iter().filter(|each| all || !each.holds) {
+        // Only who asks for all waits for it.
+        let applies = applies(&case, each.rule);
+        idle += usize::from(!applies);
+        let verdict = if applies { mark(each.holds) } else { "n/a " };
         if each.rule.section.number != section {
             section = each.rule.section.number;
             let _ = writeln!(text, "{section} {}", each.rule.section.title);
         }
         let step = rule_step(each);
-        let verdict = if each.holds { "ok  " } else { "FAIL" };
         let _ = writeln!(text, "  {verdict} {}\n         {}", step.what, step.after);
         list.push(json!({
             "rule": each.rule.id, "section": each.rule.section.number, "title": each.rule.section.title,
             "required": each.rule.required, "found": each.found, "detail": each.detail, "holds": each.holds,
+            "applies": applies,
         }));
     }
     let failing = judged.iter().filter(|each| !each.holds).count();
-    let _ = match judged.iter().find(|each| !each.holds) {
-        None => writeln!(text, "all {} rules hold", judged.len()),
-        Some(first) => {
-            let outcome = first.rule.failure().words();
-            writeln!(text, "{failing} of {} rules fail; {} comes first: {outcome}", judged.len(), first.rule.id)
+    let (refused, words) = loading(session, candidate.vmcs);
+    let _ = writeln!(text, "{} {}: {words}", mark(refused.is_none()), entry::MSRS);
+    let count = judged.len();
+    let verdict = match (judged.iter().find(|each| !each.holds), refused) {
+        _ if !basic.ok => {
+            let behind = if failing == 0 { "none".to_owned() } else { failing.to_string() };
+            format!("the VM entry fails before the {count} rules, {behind} of which would fail: {}", basic.after)
         }
+        (Some(first), _) => {
+            let outcome = first.rule.failure().words();
+            format!("{failing} of {count} rules fail; {} comes first: {outcome}", first.rule.id)
+        }
+        (None, Some(number)) => format!("all {count} rules hold; the VM entry fails: {}", msr_failure(number)),
+        (None, None) => format!("all {count} rules hold"),
     };
-    let json = json!({ "vmcs": hex(candidate.address), "at": candidate.instruction, "basic": basic.ok, "rules": list, "failing": failing });
+    if idle != 0 {
+        let _ = writeln!(text, "n/a: {idle} rules are about what these controls do not use");
+    }
+    text += &verdict;
+    let json = json!({
+        "vmcs": hex(candidate.address), "at": candidate.instruction, "basic": basic.ok, "rules": list,
+        "failing": failing, "msrs": words, "msr_refused": refused, "verdict": verdict,
+    });
     Ok(Answer::new(text, json))
 }
 
-fn entry_steps(session: &Session) -> Result<Vec<Step>, CommandError> {
+/// The steps of the VM entry, and what is said behind them.
+fn entry_steps(session: &Session) -> Result<(Vec<Step>, String), CommandError> {
     let candidate = candidate(session)?;
     if candidate.instruction.is_none() {
         return Err("the processor is not at VMLAUNCH or VMRESUME; b vmentry stops there".into());
     }
-    let mut steps = vec![candidate.basic()];
-    if !steps[0].ok {
-        return Ok(steps);
+    let basic = candidate.basic();
+    let fails = |outcome: &str| format!("the VM entry fails: {outcome}; s executes it");
+    if !basic.ok {
+        let end = fails(&basic.after);
+        return Ok((vec![basic], end));
     }
+    let mut steps = vec![basic];
     for judged in candidate.judged() {
-        let step = rule_step(&judged);
-        let ok = step.ok;
-        steps.push(step);
-        if !ok {
-            let outcome = judged.rule.failure().words();
-            steps.push(Step {
-                section: "27 VM Entries".to_owned(),
-                what: "the VM entry fails".to_owned(),
-                before: String::new(),
-                after: outcome,
-                ok: false,
-            });
-            return Ok(steps);
+        steps.push(rule_step(&judged));
+        if !judged.holds {
+            return Ok((steps, fails(&judged.rule.failure().words())));
         }
     }
     let pc = session.target.pc();
-    let Some(cpu) = pc.cpus.get(session.cpu) else { return Ok(steps) };
-    for step in entry::loads(cpu, &pc.ram, candidate.vmcs, &candidate.moment) {
-        let ok = step.ok;
-        steps.push(step);
-        if !ok {
-            break;
-        }
+    if let Some(cpu) = pc.cpus.get(session.cpu) {
+        steps.extend(entry::loads(cpu, &pc.ram, candidate.vmcs, &candidate.moment));
     }
-    Ok(steps)
+    let end = match loading(session, candidate.vmcs).0 {
+        Some(number) => {
+            // What comes behind does not happen.
+            let failed = steps.iter().position(|step| !step.ok).map_or(steps.len(), |at| at + 1);
+            steps.truncate(failed);
+            fails(&msr_failure(number))
+        }
+        None => "the VM entry is complete; s executes it".to_owned(),
+    };
+    Ok((steps, end))
 }
 
-fn moment_of(session: &Session) -> (usize, u64) {
+/// The selected processor and its cycle.
+pub fn moment_of(session: &Session) -> (usize, u64) {
     (session.cpu, session.target.pc().cpus.get(session.cpu).map_or(0, |cpu| cpu.cycles))
 }
 
-fn step_entry(session: &mut Session) -> Outcome {
-    if session.entry_walk.steps.is_empty() || session.entry_walk.moment != moment_of(session) {
-        let steps = entry_steps(session)?;
-        session.entry_walk = Walk { steps, next: 0, moment: moment_of(session) };
+fn step_entry(session: &mut Session, how: &[&str]) -> Outcome {
+    if !session.entry_walk.belongs_to(moment_of(session)) {
+        let (steps, end) = entry_steps(session)?;
+        session.entry_walk = Walk::new(steps, end, moment_of(session));
     }
-    Ok(next_step(&mut session.entry_walk, "the VM entry is complete; s executes it"))
+    let loads = |step: &Step| !step.before.is_empty() || step.section.starts_with("27.3.2");
+    next_steps(session, how, |session| &mut session.entry_walk, loads, USAGE)
 }
 
-fn next_step(walk: &mut Walk, end: &str) -> Answer {
+/// `step`, `step N`, `step load`: the next steps of a walk; `loads` says which ones load something.
+pub fn next_steps(
+    session: &mut Session,
+    how: &[&str],
+    walk: impl Fn(&mut Session) -> &mut Walk,
+    loads: impl Fn(&Step) -> bool,
+    usage: &'static str,
+) -> Outcome {
+    let count = match how {
+        [] => 1,
+        ["load" | "loads"] => {
+            let walk = walk(session);
+            let first = walk.steps.iter().position(loads).unwrap_or(walk.steps.len());
+            walk.next = first;
+            1
+        }
+        [count] => {
+            let count = session.value(count)?;
+            let count = usize::try_from(count).ok().filter(|count| (1..=MOST_STEPS).contains(count));
+            count.ok_or_else(|| format!("give 1 to {MOST_STEPS} steps"))?
+        }
+        _ => return Err(CommandError::Usage("one number of steps".to_owned(), usage)),
+    };
+    let walk = walk(session);
+    let (mut text, mut list) = (String::new(), Vec::new());
+    for _ in 0..count {
+        let ended = walk.next >= walk.steps.len();
+        let step = next_step(walk);
+        text += &step.text;
+        list.push(step.json);
+        if ended {
+            break;
+        }
+    }
+    let json = if list.len() == 1 { list.remove(0) } else { json!({ "steps": Value::Array(list) }) };
+    Ok(Answer::new(text, json))
+}
+
+fn next_step(walk: &mut Walk) -> Answer {
     let total = walk.steps.len();
     let Some(step) = walk.steps.get(walk.next) else {
-        return Answer::new(end, json!({ "step": total, "steps": total, "end": true }));
+        let json = json!({ "step": total, "steps": total, "end": true, "what": walk.end });
+        return Answer::new(walk.end.clone(), json);
     };
     walk.next += 1;
     let n = walk.next;
     let verdict = if step.ok { "ok" } else { "FAIL" };
-    let change = match step.before.as_str() {
-        "" => step.after.clone(),
-        before if before == step.after => format!("{before}, as before"),
-        before => format!("{before} -> {}", step.after),
-    };
-    let text = format!("[{n}/{total}] {}\n  {verdict} {}\n     {change}", step.section, step.what);
+    let text = format!("[{n}/{total}] {}\n  {verdict} {}\n     {}", step.section, step.what, step.change());
     let json = json!({
         "step": n, "steps": total, "section": step.section, "what": step.what, "before": step.before,
         "after": step.after, "ok": step.ok,
     });
     Answer::new(text, json)
-}
-
-/// `vmexit [step|reset]`.
-pub fn vmexit(session: &mut Session, arguments: &str) -> Outcome {
-    let processor = session.cpu as u32;
-    let steps = |session: &Session| -> Result<Vec<Step>, CommandError> {
-        let exited = session.watcher.vmx.exited.get(&processor);
-        let exited = exited.ok_or("this processor had no VM exit while the debugger watched")?;
-        Ok(entry::exit_steps(&exited.entered.vmcs, &exited.vmcs, exited.entered.host_cr0))
-    };
-    match arguments {
-        "" => {
-            let cycle = session.watcher.vmx.exited.get(&processor).map_or(0, |exited| exited.cycle);
-            let (mut text, mut section, mut list) = (format!("VM exit at cycle {cycle}\n"), String::new(), Vec::new());
-            for step in steps(session)? {
-                if step.section != section {
-                    section.clone_from(&step.section);
-                    let _ = writeln!(text, "{section}");
-                }
-                let _ = writeln!(text, "  {}: {} -> {}", step.what, step.before, step.after);
-                list.push(
-                    json!({ "section": step.section, "what": step.what, "before": step.before, "after": step.after }),
-                );
-            }
-            Ok(Answer::new(text, json!({ "steps": list })))
-        }
-        "step" | "s" => {
-            let moment = moment_of(session);
-            if session.exit_walk.steps.is_empty() || session.exit_walk.moment != moment {
-                session.exit_walk = Walk { steps: steps(session)?, next: 0, moment };
-            }
-            Ok(next_step(&mut session.exit_walk, "the VM exit is complete; the VMM runs"))
-        }
-        "reset" => {
-            session.exit_walk = Walk::default();
-            Ok(Answer::silent())
-        }
-        other => Err(CommandError::Usage(format!("{other:?} is not known"), "vmexit [step|reset]")),
-    }
-}
-
-/// `vmentry why`.
-fn why(session: &Session) -> Outcome {
-    let failed = session.watcher.vmx.failed.as_ref().ok_or("no VM entry has failed while the debugger watched")?;
-    let Failed { processor, entry, vmcs, cycle, ia32e_mode } = failed;
-    let name = if entry.resume { "VMRESUME" } else { "VMLAUNCH" };
-    let label = super::watcher::label(&session.symbols, entry.rip);
-    let mut text = format!(
-        "{name} at {:#x}{label} on processor {processor}, cycle {cycle}, failed; current VMCS {:#x}\n",
-        entry.rip, entry.vmcs
-    );
-    let mut json = json!({
-        "instruction": name, "rip": hex(entry.rip), "processor": processor, "cycle": cycle, "vmcs": hex(entry.vmcs),
-    });
-    let sees = match &entry.outcome {
-        EntryOutcome::Entered(_) => String::new(),
-        EntryOutcome::Refused(BasicFailure::VmFailInvalid) => "VMfailInvalid: CF = 1".to_owned(),
-        EntryOutcome::Refused(BasicFailure::VmFailValid(error)) => {
-            format!("VMfailValid: ZF = 1, VM-instruction error {} ({})", error.number(), error.text())
-        }
-        EntryOutcome::Failed(id) => match emu_vmx::checks::all_rules().find(|rule| rule.id == *id) {
-            Some(rule) if rule.stage == Stage::GuestState => rule.failure().words(),
-            Some(rule) => format!("ZF = 1, {}", rule.failure().words()),
-            None => format!("the rule {id} fails"),
-        },
-        EntryOutcome::MsrLoading(n) => {
-            format!(
-                "VM exit 34 (VM-entry failure due to MSR loading), qualification {n}: that entry of the VM-entry MSR-load area"
-            )
-        }
-    };
-    let _ = writeln!(text, "the VMM sees: {sees}");
-    json["sees"] = Value::from(sees);
-    match &entry.outcome {
-        EntryOutcome::Refused(failure) => {
-            let remedy = match failure {
-                BasicFailure::VmFailInvalid => "VMPTRLD of a VMCS that is no shadow VMCS comes first",
-                BasicFailure::VmFailValid(emu_vmx::vmcs::VmInstructionError::VmlaunchNonClear) => {
-                    "after the first VM entry use VMRESUME, or VMCLEAR the VMCS"
-                }
-                BasicFailure::VmFailValid(emu_vmx::vmcs::VmInstructionError::VmresumeNonLaunched) => {
-                    "the first VM entry after VMCLEAR is VMLAUNCH"
-                }
-                BasicFailure::VmFailValid(_) => "let an instruction stand between MOV SS and the VM entry",
-            };
-            let _ = writeln!(text, "remedy: {remedy}");
-            json["remedy"] = Value::from(remedy);
-            return Ok(Answer::new(text, json));
-        }
-        EntryOutcome::MsrLoading(n) => {
-            if let Some(vmcs) = vmcs {
-                msr_failure(session, vmcs, *n, &mut text, &mut json);
-            }
-        }
-        _ => {}
-    }
-    let pc = session.target.pc();
-    let model = pc.cpus.get(*processor as usize).and_then(|cpu| super::scope::model(cpu).vmx());
-    if let (Some(vmcs), Some(vmx)) = (vmcs, model) {
-        let moment = entry::moment(vmcs, entry.vmcs, *ia32e_mode, (&vmx.caps, &vmx.facts), &pc.ram);
-        let context = CheckContext::new(vmcs, &vmx.caps, &vmx.facts, &moment);
-        let failing: Vec<Judged> = entry::judge(&context).into_iter().filter(|judged| !judged.holds).collect();
-        let list: Vec<Value> = failing.iter().map(judged_json).collect();
-        json["failing"] = Value::Array(list);
-        for (n, judged) in failing.iter().enumerate() {
-            if n == 0 {
-                text.push_str("the rule that decides:\n");
-            } else if n == 1 {
-                let _ = writeln!(text, "also failing ({} more):", failing.len() - 1);
-            }
-            describe(judged, &mut text);
-        }
-    }
-    Ok(Answer::new(text, json))
-}
-
-fn judged_json(judged: &Judged) -> Value {
-    json!({
-        "rule": judged.rule.id, "section": judged.rule.section.number, "title": judged.rule.section.title,
-        "required": judged.rule.required, "found": judged.found, "detail": judged.detail,
-        "remedy": entry::remedy(judged),
-        "alone": judged.rule.failure().words(),
-    })
-}
-
-fn describe(judged: &Judged, text: &mut String) {
-    let rule = judged.rule;
-    let _ = writeln!(text, "  {} (SDM Vol. 3C {} \"{}\")", rule.id, rule.section.number, rule.section.title);
-    let _ = writeln!(text, "    required: {}", rule.required);
-    let _ = writeln!(text, "    found:    {}", judged.found);
-    if !judged.detail.is_empty() {
-        let _ = writeln!(text, "    differs:  {}", judged.detail);
-    }
-    let _ = writeln!(text, "    remedy:   {}", entry::remedy(judged));
-}
-
-/// The entry of the MSR-load area that could not be loaded.
-fn msr_failure(session: &Session, vmcs: &Vmcs, n: u32, text: &mut String, json: &mut Value) {
-    use emu_vmx::entry::{MsrList, MsrListError, check_msr_load};
-    use emu_vmx::field::Field;
-    let area =
-        MsrList { address: vmcs.get(Field::VmEntryMsrLoadAddress), count: vmcs.get32(Field::VmEntryMsrLoadCount) };
-    let at = area.entry(n.saturating_sub(1));
-    let ram = &session.target.pc().ram;
-    let (Some(first), Some(value)) =
-        (super::scope::physical(ram, at, 8), super::scope::physical(ram, at.wrapping_add(8), 8))
-    else {
-        return;
-    };
-    let name = super::breakpoints::msr_words(first as u32);
-    let reason = match check_msr_load(first, false) {
-        Err(MsrListError::Reserved) => "bits 63:32 of the entry are reserved and not 0; clear them",
-        Err(MsrListError::Forbidden) => {
-            "this MSR may not be in the list; load it through its VMCS field, or with WRMSR"
-        }
-        Ok(_) => "WRMSR of this value would raise #GP; correct the value, or take the entry out",
-    };
-    let _ = writeln!(text, "entry {n} at {at:#x}: {name} = {value:#x}\n  {reason}");
-    json["msr"] = json!({ "entry": n, "address": hex(at), "name": name, "value": hex(value), "reason": reason });
 }

@@ -1,16 +1,14 @@
 //! VM entry and VM exit as lists of steps: what is checked and what is loaded, in the SDM's order, computed from a VMCS
 //! without executing anything.
 
-use super::fields::digits;
+use super::msr_list::{self, Judge, Refused};
 use super::scope::physical;
 use emu_core::mem::ram::Ram;
 use emu_core::state::cpu::Cpu;
-use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{Segment, SegmentRegister};
 use emu_vmx::caps::{ProcessorFacts, VmxCapabilities};
 use emu_vmx::checks::{CheckContext, EntryMoment, Rule, all_rules};
-use emu_vmx::controls::VmExitControls;
-use emu_vmx::entry::{EntryPlan, HostPlan, MsrList, PendingDebugOutcome, check_msr_load};
+use emu_vmx::entry::{EntryPlan, MsrList, PendingDebugOutcome};
 use emu_vmx::field::Field;
 use emu_vmx::names;
 use emu_vmx::vmcs::{ActivityState, Interruptibility, Vmcs};
@@ -28,6 +26,17 @@ pub struct Step {
     pub after: String,
     /// It goes well.
     pub ok: bool,
+}
+
+impl Step {
+    /// The value before and after, in words.
+    pub fn change(&self) -> String {
+        match self.before.as_str() {
+            "" => self.after.clone(),
+            before if before == self.after => format!("{before}, as before"),
+            before => format!("{before} -> {}", self.after),
+        }
+    }
 }
 
 /// What the rules look at outside of the VMCS.
@@ -66,41 +75,35 @@ pub fn judge(context: &CheckContext) -> Vec<Judged> {
     all_rules().map(judged).collect()
 }
 
-/// What helps against a rule that fails.
-pub fn remedy(judged: &Judged) -> String {
-    if judged.rule.hint.is_empty() {
-        format!("see to it that {}", judged.rule.required)
-    } else {
-        judged.rule.hint.to_owned()
-    }
-}
-
-struct List(Vec<Step>);
+/// Steps that are put together.
+pub struct List(pub Vec<Step>);
 
 impl List {
-    fn load(&mut self, section: &str, what: &str, before: u64, after: u64) {
+    /// A register, in hexadecimal.
+    pub fn load(&mut self, section: &str, what: &str, before: u64, after: u64) {
         self.words(section, what, &format!("{before:x}"), &format!("{after:x}"));
     }
 
     /// A register that is a set of bits.
-    fn bits(&mut self, section: &str, what: &str, field: Field, before: u64, after: u64) {
-        let words = |value: u64| names::set_bits(field, value).join(" ");
-        let show = |value: u64| format!("{value:x} ({})", words(value));
-        self.words(section, what, &show(before), &show(after));
+    pub fn bits(&mut self, section: &str, what: &str, field: Field, before: u64, after: u64) {
+        self.words(section, what, &set_bits(field, before), &set_bits(field, after));
     }
 
-    fn words(&mut self, section: &str, what: &str, before: &str, after: &str) {
+    /// Anything, in words.
+    pub fn words(&mut self, section: &str, what: &str, before: &str, after: &str) {
         let (before, after) = (before.to_owned(), after.to_owned());
         self.0.push(Step { section: section.to_owned(), what: what.to_owned(), before, after, ok: true });
     }
 
-    fn optional(&mut self, section: &str, what: &str, before: u64, after: Option<u64>) {
+    /// A register that a control may leave alone.
+    pub fn optional(&mut self, section: &str, what: &str, before: u64, after: Option<u64>) {
         if let Some(after) = after {
             self.load(section, what, before, after);
         }
     }
 
-    fn segments(&mut self, section: &str, cpu: &[Segment; 8], plan: &[Segment; 8]) {
+    /// Segment registers, LDTR and TR.
+    pub fn segments(&mut self, section: &str, cpu: &[Segment; 8], plan: &[Segment; 8]) {
         let show = |segment: &Segment| {
             format!(
                 "{:04x} base {:x} limit {:x} ({})",
@@ -117,12 +120,23 @@ impl List {
     }
 }
 
+/// A value with the names of the bits that are set.
+pub fn set_bits(field: Field, value: u64) -> String {
+    format!("{value:x} ({})", names::set_bits(field, value).join(" "))
+}
+
+/// A descriptor-table register.
+pub fn table(base: u64, limit: u16) -> String {
+    format!("base {base:x} limit {limit:x}")
+}
+
 const CONTROL_REGISTERS: &str = "27.3.2.1 Loading Guest Control Registers, Debug Registers, and MSRs";
 const SEGMENTS: &str = "27.3.2.2 Loading Guest Segment Registers and Descriptor-Table Registers";
 const RIP: &str = "27.3.2.3 Loading Guest RIP, RSP, SSP, and RFLAGS";
 const PDPTES: &str = "27.3.2.4 Loading Page-Directory-Pointer-Table Entries";
-const NON_REGISTER: &str = "27.3.2 Loading Guest State";
-const MSRS: &str = "27.4 Loading MSRs";
+const NON_REGISTER: &str = "27.3.2.5 Updating Non-Register State";
+/// The section of the VM-entry MSR-load area.
+pub const MSRS: &str = "27.4 Loading MSRs";
 const INJECTION: &str = "27.6 Event Injection";
 const FEATURES: &str = "27.7 Special Features of VM Entry";
 
@@ -148,13 +162,19 @@ pub fn loads(cpu: &Cpu, ram: &Ram, vmcs: &Vmcs, now: &EntryMoment) -> Vec<Step> 
     list.optional(CONTROL_REGISTERS, "IA32_RTIT_CTL", read("IA32_RTIT_CTL"), msrs.rtit_ctl);
     list.optional(CONTROL_REGISTERS, "IA32_LBR_CTL", read("IA32_LBR_CTL"), msrs.lbr_ctl);
     list.optional(CONTROL_REGISTERS, "IA32_PKRS", sys.pkrs.into(), msrs.pkrs.map(u64::from));
+    if let Some(cet) = &msrs.cet {
+        list.load(CONTROL_REGISTERS, "IA32_S_CET", read("IA32_S_CET"), cet.s_cet);
+        let (name, new) = ("IA32_INTERRUPT_SSP_TABLE_ADDR", cet.interrupt_ssp_table);
+        list.load(CONTROL_REGISTERS, name, read(name), new);
+    }
+    list.optional(CONTROL_REGISTERS, "UINV", read("UINV"), msrs.uinv.map(u64::from));
     list.segments(SEGMENTS, &sys.segments, &plan.segments);
     for (name, old, new) in [("GDTR", sys.gdtr, plan.gdtr), ("IDTR", sys.idtr, plan.idtr)] {
-        let show = |base: u64, limit: u16| format!("base {base:x} limit {limit:x}");
-        list.words(SEGMENTS, name, &show(old.base, old.limit), &show(new.base, new.limit));
+        list.words(SEGMENTS, name, &table(old.base, old.limit), &table(new.base, new.limit));
     }
     list.load(RIP, "RIP", cpu.rip(), plan.rip);
     list.load(RIP, "RSP", cpu.gpr[4], plan.rsp);
+    list.optional(RIP, "SSP", read("SSP"), msrs.cet.map(|cet| cet.ssp));
     let flags = |value: u64| format!("{value:x} ({})", names::set_bits(Field::GuestRflags, value & !0x3002).join(" "));
     list.words(RIP, "RFLAGS", &flags(cpu.flags.get()), &flags(plan.rflags.bits()));
     if let Some(pdptes) = plan.pdptes.or(now.pdptes).filter(|_| plan.pae) {
@@ -175,7 +195,7 @@ pub fn loads(cpu: &Cpu, ram: &Ram, vmcs: &Vmcs, now: &EntryMoment) -> Vec<Step> 
             set => set.join(", "),
         };
     list.words(NON_REGISTER, "interruptibility", "", &blocking(plan.interruptibility));
-    msr_list(&mut list, plan.msr_load, ram, cpu);
+    msr_list(&mut list, plan.msr_load, ram, cpu, vmcs);
     if let Some(injection) = &plan.injection {
         let code = injection.error_code.map_or(String::new(), |code| format!(", error code {code:#x}"));
         let event = emu_vmx::words::interruption(injection.information.0);
@@ -200,62 +220,27 @@ pub fn loads(cpu: &Cpu, ram: &Ram, vmcs: &Vmcs, now: &EntryMoment) -> Vec<Step> 
     list.0
 }
 
-fn msr_list(list: &mut List, area: MsrList, ram: &Ram, cpu: &Cpu) {
-    for n in 0..area.count.min(512) {
-        let at = area.entry(n);
-        let (Some(first), Some(value)) = (physical(ram, at, 8), physical(ram, at + 8, 8)) else {
-            list.words(MSRS, &format!("entry {}", n + 1), "", &format!("no memory at {at:#x}"));
-            continue;
-        };
-        let index = first as u32;
-        let name = super::breakpoints::msr_words(index);
-        let before = cpu.read_msr_quiet(index).map_or_else(|| "not readable".to_owned(), |old| format!("{old:x}"));
-        let refused = check_msr_load(first, false).is_err();
-        list.words(MSRS, &format!("entry {}: {name}", n + 1), &before, &format!("{value:x}"));
-        if let Some(step) = list.0.last_mut().filter(|_| refused) {
-            step.ok = false;
-            step.after = "this MSR may not be in the list: VM exit 34".to_owned();
-        }
-    }
+/// The first entry of a VM-entry MSR-load area that cannot be loaded, and why.
+pub fn first_refused(cpu: &Cpu, ram: &Ram, vmcs: &Vmcs) -> Option<(msr_list::Listed, Refused)> {
+    let area =
+        MsrList { address: vmcs.get(Field::VmEntryMsrLoadAddress), count: vmcs.get32(Field::VmEntryMsrLoadCount) };
+    let mut judge = Judge::new(cpu, vmcs);
+    msr_list::read(ram, area).find_map(|entry| Some((entry, judge.next(&entry)?)))
 }
 
-const RECORDING: &str = "28.2 Recording VM-Exit Information and Updating VM-Entry Control Fields";
-const SAVING: &str = "28.3 Saving Guest State";
-const HOST: &str = "28.5 Loading Host State";
-
-/// What a VM exit did: what it recorded and saved, against the VMCS at the VM entry before, and what it loaded.
-pub fn exit_steps(entered: &Vmcs, exited: &Vmcs, host_cr0: u64) -> Vec<Step> {
-    use emu_vmx::field::Area;
-    let mut list = List(Vec::new());
-    for (section, areas) in [(RECORDING, [Area::ReadOnly, Area::Control]), (SAVING, [Area::Guest, Area::Guest])] {
-        for &field in Field::ALL.iter().filter(|field| areas.contains(&field.area())) {
-            let (old, new) = (entered.get(field), exited.get(field));
-            let recorded = matches!(field, Field::ExitReason | Field::ExitQualification);
-            if old == new && !recorded {
-                continue;
-            }
-            let words = super::fields::words(field, new, exited);
-            let words = if words.is_empty() { words } else { format!(" ({words})") };
-            list.words(section, field.name(), &digits(field, old), &format!("{}{words}", digits(field, new)));
-        }
+fn msr_list(list: &mut List, area: MsrList, ram: &Ram, cpu: &Cpu, vmcs: &Vmcs) {
+    let mut judge = Judge::new(cpu, vmcs);
+    for entry in msr_list::read(ram, area) {
+        let index = entry.first as u32;
+        let before = cpu.read_msr_quiet(index).map_or_else(|| "not readable".to_owned(), |old| format!("{old:x}"));
+        let what = format!("entry {}: {}", entry.number, entry.name());
+        let Some(refused) = judge.next(&entry) else {
+            list.words(MSRS, &what, &before, &format!("{:x}", entry.value));
+            continue;
+        };
+        let what = format!("{what} = {:x}", entry.value);
+        list.words(MSRS, &what, "", &format!("{}; {}", refused.why, refused.remedy));
+        list.0.last_mut().into_iter().for_each(|step| step.ok = false);
+        return;
     }
-    let guest = |field| exited.get(field);
-    let efer = if exited.exit().contains(VmExitControls::SAVE_IA32_EFER) { guest(Field::GuestIa32Efer) } else { 0 };
-    let plan = HostPlan::new(exited, host_cr0, Efer::from_bits_retain(efer));
-    list.bits(HOST, "CR0", Field::HostCr0, guest(Field::GuestCr0), plan.cr0);
-    list.load(HOST, "CR3", guest(Field::GuestCr3), plan.cr3);
-    list.bits(HOST, "CR4", Field::HostCr4, guest(Field::GuestCr4), plan.cr4.bits());
-    list.load(HOST, "IA32_SYSENTER_CS", guest(Field::GuestIa32SysenterCs), plan.msrs.sysenter_cs.into());
-    list.load(HOST, "IA32_SYSENTER_ESP", guest(Field::GuestIa32SysenterEsp), plan.msrs.sysenter_esp);
-    list.load(HOST, "IA32_SYSENTER_EIP", guest(Field::GuestIa32SysenterEip), plan.msrs.sysenter_eip);
-    if exited.exit().contains(VmExitControls::LOAD_IA32_EFER) {
-        list.bits(HOST, "IA32_EFER", Field::HostIa32Efer, efer, plan.msrs.efer.bits());
-    }
-    list.optional(HOST, "IA32_PAT", guest(Field::GuestIa32Pat), plan.msrs.pat);
-    let segments = SegmentRegister::ALL.map(|register| exited.guest_segment(register));
-    list.segments(HOST, &segments, &plan.segments);
-    list.load(HOST, "RIP", guest(Field::GuestRip), plan.rip);
-    list.load(HOST, "RSP", guest(Field::GuestRsp), plan.rsp);
-    list.load(HOST, "RFLAGS", guest(Field::GuestRflags), plan.rflags.bits());
-    list.0
 }

@@ -50,8 +50,11 @@ pub enum ExprError {
     #[error("division by zero")]
     Division,
     /// Parentheses inside each other.
-    #[error("the expression is nested too deeply")]
+    #[error("the expression is nested too deeply; at most {} levels are taken", MAX_DEPTH)]
     Deep,
+    /// Too many operators.
+    #[error("the expression is too long; at most {} operators are taken", MAX_OPERATORS)]
+    Long,
 }
 
 /// An expression.
@@ -99,17 +102,20 @@ const OPERATORS: [(&str, u8); 19] = [
 const SIZES: [(&str, usize); 4] = [("byte", 1), ("word", 2), ("dword", 4), ("qword", 8)];
 /// Deepest nesting.
 const MAX_DEPTH: u32 = 100;
+/// Operators at most: those beside each other make a tree as deep as those inside each other.
+const MAX_OPERATORS: u32 = 1000;
 
 struct Parser<'a> {
     rest: &'a str,
     symbols: &'a Symbols,
     scope: &'a dyn Scope,
     depth: u32,
+    operators: u32,
 }
 
 /// Reads an expression. Symbols become numbers.
 pub fn parse(text: &str, symbols: &Symbols, scope: &dyn Scope) -> Result<Expr, ExprError> {
-    let mut parser = Parser { rest: text, symbols, scope, depth: 0 };
+    let mut parser = Parser { rest: text, symbols, scope, depth: 0, operators: 0 };
     let expr = parser.binary(0)?;
     parser.blanks();
     match parser.rest {
@@ -153,6 +159,10 @@ impl Parser<'_> {
             let found = OPERATORS.into_iter().find(|operator| self.rest.starts_with(operator.0));
             let Some((operator, own)) = found.filter(|operator| operator.1 > priority) else { break };
             self.take(operator);
+            self.operators += 1;
+            if self.operators > MAX_OPERATORS {
+                return Err(ExprError::Long);
+            }
             let right = self.binary(own)?;
             left = match (operator, left) {
                 (":", Expr::Register(name)) if self.scope.segment_base(&name).is_some() => {
@@ -409,6 +419,11 @@ mod tests {
         assert!(matches!(value("1 2"), Err(ExprError::Syntax { .. })));
         assert_eq!(value(&"(".repeat(1000)), Err(ExprError::Deep));
         assert_eq!(value(&"-".repeat(1000)), Err(ExprError::Deep));
+        // Each operator makes the tree deeper, whatever its side.
+        assert_eq!(value(&format!("1{}", "+1".repeat(1000))), Ok(1001));
+        for part in ["+1", ":1", "*(1)", "||0"] {
+            assert_eq!(value(&format!("1{}", part.repeat(150_000))), Err(ExprError::Long), "{part}");
+        }
         assert!(matches!(value("99999999999999999999"), Err(ExprError::TooBig(_))));
     }
 }

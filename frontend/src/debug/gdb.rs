@@ -6,6 +6,7 @@ use super::gdb_connection::Connection;
 use super::gdb_registers::{Bytes, Description, X86};
 use super::session::Session;
 use super::target::{Came, How};
+use super::watcher::{Here, Hit};
 use crate::error::InputError;
 use crate::machine::RunResult;
 use crate::output;
@@ -54,9 +55,15 @@ enum Action {
 
 struct Server<'s> {
     session: &'s mut Session,
+    /// For commands that run the machine: GDB may want them to stop.
+    connection: Connection,
     description: Description,
     xml: String,
     action: Action,
+    /// Breakpoints that GDB has set; it knows of no others.
+    own: Vec<u32>,
+    /// What GDB's user is told of one that GDB does not know.
+    told: String,
 }
 
 type Reason = MultiThreadStopReason<u64>;
@@ -98,30 +105,47 @@ fn meet(session: &mut Session, listener: &TcpListener, wait: bool) -> std::io::R
 }
 
 /// Serves GDB on this computer's port until it goes; whether it asked to end the session. The machine waits for it, or
-/// runs until it comes.
+/// runs until it comes; so it does again when GDB has sent what cannot be answered.
 pub fn serve(session: &mut Session, port: u16, wait: bool) -> Result<bool, InputError> {
     let place = format!("127.0.0.1:{port}");
     let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(place.clone(), format!("{what}: {e}"));
-    let listener = TcpListener::bind(&place).map_err(|e| error("cannot wait for GDB", &e))?;
-    let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?;
-    let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(bound.to_string(), format!("{what}: {e}"));
-    output::tell(&format!("rvmx-emu: waiting for GDB: target remote {bound}\n"));
-    let stream = match meet(session, &listener, wait).map_err(|e| error("GDB does not come", &e))? {
-        Met::Gdb(stream) => stream,
-        Met::End => return Ok(false),
-        Met::CtrlC => return Ok(true),
-    };
-    drop(listener);
-    let Some(cpu) = session.target.pc().cpus.get(session.cpu) else { return Ok(true) };
-    let description = Description::of(cpu);
-    let xml = description.xml();
-    let mut server = Server { session, description, xml, action: Action::Continue };
-    let reason = GdbStub::new(Connection::new(stream)).run_blocking::<Loop>(&mut server);
-    match reason {
-        Ok(DisconnectReason::Disconnect) => Ok(false),
-        Ok(_) => Ok(true),
-        Err(problem) if problem.is_connection_error() => Ok(false),
-        Err(problem) => Err(error("the GDB session has failed", &problem)),
+    let bind = |place: &str| TcpListener::bind(place).map_err(|e| error("cannot wait for GDB", &e));
+    let mut listener = bind(&place)?;
+    let bound = listener.local_addr().map_err(|e| error("cannot wait for GDB", &e))?.to_string();
+    let error = |what: &str, e: &dyn std::fmt::Display| InputError::new(bound.clone(), format!("{what}: {e}"));
+    let what = if wait { "waiting for GDB" } else { "the guest runs, GDB may come" };
+    loop {
+        output::tell(&format!("rvmx-emu: {what}: target remote {bound}\n"));
+        let stream = match meet(session, &listener, wait).map_err(|e| error("GDB does not come", &e))? {
+            Met::Gdb(stream) => stream,
+            Met::End => return Ok(false),
+            Met::CtrlC => return Ok(true),
+        };
+        // There is room for one.
+        drop(listener);
+        let Some(cpu) = session.target.pc().cpus.get(session.cpu) else { return Ok(true) };
+        let description = Description::of(cpu);
+        let xml = description.xml();
+        let connection = Connection::new(stream);
+        let mut server = Server {
+            session: &mut *session,
+            connection: connection.clone(),
+            description,
+            xml,
+            action: Action::Continue,
+            own: Vec::new(),
+            told: String::new(),
+        };
+        match GdbStub::new(connection).run_blocking::<Loop>(&mut server) {
+            Ok(DisconnectReason::Disconnect) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(problem) if problem.is_connection_error() => return Ok(false),
+            // Whatever GDB has sent, the guest is not to blame: the next GDB may do better.
+            Err(problem) => output::tell(&format!("rvmx-emu: {bound}: GDB is sent away: {problem}\n")),
+        }
+        session.watcher.breakpoints.clear();
+        session.watcher.begin();
+        listener = bind(&bound)?;
     }
 }
 
@@ -139,6 +163,7 @@ impl<'s> BlockingEventLoop for Loop<'s> {
         let mut first = true;
         loop {
             if let Some(reason) = server.go(first) {
+                connection.tell(&std::mem::take(&mut server.told)).map_err(WaitForStopReasonError::Connection)?;
                 return Ok(Event::TargetStopped(reason));
             }
             first = false;
@@ -192,11 +217,11 @@ impl Server<'_> {
             Action::Back => {
                 let hit = session.target.back_to_hit(&mut session.watcher);
                 return Some(match hit {
-                    Ok(hit) => self.hit_reason(hit.processor as usize, hit.breakpoint),
+                    Ok(hit) => self.hit_reason(&hit),
                     Err(_) => {
-                        // Its beginning is where a run that nothing stops comes to.
-                        let began = session.target.back_to_cycle(0);
-                        self.went_back(began.is_err(), 0)
+                        // Its beginning is where a run that nothing stops comes to; without snapshots it is here.
+                        let _ = session.target.back_to_beginning();
+                        self.went_back(false, 0)
                     }
                 });
             }
@@ -217,7 +242,7 @@ impl Server<'_> {
             },
             Came::Hit => {
                 let hit = hit?;
-                Some(self.hit_reason(hit.processor as usize, hit.breakpoint))
+                Some(self.hit_reason(&hit))
             }
             Came::Ended(RunResult::ExitStatus(status)) => Some(Reason::Exited(status as u8)),
             Came::Ended(RunResult::PoweredOff) => Some(Reason::Exited(0)),
@@ -227,13 +252,17 @@ impl Server<'_> {
     }
 
     fn went_back(&mut self, well: bool, n: usize) -> Reason {
-        let cycles: Vec<u64> = self.session.target.pc().cpus.iter().map(|cpu| cpu.cycles).collect();
-        self.session.watcher.vmx.forget_after(&cycles);
+        self.session.cpu = n;
         if well { stepped(n) } else { Reason::ReplayLog { tid: Some(tid(n)), pos: ReplayLogPosition::Begin } }
     }
 
-    fn hit_reason(&mut self, n: usize, id: Option<u32>) -> Reason {
+    fn hit_reason(&mut self, hit: &Hit) -> Reason {
+        let (n, id) = (hit.processor as usize, hit.breakpoint);
         self.session.cpu = n;
+        if id.is_some_and(|id| !self.own.contains(&id)) {
+            self.told = self.session.hit_words(hit) + "\n";
+            return stepped(n);
+        }
         let found = self.session.watcher.breakpoints.iter().find(|breakpoint| Some(breakpoint.id) == id);
         match found.map(|breakpoint| &breakpoint.kind) {
             Some(Kind::Linear(_)) => Reason::SwBreak(tid(n)),
@@ -245,12 +274,12 @@ impl Server<'_> {
                 };
                 Reason::Watch { tid: tid(n), kind, addr: *range.start() }
             }
-            _ => Reason::SignalWithThread { tid: tid(n), signal: Signal::SIGTRAP },
+            _ => stepped(n),
         }
     }
 
     fn add(&mut self, kind: Kind) {
-        self.session.add(Breakpoint {
+        let id = self.session.add(Breakpoint {
             id: 0,
             kind,
             cpu: None,
@@ -260,11 +289,13 @@ impl Server<'_> {
             hits: 0,
             enabled: true,
         });
+        self.own.push(id);
     }
 
     fn remove(&mut self, kind: &Kind) -> bool {
         let list = &mut self.session.watcher.breakpoints;
-        let place = list.iter().rposition(|breakpoint| breakpoint.kind == *kind);
+        let own = &self.own;
+        let place = list.iter().rposition(|breakpoint| breakpoint.kind == *kind && own.contains(&breakpoint.id));
         place.map(|place| list.remove(place)).is_some()
     }
 }
@@ -299,13 +330,15 @@ impl MultiThreadBase for Server<'_> {
 
     fn write_registers(&mut self, registers: &Bytes, tid: Tid) -> TargetResult<(), Self> {
         let n = processor(tid);
+        if registers.0.len() != self.description.size() {
+            return Err(TargetError::NonFatal);
+        }
         let bytes: Vec<u8> = registers.0.iter().map(|byte| byte.unwrap_or(0)).collect();
         let cpu = self.session.target.pc().cpus.get(n).ok_or(TargetError::NonFatal)?;
         let changes = self.description.changes(cpu, &bytes)?;
         let changed = self
             .session
-            .target
-            .change(|pc| changes.into_iter().try_for_each(|(name, value)| pc.set_register(n, &name, value)));
+            .change_whole(|pc| changes.into_iter().try_for_each(|(name, value)| pc.set_register(n, &name, value)));
         changed.map_err(|_| TargetError::NonFatal)
     }
 
@@ -319,7 +352,7 @@ impl MultiThreadBase for Server<'_> {
     }
 
     fn write_addrs(&mut self, start: u64, data: &[u8], tid: Tid) -> TargetResult<(), Self> {
-        let written = self.session.target.change(|pc| pc.write_linear(processor(tid), start, data));
+        let written = self.session.change(|pc| pc.write_linear(processor(tid), start, data));
         written.map_err(|_| TargetError::Errno(FAULT))
     }
 
@@ -468,8 +501,17 @@ impl HwWatchpoint for Server<'_> {
 
 impl MonitorCmd for Server<'_> {
     fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), String> {
+        let connection = self.connection.clone();
+        self.session.target.set_poll(Some(Box::new(move || connection.wants_a_stop())));
+        let places = |session: &Session| session.target.pc().cpus.iter().map(Here::of).collect::<Vec<_>>();
+        let before = (places(self.session), self.session.changes);
         let (text, _) = self.session.line(&String::from_utf8_lossy(command));
+        self.session.target.set_poll(None);
         out.write_raw(text.as_bytes());
+        if before != (places(self.session), self.session.changes) {
+            // Nothing in the protocol tells GDB of it.
+            out.write_raw(b"GDB still shows the registers of before: maint flush register-cache, then frame\n");
+        }
         Ok(())
     }
 }

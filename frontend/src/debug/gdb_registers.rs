@@ -151,12 +151,21 @@ impl Description {
                 feature = register.feature;
                 let _ = writeln!(text, "<feature name=\"{feature}\">");
             }
-            let group = if feature == CORE || feature == SSE { String::new() } else { " group=\"system\"".to_owned() };
+            let group = match feature {
+                CORE | SSE => "",
+                VMCS => " group=\"vmcs\"",
+                _ => " group=\"system\"",
+            };
             let Register { name, bits, kind, .. } = register;
             let _ = writeln!(text, "<reg name=\"{name}\" bitsize=\"{bits}\" type=\"{kind}\"{group}/>");
         }
         text.push_str("</feature>\n</target>\n");
         text
+    }
+
+    /// Bytes of all registers.
+    pub fn size(&self) -> usize {
+        self.registers.iter().map(|register| register.bits as usize / 8).sum()
     }
 
     /// The registers of a processor as bytes, in the order of the description; `None` for what does not exist now.

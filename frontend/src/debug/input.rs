@@ -7,6 +7,7 @@ use crate::config::sources::MAX_TEXT_BYTES;
 use crate::error::InputError;
 use crate::files;
 use crate::output;
+use crate::signals;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -23,9 +24,9 @@ const FAILED: i32 = 2;
 /// Carries out all commands; the exit status. Of those that nobody types, the first that fails ends the session.
 pub fn feed(session: &mut Session, source: &Source) -> Result<i32, InputError> {
     if let Some(path) = &source.file {
-        let text = files::read_text(path, "debugger commands", MAX_TEXT_BYTES)?;
+        let text = files::read_text(path, "file of debugger commands", MAX_TEXT_BYTES)?;
         for line in text.lines() {
-            if !carry_out(session, line) {
+            if !carry_out(session, line)? {
                 return Ok(FAILED);
             }
             if session.over {
@@ -35,7 +36,7 @@ pub fn feed(session: &mut Session, source: &Source) -> Result<i32, InputError> {
     }
     if let Some(commands) = &source.commands {
         for line in commands.lines() {
-            if !carry_out(session, line) {
+            if !carry_out(session, line)? {
                 return Ok(FAILED);
             }
             if session.over {
@@ -53,22 +54,20 @@ pub fn feed(session: &mut Session, source: &Source) -> Result<i32, InputError> {
 }
 
 /// Carries out a line and prints what it says; whether all went well.
-fn carry_out(session: &mut Session, line: &str) -> bool {
-    let (text, well) = session.line(line);
-    print(&text);
-    well
+fn carry_out(session: &mut Session, line: &str) -> Result<bool, InputError> {
+    session.line_to(line, print)
 }
 
 /// Prints, and waits until it can be seen.
-fn print(text: &str) {
+fn print(text: &str) -> Result<(), InputError> {
     output::print(text);
-    output::finish();
+    output::finish()
 }
 
 fn piped(session: &mut Session) -> Result<i32, InputError> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| InputError::new("standard input", format!("cannot be read: {e}")))?;
-        if !carry_out(session, &line) {
+        if !carry_out(session, &line)? {
             return Ok(FAILED);
         }
         if session.over {
@@ -132,7 +131,8 @@ fn terminal(session: &mut Session) -> Result<i32, InputError> {
         // There is none at the first time.
         drop(editor.load_history(history));
     }
-    print(&session.place().text);
+    signals::guard_terminal()?;
+    print(&session.place().text)?;
     let mut symbols = 0;
     loop {
         if editor.helper().is_none() || symbols != session.symbols.count() {
@@ -142,8 +142,13 @@ fn terminal(session: &mut Session) -> Result<i32, InputError> {
         }
         match editor.readline("(rvmx) ") {
             Ok(line) => {
-                let (text, _) = if line.trim().is_empty() { session.repeat() } else { session.line(&line) };
-                print(&text);
+                // One that came while nothing ran was to stop nothing.
+                session.target.forget_interrupt();
+                if line.trim().is_empty() {
+                    print(&session.repeat().0)?;
+                } else {
+                    session.line_to(&line, print)?;
+                }
             }
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break,

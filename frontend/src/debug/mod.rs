@@ -4,6 +4,7 @@
 //! without it (`docs/debugger.md`).
 
 mod answer;
+mod applies;
 mod breakpoints;
 mod cmd_breaks;
 mod cmd_exits;
@@ -15,19 +16,26 @@ mod cmd_run;
 mod cmd_travel;
 mod cmd_vmcs;
 mod cmd_vmentry;
+mod cmd_vmexit;
+mod cmd_why;
 mod commands;
 mod entry;
-mod expr;
+mod exit_steps;
+pub(crate) mod expr;
 mod fields;
 mod gdb;
 mod gdb_connection;
+mod gdb_packets;
 mod gdb_registers;
 mod input;
+mod msr_list;
 mod paging;
-mod scope;
+mod remedy;
+pub(crate) mod scope;
 mod session;
 mod symbols;
 mod target;
+mod timeline;
 mod travel;
 mod tui;
 mod vmxlog;
@@ -45,6 +53,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use target::Target;
+pub use timeline::ExitTimeline;
 
 /// The last cycle of a [`transcript()`]: a machine that nothing stops must not run for ever.
 const TRANSCRIPT: u64 = 20_000_000;
@@ -71,13 +80,51 @@ fn refuse(args: &RunArgs) -> Result<(), InputError> {
         ("--trace", args.trace.is_some()),
         ("--vmcs-dump", args.vmcs_dump.is_some()),
         ("--max-instructions", args.max_instructions.is_some()),
+        ("--realtime", args.realtime.is_some()),
+        ("--wall-time", args.wall_time.is_some()),
+        ("--dump-config", args.dump_config),
+        ("--dump-state", args.dump_state.is_some()),
+        ("--screen-dump", args.screen_dump.is_some()),
+        ("--screenshot", args.screenshot.is_some()),
+        ("--stats", args.stats),
     ] {
         if given {
-            return Err(InputError::new(option, "the debugger does not take it").remedy("leave it out"));
+            let remedy = match option {
+                "--script" => "give the debugger's commands with -c or -x",
+                "--trace" => "print instructions with the commands trace and last",
+                "--vmcs-dump" => "see the VMCS with vmcs and vmentry why",
+                "--max-instructions" => "give --max-time, or stop with sb and sba",
+                "--realtime" => "leave it out: guest time goes as fast as the host can",
+                "--wall-time" => "give --max-time",
+                "--dump-config" => "give it without the debugger",
+                "--dump-state" => "see the state with r, sreg, creg, info exceptions, vmcs and screen",
+                "--screen-dump" => "see the text screen with the command screen",
+                "--screenshot" => "write the picture with the command screen FILE.png",
+                "--stats" => "see the figures with ptime, hash, vmx and exits stat",
+                _ => "leave it out",
+            };
+            return Err(InputError::new(option, "the debugger does not take it").remedy(remedy));
         }
     }
     Ok(())
 }
+
+/// The options of a run that the debugger's help does not show, as clap names them.
+pub const NOT_TAKEN: [&str; 13] = [
+    "script",
+    "record",
+    "replay",
+    "trace",
+    "vmcs_dump",
+    "max_instructions",
+    "realtime",
+    "wall_time",
+    "dump_config",
+    "dump_state",
+    "screen_dump",
+    "screenshot",
+    "stats",
+];
 
 /// Checks what the command line asks of the debugger.
 pub fn check(args: &RunArgs) -> Result<(), InputError> {
@@ -92,6 +139,9 @@ fn target(
     debugcon: Stream,
     interrupt: Arc<AtomicBool>,
 ) -> Result<Target, InputError> {
+    if settings.machine.realtime == Some(true) {
+        log::warn!("the debugger does not keep guest time to the host's clock, as the configuration asks");
+    }
     let serial = Sink::open("serial output", &settings.machine.serial, false)?;
     let debugcon = settings.machine.debugcon.clone().unwrap_or(debugcon);
     let debugcon = Sink::open("debug output", &debugcon, false)?;

@@ -12,8 +12,9 @@ use super::watcher::{Hit, Watcher, label};
 use crate::error::InputError;
 use crate::machine::RunResult;
 use emu_core::disasm::Disassembly;
-use emu_devices::pc::AccessError;
+use emu_devices::pc::{AccessError, Pc};
 use serde_json::{Value, json};
+use std::convert::Infallible;
 
 /// Why a command was not carried out.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -71,6 +72,10 @@ pub struct Session {
     pub entry_walk: Walk,
     /// How far a stepped VM exit is.
     pub exit_walk: Walk,
+    /// Files of commands that are being carried out, each by the one before.
+    pub sources: u32,
+    /// How often the guest was changed from outside.
+    pub changes: u64,
     next_id: u32,
     /// The last command that an empty line repeats.
     repeat: String,
@@ -88,23 +93,38 @@ impl Session {
             over: false,
             entry_walk: Walk::default(),
             exit_walk: Walk::default(),
+            sources: 0,
+            changes: 0,
             next_id: 1,
             repeat: String::new(),
         }
     }
 
     /// Carries out a line of commands that `;` separates; what is to be printed, and whether all went well. What
-    /// follows a command that failed is not carried out.
+    /// follows a command that failed is not carried out, nor what follows a Ctrl-C.
     pub fn line(&mut self, line: &str) -> (String, bool) {
         let mut text = String::new();
+        let Ok(well) = self.line_to(line, |answer| {
+            text.push_str(answer);
+            Ok::<(), Infallible>(())
+        });
+        (text, well)
+    }
+
+    /// [`Session::line`] that gives away each answer before the next command.
+    pub fn line_to<E>(&mut self, line: &str, mut print: impl FnMut(&str) -> Result<(), E>) -> Result<bool, E> {
         for command in split(line) {
+            if self.target.interrupted() {
+                print(&self.refusal("interrupted before all commands were carried out", self.json))?;
+                return Ok(false);
+            }
             let (answer, well) = self.print(&command);
-            text.push_str(&answer);
+            print(&answer)?;
             if !well || self.over {
-                return (text, well);
+                return Ok(well);
             }
         }
-        (text, true)
+        Ok(true)
     }
 
     /// An empty line of somebody at a terminal: the last step again.
@@ -121,7 +141,7 @@ impl Session {
         let well = outcome.is_ok();
         let text = match (outcome, json) {
             (Ok(answer), false) => traced + &answer.text,
-            (Err(error), false) => traced + &format!("error: {error}\n"),
+            (Err(error), false) => traced + &self.refusal(&error.to_string(), false),
             (Ok(mut answer), true) => {
                 if !traced.is_empty()
                     && let Value::Object(object) = &mut answer.json
@@ -130,9 +150,14 @@ impl Session {
                 }
                 answer.json.to_string() + "\n"
             }
-            (Err(error), true) => json!({ "error": error.to_string() }).to_string() + "\n",
+            (Err(error), true) => self.refusal(&error.to_string(), true),
         };
         (text, well)
+    }
+
+    /// An error, as it is printed.
+    fn refusal(&self, problem: &str, json: bool) -> String {
+        if json { json!({ "error": problem }).to_string() + "\n" } else { format!("error: {problem}\n") }
     }
 
     /// Carries out one command.
@@ -143,8 +168,16 @@ impl Session {
         }
         let (word, arguments) = commands::split_name(command);
         let Some(found) = commands::find(word) else { return Err(CommandError::Unknown(word.to_owned())) };
+        if !arguments.is_empty() && found.takes_nothing() {
+            return Err(CommandError::Usage(format!("{arguments:?} is too much"), found.usage));
+        }
         self.repeat = if found.repeats { command.to_owned() } else { String::new() };
-        (found.run)(self, arguments)
+        (found.run)(self, arguments).map_err(|error| match error {
+            CommandError::Expr(ExprError::Syntax { found: rest, .. }) if rest.is_empty() && arguments.is_empty() => {
+                CommandError::Usage("an argument is missing".to_owned(), found.usage)
+            }
+            error => error,
+        })
     }
 
     /// What expressions see of the selected processor.
@@ -161,6 +194,32 @@ impl Session {
     /// The value of an expression.
     pub fn value(&self, text: &str) -> Result<u64, CommandError> {
         Ok(self.parse(text)?.value(&self.scope()?)?)
+    }
+
+    /// The present moment: the cycles of all processors.
+    pub fn clocks(&self) -> Vec<u64> {
+        self.target.clocks()
+    }
+
+    /// Changes something from outside: another future begins.
+    pub fn change<R, E>(&mut self, change: impl FnOnce(&mut Pc) -> Result<R, E>) -> Result<R, E> {
+        let changed = self.target.change(change)?;
+        self.has_changed();
+        Ok(changed)
+    }
+
+    /// [`Target::change_whole`], likewise.
+    pub fn change_whole<R, E>(&mut self, change: impl FnOnce(&mut Pc) -> Result<R, E>) -> Result<R, E> {
+        let changed = self.target.change_whole(change)?;
+        self.has_changed();
+        Ok(changed)
+    }
+
+    fn has_changed(&mut self) {
+        self.changes += 1;
+        self.watcher.vmx.forget_after(&self.target.clocks());
+        // What a VM entry would do is another thing now.
+        self.entry_walk = Walk::default();
     }
 
     /// Adds a breakpoint with the next number.
@@ -299,11 +358,27 @@ fn split(line: &str) -> Vec<String> {
     parts
 }
 
-/// A command without its `--json`, and whether it had one.
+/// A command without its `--json`, and whether it had one; what stands in quotes is not it.
 fn without_json(command: &str) -> (String, bool) {
-    let words: Vec<&str> = command.split(' ').filter(|word| *word != "--json").collect();
-    let had = words.len() != command.split(' ').count();
-    if had { (words.join(" ").trim().to_owned(), true) } else { (command.to_owned(), false) }
+    let mut quote = None;
+    let mut rest = String::new();
+    let mut had = false;
+    for word in command.split(' ') {
+        if quote.is_none() && word == "--json" {
+            had = true;
+            continue;
+        }
+        for c in word.chars() {
+            match (c, quote) {
+                ('"' | '\'', None) => quote = Some(c),
+                (c, Some(open)) if c == open => quote = None,
+                _ => {}
+            }
+        }
+        rest.push_str(word);
+        rest.push(' ');
+    }
+    if had { (rest.trim().to_owned(), true) } else { (command.to_owned(), false) }
 }
 
 #[cfg(test)]
@@ -321,5 +396,7 @@ mod tests {
     fn json_flag_stands_anywhere_in_a_command() {
         assert_eq!(without_json("x --json /4bx 0x7c00"), ("x /4bx 0x7c00".to_owned(), true));
         assert_eq!(without_json("r"), ("r".to_owned(), false));
+        assert_eq!(without_json("type \"a --json b\""), ("type \"a --json b\"".to_owned(), false));
+        assert_eq!(without_json("type \"a --json  b\" --json"), ("type \"a --json  b\"".to_owned(), true));
     }
 }

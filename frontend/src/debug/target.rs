@@ -1,7 +1,7 @@
 //! The machine in the debugger's hands: it runs in slices, between which bytes of the guest are passed on and Ctrl-C is
 //! seen.
 
-use super::travel::Travel;
+use super::travel::{self, Travel};
 use super::watcher::{Here, Watcher};
 use crate::error::InputError;
 use crate::machine::{Machine, RunResult};
@@ -13,9 +13,13 @@ use emu_core::trace::{TraceFilter, TraceSink, Tracer};
 use emu_devices::pc::{Pc, PcExit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// The slice, in milliseconds of guest time.
 const SLICE_MS: u64 = 10;
+
+/// Between two looks at [`Target::set_poll`].
+const POLL: Duration = Duration::from_millis(20);
 
 /// Bytes of a trace that are kept for the next answer.
 const MAX_TRACE: usize = 4 << 20;
@@ -76,6 +80,9 @@ pub enum How {
     Step(usize),
 }
 
+/// Says whether somebody else than Ctrl-C wants the machine to stop.
+type Poll = Box<dyn FnMut() -> bool>;
+
 /// The machine, and where its bytes go.
 pub struct Target {
     pub(super) machine: PcMachine,
@@ -85,6 +92,8 @@ pub struct Target {
     debugcon: Sink,
     /// Set by Ctrl-C.
     interrupt: Arc<AtomicBool>,
+    /// Who else stops it, and when it was asked last.
+    poll: Option<(Poll, Instant)>,
     /// The run ends at this cycle.
     last_cycle: Option<(u64, String)>,
     /// How the machine has ended, if it has.
@@ -97,12 +106,27 @@ impl Target {
     /// A machine that has not run yet.
     pub fn new(machine: PcMachine, serial: Sink, debugcon: Sink, interrupt: Arc<AtomicBool>) -> Self {
         let travel = Travel::new(machine.hz());
-        Self { machine, travel, serial, debugcon, interrupt, last_cycle: None, ended: None, tracer: None }
+        Self { machine, travel, serial, debugcon, interrupt, poll: None, last_cycle: None, ended: None, tracer: None }
     }
 
-    /// Whether there was a Ctrl-C; once for each.
-    pub fn interrupted(&self) -> bool {
-        self.interrupt.swap(false, Ordering::Relaxed)
+    /// Whether there was a Ctrl-C, or what stands for it; once for each.
+    pub fn interrupted(&mut self) -> bool {
+        if self.interrupt.swap(false, Ordering::Relaxed) {
+            return true;
+        }
+        let Some((poll, last)) = self.poll.as_mut().filter(|(_, last)| last.elapsed() >= POLL) else { return false };
+        *last = Instant::now();
+        poll()
+    }
+
+    /// Forgets a Ctrl-C: what it was to stop is over.
+    pub fn forget_interrupt(&self) {
+        self.interrupt.store(false, Ordering::Relaxed);
+    }
+
+    /// Asks somebody now and then whether to stop, or nobody any longer.
+    pub fn set_poll(&mut self, poll: Option<Poll>) {
+        self.poll = poll.map(|poll| (poll, Instant::now()));
     }
 
     /// Lets no run go beyond a cycle; the words say why.
@@ -115,18 +139,36 @@ impl Target {
         &mut self.machine
     }
 
+    /// The cycles of all processors.
+    pub fn clocks(&self) -> Vec<u64> {
+        self.pc().cpus.iter().map(|cpu| cpu.cycles).collect()
+    }
+
     /// The PC.
     pub fn pc(&self) -> &Pc {
         &self.machine.pc
     }
 
-    /// Changes something from outside: a register, memory, a key that is pressed. It may go on after its end, and what was
-    /// to come will not come.
-    pub fn change<R>(&mut self, change: impl FnOnce(&mut Pc) -> R) -> R {
+    /// Changes something from outside: a register, memory. It may go on after its end, and what was to come will not
+    /// come. A change that fails has changed nothing.
+    pub fn change<R, E>(&mut self, change: impl FnOnce(&mut Pc) -> Result<R, E>) -> Result<R, E> {
+        let before = travel::places(&self.machine.pc);
+        let result = change(&mut self.machine.pc)?;
         self.ended = None;
-        let result = change(&mut self.machine.pc);
-        self.travel.written(&mut self.machine.pc);
-        result
+        self.travel.written(&mut self.machine.pc, before);
+        Ok(result)
+    }
+
+    /// The same of a change that has parts: all are made, or none.
+    pub fn change_whole<R, E>(&mut self, change: impl FnOnce(&mut Pc) -> Result<R, E>) -> Result<R, E> {
+        let before = self.machine.pc.snapshot();
+        let changed = self.change(change);
+        if let (Err(_), Ok(before)) = (&changed, &before)
+            && let Err(error) = self.machine.pc.restore(before)
+        {
+            log::warn!(target: "debug", "a part of a change that failed cannot be taken back: {error}");
+        }
+        changed
     }
 
     /// Goes to a snapshot from elsewhere: this is where the session begins now.
@@ -135,12 +177,6 @@ impl Target {
         self.ended = None;
         self.travel.begin(&mut self.machine.pc);
         Ok(())
-    }
-
-    /// A step towards a moment of a processor, that nobody watches.
-    pub fn quiet_step(&mut self, n: usize) {
-        let exit = self.step_towards(n, None);
-        self.ended = self.machine.after(&exit);
     }
 
     /// Cycles per guest second.
@@ -182,8 +218,10 @@ impl Target {
         if let Some(ended) = &self.ended {
             return Came::Ended(ended.clone());
         }
+        if self.travel.branches(&self.machine.pc) {
+            watcher.vmx.forget_after(&self.clocks());
+        }
         self.travel.now_and_then(&mut self.machine.pc);
-        self.interrupt.store(false, Ordering::Relaxed);
         let patience = self.pc().now().saturating_add(self.hz());
         let came = loop {
             if let Some(came) = self.slice(how, watcher) {

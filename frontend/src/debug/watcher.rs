@@ -74,6 +74,8 @@ pub struct Watcher {
     pub hit: Option<Hit>,
     /// VM entries and VM exits so far.
     pub vmx: VmxLog,
+    /// The run ends with the VM exit of this number.
+    pub until_exit: Option<u64>,
     modes: Vec<Option<Mode>>,
     /// Hits are collected, and stop nothing.
     collecting: Option<Collecting>,
@@ -138,6 +140,13 @@ impl Watcher {
             if breakpoint.stops(processor, &scope) && self.hit.is_none() {
                 self.hit = Some(Hit { processor, breakpoint: Some(breakpoint.id), what: what() });
             }
+        }
+    }
+
+    /// Ends the run that waits for a VM exit.
+    fn exit_counted(&mut self, view: View) {
+        if self.until_exit.is_some_and(|number| self.vmx.next_exit() > number) && self.hit.is_none() {
+            self.hit = Some(Hit { processor: view.cpu.sys.index, breakpoint: None, what: String::new() });
         }
     }
 
@@ -295,6 +304,7 @@ impl Observer for Watcher {
     fn vm_entry(&mut self, view: View, entry: &VmEntry) {
         if self.collecting.is_none() {
             self.vmx.entry(view, entry);
+            self.exit_counted(view);
         }
         let failure = match &entry.outcome {
             EntryOutcome::Entered(_) => return,
@@ -313,6 +323,7 @@ impl Observer for Watcher {
     fn vm_exit(&mut self, view: View, exit: &VmExit) {
         if self.collecting.is_none() {
             self.vmx.exit(view, exit);
+            self.exit_counted(view);
         }
         let VmExit { vmcs, reason, qualification, guest_rip } = *exit;
         let scope = vec![

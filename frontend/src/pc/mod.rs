@@ -11,12 +11,17 @@ pub use build::{fw_cfg_data, read_rom};
 
 use crate::background::BackgroundFile;
 use crate::config::MachineConfig;
+use crate::debug::ExitTimeline;
+use crate::debug::expr::Scope;
+use crate::debug::scope::{self, CpuScope};
+use crate::display::status::{Glance, VmxMode};
 use crate::error::InputError;
 use crate::loader::KernelFiles;
 use crate::machine::{Machine, RunResult, Statistics};
 use crate::snapshot_file;
 use crate::vmcs_dump::VmcsDumper;
 use emu_core::observe::{Observer, Observers};
+use emu_core::state::cpu::Cpu;
 use emu_core::trace::{TraceFilter, Tracer};
 use emu_devices::disk::{DrivePlace, MediumId};
 use emu_devices::input::{InjectError, InputEvent, Stamped};
@@ -56,6 +61,7 @@ pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcM
         reset_on_triple_fault: config.reset_on_triple_fault,
         tracer: None,
         vmcs_dumper: None,
+        exits: None,
     })
 }
 
@@ -84,6 +90,7 @@ pub struct PcMachine {
     variables: Option<VariablesFile>,
     tracer: Option<Tracer<BackgroundFile>>,
     vmcs_dumper: Option<VmcsDumper>,
+    exits: Option<ExitTimeline>,
 }
 
 impl PcMachine {
@@ -116,6 +123,7 @@ impl PcMachine {
             }
         }
         observers.0.extend(self.vmcs_dumper.as_mut().map(|dumper| dumper as &mut dyn Observer));
+        observers.0.extend(self.exits.as_mut().map(|exits| exits as &mut dyn Observer));
         let observer = (!observers.0.is_empty()).then_some(&mut observers as &mut dyn Observer);
         self.pc.run_bounded(cycle, work, observer)
     }
@@ -263,6 +271,14 @@ impl Machine for PcMachine {
         self.pc.state_hash()
     }
 
+    fn register(&self, processor: usize, name: &str) -> Option<u64> {
+        CpuScope::of_pc(&self.pc, processor)?.register(name)
+    }
+
+    fn memory_byte(&self, address: u64) -> Option<u8> {
+        scope::physical(&self.pc.ram, address, 1).and_then(|byte| u8::try_from(byte).ok())
+    }
+
     fn report(&self) -> PcReport {
         self.pc.report()
     }
@@ -275,7 +291,35 @@ impl Machine for PcMachine {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
         let here = self.pc.configuration();
         let snapshot = snapshot_file::decode(snapshot, &here).map_err(|error| error.to_string())?;
-        self.pc.restore(&snapshot).map_err(|error| error.to_string())
+        self.pc.restore(&snapshot).map_err(|error| error.to_string())?;
+        if let Some(exits) = &mut self.exits {
+            exits.forget_after(&self.pc.cpus.iter().map(|cpu| cpu.cycles).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+
+    fn glance(&self) -> Glance {
+        let mode = |cpu: &Cpu| match (cpu.vmx.on(), cpu.in_non_root()) {
+            (_, true) => VmxMode::NonRoot,
+            (true, false) => VmxMode::Root,
+            (false, false) => VmxMode::Off,
+        };
+        let drives = DrivePlace::ALL.into_iter().zip(["hda", "hdb", "hdc", "hdd", "A:", "B:"]);
+        Glance {
+            processors: self.pc.cpus.iter().map(mode).collect(),
+            exits: self.pc.cpus.iter().flat_map(|cpu| &cpu.vmx.counts.exits).sum(),
+            drives: drives.filter_map(|(place, name)| Some((name, self.pc.board.medium(place)?.accesses()))).collect(),
+            removable: DrivePlace::ALL.into_iter().filter(|place| self.pc.board.takes_media(*place)).collect(),
+        }
+    }
+
+    fn record_exits(&mut self) {
+        self.exits.get_or_insert_default();
+    }
+
+    fn save_exits(&self, path: &Path) -> Result<usize, String> {
+        let exits = self.exits.as_ref().ok_or("VM exits are not recorded")?;
+        exits.save(path)
     }
 
     fn statistics(&self) -> Statistics {

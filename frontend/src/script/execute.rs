@@ -1,11 +1,12 @@
 //! Carries a script out on a machine.
 
-use super::{Drive, Script, Seconds, Step};
+use super::values::{Drive, Pattern, Text};
+use super::{Script, Seconds, Step, expect};
 use crate::error::InputError;
 use crate::run::{Driver, End, SLICE_MS};
 use crate::screen;
 use crate::snapshot_file;
-use emu_devices::disk::MediumId;
+use emu_devices::disk::{DrivePlace, MediumId};
 use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
 use emu_devices::vga::TextScreen;
@@ -30,6 +31,17 @@ impl Outcome {
             Self::Passed => 0,
             Self::Failed(_) => 1,
             Self::Ended(end) => end.status(),
+        }
+    }
+
+    /// Says in which turn of a repetition a step failed.
+    fn in_turn(self, turn: u32, times: u32) -> Self {
+        match self {
+            Self::Failed(failure) => {
+                let place = format!("{}, turn {turn} of {times}", failure.place);
+                Self::Failed(Failure { place, ..failure })
+            }
+            outcome => outcome,
         }
     }
 }
@@ -73,27 +85,7 @@ pub fn execute(script: &Script, driver: &mut Driver) -> Outcome {
     let start = driver.machine.now();
     let deadline = start.saturating_add(script.timeout.cycles(driver.machine.hz()));
     let mut executor = Executor { driver, timeout: script.timeout, deadline, off: false };
-    for (index, step) in script.steps.iter().enumerate() {
-        if let Some(end) = executor.driver.interrupted() {
-            return Outcome::Ended(end);
-        }
-        log::info!(target: "script", "step {} {step} at {:.3} s", index + 1, executor.seconds_now());
-        match executor.step(step) {
-            Ok(()) => {}
-            Err(Stop::Ended(end)) => return Outcome::Ended(end),
-            Err(Stop::Failed(reason)) => {
-                let line = script.lines.get(index).map_or(String::new(), |line| format!(":{line}"));
-                return Outcome::Failed(Failure {
-                    place: format!("{}{line}", script.file.display()),
-                    number: index + 1,
-                    seconds: executor.seconds_now(),
-                    step: step.to_string(),
-                    reason,
-                });
-            }
-        }
-    }
-    Outcome::Passed
+    executor.steps(script, &script.steps, 0).map_or_else(|outcome| outcome, |()| Outcome::Passed)
 }
 
 struct Executor<'d, 'm> {
@@ -106,6 +98,46 @@ struct Executor<'d, 'm> {
 }
 
 impl Executor<'_, '_> {
+    /// Carries steps of `script` out; `first` is the number of the first among [`Script::lines`].
+    fn steps(&mut self, script: &Script, steps: &[Step], first: usize) -> Result<(), Outcome> {
+        let mut number = first;
+        for step in steps {
+            if let Some(end) = self.driver.interrupted() {
+                return Err(Outcome::Ended(end));
+            }
+            log::info!(target: "script", "step {} {step} at {:.3} s", number + 1, self.seconds_now());
+            match step {
+                Step::Repeat(times, inner) => {
+                    for turn in 1..=times.0 {
+                        self.steps(script, inner, number + 1).map_err(|outcome| outcome.in_turn(turn, times.0))?;
+                    }
+                }
+                Step::Include(include) => match &include.script {
+                    Some(included) => self.steps(included, &included.steps, 0)?,
+                    None => return Err(self.failure(script, number, step, "the script was not read".to_owned())),
+                },
+                step => match self.step(step) {
+                    Ok(()) => {}
+                    Err(Stop::Ended(end)) => return Err(Outcome::Ended(end)),
+                    Err(Stop::Failed(reason)) => return Err(self.failure(script, number, step, reason)),
+                },
+            }
+            number += step.count();
+        }
+        Ok(())
+    }
+
+    fn failure(&self, script: &Script, number: usize, step: &Step, reason: String) -> Outcome {
+        let line = script.lines.get(number).map_or(String::new(), |line| format!(":{line}"));
+        Outcome::Failed(Failure {
+            place: format!("{}{line}", script.file.display()),
+            number: number + 1,
+            seconds: self.seconds_now(),
+            step: step.to_string(),
+            reason,
+        })
+    }
+
     fn seconds_now(&self) -> f64 {
         self.driver.machine.now() as f64 / self.driver.machine.hz() as f64
     }
@@ -115,8 +147,12 @@ impl Executor<'_, '_> {
     }
 
     /// Whether the text screen holds `text`; lines are joined by line feeds, their trailing blanks cut.
-    fn shows(&self, text: &str) -> bool {
-        self.screen().is_some_and(|screen| screen::text(&screen).contains(text))
+    fn shows(&self, text: &Text) -> bool {
+        self.screen().is_some_and(|screen| screen::text(&screen).contains(&text.0))
+    }
+
+    fn matches(&self, pattern: &Pattern) -> bool {
+        self.screen().is_some_and(|screen| pattern.regex.is_match(&screen::text(&screen)))
     }
 
     fn shows_line(&self, line: &str) -> bool {
@@ -246,14 +282,12 @@ impl Executor<'_, '_> {
                 let released = self.driver.move_button(button.mask(), false);
                 self.pass(released)
             }
-            Step::Insert(drive, path) => {
-                self.check_running()?;
-                let medium = self.driver.machine.add_medium(path)?;
-                self.change_medium(drive, Some(medium))
-            }
+            Step::Insert(drive, path) => self.insert(drive.place, path),
+            Step::InsertFloppy(path) => self.insert(Drive::FLOPPY, path),
+            Step::InsertCd(path) => self.insert(Drive::CDROM, path),
             Step::Eject(drive) => {
                 self.check_running()?;
-                self.change_medium(drive, None)
+                self.change_medium(drive.place, None)
             }
             Step::ExpectText(text) if self.shows(text) => Ok(()),
             Step::ExpectText(_) => fail("not shown"),
@@ -261,12 +295,38 @@ impl Executor<'_, '_> {
             Step::RejectText(_) => Ok(()),
             Step::ExpectLine(line) if self.shows_line(line) => Ok(()),
             Step::ExpectLine(_) => fail("no such line"),
+            Step::WaitMatch(pattern, s) => self.wait_or_fail(*s, "no match is shown", |this| this.matches(pattern)),
+            Step::ExpectMatch(pattern) if self.matches(pattern) => Ok(()),
+            Step::ExpectMatch(_) => fail("no match is shown"),
+            Step::RejectMatch(pattern) if self.matches(pattern) => fail("a match is shown"),
+            Step::RejectMatch(_) => Ok(()),
+            Step::ExpectScreen(path) => {
+                expect::screen(path, &screen::dump(self.screen().as_ref()))?.map_err(Stop::Failed)
+            }
+            Step::ExpectReg(register, value) => {
+                expect::register(&*self.driver.machine, register, *value).map_err(Stop::Failed)
+            }
+            Step::ExpectMem(address, bytes) => {
+                expect::memory(&*self.driver.machine, *address, bytes).map_err(Stop::Failed)
+            }
+            Step::ExpectExits(exit, count) => expect::exits(&*self.driver.machine, exit, *count).map_err(Stop::Failed),
+            Step::ExpectEntryFailure(failure) => {
+                expect::entry_failure(&*self.driver.machine, failure).map_err(Stop::Failed)
+            }
             Step::WaitSerial(text, s) => {
-                let found = self.wait(*s, |this| this.driver.serial.find(text.as_bytes()));
+                let found = self.wait(*s, |this| this.driver.serial.find(text.0.as_bytes()));
                 self.stream_result(found, "COM1", *s)
             }
             Step::WaitDebugcon(text, s) => {
-                let found = self.wait(*s, |this| this.driver.debugcon.find(text.as_bytes()));
+                let found = self.wait(*s, |this| this.driver.debugcon.find(text.0.as_bytes()));
+                self.stream_result(found, "port E9h", *s)
+            }
+            Step::WaitSerialMatch(pattern, s) => {
+                let found = self.wait(*s, |this| this.driver.serial.find_match(&pattern.bytes));
+                self.stream_result(found, "COM1", *s)
+            }
+            Step::WaitDebugconMatch(pattern, s) => {
+                let found = self.wait(*s, |this| this.driver.debugcon.find_match(&pattern.bytes));
                 self.stream_result(found, "port E9h", *s)
             }
             Step::SendSerial(text) => {
@@ -301,12 +361,20 @@ impl Executor<'_, '_> {
                 self.off = true;
                 Ok(())
             }
+            // They are carried out step by step.
+            Step::Repeat(..) | Step::Include(_) => Ok(()),
         }
     }
 
+    fn insert(&mut self, place: DrivePlace, path: &Path) -> Result<(), Stop> {
+        self.check_running()?;
+        let medium = self.driver.machine.add_medium(path)?;
+        self.change_medium(place, Some(medium))
+    }
+
     /// Puts a medium that is at hand into a drive, or takes it out, and sees that it has gone.
-    fn change_medium(&mut self, drive: &Drive, medium: Option<MediumId>) -> Result<(), Stop> {
-        let (now, place) = (self.driver.machine.now(), drive.place);
+    fn change_medium(&mut self, place: DrivePlace, medium: Option<MediumId>) -> Result<(), Stop> {
+        let now = self.driver.machine.now();
         let event = match medium {
             Some(medium) => InputEvent::Insert { drive: place, medium },
             None => InputEvent::Eject { drive: place },

@@ -1,31 +1,49 @@
 //! Where the steps of a script stand: RON's parser does not keep the places of what it has read.
 
-/// The line (from 1) of each element of the list `steps` in a script that parses.
+/// The line (from 1) of each step in a script that parses: of the elements of the list `steps`, each followed by those
+/// of the lists in it.
 pub fn of_steps(text: &str) -> Vec<usize> {
     let mut scanner = Scanner { rest: text, line: 1 };
     let mut lines = Vec::new();
-    let (mut depth, mut in_steps, mut awaits_step) = (0, false, false);
-    let mut word = "";
+    // Of every bracket that is open, whether it holds steps.
+    let mut open: Vec<bool> = Vec::new();
+    let (mut word, mut awaits_step) = ("", false);
     while let Some((token, line)) = scanner.token() {
-        let opens = matches!(token, "(" | "[" | "{");
         if awaits_step && !matches!(token, "," | "]") {
             lines.push(line);
             awaits_step = false;
         }
         match token {
-            "[" if depth == 1 && word == "steps" => (in_steps, awaits_step) = (true, true),
-            "," if depth == 2 && in_steps => awaits_step = true,
-            "]" if depth == 2 && in_steps => (in_steps, awaits_step) = (false, false),
+            "(" | "{" => open.push(false),
+            "[" => {
+                // Nothing within a step is a list but more steps.
+                awaits_step = open.contains(&true) || open.len() == 1 && word == "steps";
+                open.push(awaits_step);
+            }
+            ")" | "}" | "]" => {
+                open.pop();
+                awaits_step = false;
+            }
+            "," => awaits_step = open.last() == Some(&true),
             ":" => {}
             token => word = token,
         }
-        if opens {
-            depth += 1;
-        } else if matches!(token, ")" | "]" | "}") {
-            depth -= 1;
-        }
     }
     lines
+}
+
+/// Whether a text is that of a script to run: its top is `Script(`, behind comments and RON's attributes.
+pub fn is_script(text: &str) -> bool {
+    let mut scanner = Scanner { rest: text, line: 1 };
+    let mut next = || scanner.token().map(|(token, _)| token);
+    let mut token = next();
+    while token == Some("#") {
+        while !matches!(token, Some("]") | None) {
+            token = next();
+        }
+        token = next();
+    }
+    token == Some("Script") && next() == Some("(")
 }
 
 struct Scanner<'a> {
@@ -124,6 +142,21 @@ mod tests {
         assert_eq!(of_steps(text), [6, 6, 8, 11]);
         assert!(of_steps("(steps:[],timeout:3)").is_empty());
         assert_eq!(of_steps("(steps:[Wait(1)"), [1]);
+        let text = "Script(boot: [disk,\nfloppy], steps: [Key(\"a\"),\nRepeat(2, [\nWait(1),\n Repeat(3, [Reset,\n PowerOff])]),\n\
+                    Wait(2)])";
+        assert_eq!(of_steps(text), [2, 3, 4, 5, 5, 6, 7]);
+    }
+
+    #[test]
+    fn script_is_known_by_its_top() {
+        for text in
+            ["Script(", "// Machine(\n#![enable(implicit_some)]\n#![enable(unwrap_newtypes)] Script (steps: [])"]
+        {
+            assert!(is_script(text), "{text}");
+        }
+        for text in ["", "Machine(", "(steps: [])", "Scripts(", "#![enable(", "Script"] {
+            assert!(!is_script(text), "{text}");
+        }
     }
 
     #[test]
@@ -133,7 +166,7 @@ mod tests {
             let path = entry.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
             let script = super::super::parse(&path, &text).unwrap();
-            assert_eq!(script.lines.len(), script.steps.len(), "{path:?}");
+            assert_eq!(script.lines.len(), script.steps.iter().map(|step| step.count()).sum::<usize>(), "{path:?}");
         }
     }
 }

@@ -1,29 +1,92 @@
 //! Scripts: what a guest must show, and what is typed to it. The grammar is a contract (docs/scripting.md).
 
+pub mod check;
 pub mod execute;
+mod expect;
+pub mod header;
 pub mod lines;
+pub mod step;
+pub mod values;
 
+pub use step::{Include, Step};
+pub use values::Seconds;
+
+use crate::config::BootDevice;
 use crate::config::ron::{dialect, error};
+use crate::config::sources::{Host, locate};
 use crate::error::InputError;
-use emu_devices::disk::DrivePlace;
-use emu_devices::keyboard::Key;
 use serde::Deserialize;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A script.
+/// Scripts that may include each other, one in the other.
+const MAX_INCLUDES: usize = 16;
+/// Most scripts that are included in one.
+const MAX_INCLUDED: usize = 1000;
+/// Most steps that a script carries out.
+const MAX_STEPS: u64 = 1_000_000;
+
+/// A script. What it says of the machine, the command line overrides ([`Script::over`]); files are looked for from the
+/// script's folder.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
     /// Guest seconds for the whole script.
     #[serde(default = "default_timeout")]
     pub timeout: Seconds,
+    /// A configuration file.
+    #[serde(default)]
+    pub config: Option<PathBuf>,
+    /// A disk or floppy image to boot.
+    #[serde(default)]
+    pub image: Option<PathBuf>,
+    /// First hard disk's image.
+    #[serde(default)]
+    pub hda: Option<PathBuf>,
+    /// Second hard disk's image.
+    #[serde(default)]
+    pub hdb: Option<PathBuf>,
+    /// Floppy A:'s image.
+    #[serde(default, alias = "floppy")]
+    pub fda: Option<PathBuf>,
+    /// CD-ROM's ISO image.
+    #[serde(default)]
+    pub cdrom: Option<PathBuf>,
+    /// What to boot from first.
+    #[serde(default)]
+    pub boot: Vec<BootDevice>,
+    /// Kernel to start directly.
+    #[serde(default)]
+    pub kernel: Option<PathBuf>,
+    /// Its initial RAM disk.
+    #[serde(default)]
+    pub initrd: Option<PathBuf>,
+    /// Its command line.
+    #[serde(default)]
+    pub append: Option<String>,
+    /// Logical processors.
+    #[serde(default)]
+    pub cpus: Option<u32>,
+    /// Guest memory in MiB.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// CPU model.
+    #[serde(default)]
+    pub cpu_model: Option<String>,
+    /// Cycles per guest second.
+    #[serde(default)]
+    pub ips: Option<u64>,
+    /// Port of an isa-debug-exit device.
+    #[serde(default)]
+    pub debug_exit: Option<u16>,
+    /// QEMU's pc-testdev and pci-testdev.
+    #[serde(default)]
+    pub test_devices: bool,
     /// What to do, in order.
     pub steps: Vec<Step>,
     /// The file, for messages.
     #[serde(skip)]
     pub file: PathBuf,
-    /// The line of each step.
+    /// The line of each step, of those in it behind it.
     #[serde(skip)]
     pub lines: Vec<usize>,
 }
@@ -32,235 +95,128 @@ fn default_timeout() -> Seconds {
     Seconds(60.0)
 }
 
-/// Guest seconds: a finite number, not negative, at most a million.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Deserialize)]
-#[serde(try_from = "f64")]
-pub struct Seconds(pub f64);
-
-impl Seconds {
-    /// In cycles of a clock of `hz`.
-    pub fn cycles(self, hz: u64) -> u64 {
-        (self.0 * hz as f64) as u64
-    }
-}
-
-impl TryFrom<f64> for Seconds {
-    type Error = String;
-
-    fn try_from(seconds: f64) -> Result<Self, String> {
-        if (0.0..=1e6).contains(&seconds) {
-            Ok(Self(seconds))
-        } else {
-            Err(format!("{seconds} is no number of guest seconds from 0 to 1000000"))
-        }
-    }
-}
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Keys pressed together, in this order.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Keys {
-    /// As written.
-    pub text: String,
-    /// The keys, in the order of pressing.
-    pub keys: Vec<Key>,
-}
-
-impl TryFrom<String> for Keys {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match Key::combination(&text) {
-            Ok(keys) => Ok(Self { text, keys }),
-            Err(part) => {
-                Err(format!("{part:?} is no key; keys are a..z 0..9 F1..F12 Esc Enter Space Up PgDn LeftCtrl ..."))
-            }
-        }
-    }
-}
-
-/// Text that the keyboard can type: ASCII, line feed and tab.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Typed(pub String);
-
-impl TryFrom<String> for Typed {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.chars().find(|c| Key::from_char(*c).is_none()) {
-            None => Ok(Self(text)),
-            Some(c) => Err(format!("no key types {c:?}")),
-        }
-    }
-}
-
-/// A drive for media that can be changed, by its name in configuration files.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Drive {
-    /// As written.
-    pub text: String,
-    /// Where it is.
-    pub place: DrivePlace,
-}
-
-impl TryFrom<String> for Drive {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let place = match text.as_str() {
-            "fda" => DrivePlace::Floppy { drive: 0 },
-            "fdb" => DrivePlace::Floppy { drive: 1 },
-            "hda" => DrivePlace::Ata { channel: 0, drive: 0 },
-            "hdb" => DrivePlace::Ata { channel: 0, drive: 1 },
-            "hdc" | "cdrom" => DrivePlace::Ata { channel: 1, drive: 0 },
-            "hdd" => DrivePlace::Ata { channel: 1, drive: 1 },
-            _ => return Err(format!("{text:?} is no drive; drives are fda, fdb, cdrom and hda to hdd")),
-        };
-        Ok(Self { text, place })
-    }
-}
-
-/// A button of the mouse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum Button {
-    /// The first.
-    Left,
-    /// The second.
-    Right,
-    /// The wheel.
-    Middle,
-}
-
-impl Button {
-    /// Its bit in the state of all.
-    pub fn mask(self) -> u8 {
-        match self {
-            Self::Left => 1,
-            Self::Right => 2,
-            Self::Middle => 4,
-        }
-    }
-}
-
-/// One step. Seconds are guest seconds from the step's start.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Step {
-    /// Until the text screen shows this; fails after the seconds.
-    WaitText(String, Seconds),
-    /// Until a line of the screen is exactly this (trailing blanks aside).
-    WaitLine(String, Seconds),
-    /// Until the text screen no longer shows this.
-    WaitNoText(String, Seconds),
-    /// Until the screen has not changed for the first number of seconds; fails after the second.
-    WaitStable(Seconds, Seconds),
-    /// Presses and releases a key or a combination.
-    Key(Keys),
-    /// Presses and releases it this many times.
-    KeyTimes(Keys, u32),
-    /// Presses keys and holds them.
-    KeyDown(Keys),
-    /// Releases held keys.
-    KeyUp(Keys),
-    /// Types a text.
-    Type(Typed),
-    /// Moves the mouse by counts to the right and up.
-    MouseMove(i32, i32),
-    /// Turns its wheel by clicks towards the user.
-    MouseWheel(i32),
-    /// Presses and releases a button.
-    Click(Button),
-    /// Presses a button and holds it.
-    ButtonDown(Button),
-    /// Releases a held button.
-    ButtonUp(Button),
-    /// Puts an image into a floppy or CD-ROM drive; what was there is taken out.
-    Insert(Drive, PathBuf),
-    /// Takes the medium out of a floppy or CD-ROM drive.
-    Eject(Drive),
-    /// The screen shows this now.
-    ExpectText(String),
-    /// The screen does not show this now.
-    RejectText(String),
-    /// A line of the screen is exactly this now.
-    ExpectLine(String),
-    /// Until COM1 has sent this, after what the last `WaitSerial` found.
-    WaitSerial(String, Seconds),
-    /// Sends text to COM1.
-    SendSerial(String),
-    /// Until port E9h has got this, after what the last `WaitDebugcon` found.
-    WaitDebugcon(String, Seconds),
-    /// Lets guest time pass.
-    Wait(Seconds),
-    /// Writes the text screen to a file.
-    ScreenDump(PathBuf),
-    /// Writes the picture to a PNG file.
-    Screenshot(PathBuf),
-    /// Writes a snapshot of the machine to a file.
-    Snapshot(PathBuf),
-    /// Puts the machine back to a snapshot from a file.
-    Restore(PathBuf),
-    /// Presses the reset button.
-    Reset,
-    /// Until the guest powers off.
-    WaitPowerOff(Seconds),
-    /// Until the guest ends the run through isa-debug-exit with this status.
-    WaitExit(i32, Seconds),
-    /// Switches the machine off.
-    PowerOff,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WaitText(text, s) => write!(f, "WaitText({text:?}, {s})"),
-            Self::WaitLine(text, s) => write!(f, "WaitLine({text:?}, {s})"),
-            Self::WaitNoText(text, s) => write!(f, "WaitNoText({text:?}, {s})"),
-            Self::WaitStable(quiet, s) => write!(f, "WaitStable({quiet}, {s})"),
-            Self::Key(keys) => write!(f, "Key({:?})", keys.text),
-            Self::KeyTimes(keys, n) => write!(f, "KeyTimes({:?}, {n})", keys.text),
-            Self::KeyDown(keys) => write!(f, "KeyDown({:?})", keys.text),
-            Self::KeyUp(keys) => write!(f, "KeyUp({:?})", keys.text),
-            Self::Type(text) => write!(f, "Type({:?})", text.0),
-            Self::MouseMove(dx, dy) => write!(f, "MouseMove({dx}, {dy})"),
-            Self::MouseWheel(clicks) => write!(f, "MouseWheel({clicks})"),
-            Self::Click(button) => write!(f, "Click({button:?})"),
-            Self::ButtonDown(button) => write!(f, "ButtonDown({button:?})"),
-            Self::ButtonUp(button) => write!(f, "ButtonUp({button:?})"),
-            Self::Insert(drive, path) => write!(f, "Insert({:?}, {path:?})", drive.text),
-            Self::Eject(drive) => write!(f, "Eject({:?})", drive.text),
-            Self::ExpectText(text) => write!(f, "ExpectText({text:?})"),
-            Self::RejectText(text) => write!(f, "RejectText({text:?})"),
-            Self::ExpectLine(text) => write!(f, "ExpectLine({text:?})"),
-            Self::WaitSerial(text, s) => write!(f, "WaitSerial({text:?}, {s})"),
-            Self::SendSerial(text) => write!(f, "SendSerial({text:?})"),
-            Self::WaitDebugcon(text, s) => write!(f, "WaitDebugcon({text:?}, {s})"),
-            Self::Wait(s) => write!(f, "Wait({s})"),
-            Self::ScreenDump(path) => write!(f, "ScreenDump({path:?})"),
-            Self::Screenshot(path) => write!(f, "Screenshot({path:?})"),
-            Self::Snapshot(path) => write!(f, "Snapshot({path:?})"),
-            Self::Restore(path) => write!(f, "Restore({path:?})"),
-            Self::Reset => write!(f, "Reset"),
-            Self::WaitPowerOff(s) => write!(f, "WaitPowerOff({s})"),
-            Self::WaitExit(status, s) => write!(f, "WaitExit({status}, {s})"),
-            Self::PowerOff => write!(f, "PowerOff"),
-        }
-    }
-}
-
-/// Parses a script.
+/// Parses a script; no other file is looked at.
 pub fn parse(path: &Path, text: &str) -> Result<Script, InputError> {
     let script: Script =
         dialect().from_str(text).map_err(|e| error(path, &e, "see docs/scripting.md for the steps"))?;
-    Ok(Script { file: path.to_owned(), lines: lines::of_steps(text), ..script })
+    let script = Script { file: path.to_owned(), lines: lines::of_steps(text), ..script };
+    script.check_header()?;
+    Ok(script)
+}
+
+/// Reads a script with all that it includes, and finds the files that it needs.
+pub fn load(host: &dyn Host, path: &Path) -> Result<Script, InputError> {
+    let text = host.read_text(path).map_err(|e| {
+        InputError::file(path, format!("cannot read the script: {e}")).remedy("correct the path given with --script")
+    })?;
+    let mut script = parse(path, &text)?;
+    script.find_machine(host)?;
+    let mut left = MAX_INCLUDED;
+    script.resolve(host, 0, &mut left)?;
+    let work = script.steps.iter().fold(0u64, |sum, step| sum.saturating_add(step.work()));
+    if work > MAX_STEPS {
+        return Err(InputError::file(path, format!("with its repetitions the script has {work} steps"))
+            .remedy(format!("make it at most {MAX_STEPS}")));
+    }
+    Ok(script)
+}
+
+impl Script {
+    /// The folder that the script's files are looked for from.
+    pub fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
+    }
+
+    /// An error about the step with this number among [`Script::lines`].
+    pub fn step_error(&self, number: usize, step: &str, problem: impl Into<String>) -> InputError {
+        let error = InputError::file(&self.file, problem).field(step);
+        self.lines.get(number).into_iter().fold(error, |error, &line| error.line(line))
+    }
+
+    /// Finds the files that the steps read, and reads the scripts that they include; `depth` have led here, and so many
+    /// are left.
+    fn resolve(&mut self, host: &dyn Host, depth: usize, left: &mut usize) -> Result<(), InputError> {
+        let written = |(.., step): (&Self, usize, &Step)| step.output().cloned();
+        let own: Vec<PathBuf> = self.all_steps().into_iter().filter_map(written).collect();
+        let mut steps = std::mem::take(&mut self.steps);
+        let result = self.change(&mut steps, 0, &mut |script, number, step| {
+            let text = step.to_string();
+            let include = match step {
+                Step::Include(include) => include,
+                Step::ExpectScreen(path) => {
+                    *path = script.folder().join(&*path);
+                    return Ok(());
+                }
+                Step::Insert(_, path) | Step::InsertFloppy(path) | Step::InsertCd(path) | Step::Restore(path) => {
+                    // What the script itself writes is in the working folder.
+                    if let Some(found) = locate(host, path, &script.file).filter(|_| !own.contains(path)) {
+                        *path = found;
+                    }
+                    return Ok(());
+                }
+                _ => return Ok(()),
+            };
+            if depth + 1 >= MAX_INCLUDES || *left == 0 {
+                let problem = format!("more than {MAX_INCLUDES} scripts, one in the other, or {MAX_INCLUDED} in all");
+                return Err(script.step_error(number, &text, problem).remedy("does it include itself?"));
+            }
+            *left -= 1;
+            let path = script.folder().join(&include.path);
+            let read = host.read_text(&path).map_err(|e| {
+                script
+                    .step_error(number, &text, format!("cannot read {:?}: {e}", path.display().to_string()))
+                    .remedy("give the path of a script from this one's folder")
+            })?;
+            let mut included = parse(&path, &read)?;
+            included.resolve(host, depth + 1, left)?;
+            include.script = Some(Box::new(included));
+            Ok(())
+        });
+        self.steps = steps;
+        result
+    }
+
+    /// Calls `change` with every step of this script and its number among [`Script::lines`]; not with those of
+    /// scripts that it includes.
+    fn change(
+        &self,
+        steps: &mut [Step],
+        first: usize,
+        change: &mut dyn FnMut(&Self, usize, &mut Step) -> Result<(), InputError>,
+    ) -> Result<(), InputError> {
+        let mut number = first;
+        for step in steps {
+            let count = step.count();
+            change(self, number, step)?;
+            if let Step::Repeat(_, inner) = step {
+                self.change(inner, number + 1, change)?;
+            }
+            number += count;
+        }
+        Ok(())
+    }
+
+    /// All steps, also of scripts that this one includes, each with the script in which it stands and its number among
+    /// that one's [`Script::lines`].
+    pub fn all_steps(&self) -> Vec<(&Self, usize, &Step)> {
+        fn add<'s>(script: &'s Script, steps: &'s [Step], first: usize, all: &mut Vec<(&'s Script, usize, &'s Step)>) {
+            let mut number = first;
+            for step in steps {
+                all.push((script, number, step));
+                match step {
+                    Step::Repeat(_, inner) => add(script, inner, number + 1, all),
+                    Step::Include(include) => {
+                        include.script.iter().for_each(|script| add(script, &script.steps, 0, all));
+                    }
+                    _ => {}
+                }
+                number += step.count();
+            }
+        }
+        let mut all = Vec::new();
+        add(self, &self.steps, 0, &mut all);
+        all
+    }
 }
 
 #[cfg(test)]
@@ -308,8 +264,12 @@ mod tests {
         let text = "WaitLine(\"a\", 1), WaitNoText(\"b\", 2), WaitStable(0.5, 9), KeyTimes(\"Down\", 18), \
                     KeyDown(\"LeftCtrl\"), KeyUp(\"LeftCtrl\"), ExpectLine(\"c\"), SendSerial(\"d\\n\"), Reset, \
                     MouseMove(-3, 40), MouseWheel(1), Click(Left), ButtonDown(Middle), ButtonUp(Right), \
-                    Insert(\"fda\", \"b.img\"), Eject(\"cdrom\"), \
-                    WaitPowerOff(3), WaitExit(33, 4)";
+                    Insert(\"fda\", \"b.img\"), Eject(\"cdrom\"), InsertFloppy(\"b.img\"), InsertCd(\"x.iso\"), \
+                    WaitPowerOff(3), WaitExit(33, 4), WaitMatch(\"^a+$\", 3), ExpectMatch(\"b|c\"), \
+                    RejectMatch(\"d\"), WaitSerialMatch(\"e\", 1), WaitDebugconMatch(\"f\", 2), \
+                    ExpectScreen(\"golden.txt\"), ExpectReg(\"cpu1.rax\", 0x10), ExpectMem(0x7c00, \"eb 3c\"), \
+                    ExpectExits(\"CPUID\", 3), ExpectEntryFailure(\"VMfailInvalid\"), \
+                    Repeat(3, [Key(\"a\"), Repeat(2, [Wait(1), Reset])]), Include(\"more.ron\")";
         let script = parse(Path::new("s.ron"), &format!("Script(steps: [{text}])")).unwrap();
         let shown: Vec<String> = script.steps.iter().map(ToString::to_string).collect();
         assert_eq!(shown.join(", "), text);
@@ -327,6 +287,22 @@ mod tests {
         assert!(error.starts_with("s.ron:2:") && error.contains("seconds"), "{error}");
         let error = fails("Script(\n  steps: [ Type(\"é\") ])");
         assert!(error.starts_with("s.ron:2:") && error.contains("no key types"), "{error}");
+        for (step, problem) in [
+            ("WaitText(\"\", 3)", "the text is empty"),
+            ("ExpectMatch(\"a(\")", "is no regular expression: unclosed group"),
+            ("ExpectReg(\"rqx\", 1)", "the nearest name is r"),
+            ("ExpectExits(\"CPUIT\", 1)", "the nearest is \"CPUID\""),
+            ("ExpectEntryFailure(\"guest.cr0\")", "is no rule of VM entry"),
+            ("ExpectMem(0, \"e\")", "two hexadecimal digits"),
+            ("Repeat(0, [])", "is not 1 to 1000000 times"),
+            ("Repeat(2, [Type(\"\")])", "the text is empty"),
+        ] {
+            let error = fails(&format!("Script(\n  steps: [ {step} ])"));
+            assert!(error.starts_with("s.ron:2:") && error.contains(problem), "{step}: {error}");
+        }
+        assert_eq!(fails("Script(cpus: 0, steps: [])"), "s.ron: cpus: 0 is out of range; give 1 to 254");
+        let error = fails("Script(append: \"x\", steps: [])");
+        assert_eq!(error, "s.ron: append: there is no kernel that it is for; give kernel, too");
         let error = fails("Script(\n  steps: [],\n  retries: 3)");
         assert!(error.starts_with("s.ron:3:") && error.contains("retries"), "{error}");
     }

@@ -13,6 +13,7 @@ use emu_devices::vga::{Cell, Frame, TextScreen};
 use rvmx_emu::background::BackgroundFile;
 use rvmx_emu::config::Stream;
 use rvmx_emu::display::Headless;
+use rvmx_emu::display::status::Glance;
 use rvmx_emu::error::InputError;
 use rvmx_emu::machine::{Machine, RunResult, Statistics};
 use rvmx_emu::output::Sink;
@@ -214,6 +215,16 @@ impl Machine for FakeMachine {
         self.now
     }
 
+    /// Register `rax` of processor n is n + 5.
+    fn register(&self, processor: usize, name: &str) -> Option<u64> {
+        (processor < 2 && name == "rax").then_some(processor as u64 + 5)
+    }
+
+    /// Each byte of the first 64 KiB is the low byte of its address.
+    fn memory_byte(&self, address: u64) -> Option<u8> {
+        (address < 0x1_0000).then_some(address as u8)
+    }
+
     fn report(&self) -> PcReport {
         let screen = (!self.graphics).then(|| self.lines.clone());
         PcReport { cycle: self.now, instructions: self.instructions(), screen, ..PcReport::default() }
@@ -230,8 +241,25 @@ impl Machine for FakeMachine {
         Ok(())
     }
 
+    fn glance(&self) -> Glance {
+        Glance::default()
+    }
+
+    fn record_exits(&mut self) {}
+
+    fn save_exits(&self, _path: &Path) -> Result<usize, String> {
+        Err("this machine has no VMX".to_owned())
+    }
+
+    /// Three VM exits of CPUID, and a VM entry that failed.
     fn statistics(&self) -> Statistics {
-        Statistics::default()
+        let count = |name: &str, count| std::iter::once((name.to_owned(), count)).collect();
+        Statistics {
+            vm_entries: 3,
+            vm_exits: count("CPUID", 3),
+            failed_entries: count("VMfailInvalid", 1),
+            ..Statistics::default()
+        }
     }
 
     fn trace(&mut self, _tracer: Tracer<BackgroundFile>) {}

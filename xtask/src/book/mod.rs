@@ -3,7 +3,7 @@
 
 mod machine;
 mod records;
-mod screens;
+pub mod screens;
 
 use machine::Outcome;
 use rvmx_emu::config::Stream;

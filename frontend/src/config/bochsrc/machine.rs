@@ -77,8 +77,8 @@ impl Reader<'_> {
             match key {
                 "sync" => {
                     reader.config.realtime = match value {
-                        "none" => false,
-                        "slowdown" | "realtime" | "both" => true,
+                        "none" => None,
+                        "slowdown" | "realtime" | "both" => Some(true),
                         _ => {
                             let problem = format!("{value:?} is no way to keep time");
                             return Err(reader.bad(at, "clock: sync", &problem, "give none or slowdown"));

@@ -46,6 +46,8 @@ pub struct App {
     pub place: String,
     /// The memory that is shown.
     pub memory: String,
+    /// Columns of the terminal.
+    pub width: u16,
     history: Vec<String>,
     recalled: usize,
 }
@@ -64,6 +66,7 @@ impl App {
             message: String::new(),
             place: String::new(),
             memory: STACK.to_owned(),
+            width: 80,
             history: Vec::new(),
             recalled: 0,
         };
@@ -94,7 +97,8 @@ impl App {
             let said: Vec<&String> = lines.iter().filter(|line| **line != place.trim_end()).collect();
             self.message = match said[..] {
                 [] => String::new(),
-                [only] => only.clone(),
+                // An error is to be read to its end; where the run stopped can be seen in the panes.
+                [only] if !only.starts_with("error") || only.chars().count() <= self.width.into() => only.clone(),
                 _ => {
                     self.answer = Some((lines, 0));
                     String::new()
@@ -102,6 +106,13 @@ impl App {
             };
         }
         self.refresh(session);
+    }
+
+    /// The lines of the answer as they fit between the borders, and the first that is shown.
+    pub fn wrapped(&self) -> Option<(Vec<String>, u16)> {
+        let width = usize::from(self.width.saturating_sub(2)).max(20);
+        let (lines, row) = self.answer.as_ref()?;
+        Some((lines.iter().flat_map(|line| wrap(line, width)).collect(), *row))
     }
 
     /// What a key does.
@@ -184,8 +195,8 @@ impl App {
     fn scroll(&mut self, code: KeyCode) {
         let pane = &self.panes[self.focus];
         let all = if self.zoom { pane.full.len() } else { pane.short.len() };
-        let (all, (mut row, mut column)) = match &self.answer {
-            Some((lines, row)) => (lines.len(), (*row, 0)),
+        let (all, (mut row, mut column)) = match self.wrapped() {
+            Some((lines, row)) => (lines.len(), (row, 0)),
             None => (all, self.offsets[self.focus]),
         };
         let last = u16::try_from(all.saturating_sub(1)).unwrap_or(u16::MAX);
@@ -207,5 +218,41 @@ impl App {
             Some((_, at)) => *at = row.min(last),
             None => self.offsets[self.focus] = (row.min(last), column),
         }
+    }
+}
+
+/// A line in pieces of a width, cut at blanks; what goes on stands further to the right.
+fn wrap(line: &str, width: usize) -> Vec<String> {
+    let indent = line.chars().take_while(|c| *c == ' ').count();
+    let indent = " ".repeat((indent + 4).min(width / 2));
+    let (mut pieces, mut rest): (Vec<String>, Vec<char>) = (Vec::new(), line.chars().collect());
+    while rest.len() > width {
+        let begin = if pieces.is_empty() { 0 } else { indent.len() };
+        let has_word = |at: &usize| rest.get(begin..*at).is_some_and(|part| part.iter().any(|c| *c != ' '));
+        let blank = rest[..=width].iter().rposition(|c| *c == ' ').filter(has_word);
+        let cut = blank.unwrap_or(width);
+        let tail: String = rest[cut..].iter().collect();
+        pieces.push(rest[..cut].iter().collect::<String>().trim_end().to_owned());
+        rest = indent.chars().chain(tail.trim_start().chars()).collect();
+    }
+    pieces.push(rest.into_iter().collect());
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_line_goes_on_in_the_next_and_loses_no_word() {
+        let line = format!("    found:    {}", "word ".repeat(60));
+        let pieces = wrap(line.trim_end(), 78);
+        assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.chars().count() <= 78), "{pieces:?}");
+        let words = |text: &str| text.split_whitespace().count();
+        assert_eq!(pieces.iter().map(|piece| words(piece)).sum::<usize>(), words(&line));
+        assert!(pieces[1].starts_with("        word"), "{pieces:?}");
+        assert_eq!(wrap("short", 78), ["short"]);
+        let bare = "x".repeat(200);
+        assert_eq!(wrap(&bare, 78).concat().replace(' ', ""), bare);
     }
 }

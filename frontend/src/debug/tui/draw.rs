@@ -29,7 +29,7 @@ pub fn draw(frame: &mut Frame, app: &App) {
             pane(frame, app, n, area);
         }
     }
-    if let Some((lines, row)) = &app.answer {
+    if let Some((lines, row)) = &app.wrapped() {
         frame.render_widget(Clear, main);
         let block = Block::bordered().title(" Answer: Esc closes it ").border_style(focused());
         let text: Vec<Line> = lines.iter().map(|line| colored(line)).collect();

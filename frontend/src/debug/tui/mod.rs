@@ -8,6 +8,7 @@ mod panes;
 
 use super::session::Session;
 use crate::error::InputError;
+use crate::signals;
 use app::{App, Wish};
 use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use ratatui::Terminal;
@@ -24,14 +25,21 @@ impl Taken {
     fn new() -> io::Result<Self> {
         crossterm::terminal::enable_raw_mode()?;
         let mut this = Self(Terminal::new(CrosstermBackend::new(io::stdout()))?);
+        signals::alternate_screen(true);
         crossterm::execute!(io::stdout(), crossterm::terminal::EnterAlternateScreen)?;
         this.clear()?;
         Ok(this)
     }
 
+    fn draw(&mut self, app: &App) -> io::Result<()> {
+        signals::while_drawing(|| self.0.draw(|frame| draw::draw(frame, app)).map(drop))
+    }
+
     /// Clears it and forgets what stood there. The terminal's own way asks where the cursor is, and not all say so.
     fn clear(&mut self) -> io::Result<()> {
-        crossterm::execute!(io::stdout(), crossterm::terminal::Clear(crossterm::terminal::ClearType::All))?;
+        signals::while_drawing(|| {
+            crossterm::execute!(io::stdout(), crossterm::terminal::Clear(crossterm::terminal::ClearType::All))
+        })?;
         self.0 = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         Ok(())
     }
@@ -40,8 +48,11 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         // There is nobody to tell.
-        let _ = crossterm::execute!(io::stdout(), crossterm::terminal::LeaveAlternateScreen, crossterm::cursor::Show);
+        let _ = signals::while_drawing(|| {
+            crossterm::execute!(io::stdout(), crossterm::terminal::LeaveAlternateScreen, crossterm::cursor::Show)
+        });
         let _ = crossterm::terminal::disable_raw_mode();
+        signals::alternate_screen(false);
     }
 }
 
@@ -53,16 +64,19 @@ pub fn run(session: &mut Session) -> Result<i32, InputError> {
     }
     let error = |error: io::Error| InputError::new("terminal", format!("cannot be used: {error}"));
     let mut app = App::new(session);
+    signals::guard_terminal()?;
     let mut screen = Taken::new().map_err(error)?;
     while !session.over {
-        screen.0.draw(|frame| draw::draw(frame, &app)).map_err(error)?;
+        app.width = screen.0.size().map_err(error)?.width;
+        screen.draw(&app).map_err(error)?;
         let Event::Key(key) = event::read().map_err(error)? else { continue };
         match wish(&mut app, key) {
             Wish::Draw => {}
             Wish::Quit => break,
             Wish::Run(line) => {
                 app.message = "running; Ctrl-C stops the guest".to_owned();
-                screen.0.draw(|frame| draw::draw(frame, &app)).map_err(error)?;
+                screen.draw(&app).map_err(error)?;
+                session.target.forget_interrupt();
                 // Outside of raw mode Ctrl-C is the signal that stops the guest.
                 crossterm::terminal::disable_raw_mode().map_err(error)?;
                 app.run(session, &line);
@@ -83,6 +97,7 @@ fn wish(app: &mut App, key: KeyEvent) -> Wish {
 /// The screen after these commands and keys, for tests and documents.
 pub fn picture(session: &mut Session, commands: &[&str], keys: &[KeyEvent], size: (u16, u16)) -> Buffer {
     let mut app = App::new(session);
+    app.width = size.0;
     for command in commands {
         app.answer = None;
         app.run(session, command);

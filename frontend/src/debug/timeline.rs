@@ -1,0 +1,44 @@
+//! The timeline of VM exits of a run that nobody debugs.
+
+use super::cmd_exits::{csv, svg};
+use super::vmxlog::VmxLog;
+use crate::background::write_whole;
+use emu_core::observe::{Observer, View, VmEntry, VmExit, Watch};
+use std::path::Path;
+
+/// VM exits as they come. It watches a run and changes nothing in it.
+#[derive(Debug, Default)]
+pub struct ExitTimeline(VmxLog);
+
+impl ExitTimeline {
+    /// Writes it, as a picture if the file's name ends in .svg, else as a table for spreadsheets; the number of exits.
+    pub fn save(&self, path: &Path) -> Result<usize, String> {
+        let exits = self.0.all_exits();
+        if exits.is_empty() {
+            return Err("there was no VM exit since recording began".to_owned());
+        }
+        let picture = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
+        let text = if picture { svg(&exits).map_err(|error| error.to_string())? } else { csv(&exits) };
+        write_whole(path, "timeline", text.as_bytes()).map_err(|error| error.to_string())?;
+        Ok(exits.len())
+    }
+
+    /// Forgets what the processors have not done yet: the machine went back in time. `cycles` are their clocks.
+    pub fn forget_after(&mut self, cycles: &[u64]) {
+        self.0.forget_after(cycles);
+    }
+}
+
+impl Observer for ExitTimeline {
+    fn watches(&self) -> Watch {
+        Watch::VM_ENTRIES | Watch::VM_EXITS
+    }
+
+    fn vm_entry(&mut self, view: View, entry: &VmEntry) {
+        self.0.entry(view, entry);
+    }
+
+    fn vm_exit(&mut self, view: View, exit: &VmExit) {
+        self.0.exit(view, exit);
+    }
+}
