@@ -55,10 +55,14 @@ impl Display for Person {
 }
 
 fn driver<'m>(machine: &'m mut dyn Machine, doings: &[Input]) -> (Driver<'m>, Shown) {
+    limited(machine, doings, Limits::default())
+}
+
+fn limited<'m>(machine: &'m mut dyn Machine, doings: &[Input], limits: Limits) -> (Driver<'m>, Shown) {
     let sink = |name| Sink::open(name, &Stream::None, false).expect("nothing is opened");
     let shown = Shown::default();
     let person = Person { doings: doings.iter().cloned().collect(), shown: Rc::clone(&shown), frames: 0 };
-    (Driver::new(machine, Box::new(person), sink("serial"), sink("debug"), Limits::default(), true), shown)
+    (Driver::new(machine, Box::new(person), sink("serial"), sink("debug"), limits, true), shown)
 }
 
 fn commands(commands: &[Command]) -> Vec<Input> {
@@ -87,6 +91,24 @@ fn dead_guest_is_shown_with_its_end_and_a_reset_lets_it_go_on() {
     assert_eq!((end.status(), &end), (3, &End::Died("triple fault at RIP 0x7c05".to_owned())));
     let (_, status) = shown.borrow().last().cloned().expect("it is shown");
     assert!(status.line().starts_with("DEAD: triple fault at RIP 0x7c05"), "{}", status.line());
+}
+
+#[test]
+fn wall_time_counts_while_the_guest_stands_still() {
+    let limits = Limits { wall_seconds: Some(0.2), ..Limits::default() };
+    let patient = vec![Input::Mouse { dx: 0, dy: 0, dz: 0, buttons: 0 }; 10_000];
+    let dies = RunResult::Died("triple fault".to_owned());
+    for (acts, first, status) in [
+        (vec![], Command::Pause, 4),
+        (vec![(1, Act::End(RunResult::Halted))], Command::RecordExits, 4),
+        // Of a dead guest its death is told.
+        (vec![(1, Act::End(dies))], Command::RecordExits, 3),
+    ] {
+        let mut machine = FakeMachine::new(&acts);
+        let doings = [commands(&[first]), patient.clone()].concat();
+        let (mut driver, _) = limited(&mut machine, &doings, limits);
+        assert_eq!(driver.run_to_end().status(), status);
+    }
 }
 
 #[test]
