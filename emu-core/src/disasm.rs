@@ -4,7 +4,7 @@ use crate::mem::ram::Ram;
 use crate::state::cpu::Cpu;
 use crate::state::derived::Size;
 use emu_vmx::arch::segment::SegmentRegister;
-use iced_x86::{Decoder, DecoderError, DecoderOptions, Formatter, NasmFormatter};
+use iced_x86::{Decoder, DecoderError, DecoderOptions, Formatter, Mnemonic, NasmFormatter};
 
 /// Longest instruction, bytes.
 pub const MAX_LENGTH: usize = 15;
@@ -43,6 +43,30 @@ pub fn disassemble(bytes: &[u8], size: Size, ip: u64) -> Disassembly {
     let mut text = String::new();
     formatter.format(&instruction, &mut text);
     Disassembly { ip, bytes: window[..instruction.len()].to_vec(), text }
+}
+
+/// What may stand before the mnemonic in a text.
+pub const PREFIXES: [&str; 20] = [
+    "lock", "rep", "repe", "repne", "bnd", "xacquire", "xrelease", "notrack", "a16", "a32", "a64", "o16", "o32", "o64",
+    "cs", "ss", "ds", "es", "fs", "gs",
+];
+
+/// Mnemonics with the operand size in them, where it is not the usual one.
+const SIZED: [&str; 10] = ["iretw", "popaw", "popfw", "pushaw", "pushfw", "retd", "retfd", "retfq", "retfw", "retw"];
+
+/// All mnemonics, but for the names that stand for one with an immediate operand (`cmpeqps`).
+pub fn mnemonics() -> Vec<String> {
+    Mnemonic::values()
+        .filter(|name| *name != Mnemonic::INVALID)
+        .map(|name| format!("{name:?}").to_lowercase())
+        .collect()
+}
+
+/// Whether [`disassemble`] may call an instruction so.
+pub fn has_mnemonic(name: &str) -> bool {
+    // `cmpeqps`, `vpcomltb`, `pclmullqlqdq`: a mnemonic with a condition in it.
+    let condition = ["cmp", "vcmp", "vpcmp", "vpcom", "pclmul", "vpclmul"].iter().any(|start| name.starts_with(start));
+    condition || SIZED.contains(&name) || mnemonics().iter().any(|other| other == name)
 }
 
 impl Cpu {
@@ -86,6 +110,30 @@ mod tests {
         assert_eq!(text(&[0xEB, 0xFE], Size::Bits16, 0x7C00), "jmp short 0x7c00");
         assert_eq!(text(&[0x48, 0x8B, 0x05, 0, 1, 0, 0], Size::Bits64, 0x1000), "mov rax,[rel 0x1107]");
         assert_eq!(disassemble(&[0xF4, 0xF4], Size::Bits64, 0).bytes, [0xF4]);
+    }
+
+    #[test]
+    fn every_word_that_an_instruction_is_called_by_is_a_mnemonic() {
+        let known: std::collections::HashSet<String> = mnemonics().into_iter().collect();
+        let mut seen = std::collections::BTreeSet::new();
+        for size in [Size::Bits16, Size::Bits32, Size::Bits64] {
+            for prefix in [&[][..], &[0x66], &[0xF2], &[0xF3], &[0x67], &[0x48]] {
+                for map in [&[][..], &[0x0F]] {
+                    for (opcode, modrm) in
+                        (0..=255u8).flat_map(|opcode| (0..=63u8).chain(192..=255).map(move |modrm| (opcode, modrm)))
+                    {
+                        let bytes = [prefix, map, &[opcode, modrm, 1, 0, 0, 0, 0, 0]].concat();
+                        let text = text(&bytes, size, 0);
+                        let word = text.split_whitespace().find(|word| !PREFIXES.contains(word)).unwrap_or_default();
+                        if !word.starts_with('(') && !known.contains(word) && !has_mnemonic(word) {
+                            seen.insert(word.to_owned());
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), Vec::<String>::new());
+        assert!(has_mnemonic("cmpeqps") && has_mnemonic("cpuid") && !has_mnemonic("cpiud") && !has_mnemonic(""));
     }
 
     #[test]

@@ -157,7 +157,7 @@ pub struct EntryPlan {
     /// Activity state. An injected event makes it active.
     pub activity: ActivityState,
     /// Blocking by STI, MOV SS, SMI, NMI (virtual-NMI blocking with “virtual NMIs”). An injected event ends blocking
-    /// by STI and MOV SS.
+    /// by STI and MOV SS, an injected NMI begins blocking by NMI (27.7.1 "Interruptibility State").
     pub interruptibility: Interruptibility,
     /// Pending debug exceptions as stored in the VMCS.
     pub pending_debug: PendingDebug,
@@ -232,6 +232,9 @@ impl EntryPlan {
         let pending_debug_outcome = pending_debug_outcome(pending_debug, injection.as_ref(), mov_ss, activity);
         if injection.is_some() {
             interruptibility.remove(Interruptibility::STI | Interruptibility::MOV_SS);
+            if information.injects(crate::exit::InterruptionType::Nmi) {
+                interruptibility.insert(Interruptibility::NMI);
+            }
             activity = ActivityState::Active;
         }
         let pae = paging && !ia32e && vmcs.get(Field::GuestCr4) & Cr4::PAE.bits() != 0;
@@ -493,6 +496,8 @@ mod tests {
         assert_eq!((plan.activity, plan.interruptibility), (ActivityState::Active, Interruptibility::empty()));
         assert_eq!(plan.injection.and_then(|event| event.error_code), Some(7));
         assert_eq!(plan.pending_debug_outcome, PendingDebugOutcome::None, "a hardware exception discards them");
+        vmcs.set(Field::VmEntryInterruptionInformation, 0x8000_0202);
+        assert_eq!(EntryPlan::new(&vmcs, 0, Efer::empty()).interruptibility, Interruptibility::NMI);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! All that is wrong with a VMCS at once: for `vmcs-lint` and the debugger, and the table of rules as a document.
 
+use crate::arch::Cr3;
 use crate::caps::{ProcessorFacts, VmxCapabilities};
 use crate::checks::{self, CheckContext, EntryMoment, Failure, Rule, Stage};
 use crate::controls::{PrimaryProcessorControls, SecondaryProcessorControls, VmEntryControls, VmExitControls};
@@ -116,7 +117,7 @@ pub fn lint_dump(dump: &Dump, caps: &VmxCapabilities, cpu: &ProcessorFacts) -> R
         .collect();
     let contexts: Vec<CheckContext> =
         candidates.iter().map(|(vmcs, now)| CheckContext::new(vmcs, caps, cpu, now)).collect();
-    let unseen = contexts.first().map_or_else(Vec::new, |context| unseen(dump, context));
+    let unseen = contexts.first().map_or_else(Vec::new, |context| unseen(dump, &unused, context));
     let mut report = Report { findings: Vec::new(), open: Vec::new(), absent, told: None, unseen };
     for rule in checks::all_rules() {
         let fields: Vec<Field> = rule.fields.iter().copied().filter(missing).collect();
@@ -129,21 +130,45 @@ pub fn lint_dump(dump: &Dump, caps: &VmxCapabilities, cpu: &ProcessorFacts) -> R
             _ => report.open.push(Open { rule, fields }),
         }
     }
-    report.told = told(dump, report.findings.first().map(|finding| finding.rule));
+    report.told = told(dump, report.findings.first().map(|finding| finding.rule), cpu);
     report
 }
 
-/// The failure that the head of one of our own dumps tells, unless `first`, the rule that decides, is behind it.
-fn told(dump: &Dump, first: Option<&Rule>) -> Option<Told> {
+/// How the VM entry went, as the head of one of our own dumps tells.
+fn head(dump: &Dump) -> Option<&str> {
+    if dump.title.ends_with(": entered") {
+        return Some("entered");
+    }
     let at = [": VMfail", ": VM exit "].iter().filter_map(|mark| dump.title.find(mark)).min()?;
-    let failure = dump.title.get(at + 2..)?;
+    dump.title.get(at + 2..)
+}
+
+/// The rule that an outcome in a head names, with its place in the order of checking.
+fn head_rule(outcome: &str) -> Option<(usize, &'static Rule)> {
+    let (_, id) = outcome.rsplit_once(' ')?;
+    checks::all_rules().enumerate().find(|(_, rule)| rule.id == id)
+}
+
+/// How many rules the head shows to have been checked, in their order; `None` without a head. The basic checks come
+/// before them all.
+fn decided(dump: &Dump) -> Option<usize> {
+    let outcome = head(dump)?;
+    if outcome == "entered" || outcome.starts_with("VM exit 34 ") {
+        return Some(usize::MAX);
+    }
+    Some(head_rule(outcome).map_or(0, |(place, _)| place + 1))
+}
+
+/// The failure that the head of one of our own dumps tells, unless `first`, the rule that decides, is behind it.
+fn told(dump: &Dump, first: Option<&Rule>, cpu: &ProcessorFacts) -> Option<Told> {
+    let failure = head(dump).filter(|outcome| *outcome != "entered")?;
     if first.is_some_and(|rule| failure.starts_with(&rule.failure().words())) {
         return None;
     }
-    Some(Told { failure: failure.into(), words: told_words(dump, failure) })
+    Some(Told { failure: failure.into(), words: told_words(dump, failure, cpu) })
 }
 
-fn told_words(dump: &Dump, failure: &str) -> String {
+fn told_words(dump: &Dump, failure: &str, cpu: &ProcessorFacts) -> String {
     const BASIC: &str = "SDM Vol. 3C 27.1 \"Basic VM-Entry Checks\"";
     if failure.starts_with("VMfailInvalid") {
         return format!("{BASIC}: VMPTRLD of a VMCS that is no shadow VMCS comes before the VM entry");
@@ -167,39 +192,103 @@ fn told_words(dump: &Dump, failure: &str) -> String {
              its value (bits 127:64) must not fault"
         );
     }
-    let rule = checks::all_rules().find(|rule| failure.rsplit_once(' ').is_some_and(|found| found.1 == rule.id));
-    rule.map_or_else(String::new, |rule| {
-        format!("SDM Vol. 3C {} \"{}\": requires that {}", rule.section.number, rule.section.title, rule.required)
-    })
+    let Some((_, rule)) = head_rule(failure) else { return String::new() };
+    let remedy = outside(dump, rule, cpu).map_or_else(String::new, |remedy| format!(". Remedy: {remedy}"));
+    format!("SDM Vol. 3C {} \"{}\": requires that {}{remedy}", rule.section.number, rule.section.title, rule.required)
 }
 
-/// What VM entry looks at and a dump does not show, if this VMCS makes it look.
-fn unseen(dump: &Dump, context: &CheckContext) -> Vec<String> {
-    let mut unseen = Vec::new();
-    let given = |field: Field| dump.get(field).unwrap_or(0);
-    let (link, count) = (dump.get(Field::VmcsLinkPointer), given(Field::VmEntryMsrLoadCount));
-    if count > 0 {
-        let (s, area) = (if count == 1 { "y" } else { "ies" }, given(Field::VmEntryMsrLoadAddress));
-        unseen.push(format!("{count} entr{s} of the VM-entry MSR-load area at {area:X}h (VM exit 34)"));
+/// What helps where a rule looks at memory, which no dump has.
+fn outside(dump: &Dump, rule: &Rule, cpu: &ProcessorFacts) -> Option<String> {
+    let pdpte = PDPTES.iter().position(|id| *id == rule.id);
+    if let Some(number) = pdpte {
+        let table = dump.get(Field::GuestCr3).map(|cr3| Cr3(cr3).pdpt_base_pae() + 8 * number as u64);
+        let at = table.map_or_else(String::new, |at| format!(" at {at:X}h"));
+        let width = cpu.maxphyaddr;
+        return Some(format!(
+            "look at PDPTE{number}{at}, which is in memory. Clear its bits 63:{width}, 8:5 and 2:1, or bit 0 (“Present”)"
+        ));
     }
-    if dump.get(Field::GuestCr0).is_some()
+    let none = "or write FFFFFFFFFFFFFFFFh to VMCS link pointer";
+    let link = || dump.get(Field::VmcsLinkPointer).map_or_else(String::new, |link| format!(" at {link:X}h"));
+    match rule.id {
+        "guest.link.revision" => {
+            Some(format!("write the revision identifier to bits 30:0 of the dword{}, which is in memory; {none}", link()))
+        }
+        "guest.link.shadow" => Some(format!(
+            "make bit 31 of the dword{}, which is in memory, equal to bit 14 (“VMCS shadowing”) of Secondary \
+             processor-based VM-execution controls; {none}",
+            link()
+        )),
+        "ctl.tpr_threshold.vtpr" => Some(
+            "write a TPR threshold that is not above bits 7:4 of VTPR, byte 80h of the virtual-APIC page, or raise VTPR".into(),
+        ),
+        _ => None,
+    }
+}
+
+/// The rules of the PDPTEs in memory.
+const PDPTES: [&str; 4] = ["guest.pdpte0.memory", "guest.pdpte1.memory", "guest.pdpte2.memory", "guest.pdpte3.memory"];
+
+/// What VM entry looks at and a dump does not show, if this VMCS makes it look and the head does not tell how it went.
+/// What hangs on fields that are not given is open, and not listed.
+fn unseen(dump: &Dump, unused: &BTreeSet<Field>, context: &CheckContext) -> Vec<String> {
+    let decided = decided(dump);
+    let open = |id: &str| {
+        let place = checks::all_rules().position(|rule| rule.id == id).unwrap_or(usize::MAX);
+        decided.is_none_or(|decided| decided <= place)
+    };
+    let known = |fields: &[Field]| fields.iter().all(|field| dump.get(*field).is_some() || unused.contains(field));
+    let at = |field: Field, offset: u64| match dump.get(field) {
+        Some(address) => format!("at {:X}h", address.wrapping_add(offset)),
+        None => format!("whose address is not given ({})", field.name()),
+    };
+    let mut unseen = Vec::new();
+    let (link, count) =
+        (dump.get(Field::VmcsLinkPointer), dump.get(Field::VmEntryMsrLoadCount).filter(|&count| count > 0));
+    if let Some(count) = count.filter(|_| decided != Some(usize::MAX)) {
+        let (s, area) = (if count == 1 { "y" } else { "ies" }, at(Field::VmEntryMsrLoadAddress, 0));
+        unseen.push(format!("{count} entr{s} of the VM-entry MSR-load area {area} (VM exit 34)"));
+    }
+    let paging = [
+        Field::GuestCr0,
+        Field::GuestCr4,
+        Field::VmEntryControls,
+        Field::PrimaryProcessorControls,
+        Field::SecondaryProcessorControls,
+    ];
+    if known(&paging)
         && context.pae_paging_guest()
         && !context.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
+        && open(PDPTES[0])
     {
-        unseen.push(format!("the four PDPTEs at guest CR3 = {:X}h", given(Field::GuestCr3)));
+        let place = match dump.get(Field::GuestCr3) {
+            Some(cr3) => format!("guest CR3 = {cr3:X}h"),
+            None => "guest CR3, which is not given".into(),
+        };
+        unseen.push(format!("the four PDPTEs at {place}"));
     }
-    if let Some(link) = link.filter(|&link| link != NO_VMCS) {
+    if let Some(link) = link.filter(|&link| link != NO_VMCS && open("guest.link.revision")) {
         unseen.push(format!("revision identifier and shadow-VMCS indicator of the VMCS at {link:X}h"));
     }
-    if context.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
-        && !context.secondary.contains(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY)
+    if known(&[Field::PrimaryProcessorControls, Field::SecondaryProcessorControls])
+        && context.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
+        && !context.secondary.intersects(
+            SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY
+                | SecondaryProcessorControls::VIRTUALIZE_APIC_ACCESSES,
+        )
+        && open("ctl.tpr_threshold.vtpr")
     {
-        unseen.push(format!("VTPR, the byte at {:X}h", given(Field::VirtualApicAddress).wrapping_add(0x80)));
+        unseen.push(match dump.get(Field::VirtualApicAddress) {
+            Some(_) => format!("VTPR, the byte {}", at(Field::VirtualApicAddress, 0x80)),
+            None => format!("VTPR, byte 80h of the page {}", at(Field::VirtualApicAddress, 0)),
+        });
     }
-    if context.entry.contains(VmEntryControls::LOAD_IA32_RTIT_CTL) {
+    if context.entry.contains(VmEntryControls::LOAD_IA32_RTIT_CTL) && open("ctl.entry.pt_enabled") {
         unseen.push("whether IA32_RTIT_CTL.TraceEn is 1".into());
     }
-    unseen.push("current VMCS, launch state and blocking by MOV SS (27.1 \"Basic VM-Entry Checks\")".into());
+    if decided.is_none() {
+        unseen.push("current VMCS, launch state and blocking by MOV SS (27.1 \"Basic VM-Entry Checks\")".into());
+    }
     unseen
 }
 
@@ -285,6 +374,7 @@ mod tests {
         let area = "VM-entry MSR-load count = 2\nVM-entry MSR-load address = 31000\n";
         let own = report(&format!("{head}VM exit 34 (VM-entry failure due to MSR loading), entry 2 ***\n{area}"));
         assert!(own.told.unwrap().words.contains("entry 2 of the VM-entry MSR-load area at 31010h"));
+        let own = report(area);
         assert!(own.unseen[0].starts_with("2 entries of the VM-entry MSR-load area at 31000h"), "{:?}", own.unseen);
         // What the fields show needs no head.
         let own = report(&format!(
@@ -293,6 +383,64 @@ mod tests {
         ));
         assert_eq!((own.told, own.findings[0].rule.id), (None, "ctl.pin.reserved"));
         assert_eq!(report(&format!("{head}entered ***\nGuest CR0 = 31")).told, None);
+    }
+
+    #[test]
+    fn what_no_dump_shows_is_not_told_with_values_that_are_not_given() {
+        let controls =
+            "Pin-based VM-execution controls = 16\nPrimary processor-based VM-execution controls = 0421E172\n";
+        let basic = "current VMCS, launch state and blocking by MOV SS (27.1 \"Basic VM-Entry Checks\")";
+        let vtpr = "VTPR, byte 80h of the page whose address is not given (Virtual-APIC address)";
+        assert_eq!(report(controls).unseen, [vtpr, basic]);
+        let given = report(&format!("{controls}Virtual-APIC address = 1000\n"));
+        assert_eq!(given.unseen, ["VTPR, the byte at 1080h", basic]);
+        let area = "1 entry of the VM-entry MSR-load area whose address is not given (VM-entry MSR-load address)";
+        assert_eq!(report("VM-entry MSR-load count = 1\n").unseen, [&format!("{area} (VM exit 34)"), basic]);
+        let pae = "Primary processor-based VM-execution controls = 0401E172\nVM-entry controls = 11FF\n\
+            Guest CR0 = 80000031\nGuest CR4 = 2020\n";
+        assert_eq!(report(pae).unseen, ["the four PDPTEs at guest CR3, which is not given", basic]);
+        // Whether there is EPT is not known: the controls are open, and nothing hangs on their being 0.
+        let open = report(&pae.replace("0401E172", "8401E172"));
+        assert!(open.unseen == [basic] && open.missing().contains(&Field::SecondaryProcessorControls));
+    }
+
+    #[test]
+    fn what_the_head_has_told_is_not_among_what_no_dump_shows() {
+        let fields = "Primary processor-based VM-execution controls = 0401E172\nVM-entry controls = 11FF\n\
+            Guest CR0 = 80000031\nGuest CR4 = 2020\nGuest CR3 = 30000\nVMCS link pointer = 21000\n\
+            VM-entry MSR-load count = 1\nVM-entry MSR-load address = 31000\n";
+        let own = |outcome: &str| report(&format!("*** VMCS: VMLAUNCH at RIP 0x1, cycle 1: {outcome} ***\n{fields}"));
+        let (pdptes, link, msrs) = ("the four PDPTEs", "revision identifier", "1 entry of the VM-entry MSR-load");
+        let invalid = "VM exit 33 (VM-entry failure due to invalid guest state), qualification";
+        for (outcome, unseen) in [
+            ("VMfailValid 5 (VMRESUME with non-launched VMCS)".into(), &[msrs, pdptes, link][..]),
+            ("VMfailValid 7 (VM entry with invalid control field(s)): ctl.pin.reserved".into(), &[msrs, pdptes, link]),
+            (format!("{invalid} 0: guest.cr4.fixed"), &[msrs, pdptes, link]),
+            (format!("{invalid} 2 (PDPTE loading): guest.pdpte1.memory"), &[msrs]),
+            ("VM exit 34 (VM-entry failure due to MSR loading), entry 1".into(), &[]),
+            ("entered".into(), &[]),
+        ] {
+            let found = own(&outcome).unseen;
+            let same =
+                found.len() == unseen.len() && found.iter().zip(unseen).all(|(found, part)| found.contains(part));
+            assert!(same, "{outcome}: {found:?}");
+        }
+        let words = own(&format!("{invalid} 2 (PDPTE loading): guest.pdpte1.memory")).told.unwrap().words;
+        assert!(
+            words.contains("Remedy: look at PDPTE1 at 30008h, which is in memory. Clear its bits 63:40, 8:5"),
+            "{words}"
+        );
+    }
+
+    /// The rules whose outcome hangs on what no dump has are those that a remedy can be told for.
+    #[test]
+    fn every_rule_about_memory_that_a_head_may_tell_has_a_remedy() {
+        let dump = Dump::default();
+        for id in PDPTES.iter().chain(&["guest.link.revision", "guest.link.shadow", "ctl.tpr_threshold.vtpr"]) {
+            let (_, rule) = head_rule(&format!("x: {id}")).unwrap();
+            assert!(outside(&dump, rule, &ProcessorFacts::CORE_I5_M520).is_some(), "{id}");
+        }
+        assert!(head_rule("x: ctl.entry.pt_enabled").is_some());
     }
 
     #[test]

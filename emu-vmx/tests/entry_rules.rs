@@ -4,6 +4,7 @@
 mod support;
 
 use emu_vmx::arch::SegmentRegister;
+use emu_vmx::caps::VmxBasic;
 use emu_vmx::checks::{self, Failure};
 use emu_vmx::controls::*;
 use emu_vmx::field::Field;
@@ -361,6 +362,8 @@ fn mutations() -> Vec<(String, Mutation)> {
             t.set(Field::GuestInterruptibilityState, 0x12)
         };
         "guest.interruptibility.enclave_sgx" => |t| t.set(Field::GuestInterruptibilityState, 0x10);
+        "guest.nmi_sti.blocking" => |t| t.or(Field::GuestRflags, 0x200).inject(0x8000_0202)
+            .set(Field::GuestInterruptibilityState, 1);
         "guest.pending_debug.reserved" => |t| t.set(Field::GuestPendingDebugExceptions, 1 << 11);
         "guest.pending_debug.bs_required" => |t|
             t.or(Field::GuestRflags, 0x100).set(Field::GuestInterruptibilityState, 2);
@@ -491,6 +494,7 @@ fn entry_rule_mutation_fails_exactly_that_rule() {
             Failure::InvalidGuestState { qualification } => {
                 let expected = match () {
                     () if id.starts_with("guest.pdpte") => 2,
+                    () if id.starts_with("guest.nmi_sti") => 3,
                     () if id.starts_with("guest.link") => 4,
                     () => 0,
                 };
@@ -604,6 +608,70 @@ fn remedies_of_random_states_make_their_rule_hold() {
     assert!(failing.len() > 200, "{}", failing.len());
 }
 
+/// A null selector in a register with S = 0.
+fn null(case: &mut Case, register: SegmentRegister) {
+    let fields = GuestSegmentFields::of(register);
+    case.set(fields.selector, 0).clear(fields.access_rights, 0x10);
+}
+
+fn real_mode(case: &mut Case) -> &mut Case {
+    case.guest32().unrestricted().clear(Field::GuestCr0, 0x8000_0001)
+}
+
+#[test]
+fn remedy_makes_a_register_unusable_only_where_a_null_selector_does() {
+    for (register, change, unusable) in [
+        (SegmentRegister::Es, (|_| ()) as fn(&mut Case), true),
+        (SegmentRegister::Es, |t| _ = t.guest32(), true),
+        (SegmentRegister::Es, |t| _ = real_mode(t), false),
+        (SegmentRegister::Ss, |_| (), true),
+        (SegmentRegister::Ss, |t| _ = t.guest32(), false),
+        (SegmentRegister::Ss, |t| _ = real_mode(t), false),
+        (SegmentRegister::Cs, |_| (), false),
+    ] {
+        let mut case = Case::long_mode();
+        change(&mut case);
+        null(&mut case, register);
+        let id = format!("guest.seg.{}.s", register.name().to_lowercase());
+        let rule = checks::all_rules().find(|rule| rule.id == id).unwrap();
+        let text = rule.remedy(&case.context());
+        assert_eq!(text.contains("(unusable)"), unusable, "{id}: {text}");
+    }
+}
+
+#[test]
+fn remedy_of_a_reserved_type_claims_none_for_vectors_without_an_event() {
+    let rule = checks::all_rules().find(|rule| rule.id == "ctl.event.type_reserved").unwrap();
+    for vector in 0..=0xFF {
+        let mut case = Case::long_mode();
+        case.inject(0x8000_0100 | vector);
+        let text = rule.remedy(&case.context());
+        assert_eq!(text.contains("the type that"), !matches!(vector, 9 | 15 | 22..=31), "{vector}: {text}");
+    }
+    let mut case = Case::long_mode();
+    case.inject(0x8000_0904).set(Field::VmEntryInstructionLength, 2);
+    let ways = rule.ways(&case.context(), &|_| true);
+    assert!(ways[0].then.is_empty() && ways[0].changes.len() == 1, "the length stays, the error code goes: {ways:?}");
+}
+
+#[test]
+fn nw_and_cd_of_cr0_are_not_checked() {
+    for (field, change) in [(Field::HostCr0, "host"), (Field::GuestCr0, "guest")] {
+        for bits in [0, 1 << 29, 1 << 30, 3 << 29] {
+            for (fixed0, fixed1) in [(0x8000_0021, 0x9FFF_FFFF), (0xE000_0021, 0xFFFF_FFFF)] {
+                let mut case = Case::long_mode();
+                (case.caps.cr0_fixed0, case.caps.cr0_fixed1) = (fixed0, fixed1);
+                case.or(field, bits);
+                assert_eq!(failing_ids(&case), Vec::<&str>::new(), "{change} {bits:x} {fixed0:x} {fixed1:x}");
+                case.clear(field, 0x20);
+                let rule = checks::check(&case.context()).expect_err("NE is checked");
+                let text = rule.explain(&case.context());
+                assert!(text.contains("must be 1: 20h") && text.contains("must be 0: none"), "{text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn remedies_name_bits_msrs_and_values() {
     let remedy = |id: &str, change: &dyn Fn(&mut Case)| {
@@ -653,6 +721,33 @@ fn remedies_name_bits_msrs_and_values() {
         ),
         ("ctl.event.error_code_vector", &|t| _ = t.inject(0x8000_030D), "write 80000B0Dh to VM-entry interr"),
         ("ctl.event.error_code_vector", &|t| _ = t.inject(0x8000_0B06), "write 80000306h to VM-entry interr"),
+        ("ctl.event.type_reserved", &|t| _ = t.inject(0x8000_0102), "write 80000202h to VM-entry interr"),
+        ("ctl.event.type_reserved", &|t| _ = t.inject(0x8000_0106), "write 80000306h to VM-entry interr"),
+        (
+            "ctl.event.type_reserved",
+            &|t| _ = t.inject(0x8000_0103),
+            "write 80000603h to VM-entry interruption-information field in place of 80000103h (software exception #BP), \
+             and write 1h to VM-entry instruction length in place of 0h",
+        ),
+        (
+            "ctl.event.type_reserved",
+            &|t| _ = t.inject(0x8000_0104).set(Field::VmEntryInstructionLength, 2),
+            "(software exception #OF) (the type",
+        ),
+        (
+            "ctl.eptp.width",
+            &|t| {
+                // Structures below 4 GiB, and EPTP wherever the processor reaches.
+                t.caps.basic = VmxBasic(t.caps.basic.0 | 1 << 48);
+                t.ept().set(Field::EptPointer, WIDE | 0x12_3456_701E);
+            },
+            "write 123456701Eh to EPT pointer (EPTP): clear bit 40",
+        ),
+        // A null selector makes ES unusable in protected mode, and SS in 64-bit mode.
+        ("guest.seg.es.s", &|t| null(t, SegmentRegister::Es), "write 1C083h to Guest ES access rights"),
+        ("guest.seg.ss.s", &|t| null(t, SegmentRegister::Ss), "write 1C083h to Guest SS access rights"),
+        ("guest.seg.ss.s", &|t| null(t.guest32(), SegmentRegister::Ss), "write C093h to Guest SS access rights"),
+        ("guest.seg.es.s", &|t| null(real_mode(t), SegmentRegister::Es), "write C093h to Guest ES access rights"),
         ("guest.rflags.if", &|t| _ = t.inject(0x8000_0020), "set bit 2 (“Interrupt-window exiting”)"),
         (
             "guest.pdpte1.memory",

@@ -91,9 +91,10 @@ fn unknown(path: &Path, number: usize, tokens: &[&str]) -> Result<(), InputError
     let Some(word) = tokens.iter().find(like) else { return Ok(()) };
     let names: Vec<String> = (IA32_VMX_BASIC..=IA32_VMX_EXIT_CTLS2).map(name).collect();
     let nearest = emu_vmx::dump::names::nearest(word, names.iter().map(String::as_str));
-    Err(InputError::file(path, format!("no MSR is called {:?}", word.trim_end_matches(':')))
-        .line(number + 1)
-        .remedy(format!("the nearest name is {nearest}")))
+    let word = emu_vmx::dump::names::shown(word.trim_end_matches(':'));
+    let remedy =
+        nearest.map_or("give a capability MSR's name".to_owned(), |name| format!("the nearest name is {name}"));
+    Err(InputError::file(path, format!("no MSR is called {word:?}")).line(number + 1).remedy(remedy))
 }
 
 fn hex(word: &str) -> Option<u64> {

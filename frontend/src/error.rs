@@ -89,11 +89,17 @@ impl fmt::Display for InputError {
             text.push_str(&format!("; {remedy}"));
         }
         // A file's own words may be quoted in the message; they must not break the line or drive the terminal.
-        for c in text.chars() {
-            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
-        }
-        Ok(())
+        f.write_str(&visible(&text, &[]))
     }
+}
+
+/// A text that does not drive the terminal: control characters, but for those of `kept`, are escaped.
+pub fn visible(text: &str, kept: &[char]) -> String {
+    let mut all = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && !kept.contains(&c) { all.extend(c.escape_default()) } else { all.push(c) }
+    }
+    all
 }
 
 #[cfg(test)]

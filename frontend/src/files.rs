@@ -2,13 +2,15 @@
 //! too long for the host.
 
 use crate::error::InputError;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// What makes two names one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Identity {
     /// Device and inode.
     #[cfg(unix)]
@@ -21,6 +23,7 @@ impl Identity {
     /// `None` of what is no file that could be lost: terminals, pipes, `/dev/null`.
     fn of(path: &Path) -> Option<Self> {
         let Ok(metadata) = std::fs::metadata(path) else {
+            let path = &resolved(path);
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             return Some(Self::Name(folder.canonicalize().ok()?.join(path.file_name()?)));
         };
@@ -40,22 +43,35 @@ impl Identity {
     }
 }
 
-/// A file in use.
+/// The most links that lead to a file, one through the other.
+const MAX_LINKS: usize = 40;
+
+/// The file that a name stands for, whether it is there or not: links are followed, so that what replaces the file does
+/// not replace a link to it.
+pub fn resolved(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
+}
+
+/// A use of a file.
 #[derive(Debug)]
-struct Used {
-    identity: Identity,
+struct Use {
     role: String,
     key: u64,
 }
 
 /// The files that the process has in use, by all its runs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Register {
-    used: Vec<Used>,
+    used: HashMap<Identity, Vec<Use>>,
     next: u64,
 }
 
-static REGISTER: Mutex<Register> = Mutex::new(Register { used: Vec::new(), next: 0 });
+static REGISTER: LazyLock<Mutex<Register>> = LazyLock::new(Mutex::default);
 
 fn register() -> MutexGuard<'static, Register> {
     REGISTER.lock().unwrap_or_else(PoisonError::into_inner)
@@ -65,32 +81,43 @@ fn register() -> MutexGuard<'static, Register> {
 #[derive(Debug, Default)]
 #[must_use = "the files are in use for as long as this lives"]
 pub struct InUse {
-    keys: Vec<u64>,
+    keys: HashMap<Identity, u64>,
 }
 
 impl InUse {
-    /// Adds a file; `role` says what it is.
+    /// Adds a file; `role` says what it is. One that was added before keeps its role.
     pub fn add(&mut self, path: &Path, role: &str) {
         let Some(identity) = Identity::of(path) else { return };
+        if self.keys.contains_key(&identity) {
+            return;
+        }
         let mut register = register();
         let key = register.next;
         register.next += 1;
-        register.used.push(Used { identity, role: role.to_owned(), key });
-        self.keys.push(key);
+        register.used.entry(identity.clone()).or_default().push(Use { role: role.to_owned(), key });
+        self.keys.insert(identity, key);
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        register().used.retain(|used| !self.keys.contains(&used.key));
+        let mut register = register();
+        for (identity, key) in self.keys.drain() {
+            if let Entry::Occupied(mut uses) = register.used.entry(identity) {
+                uses.get_mut().retain(|other| other.key != key);
+                if uses.get().is_empty() {
+                    uses.remove();
+                }
+            }
+        }
     }
 }
 
 /// Refuses to write `what` over a file in use.
 pub fn check_output(path: &Path, what: &str) -> Result<(), InputError> {
     let Some(identity) = Identity::of(path) else { return Ok(()) };
-    match register().used.iter().find(|used| used.identity == identity) {
-        Some(Used { role, .. }) => {
+    match register().used.get(&identity).and_then(|uses| uses.first()) {
+        Some(Use { role, .. }) => {
             Err(InputError::file(path, format!("it is {role}, which the {what} would destroy"))
                 .remedy("give another file"))
         }
@@ -126,8 +153,31 @@ pub fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, InputError> 
 
 /// [`read`], as text.
 pub fn read_text(path: &Path, what: &str, limit: u64) -> Result<String, InputError> {
-    String::from_utf8(read(path, what, limit)?)
-        .map_err(|_| InputError::file(path, format!("the {what} is no UTF-8 text")).remedy("give a text file"))
+    text(read(path, what, limit)?)
+        .map_err(|e| InputError::file(path, format!("the {what} is {e}")).remedy("give a text file in UTF-8"))
+}
+
+/// Bytes that are no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoText {
+    /// Two bytes for each character, as the mark at the beginning says.
+    #[error("UTF-16, not UTF-8 text")]
+    Utf16,
+    /// Something else.
+    #[error("no UTF-8 text")]
+    NoUtf8,
+}
+
+/// The text in a file's bytes, without the mark that some editors put before it.
+pub fn text(bytes: Vec<u8>) -> Result<String, NoText> {
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return Err(NoText::Utf16);
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| NoText::NoUtf8)?;
+    if text.starts_with('\u{FEFF}') {
+        text.remove(0);
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -150,6 +200,12 @@ mod tests {
             assert!(error.contains("would destroy; give another file"), "{error}");
         }
         assert_eq!(check_output(&folder.join("newer"), "screen dump"), Ok(()));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("new", folder.join("link")).unwrap();
+            assert!(check_output(&folder.join("link"), "log").is_err());
+            assert_eq!(resolved(&folder.join("link")), folder.join("new"));
+        }
         drop(used);
         assert_eq!(check_output(&disk, "screen dump"), Ok(()));
         std::fs::remove_dir_all(&folder).unwrap();
@@ -161,5 +217,28 @@ mod tests {
         let error = read(Path::new("/dev/zero"), "ROM", 1000).unwrap_err().to_string();
         assert_eq!(error, "/dev/zero: it has more than 1000 bytes, the most of a ROM; give the right file");
         assert_eq!(check_output(Path::new("/dev/null"), "log"), Ok(()));
+    }
+
+    #[test]
+    fn file_that_is_added_twice_is_in_use_until_all_have_gone() {
+        let path = std::env::temp_dir().join(format!("rvmx-emu-twice-{}", std::process::id()));
+        let (mut first, mut second) = (InUse::default(), InUse::default());
+        (0..1000).for_each(|_| first.add(&path, "the script"));
+        second.add(&path, "a medium");
+        assert_eq!(first.keys.len(), 1);
+        drop(first);
+        assert!(check_output(&path, "log").is_err_and(|error| error.to_string().contains("it is a medium")));
+        drop(second);
+        assert_eq!(check_output(&path, "log"), Ok(()));
+    }
+
+    #[test]
+    fn text_is_utf_8_with_or_without_a_mark() {
+        assert_eq!(text(b"\xEF\xBB\xBFa".to_vec()), Ok("a".to_owned()));
+        assert_eq!(text(b"\xC3\xA9".to_vec()), Ok("\u{e9}".to_owned()));
+        assert_eq!(text(b"a\xFF".to_vec()), Err(NoText::NoUtf8));
+        for bytes in [b"\xFF\xFES\0", b"\xFE\xFF\0S"] {
+            assert_eq!(text(bytes.to_vec()).unwrap_err().to_string(), "UTF-16, not UTF-8 text");
+        }
     }
 }

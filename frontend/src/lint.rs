@@ -118,6 +118,9 @@ fn outcome(report: &Report) -> String {
         return format!("this entry fails with {failure}, as the head of the dump tells");
     }
     match report.outcome() {
+        None if report.open.is_empty() && report.unseen.is_empty() => {
+            "this entry passes every check, as the dump and its head tell".to_owned()
+        }
         None if report.open.is_empty() => "this entry passes every check that a dump can show".to_owned(),
         None => "nothing that the dump gives makes this entry fail".to_owned(),
         Some(failure @ Failure::VmFailValid(_)) => format!("this entry fails with {}", failure.words()),
@@ -170,7 +173,9 @@ fn describe(dump: &Dump, report: &Report, processor: &str, several: bool) -> Str
         let (name, encoding) = (field.name(), field.encoding());
         let _ = writeln!(out, "{name} ({encoding:04X}h) does not exist on {processor}: VMREAD and VMWRITE fail");
     }
-    let _ = writeln!(out, "no dump shows: {}", report.unseen.join("; "));
+    if !report.unseen.is_empty() {
+        let _ = writeln!(out, "no dump shows: {}", report.unseen.join("; "));
+    }
     out
 }
 

@@ -40,9 +40,9 @@ pub enum RunResult {
 pub struct Statistics {
     /// Successful VM entries.
     pub vm_entries: u64,
-    /// VM exits by the SDM's name or number of the basic exit reason.
+    /// VM exits by the SDM's name of the basic exit reason, those of VM entries that fail as VM exits among them.
     pub vm_exits: BTreeMap<String, u64>,
-    /// VM entries that failed, by the rule's identifier or the title of the error.
+    /// VM entries that failed, by VMfail or as VM exits, by the rule's identifier or the title of the error.
     pub failed_entries: BTreeMap<String, u64>,
     /// Other VMX instructions that failed, by the title of the error.
     pub vm_fails: BTreeMap<String, u64>,

@@ -18,10 +18,11 @@ use crate::recording::{self, Final, Recorder, Recording};
 use crate::run::{Driver, End, Limits};
 use crate::script::{self, Script, execute};
 use crate::serial_input::SerialInput;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::state_dump::StateDump;
 use crate::vmcs_dump::VmcsDumper;
 use crate::{debug, lint, logging, models, pc, screen, serial_link, snapshot_file, suite};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,9 @@ fn complain(text: &str) {
 
 /// A run: configuration, machine, script or free run, and what is written at exit.
 fn run(args: &RunArgs) -> Result<i32, InputError> {
+    if args.end_with_stdin {
+        signals::end_with_input()?;
+    }
     let host = RealHost;
     let script = cli::script(&host, args)?.map(|path| script::load(&host, &path)).transpose()?;
     let args = &script.as_ref().map_or_else(|| args.clone(), |script| script.over(args));
@@ -209,7 +213,7 @@ fn debug_settings(
 }
 
 /// The files that the run reads, and the images that it writes to.
-fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse {
+pub(crate) fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse {
     let Settings { machine, run } = settings;
     let mut used = InUse::default();
     let mut add = |path: Option<&Path>, role: &str| path.into_iter().for_each(|path| used.add(path, role));
@@ -245,10 +249,14 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
     add(run.restore.as_deref(), "the snapshot that the run begins at");
     add(run.replay.as_deref(), "the recording");
     run.media.iter().for_each(|medium| add(Some(medium), "a medium"));
+    // Asking the host about a file costs more than remembering its name.
+    let mut seen = HashSet::new();
     for (script, _, step) in script.iter().flat_map(|script| script.all_steps()) {
-        add(Some(&script.file), "the script");
-        add(step.medium().map(PathBuf::as_path), "a medium");
-        add(step.golden().map(PathBuf::as_path), "a golden screen");
+        let uses =
+            [(Some(&script.file), "the script"), (step.medium(), "a medium"), (step.golden(), "a golden screen")];
+        for (path, role) in uses {
+            add(path.filter(|path| seen.insert(*path)).map(PathBuf::as_path), role);
+        }
     }
     used
 }
@@ -257,7 +265,9 @@ fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> InUse
 fn check_outputs(settings: &Settings, script: Option<&Script>) -> Result<(), InputError> {
     let Settings { machine, run } = settings;
     if let Some(script) = script {
-        for path in script.all_steps().iter().filter_map(|(.., step)| step.output()) {
+        let steps = script.all_steps();
+        let mut seen = HashSet::new();
+        for path in steps.iter().filter_map(|(.., step)| step.output()).filter(|path| seen.insert(*path)) {
             files::check_output(path, "output of the script")?;
         }
         script::check::files(script)?;

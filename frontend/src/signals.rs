@@ -23,14 +23,14 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Starts catching SIGINT, SIGTERM and SIGHUP. A second one ends the process at once, as without this.
+    /// Starts catching SIGINT, SIGTERM, SIGHUP and SIGQUIT. A second one ends the process at once, as without this.
     #[cfg(unix)]
     pub fn catch() -> Result<Self, InputError> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
         use signal_hook::flag;
         let this = Self::default();
         let error = |e: std::io::Error| InputError::new("signals", format!("cannot be caught: {e}"));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
             // In this order the first signal finds the flag down, and each later one finds it up.
             let seen = Arc::new(AtomicBool::new(false));
             flag::register_conditional_default(signal, Arc::clone(&seen)).map_err(error)?;
@@ -68,6 +68,21 @@ pub fn end_at_once() {
 /// Whether a signal has arrived and the time for what the host has yet to take is over.
 pub fn hurry() -> bool {
     arrived() && SEEN.get_or_init(Instant::now).elapsed() >= GRACE
+}
+
+/// Ends the run as a SIGTERM does once standard input ends: whoever wants the run holds it open, and it ends with that
+/// process, however that ends.
+pub fn end_with_input() -> Result<(), InputError> {
+    let watch = || {
+        // What arrives is for nobody; an error is an end, too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        #[cfg(unix)]
+        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTERM);
+        #[cfg(not(unix))]
+        std::process::exit(1);
+    };
+    let watcher = std::thread::Builder::new().spawn(watch);
+    watcher.map(drop).map_err(|e| InputError::new("--end-with-stdin", format!("cannot watch standard input: {e}")))
 }
 
 /// The flag of [`interrupts`].

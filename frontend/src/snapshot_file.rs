@@ -1,12 +1,14 @@
 //! Snapshot files: a header with version and checksum, and the snapshot compressed by zstd.
 
+use crate::background::write_whole;
 use crate::error::InputError;
 use crate::files;
 use crate::signals;
 use emu_core::hash::StableHash;
 use emu_devices::snapshot::{Configuration, ReadError, Snapshot};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 /// What every snapshot file begins with.
 const MAGIC: &[u8; 8] = b"RVMXSNAP";
@@ -65,17 +67,44 @@ pub fn decode(bytes: &[u8], here: &Configuration) -> Result<Snapshot, DecodeErro
     Ok(Snapshot::read(&mut body, here)?)
 }
 
-/// Writes a file whole or not at all: an older one of that name stays until the new one is complete.
+/// Writes a file whole or not at all: an older one of that name stays until the new one is complete. A link stays, and
+/// leads to the new file; a device or a pipe is written to.
 pub fn write(path: &Path, data: &[u8]) -> Result<(), InputError> {
     files::check_output(path, "snapshot")?;
-    let error = |e: &std::io::Error| InputError::io(path, "write the snapshot", e);
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = Part(path.with_file_name(name));
-    let mut file = Hurried(std::fs::File::create(&part.0).map_err(|e| error(&e))?);
-    file.write_all(data).and_then(|()| file.0.sync_all()).map_err(|e| error(&e))?;
-    drop(file);
-    std::fs::rename(&part.0, path).map_err(|e| error(&e))
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return write_whole(path, "snapshot", data);
+    }
+    replace(&files::resolved(path), data).map_err(|e| InputError::io(path, "write the snapshot", &e))
+}
+
+/// Puts a new file into the place of one that is a file or is not there yet.
+fn replace(path: &Path, data: &[u8]) -> io::Result<()> {
+    let old = std::fs::metadata(path).ok();
+    if old.is_some() {
+        // Who may not write to it may not replace it.
+        File::options().append(true).open(path)?;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut part = tempfile::Builder::new();
+    part.prefix(".rvmx-emu-").suffix(".part");
+    // As other files are made; the crate's own are private.
+    #[cfg(unix)]
+    part.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let part = part.tempfile_in(folder).map_err(hosts)?;
+    let mut file = Hurried(part.as_file());
+    file.write_all(data)?;
+    if let Some(old) = old {
+        part.as_file().set_permissions(old.permissions())?;
+    }
+    part.as_file().sync_all()?;
+    part.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// The host's error alone; crate tempfile adds a name that nobody has given.
+fn hosts(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    io::Error::new(error.kind(), text.split_once(" at path ").map_or(text.as_str(), |(own, _)| own))
 }
 
 /// What is written in parts, and left once a signal has come and the time for it is over.
@@ -91,15 +120,6 @@ impl<W: Write> Write for Hurried<W> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.0.flush()
-    }
-}
-
-/// A file that is removed unless it has got its name.
-struct Part(PathBuf);
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 

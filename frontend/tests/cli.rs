@@ -401,6 +401,10 @@ fn mistakes_say_what_where_and_what_to_do() {
         ),
         ("c.img --boot cdrom", "--boot: there is no CD-ROM to boot from; give one with --cdrom FILE"),
         ("c.img --boot floppy", "--boot: there is no floppy in drive A: to boot from; give one with --fda FILE"),
+        ("debgu c.img", "command line: there is no command \"debgu\"; did you mean debug?"),
+        ("debgu --tui c.img", "command line: there is no command \"debgu\"; did you mean debug?"),
+        ("vmcslint c.img", "command line: there is no command \"vmcslint\"; did you mean vmcs-lint?"),
+        ("cpu-model", "command line: there is no command \"cpu-model\"; did you mean cpu-models?"),
         (
             "--headless debug c.img",
             "command line: options stand before the command; give them behind it, as in rvmx-emu debug --headless IMAGE",

@@ -199,11 +199,78 @@ fn file_of_commands_that_carries_out_itself_is_an_error() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("self.txt");
     std::fs::write(&path, format!("source {}\n", path.display())).expect("the folder for tests can be written");
     let text = talk("modes", 1, &[&format!("source {}", path.display()), "print 1"]);
-    assert!(text.contains("carry out each other 16 deep"), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    let end = "files carry out each other 16 deep; does it carry out itself?";
+    assert_eq!(lines[1], format!("error: {0}: {end}", path.display()), "{text}");
+    assert!(lines[2..18].iter().all(|line| *line == format!("{0}:1: source {0}", path.display())), "{text}");
+    assert_eq!((lines[18], text.matches("error: ").count()), ("> print 1", 1), "{text}");
+    // What went well before is no error.
+    let part = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("part.txt");
+    std::fs::write(&part, "print 1\nfoo\nprint 2\n").expect("the folder for tests can be written");
+    let text = talk("modes", 1, &[&format!("source {}", part.display())]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(!lines[1].contains("error") && lines[2].starts_with("error: there is no command"), "{text}");
+    assert_eq!((lines[3], lines.len()), (format!("{}:2: foo", part.display()).as_str(), 4), "{text}");
     let long = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("long.txt");
     std::fs::write(&long, format!("print 1{}\n", "+1".repeat(150_000))).expect("the folder for tests can be written");
     let text = talk("modes", 1, &[&format!("source {}", long.display())]);
     assert!(text.contains("the expression is too long"), "{}", text.len());
+}
+
+#[test]
+fn files_that_commands_have_read_are_not_destroyed() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults-read");
+    std::fs::create_dir_all(&folder).expect("the folder for tests can be written");
+    let file = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("the folder for tests can be written");
+        path.display().to_string()
+    };
+    let symbols = file("symbols.map", "0000000000007c00 T start\n".to_owned());
+    let commands = file("more.txt", "print 1\n".to_owned());
+    let own = folder.join("own.txt").display().to_string();
+    file("own.txt", format!("source {commands}\nldsym {symbols}\nsave {own}\n"));
+    let debug = |file: &str| {
+        let output = program().args(["debug", "--snapshot", "-x", file]).arg(image("modes")).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (path, role) in [
+        (&own, "the file of debugger commands"),
+        (&symbols, "a file of symbols"),
+        (&commands, "a file of debugger commands"),
+    ] {
+        let before = file("own.txt", format!("source {commands}\nldsym {symbols}\nsave {path}\n"));
+        let before = std::fs::read(before).expect("it is there");
+        let (status, text) = debug(&own);
+        assert!(status == Some(2) && text.contains(&format!("{path}: it is {role}, which the snapshot")), "{text}");
+        assert_eq!(std::fs::read(&own).expect("it is there"), before);
+    }
+    assert_eq!(std::fs::read(&commands).expect("it is there"), b"print 1\n");
+    let dump = file("dump.txt", "GUEST_RIP = 1\n".to_owned());
+    let diff = format!("b vmentry; c; vmcs diff {dump}; save {dump}");
+    let text = debug::transcript_until(machine(image("vmxentry"), 1), &[&diff], 40_000_000).expect("a session");
+    assert!(text.contains(": it is a VMCS dump, which the snapshot would destroy"), "{text}");
+}
+
+#[test]
+fn long_text_is_cut_in_messages() {
+    let long = "A".repeat(1 << 20);
+    for command in [
+        long.clone(),
+        format!("vmcs {long}"),
+        format!("print {long}"),
+        format!("print vmcs.{long}"),
+        format!("c {long}"),
+    ] {
+        let text = talk("modes", 1, &[&command]);
+        assert!(last(&text).starts_with("error: ") && last(&text).len() < 400, "{}", last(&text));
+    }
+}
+
+#[test]
+fn exits_go_into_one_file() {
+    assert!(talk("modes", 1, &["exits csv a b"]).contains("error: give one file; write exits"));
+    assert!(talk("modes", 1, &["exits svg"]).contains("error: a file is missing; write exits"));
 }
 
 fn program() -> Command {
@@ -230,6 +297,28 @@ fn output_that_is_not_taken_is_an_error() {
         drop(child.stdout.take());
         assert_eq!(child.wait().expect("a child").code(), Some(0), "{arguments:?}");
     }
+}
+
+#[test]
+fn each_iteration_is_a_step_back() {
+    // From cycle 102 on the firmware copies with REP MOVSB.
+    for (commands, cycle) in [
+        (&["s 110", "rs"][..], 109),
+        (&["s 110", "rs 3"], 107),
+        (&["s 110", "rs 4"], 106),
+        (&["sb 110", "rs 3"], 107),
+        (&["s 100", "set rbx=1", "s 10", "rs 5"], 105),
+        (&["s 110", "b mnemonic movsb", "rc"], 109),
+        (&["sb 110", "b mnemonic movsb", "rc"], 109),
+        (&["b mnemonic movsb", "c"], 102),
+    ] {
+        let text = talk("vmxexits", 1, commands);
+        let place = format!("\n[0] {cycle} ");
+        assert!(text.rfind("\n[0] ") == text.rfind(&place) && text.contains(&place), "{commands:?}: {text}");
+    }
+    let text = talk("vmxexits", 1, &["s 110", "last 6"]);
+    let cycles: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("[0] ")?.split(' ').next()).collect();
+    assert_eq!(cycles[cycles.len() - 6..], ["104", "105", "106", "107", "108", "109"], "{text}");
 }
 
 #[cfg(target_os = "linux")]
@@ -286,6 +375,14 @@ mod signals {
         let mut command = program();
         command.args(["debug", "--snapshot", "-c", commands]).arg(super::image(image));
         Running(command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null()).spawn().expect("it runs"))
+    }
+
+    #[test]
+    fn ctrl_c_while_a_command_runs_ends_the_list() {
+        let mut running = commands("timers", &"sb 4000000000;".repeat(1000), Stdio::null());
+        std::thread::sleep(Duration::from_millis(500));
+        running.signal("INT");
+        assert_eq!(running.end().code(), Some(2));
     }
 
     #[test]

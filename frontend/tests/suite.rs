@@ -91,10 +91,12 @@ fn script_that_fails_is_told_with_line_time_state_and_screen() {
         "\nprocessor 0: real-address mode",
         "jmp short 0x7c0b\nscreen:\nX",
         ": the text is empty; give one that can be looked for",
-        "\n4 scripts: 1 passed, 3 failed; ",
+        "\n4 scripts: 1 passed, 2 failed, 1 error; ",
     ] {
         assert!(out.contains(text), "{text:?} is not in\n{out}");
     }
+    // What its own line says in full is not said again.
+    assert_eq!(out.matches("the text is empty").count(), 1, "{out}");
     let xml = std::fs::read_to_string(folder.path("r.xml")).unwrap();
     // Of the attributes that the schema of Jenkins has for all suites together.
     let all = xml.lines().find(|line| line.starts_with("<testsuites ")).unwrap();
@@ -113,6 +115,15 @@ fn script_that_fails_is_told_with_line_time_state_and_screen() {
     assert!(cases[1].system_out.as_ref().unwrap().as_str().starts_with("guest time: "));
     assert!(cases[2].time.is_some());
     assert!(matches!(&cases[3].status, TestCaseStatus::NonSuccess { kind: NonSuccessKind::Error, .. }));
+}
+
+#[test]
+fn scripts_that_no_guest_ran_for_took_no_guest_time() {
+    let folder = folder("suite-no-guest");
+    script(&folder, "usage.ron", "WaitText(\"\", 1)");
+    let (status, out, _) = test(&folder, &["."]);
+    assert_eq!(status, Some(1), "{out}");
+    assert!(out.contains("\n1 script: 0 passed, 0 failed, 1 error; 0.000 guest seconds in "), "{out}");
 }
 
 #[test]

@@ -151,6 +151,16 @@ fn vmfails_are_told_once_a_place_and_counted_by_title() {
 }
 
 #[test]
+fn vm_entries_that_fail_as_vm_exits_are_counted_as_vm_exits() {
+    let lines = run("vmxentry", &["--log", "error", "--stats"]);
+    let stats: Value = serde_json::from_str(lines.last().expect("there are lines")).expect("the last line is JSON");
+    let (guest, msrs) = ("VM-entry failure due to invalid guest state", "VM-entry failure due to MSR loading");
+    let count = |name: &str| stats["vm_exits"][name].as_u64();
+    assert_eq!((count(guest), count(msrs), count("VMCALL")), (Some(7), Some(1), Some(1)), "{stats}");
+    assert_eq!(stats["failed_entries"][msrs], 1, "{stats}");
+}
+
+#[test]
 fn vmcs_dump_has_each_failed_entry_and_with_all_each_entry() {
     let dumps = |name: &str, spec: &str| {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -166,14 +166,14 @@ fn steps(
 struct Counter {
     watch: Watch,
     /// By the bits of `watch`.
-    told: [u64; 11],
+    told: [u64; 12],
     /// Instructions that completed.
     instructions: u64,
 }
 
 impl Counter {
     fn new(watch: Watch) -> Self {
-        Self { watch, told: [0; 11], instructions: 0 }
+        Self { watch, told: [0; 12], instructions: 0 }
     }
 
     fn count(&mut self, kind: Watch) {
@@ -227,7 +227,7 @@ impl Observer for Counter {
 }
 
 /// An observer of everything, and one of each kind, from beginning to end.
-fn observed(image: &TestImage, cpus: u32, expected: (&[u64], &States)) -> Result<[u64; 11], Error> {
+fn observed(image: &TestImage, cpus: u32, expected: (&[u64], &States)) -> Result<[u64; 12], Error> {
     let mut all = Counter::new(Watch::all());
     compare(image, cpus, "with an observer of everything", expected, |pc, goal| {
         pc.run_observed(goal, &mut all) == PcExit::Limit

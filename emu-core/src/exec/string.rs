@@ -10,6 +10,7 @@ use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::mem::ram::PAGE;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::observed::Watch;
 
 const RAX: u8 = 0;
 const RCX: usize = 1;
@@ -69,7 +70,8 @@ impl Cpu {
             return Ok(());
         }
         let slice = self.block_limit.saturating_sub(self.cycles).clamp(1, MAX_RUN);
-        let slice = if self.carried.single_step { 1 } else { slice };
+        let alone = self.carried.single_step || self.notes.watch.contains(Watch::ITERATIONS);
+        let slice = if alone { 1 } else { slice };
         let wanted = count.min(slice);
         let mut done = 0;
         let result = loop {

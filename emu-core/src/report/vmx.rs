@@ -53,7 +53,7 @@ pub struct VmxReport {
     pub guest: Option<GuestReport>,
     /// VM entries that succeeded, since power-on.
     pub entries: u64,
-    /// VM exits since power-on.
+    /// VM exits since power-on; VM entries that fail as VM exits are among them.
     pub exits: u64,
 }
 

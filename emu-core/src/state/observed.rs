@@ -32,6 +32,8 @@ bitflags::bitflags! {
         const MSRS = 1 << 9;
         /// Blocks as they are decoded.
         const BLOCKS = 1 << 10;
+        /// With [`Watch::INSTRUCTIONS`]: each iteration of a repeated string instruction as one.
+        const ITERATIONS = 1 << 11;
     }
 }
 

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 pub struct TransitionCounts {
     /// VM entries that succeeded.
     pub entries: u64,
-    /// VM exits by basic exit reason; failed VM entries are not among them.
+    /// VM exits by basic exit reason; VM entries that fail as VM exits, for reasons 33 and 34, are among them (SDM Vol. 3C
+    /// 27.8 "VM-Entry Failures During or After Loading Guest State").
     pub exits: Vec<u64>,
     /// VM entries that failed, by the rule's identifier or the title of the error.
     pub failed_entries: BTreeMap<&'static str, u64>,

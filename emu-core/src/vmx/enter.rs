@@ -75,6 +75,7 @@ impl Cpu {
                 return Ok(());
             }
             Some(Failure::InvalidGuestState { qualification }) => {
+                self.vmx.counts.count_exit(ExitReason::EntryFailureGuestState);
                 vmcs.set(Field::ExitReason, ExitReason::EntryFailureGuestState.field().into());
                 vmcs.set(Field::ExitQualification, qualification);
                 self.vmx.active = active;
@@ -99,6 +100,7 @@ impl Cpu {
             self.tell_failed_msr(env, FailedEntry { resume, rip, vmcs: current, what }, plan.msr_load, number);
             note(self, &|| EntryOutcome::MsrLoading(number));
             self.vmx.non_root = None;
+            self.vmx.counts.count_exit(ExitReason::EntryFailureMsrLoading);
             vmcs.set(Field::ExitReason, ExitReason::EntryFailureMsrLoading.field().into());
             vmcs.set(Field::ExitQualification, number.into());
             self.vmx.active = active;
@@ -204,12 +206,6 @@ impl Cpu {
             InterruptionType::PrivilegedSoftwareException => EventKind::PrivilegedSoftwareException,
             InterruptionType::SoftwareException => EventKind::SoftwareException,
         };
-        if kind == EventKind::Nmi {
-            match &mut self.vmx.non_root {
-                Some(non_root) if non_root.virtual_nmis() => non_root.virtual_nmi_blocked = true,
-                _ => self.sys.nmi_blocked = true,
-            }
-        }
         let event = Fault { vector: injection.information.vector(), kind, error_code: injection.error_code };
         self.deliver_injected(env, event, injection.instruction_length);
     }

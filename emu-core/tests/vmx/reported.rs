@@ -75,6 +75,23 @@ fn injection_of_an_nmi_while_virtual_nmis_are_blocked_fails_vm_entry() {
     }
 }
 
+/// SDM Vol. 3C 27.3.1.5 and 27.8: bits 0 and 1 of the interruptibility state are both 0 when an NMI is injected.
+#[test]
+fn injection_of_an_nmi_while_sti_or_mov_ss_blocks_fails_vm_entry() {
+    for (blocking, qualification) in [(1, 3), (2, 0), (0, 0)] {
+        let mut guest = Guest::new(&[0xF4]);
+        guest.set(Field::GuestRflags, 0x202);
+        guest.set(Field::GuestInterruptibilityState, blocking);
+        guest.set(Field::VmEntryInterruptionInformation, 0x8000_0202);
+        if blocking == 0 {
+            guest.expect_vector(vector::NMI);
+        } else {
+            guest.expect(ExitReason::EntryFailureGuestState);
+            assert_eq!(guest.get(Field::ExitQualification), qualification);
+        }
+    }
+}
+
 /// Bochs 757, "Incorrect activity state saved on VM Exit" (SDM Vol. 3C 28.1, 28.3.4): an event that exits directly ends
 /// the inactive state only after the VM exit.
 #[test]

@@ -24,12 +24,13 @@ pub mod execution {
         "ctl.secondary.reserved" => [PrimaryProcessorControls, SecondaryProcessorControls],
             "the secondary processor-based controls respect IA32_VMX_PROCBASED_CTLS2",
             [word(Field::SecondaryProcessorControls)],
-            |c| !c.primary.contains(PrimaryProcessorControls::ACTIVATE_SECONDARY_CONTROLS)
-                || c.caps.procbased_ctls2.allows(c.secondary.bits()),
+            when |c| c.primary.contains(PrimaryProcessorControls::ACTIVATE_SECONDARY_CONTROLS),
+            |c| c.caps.procbased_ctls2.allows(c.secondary.bits()),
             show |c| wrong_bits(Field::SecondaryProcessorControls, c.secondary.bits(), c.caps.procbased_ctls2);
         "ctl.tertiary.reserved" => [PrimaryProcessorControls, TertiaryProcessorControls],
             "the tertiary processor-based controls have no bit that IA32_VMX_PROCBASED_CTLS3 has clear",
             [word(Field::TertiaryProcessorControls)],
+            when |c| c.primary.contains(PrimaryProcessorControls::ACTIVATE_TERTIARY_CONTROLS),
             |c| c.tertiary.bits() & !c.caps.procbased_ctls3.bits() == 0,
             show |c| differing(Field::TertiaryProcessorControls, 0, c.tertiary.bits() & !c.caps.procbased_ctls3.bits());
         "ctl.cr3_target_count" => [Cr3TargetCount],
@@ -39,44 +40,49 @@ pub mod execution {
         "ctl.io_bitmap_a.align" => [PrimaryProcessorControls, IoBitmapA],
             "with “use I/O bitmaps” the address of I/O bitmap A is a multiple of 4096",
             [page(Field::IoBitmapA)],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_IO_BITMAPS) || page_aligned(c.get(Field::IoBitmapA));
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_IO_BITMAPS),
+            |c| page_aligned(c.get(Field::IoBitmapA));
         "ctl.io_bitmap_a.width" => [PrimaryProcessorControls, IoBitmapA],
             "with “use I/O bitmaps” the address of I/O bitmap A is within the physical-address width",
             [width(Field::IoBitmapA)],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_IO_BITMAPS) || c.width_ok(c.get(Field::IoBitmapA));
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_IO_BITMAPS),
+            |c| c.width_ok(c.get(Field::IoBitmapA));
         "ctl.io_bitmap_b.align" => [PrimaryProcessorControls, IoBitmapB],
             "with “use I/O bitmaps” the address of I/O bitmap B is a multiple of 4096",
             [page(Field::IoBitmapB)],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_IO_BITMAPS) || page_aligned(c.get(Field::IoBitmapB));
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_IO_BITMAPS),
+            |c| page_aligned(c.get(Field::IoBitmapB));
         "ctl.io_bitmap_b.width" => [PrimaryProcessorControls, IoBitmapB],
             "with “use I/O bitmaps” the address of I/O bitmap B is within the physical-address width",
             [width(Field::IoBitmapB)],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_IO_BITMAPS) || c.width_ok(c.get(Field::IoBitmapB));
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_IO_BITMAPS),
+            |c| c.width_ok(c.get(Field::IoBitmapB));
         "ctl.msr_bitmaps.align" => [PrimaryProcessorControls, MsrBitmaps],
             "with “use MSR bitmaps” the MSR-bitmap address is a multiple of 4096",
             [page(Field::MsrBitmaps)],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_MSR_BITMAPS)
-                || page_aligned(c.get(Field::MsrBitmaps));
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_MSR_BITMAPS),
+            |c| page_aligned(c.get(Field::MsrBitmaps));
         "ctl.msr_bitmaps.width" => [PrimaryProcessorControls, MsrBitmaps],
             "with “use MSR bitmaps” the MSR-bitmap address is within the physical-address width",
             [width(Field::MsrBitmaps)],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_MSR_BITMAPS) || c.width_ok(c.get(Field::MsrBitmaps));
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_MSR_BITMAPS),
+            |c| c.width_ok(c.get(Field::MsrBitmaps));
         "ctl.virtual_apic.align" => [PrimaryProcessorControls, VirtualApicAddress],
             "with “use TPR shadow” the virtual-APIC address is a multiple of 4096",
             [page(Field::VirtualApicAddress)],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
-                || page_aligned(c.get(Field::VirtualApicAddress));
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW),
+            |c| page_aligned(c.get(Field::VirtualApicAddress));
         "ctl.virtual_apic.width" => [PrimaryProcessorControls, VirtualApicAddress],
             "with “use TPR shadow” the virtual-APIC address is within the physical-address width",
             [width(Field::VirtualApicAddress)],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
-                || c.width_ok(c.get(Field::VirtualApicAddress));
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW),
+            |c| c.width_ok(c.get(Field::VirtualApicAddress));
         "ctl.tpr_threshold.reserved" => [PrimaryProcessorControls, SecondaryProcessorControls, TprThreshold],
             "with “use TPR shadow” and without “virtual-interrupt delivery” bits 31:4 of the TPR threshold are 0",
             [clear(Field::TprThreshold, 0xFFFF_FFF0)],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
-                || c.secondary.contains(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY)
-                || c.get(Field::TprThreshold) & !0xF == 0;
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
+                && !c.secondary.contains(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY),
+            |c| c.get(Field::TprThreshold) & !0xF == 0;
         "ctl.tpr_threshold.vtpr" =>
             [PrimaryProcessorControls, SecondaryProcessorControls, TprThreshold, VirtualApicAddress],
             "with “use TPR shadow” and without “virtualize APIC accesses” and “virtual-interrupt delivery” the TPR \
@@ -88,10 +94,10 @@ pub mod execution {
                     new: ((c.get(Field::TprThreshold) & 0xF) << 4) as u8,
                 })),
             ],
-            |c| !c.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
-                || c.secondary.intersects(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY
-                    | SecondaryProcessorControls::VIRTUALIZE_APIC_ACCESSES)
-                || c.now.vtpr.is_none_or(|vtpr| c.get(Field::TprThreshold) & 0xF <= u64::from(vtpr >> 4)),
+            when |c| c.primary.contains(PrimaryProcessorControls::USE_TPR_SHADOW)
+                && !c.secondary.intersects(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY
+                    | SecondaryProcessorControls::VIRTUALIZE_APIC_ACCESSES),
+            |c| c.now.vtpr.is_none_or(|vtpr| c.get(Field::TprThreshold) & 0xF <= u64::from(vtpr >> 4)),
             show |c| format!("VTPR = {:02X}h", c.now.vtpr.unwrap_or(0));
         "ctl.x2apic_mode.tpr_shadow" => [PrimaryProcessorControls, SecondaryProcessorControls],
             "“virtualize x2APIC mode” is 0 without “use TPR shadow”",
@@ -140,13 +146,13 @@ pub mod execution {
         "ctl.apic_access.align" => [SecondaryProcessorControls, ApicAccessAddress],
             "with “virtualize APIC accesses” the APIC-access address is a multiple of 4096",
             [page(Field::ApicAccessAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::VIRTUALIZE_APIC_ACCESSES)
-                || page_aligned(c.get(Field::ApicAccessAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::VIRTUALIZE_APIC_ACCESSES),
+            |c| page_aligned(c.get(Field::ApicAccessAddress));
         "ctl.apic_access.width" => [SecondaryProcessorControls, ApicAccessAddress],
             "with “virtualize APIC accesses” the APIC-access address is within the physical-address width",
             [width(Field::ApicAccessAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::VIRTUALIZE_APIC_ACCESSES)
-                || c.width_ok(c.get(Field::ApicAccessAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::VIRTUALIZE_APIC_ACCESSES),
+            |c| c.width_ok(c.get(Field::ApicAccessAddress));
         "ctl.x2apic_mode.apic_accesses" => [SecondaryProcessorControls],
             "“virtualize x2APIC mode” and “virtualize APIC accesses” are not both 1",
             [
@@ -182,25 +188,26 @@ pub mod execution {
         "ctl.posted_interrupts.vector" => [PinBasedControls, PostedInterruptNotificationVector],
             "with “process posted interrupts” the notification vector is in the range 0–255",
             [clear(Field::PostedInterruptNotificationVector, 0xFF00)],
-            |c| !c.pin.contains(PinBasedControls::PROCESS_POSTED_INTERRUPTS)
-                || c.get(Field::PostedInterruptNotificationVector) <= 0xFF;
+            when |c| c.pin.contains(PinBasedControls::PROCESS_POSTED_INTERRUPTS),
+            |c| c.get(Field::PostedInterruptNotificationVector) <= 0xFF;
         "ctl.posted_interrupts.descriptor.align" => [PinBasedControls, PostedInterruptDescriptorAddress],
             "with “process posted interrupts” the descriptor address is a multiple of 64",
             [clear(Field::PostedInterruptDescriptorAddress, 0x3F)],
-            |c| !c.pin.contains(PinBasedControls::PROCESS_POSTED_INTERRUPTS)
-                || c.get(Field::PostedInterruptDescriptorAddress) & 0x3F == 0;
+            when |c| c.pin.contains(PinBasedControls::PROCESS_POSTED_INTERRUPTS),
+            |c| c.get(Field::PostedInterruptDescriptorAddress) & 0x3F == 0;
         "ctl.posted_interrupts.descriptor.width" => [PinBasedControls, PostedInterruptDescriptorAddress],
             "with “process posted interrupts” the descriptor address is within the physical-address width",
             [width(Field::PostedInterruptDescriptorAddress)],
-            |c| !c.pin.contains(PinBasedControls::PROCESS_POSTED_INTERRUPTS)
-                || c.width_ok(c.get(Field::PostedInterruptDescriptorAddress));
+            when |c| c.pin.contains(PinBasedControls::PROCESS_POSTED_INTERRUPTS),
+            |c| c.width_ok(c.get(Field::PostedInterruptDescriptorAddress));
         "ctl.vpid.zero" => [SecondaryProcessorControls, Vpid],
             "with “enable VPID” the VPID is not 0000h",
             [
                 all(&[make(Field::Vpid, |_| Some(1))], "any number will do that no other guest has"),
                 off_secondary(SecondaryProcessorControls::ENABLE_VPID),
             ],
-            |c| !c.secondary.contains(SecondaryProcessorControls::ENABLE_VPID) || c.get(Field::Vpid) != 0;
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_VPID),
+            |c| c.get(Field::Vpid) != 0;
         "ctl.eptp.memory_type" => [SecondaryProcessorControls, EptPointer],
             "with “enable EPT” bits 2:0 of EPTP are a memory type that IA32_VMX_EPT_VPID_CAP reports (0 UC, 6 WB)",
             [
@@ -210,7 +217,8 @@ pub mod execution {
                 }),
                 off_secondary(SecondaryProcessorControls::ENABLE_EPT),
             ],
-            |c| !c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT) || match c.get(Field::EptPointer) & 7 {
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT),
+            |c| match c.get(Field::EptPointer) & 7 {
                 0 => c.caps.ept_vpid_cap.contains(EptVpidCap::MEMORY_TYPE_UC),
                 6 => c.caps.ept_vpid_cap.contains(EptVpidCap::MEMORY_TYPE_WB),
                 _ => false,
@@ -224,8 +232,8 @@ pub mod execution {
                 }),
                 off_secondary(SecondaryProcessorControls::ENABLE_EPT),
             ],
-            |c| !c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
-                || match (c.get(Field::EptPointer) >> 3) & 7 {
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT),
+            |c| match (c.get(Field::EptPointer) >> 3) & 7 {
                 3 => c.caps.ept_vpid_cap.contains(EptVpidCap::WALK_LENGTH_4),
                 4 => c.caps.ept_vpid_cap.contains(EptVpidCap::WALK_LENGTH_5),
                 _ => false,
@@ -233,24 +241,28 @@ pub mod execution {
         "ctl.eptp.accessed_dirty" => [SecondaryProcessorControls, EptPointer],
             "with “enable EPT” bit 6 of EPTP is 0 where accessed and dirty flags are not supported",
             [clear(Field::EptPointer, 1 << 6)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
-                || c.get(Field::EptPointer) & (1 << 6) == 0
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT),
+            |c| c.get(Field::EptPointer) & (1 << 6) == 0
                 || c.caps.ept_vpid_cap.contains(EptVpidCap::ACCESSED_DIRTY);
         "ctl.eptp.shadow_stack" => [SecondaryProcessorControls, EptPointer],
             "with “enable EPT” bit 7 of EPTP is 0 where supervisor shadow-stack control is not supported",
             [clear(Field::EptPointer, 1 << 7)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
-                || c.get(Field::EptPointer) & (1 << 7) == 0
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT),
+            |c| c.get(Field::EptPointer) & (1 << 7) == 0
                 || c.caps.ept_vpid_cap.contains(EptVpidCap::SUPERVISOR_SHADOW_STACK);
         "ctl.eptp.reserved" => [SecondaryProcessorControls, EptPointer],
             "with “enable EPT” bits 11:8 of EPTP are 0",
             [clear(Field::EptPointer, 0xF00)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT) || c.get(Field::EptPointer) & 0xF00 == 0;
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT),
+            |c| c.get(Field::EptPointer) & 0xF00 == 0;
         "ctl.eptp.width" => [SecondaryProcessorControls, EptPointer],
             "with “enable EPT” EPTP is within the physical-address width",
-            [width(Field::EptPointer)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
-                || !crate::arch::addr::beyond_physical(c.get(Field::EptPointer), c.cpu.maxphyaddr);
+            // Unlike the addresses of other structures, IA32_VMX_BASIC bit 48 does not limit EPTP to 32 bits.
+            [make(Field::EptPointer, |c| {
+                Some(c.get(Field::EptPointer) & crate::arch::addr::physical_mask(c.cpu.maxphyaddr))
+            })],
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT),
+            |c| !crate::arch::addr::beyond_physical(c.get(Field::EptPointer), c.cpu.maxphyaddr);
         "ctl.pml.ept" => [SecondaryProcessorControls],
             "with “enable PML”, “enable EPT” is 1",
             [
@@ -262,11 +274,13 @@ pub mod execution {
         "ctl.pml.align" => [SecondaryProcessorControls, PmlAddress],
             "with “enable PML” the PML address is a multiple of 4096",
             [page(Field::PmlAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::ENABLE_PML) || page_aligned(c.get(Field::PmlAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_PML),
+            |c| page_aligned(c.get(Field::PmlAddress));
         "ctl.pml.width" => [SecondaryProcessorControls, PmlAddress],
             "with “enable PML” the PML address is within the physical-address width",
             [width(Field::PmlAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::ENABLE_PML) || c.width_ok(c.get(Field::PmlAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_PML),
+            |c| c.width_ok(c.get(Field::PmlAddress));
         "ctl.unrestricted_guest.ept" => [SecondaryProcessorControls],
             "with “unrestricted guest”, “enable EPT” is 1",
             [
@@ -293,16 +307,17 @@ pub mod execution {
         "ctl.sub_page.align" => [SecondaryProcessorControls, SubPagePermissionTablePointer],
             "with “sub-page write permissions for EPT” bits 11:0 of SPPTP are 0",
             [page(Field::SubPagePermissionTablePointer)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS)
-                || page_aligned(c.get(Field::SubPagePermissionTablePointer));
+            when |c| c.secondary.contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS),
+            |c| page_aligned(c.get(Field::SubPagePermissionTablePointer));
         "ctl.sub_page.width" => [SecondaryProcessorControls, SubPagePermissionTablePointer],
             "with “sub-page write permissions for EPT” SPPTP is within the physical-address width",
             [width(Field::SubPagePermissionTablePointer)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS)
-                || c.width_ok(c.get(Field::SubPagePermissionTablePointer));
+            when |c| c.secondary.contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS),
+            |c| c.width_ok(c.get(Field::SubPagePermissionTablePointer));
         "ctl.vm_functions.reserved" => [SecondaryProcessorControls, VmFunctionControls],
             "with “enable VM functions” the VM-function controls have no bit that IA32_VMX_VMFUNC has clear",
             [word(Field::VmFunctionControls)],
+            when |c| c.secondary.contains(SecondaryProcessorControls::ENABLE_VM_FUNCTIONS),
             |c| c.functions.bits() & !c.caps.vmfunc.bits() == 0;
         "ctl.eptp_switching.ept" => [SecondaryProcessorControls, VmFunctionControls],
             "with “EPTP switching”, “enable EPT” is 1",
@@ -312,42 +327,44 @@ pub mod execution {
         "ctl.eptp_list.align" => [VmFunctionControls, EptpListAddress],
             "with “EPTP switching” the EPTP-list address is a multiple of 4096",
             [page(Field::EptpListAddress)],
-            |c| !c.functions.contains(VmFunctions::EPTP_SWITCHING) || page_aligned(c.get(Field::EptpListAddress));
+            when |c| c.functions.contains(VmFunctions::EPTP_SWITCHING),
+            |c| page_aligned(c.get(Field::EptpListAddress));
         "ctl.eptp_list.width" => [VmFunctionControls, EptpListAddress],
             "with “EPTP switching” the EPTP-list address is within the physical-address width",
             [width(Field::EptpListAddress)],
-            |c| !c.functions.contains(VmFunctions::EPTP_SWITCHING) || c.width_ok(c.get(Field::EptpListAddress));
+            when |c| c.functions.contains(VmFunctions::EPTP_SWITCHING),
+            |c| c.width_ok(c.get(Field::EptpListAddress));
         "ctl.vmread_bitmap.align" => [SecondaryProcessorControls, VmreadBitmapAddress],
             "with “VMCS shadowing” the VMREAD-bitmap address is a multiple of 4096",
             [page(Field::VmreadBitmapAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING)
-                || page_aligned(c.get(Field::VmreadBitmapAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING),
+            |c| page_aligned(c.get(Field::VmreadBitmapAddress));
         "ctl.vmread_bitmap.width" => [SecondaryProcessorControls, VmreadBitmapAddress],
             "with “VMCS shadowing” the VMREAD-bitmap address is within the physical-address width",
             [width(Field::VmreadBitmapAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING)
-                || c.width_ok(c.get(Field::VmreadBitmapAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING),
+            |c| c.width_ok(c.get(Field::VmreadBitmapAddress));
         "ctl.vmwrite_bitmap.align" => [SecondaryProcessorControls, VmwriteBitmapAddress],
             "with “VMCS shadowing” the VMWRITE-bitmap address is a multiple of 4096",
             [page(Field::VmwriteBitmapAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING)
-                || page_aligned(c.get(Field::VmwriteBitmapAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING),
+            |c| page_aligned(c.get(Field::VmwriteBitmapAddress));
         "ctl.vmwrite_bitmap.width" => [SecondaryProcessorControls, VmwriteBitmapAddress],
             "with “VMCS shadowing” the VMWRITE-bitmap address is within the physical-address width",
             [width(Field::VmwriteBitmapAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING)
-                || c.width_ok(c.get(Field::VmwriteBitmapAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING),
+            |c| c.width_ok(c.get(Field::VmwriteBitmapAddress));
         "ctl.ve_information.align" => [SecondaryProcessorControls, VirtualizationExceptionInformationAddress],
             "with “EPT-violation #VE” the virtualization-exception information address is a multiple of 4096",
             [page(Field::VirtualizationExceptionInformationAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE)
-                || page_aligned(c.get(Field::VirtualizationExceptionInformationAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE),
+            |c| page_aligned(c.get(Field::VirtualizationExceptionInformationAddress));
         "ctl.ve_information.width" => [SecondaryProcessorControls, VirtualizationExceptionInformationAddress],
             "with “EPT-violation #VE” the virtualization-exception information address is within the \
              physical-address width",
             [width(Field::VirtualizationExceptionInformationAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE)
-                || c.width_ok(c.get(Field::VirtualizationExceptionInformationAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE),
+            |c| c.width_ok(c.get(Field::VirtualizationExceptionInformationAddress));
         "ctl.pt_guest_physical.ept" => [SecondaryProcessorControls],
             "with “Intel PT uses guest physical addresses”, “enable EPT” is 1",
             [
@@ -372,33 +389,38 @@ pub mod execution {
             ],
             |c| !c.secondary.contains(SecondaryProcessorControls::PT_USES_GUEST_PHYSICAL_ADDRESSES)
                 || c.exit.contains(VmExitControls::CLEAR_IA32_RTIT_CTL);
+        "ctl.entry.pt_enabled" => [VmEntryControls],
+            "“load IA32_RTIT_CTL” is 0 while Intel PT is tracing (IA32_RTIT_CTL.TraceEn = 1)",
+            [outside(|_| Some(Change::TraceOff)), off_entry(VmEntryControls::LOAD_IA32_RTIT_CTL)],
+            |c| !c.now.pt_enabled || !c.entry.contains(VmEntryControls::LOAD_IA32_RTIT_CTL);
         "ctl.tsc_multiplier.zero" => [SecondaryProcessorControls, TscMultiplier],
             "with “use TSC scaling” the TSC multiplier is not 0",
             [
                 all(&[make(Field::TscMultiplier, |_| Some(1 << 48))], "1.0: the TSC goes as fast as the VMM's"),
                 off_secondary(SecondaryProcessorControls::USE_TSC_SCALING),
             ],
-            |c| !c.secondary.contains(SecondaryProcessorControls::USE_TSC_SCALING) || c.get(Field::TscMultiplier) != 0;
+            when |c| c.secondary.contains(SecondaryProcessorControls::USE_TSC_SCALING),
+            |c| c.get(Field::TscMultiplier) != 0;
         "ctl.pasid_low.align" => [SecondaryProcessorControls, LowPasidDirectoryAddress],
             "with “PASID translation” the low PASID directory address is a multiple of 4096",
             [page(Field::LowPasidDirectoryAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::PASID_TRANSLATION)
-                || page_aligned(c.get(Field::LowPasidDirectoryAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::PASID_TRANSLATION),
+            |c| page_aligned(c.get(Field::LowPasidDirectoryAddress));
         "ctl.pasid_low.width" => [SecondaryProcessorControls, LowPasidDirectoryAddress],
             "with “PASID translation” the low PASID directory address is within the physical-address width",
             [width(Field::LowPasidDirectoryAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::PASID_TRANSLATION)
-                || c.width_ok(c.get(Field::LowPasidDirectoryAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::PASID_TRANSLATION),
+            |c| c.width_ok(c.get(Field::LowPasidDirectoryAddress));
         "ctl.pasid_high.align" => [SecondaryProcessorControls, HighPasidDirectoryAddress],
             "with “PASID translation” the high PASID directory address is a multiple of 4096",
             [page(Field::HighPasidDirectoryAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::PASID_TRANSLATION)
-                || page_aligned(c.get(Field::HighPasidDirectoryAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::PASID_TRANSLATION),
+            |c| page_aligned(c.get(Field::HighPasidDirectoryAddress));
         "ctl.pasid_high.width" => [SecondaryProcessorControls, HighPasidDirectoryAddress],
             "with “PASID translation” the high PASID directory address is within the physical-address width",
             [width(Field::HighPasidDirectoryAddress)],
-            |c| !c.secondary.contains(SecondaryProcessorControls::PASID_TRANSLATION)
-                || c.width_ok(c.get(Field::HighPasidDirectoryAddress));
+            when |c| c.secondary.contains(SecondaryProcessorControls::PASID_TRANSLATION),
+            |c| c.width_ok(c.get(Field::HighPasidDirectoryAddress));
         "ctl.hlat.ept" => [SecondaryProcessorControls, TertiaryProcessorControls],
             "with “enable HLAT”, “enable EPT” is 1",
             [
@@ -410,11 +432,13 @@ pub mod execution {
         "ctl.hlatp.reserved" => [TertiaryProcessorControls, HlatPointer],
             "with “enable HLAT” bits 2:0 and 11:5 of HLATP are 0",
             [clear(Field::HlatPointer, 0xFE7)],
-            |c| !c.tertiary.contains(TertiaryProcessorControls::ENABLE_HLAT) || c.get(Field::HlatPointer) & 0xFE7 == 0;
+            when |c| c.tertiary.contains(TertiaryProcessorControls::ENABLE_HLAT),
+            |c| c.get(Field::HlatPointer) & 0xFE7 == 0;
         "ctl.hlatp.width" => [TertiaryProcessorControls, HlatPointer],
             "with “enable HLAT” HLATP is within the physical-address width",
             [width(Field::HlatPointer)],
-            |c| !c.tertiary.contains(TertiaryProcessorControls::ENABLE_HLAT) || c.width_ok(c.get(Field::HlatPointer));
+            when |c| c.tertiary.contains(TertiaryProcessorControls::ENABLE_HLAT),
+            |c| c.width_ok(c.get(Field::HlatPointer));
         "ctl.paging_write.ept" => [SecondaryProcessorControls, TertiaryProcessorControls],
             "with “EPT paging-write control”, “enable EPT” is 1",
             [
@@ -434,13 +458,13 @@ pub mod execution {
         "ctl.pid_table.align" => [TertiaryProcessorControls, PidPointerTableAddress],
             "with “IPI virtualization” the PID-pointer table address is a multiple of 8",
             [clear(Field::PidPointerTableAddress, 7)],
-            |c| !c.tertiary.contains(TertiaryProcessorControls::IPI_VIRTUALIZATION)
-                || c.get(Field::PidPointerTableAddress) & 7 == 0;
+            when |c| c.tertiary.contains(TertiaryProcessorControls::IPI_VIRTUALIZATION),
+            |c| c.get(Field::PidPointerTableAddress) & 7 == 0;
         "ctl.pid_table.width" => [TertiaryProcessorControls, PidPointerTableAddress],
             "with “IPI virtualization” the PID-pointer table address is within the physical-address width",
             [width(Field::PidPointerTableAddress)],
-            |c| !c.tertiary.contains(TertiaryProcessorControls::IPI_VIRTUALIZATION)
-                || c.width_ok(c.get(Field::PidPointerTableAddress));
+            when |c| c.tertiary.contains(TertiaryProcessorControls::IPI_VIRTUALIZATION),
+            |c| c.width_ok(c.get(Field::PidPointerTableAddress));
         "ctl.pid_table.last" => [TertiaryProcessorControls, PidPointerTableAddress, LastPidPointerIndex],
             "with “IPI virtualization” the last entry of the PID-pointer table is within the physical-address width",
             [
@@ -449,10 +473,10 @@ pub mod execution {
                     Some(end.saturating_sub(c.get(Field::PidPointerTableAddress) & !7) / 8)
                 }),
             ],
+            when |c| c.tertiary.contains(TertiaryProcessorControls::IPI_VIRTUALIZATION),
             |c| {
                 let table = c.get(Field::PidPointerTableAddress);
-                !c.tertiary.contains(TertiaryProcessorControls::IPI_VIRTUALIZATION)
-                    || !c.width_ok(table)
+                !c.width_ok(table)
                     || c.width_ok((table & !7) + 8 * c.get(Field::LastPidPointerIndex))
             };
     }
@@ -475,6 +499,7 @@ pub mod vm_exit {
         "ctl.exit2.reserved" => [VmExitControls, SecondaryVmExitControls],
             "the secondary VM-exit controls have no bit that IA32_VMX_EXIT_CTLS2 has clear",
             [word(Field::SecondaryVmExitControls)],
+            when |c| c.exit.contains(VmExitControls::ACTIVATE_SECONDARY_CONTROLS),
             |c| c.vmcs.secondary_exit().bits() & !c.caps.exit_ctls2.bits() == 0,
             show |c| differing(Field::SecondaryVmExitControls, 0, c.vmcs.secondary_exit().bits() & !c.caps.exit_ctls2.bits());
         "ctl.exit.preemption_timer" => [PinBasedControls, VmExitControls],
@@ -488,24 +513,28 @@ pub mod vm_exit {
         "ctl.exit_msr_store.align" => [VmExitMsrStoreAddress, VmExitMsrStoreCount],
             "a VM-exit MSR-store area that is not empty starts at a multiple of 16",
             [clear(Field::VmExitMsrStoreAddress, 0xF)],
-            |c| c.get(Field::VmExitMsrStoreCount) == 0 || c.get(Field::VmExitMsrStoreAddress) & 0xF == 0;
+            when |c| c.get(Field::VmExitMsrStoreCount) != 0,
+            |c| c.get(Field::VmExitMsrStoreAddress) & 0xF == 0;
         "ctl.exit_msr_store.width" => [VmExitMsrStoreAddress, VmExitMsrStoreCount],
             "a VM-exit MSR-store area that is not empty lies within the physical-address width",
             [
                 width(Field::VmExitMsrStoreAddress),
                 make(Field::VmExitMsrStoreCount, |c| Some(c.msr_list_room(Field::VmExitMsrStoreAddress))),
             ],
+            when |c| c.get(Field::VmExitMsrStoreCount) != 0,
             |c| c.msr_list_end_ok(Field::VmExitMsrStoreAddress, Field::VmExitMsrStoreCount);
         "ctl.exit_msr_load.align" => [VmExitMsrLoadAddress, VmExitMsrLoadCount],
             "a VM-exit MSR-load area that is not empty starts at a multiple of 16",
             [clear(Field::VmExitMsrLoadAddress, 0xF)],
-            |c| c.get(Field::VmExitMsrLoadCount) == 0 || c.get(Field::VmExitMsrLoadAddress) & 0xF == 0;
+            when |c| c.get(Field::VmExitMsrLoadCount) != 0,
+            |c| c.get(Field::VmExitMsrLoadAddress) & 0xF == 0;
         "ctl.exit_msr_load.width" => [VmExitMsrLoadAddress, VmExitMsrLoadCount],
             "a VM-exit MSR-load area that is not empty lies within the physical-address width",
             [
                 width(Field::VmExitMsrLoadAddress),
                 make(Field::VmExitMsrLoadCount, |c| Some(c.msr_list_room(Field::VmExitMsrLoadAddress))),
             ],
+            when |c| c.get(Field::VmExitMsrLoadCount) != 0,
             |c| c.msr_list_end_ok(Field::VmExitMsrLoadAddress, Field::VmExitMsrLoadCount);
     }
 }
@@ -513,6 +542,7 @@ pub mod vm_exit {
 /// Checks on VM-Entry Control Fields.
 pub mod vm_entry {
     use crate::arch::{Cr0, vector};
+    use crate::checks::remedy::{Fix, all, make};
     use crate::checks::{CheckContext, Section, Stage, rules, wrong_bits};
     use crate::controls::*;
     use crate::exit::InterruptionType;
@@ -520,10 +550,31 @@ pub mod vm_entry {
 
     const SECTION: Section = Section { number: "27.2.1.3", title: "VM-Entry Control Fields" };
 
+    /// The type that an event of this vector has; `None` where no event of its own has the vector, or none that may be
+    /// injected is known.
+    fn usual_type(vector: u8) -> Option<InterruptionType> {
+        match vector {
+            vector::NMI => Some(InterruptionType::Nmi),
+            // INT3 and INTO.
+            vector::BP | vector::OF => Some(InterruptionType::SoftwareException),
+            vector::COPROCESSOR_OVERRUN | 15 | 22..=31 => None,
+            0..=31 => Some(InterruptionType::HardwareException),
+            _ => Some(InterruptionType::ExternalInterrupt),
+        }
+    }
+
     /// The injected event is delivered through an IDT that pushes error codes.
     fn protected_mode_delivery(c: &CheckContext) -> bool {
         !c.unrestricted() || c.cr0.contains(Cr0::PE)
     }
+
+    /// The length of the instruction that raises a software event.
+    const SOFTWARE_LENGTH: Fix = all(
+        &[make(Field::VmEntryInstructionLength, |c| {
+            Some(if c.event.kind() == InterruptionType::SoftwareInterrupt { 2 } else { 1 })
+        })],
+        "INT n has 2 bytes, INT1, INT3 and INTO have 1; with prefixes, what the VM-exit instruction length said",
+    );
 
     rules! {
         section SECTION; stage Stage::Controls; qualification 0;
@@ -535,43 +586,58 @@ pub mod vm_entry {
             "the type of an injected event is not 1 (reserved)",
             [
                 all(
-                    &[make(Field::VmEntryInterruptionInformation, |c| {
-                        let kind = match c.event.vector() {
-                            2 => InterruptionType::Nmi,
-                            0..=31 => InterruptionType::HardwareException,
-                            _ => InterruptionType::ExternalInterrupt,
-                        };
-                        Some(u64::from(c.event.0) & !0x700 | (kind as u64) << 8)
-                    })],
+                    &[
+                        make(Field::VmEntryInterruptionInformation, |c| {
+                            let kind = usual_type(c.event.vector())?;
+                            let code = if kind == InterruptionType::HardwareException { 0 } else { 1 << 11 };
+                            Some(u64::from(c.event.0) & !(0x700 | code) | (kind as u64) << 8)
+                        }),
+                        make(Field::VmEntryInstructionLength, |c| {
+                            let given = c.get(Field::VmEntryInstructionLength);
+                            let software = usual_type(c.event.vector())?.is_software();
+                            Some(if software && !(1..=15).contains(&given) { 1 } else { given })
+                        }),
+                    ],
                     "the type that this vector has",
                 ),
                 NO_EVENT,
             ],
+            when |c| c.event.valid(),
             |c| !c.event.injects(InterruptionType::Reserved);
         "ctl.event.type_other" => [VmEntryInterruptionInformation],
             "the type of an injected event is 7 (other event) only where “monitor trap flag” is supported",
             [NO_EVENT],
+            when |c| c.event.valid(),
             |c| !c.event.injects(InterruptionType::Other)
                 || c.caps.primary_allowed_1().contains(PrimaryProcessorControls::MONITOR_TRAP_FLAG);
         "ctl.event.vector_nmi" => [VmEntryInterruptionInformation],
             "an injected NMI has vector 2",
             [make(Field::VmEntryInterruptionInformation, |c| Some(u64::from(c.event.0) & !0xFF | 2))],
-            |c| !c.event.injects(InterruptionType::Nmi) || c.event.vector() == vector::NMI;
+            when |c| c.event.valid(),
+            |c| !c.event.injects(InterruptionType::Nmi)
+                || c.event.vector() == vector::NMI;
         "ctl.event.vector_exception" => [VmEntryInterruptionInformation],
             "an injected hardware exception has a vector of at most 31",
             [all(&[clear(Field::VmEntryInterruptionInformation, 0xF00)], "an external interrupt, type 0"), NO_EVENT],
-            |c| !c.event.injects(InterruptionType::HardwareException) || c.event.vector() <= 31;
+            when |c| c.event.valid(),
+            |c| !c.event.injects(InterruptionType::HardwareException)
+                || c.event.vector() <= 31;
         "ctl.event.vector_other" => [VmEntryInterruptionInformation],
             "an injected other event has vector 0 (pending MTF VM exit)",
             [clear(Field::VmEntryInterruptionInformation, 0xFF)],
-            |c| !c.event.injects(InterruptionType::Other) || c.event.vector() == 0;
+            when |c| c.event.valid(),
+            |c| !c.event.injects(InterruptionType::Other)
+                || c.event.vector() == 0;
         "ctl.event.error_code_type" => [VmEntryInterruptionInformation],
             "only a hardware exception is injected with an error code",
             [all(&[clear(Field::VmEntryInterruptionInformation, 1 << 11)], "bit 11 is “deliver error code”")],
-            |c| !c.event.valid() || !c.event.error_code() || c.event.kind() == InterruptionType::HardwareException;
+            when |c| c.event.valid(),
+            |c| !c.event.error_code()
+                || c.event.kind() == InterruptionType::HardwareException;
         "ctl.event.error_code_real_mode" => [VmEntryInterruptionInformation, SecondaryProcessorControls, GuestCr0],
             "no error code is injected into a guest in real-address mode (CR0.PE = 0)",
             [all(&[clear(Field::VmEntryInterruptionInformation, 1 << 11)], "bit 11 is “deliver error code”")],
+            when |c| c.event.valid(),
             |c| !c.event.injects(InterruptionType::HardwareException)
                 || !c.event.error_code()
                 || protected_mode_delivery(c);
@@ -582,6 +648,7 @@ pub mod vm_entry {
                 all(&[set(Field::VmEntryInterruptionInformation, 1 << 11)], "bit 11 is “deliver error code”"),
                 all(&[clear(Field::VmEntryInterruptionInformation, 1 << 11)], "bit 11 is “deliver error code”"),
             ],
+            when |c| c.event.valid(),
             |c| !c.event.injects(InterruptionType::HardwareException)
                 || c.caps.basic.any_error_code()
                 || !protected_mode_delivery(c)
@@ -594,46 +661,39 @@ pub mod vm_entry {
                     "bit 12 of a VM exit's interruption information is not to be copied",
                 ),
             ],
-            |c| !c.event.valid() || c.event.0 & 0x7FFF_F000 == 0;
+            when |c| c.event.valid(),
+            |c| c.event.0 & 0x7FFF_F000 == 0;
         "ctl.event.error_code_reserved" => [VmEntryInterruptionInformation, VmEntryExceptionErrorCode],
             "bits 31:16 of an injected error code are 0",
             [clear(Field::VmEntryExceptionErrorCode, 0xFFFF_0000)],
-            |c| !c.event.valid() || !c.event.error_code() || c.get(Field::VmEntryExceptionErrorCode) >> 16 == 0;
+            when |c| c.event.valid(),
+            |c| !c.event.error_code()
+                || c.get(Field::VmEntryExceptionErrorCode) >> 16 == 0;
         "ctl.event.length_maximum" => [VmEntryInterruptionInformation, VmEntryInstructionLength],
             "the instruction length of an injected software event is at most 15",
-            [
-                all(
-                    &[make(Field::VmEntryInstructionLength, |c| {
-                        Some(if c.event.kind() == InterruptionType::SoftwareInterrupt { 2 } else { 1 })
-                    })],
-                    "INT n has 2 bytes, INT1, INT3 and INTO have 1; with prefixes, what the VM-exit instruction length said",
-                ),
-            ],
-            |c| !c.event.valid() || !c.event.kind().is_software() || c.get(Field::VmEntryInstructionLength) <= 15;
+            [SOFTWARE_LENGTH],
+            when |c| c.event.valid(),
+            |c| !c.event.kind().is_software()
+                || c.get(Field::VmEntryInstructionLength) <= 15;
         "ctl.event.length_zero" => [VmEntryInterruptionInformation, VmEntryInstructionLength],
             "the instruction length of an injected software event is not 0, unless IA32_VMX_MISC bit 30 is 1",
-            [
-                all(
-                    &[make(Field::VmEntryInstructionLength, |c| {
-                        Some(if c.event.kind() == InterruptionType::SoftwareInterrupt { 2 } else { 1 })
-                    })],
-                    "INT n has 2 bytes, INT1, INT3 and INTO have 1; with prefixes, what the VM-exit instruction length said",
-                ),
-            ],
-            |c| !c.event.valid()
-                || !c.event.kind().is_software()
+            [SOFTWARE_LENGTH],
+            when |c| c.event.valid(),
+            |c| !c.event.kind().is_software()
                 || c.get(Field::VmEntryInstructionLength) != 0
                 || c.caps.misc.injection_length_0();
         "ctl.entry_msr_load.align" => [VmEntryMsrLoadAddress, VmEntryMsrLoadCount],
             "a VM-entry MSR-load area that is not empty starts at a multiple of 16",
             [clear(Field::VmEntryMsrLoadAddress, 0xF)],
-            |c| c.get(Field::VmEntryMsrLoadCount) == 0 || c.get(Field::VmEntryMsrLoadAddress) & 0xF == 0;
+            when |c| c.get(Field::VmEntryMsrLoadCount) != 0,
+            |c| c.get(Field::VmEntryMsrLoadAddress) & 0xF == 0;
         "ctl.entry_msr_load.width" => [VmEntryMsrLoadAddress, VmEntryMsrLoadCount],
             "a VM-entry MSR-load area that is not empty lies within the physical-address width",
             [
                 width(Field::VmEntryMsrLoadAddress),
                 make(Field::VmEntryMsrLoadCount, |c| Some(c.msr_list_room(Field::VmEntryMsrLoadAddress))),
             ],
+            when |c| c.get(Field::VmEntryMsrLoadCount) != 0,
             |c| c.msr_list_end_ok(Field::VmEntryMsrLoadAddress, Field::VmEntryMsrLoadCount);
         "ctl.entry.smm" => [VmEntryControls],
             "outside SMM “entry to SMM” is 0",
@@ -648,9 +708,5 @@ pub mod vm_entry {
             [off_entry(VmEntryControls::DEACTIVATE_DUAL_MONITOR_TREATMENT), off_entry(VmEntryControls::ENTRY_TO_SMM)],
             |c| !c.now.in_smm || !c.entry.contains(VmEntryControls::ENTRY_TO_SMM
                 | VmEntryControls::DEACTIVATE_DUAL_MONITOR_TREATMENT);
-        "ctl.entry.pt_enabled" => [VmEntryControls],
-            "“load IA32_RTIT_CTL” is 0 while Intel PT is tracing (IA32_RTIT_CTL.TraceEn = 1)",
-            [outside(|_| Some(Change::TraceOff)), off_entry(VmEntryControls::LOAD_IA32_RTIT_CTL)],
-            |c| !c.now.pt_enabled || !c.entry.contains(VmEntryControls::LOAD_IA32_RTIT_CTL);
     }
 }

@@ -1,7 +1,7 @@
 //! Checks on Guest Control Registers, Debug Registers, and MSRs (SDM Vol. 3C 27.3.1.1): exit reason 33.
 
 use crate::arch::{Cr0, Cr4, Efer, msr};
-use crate::checks::{Section, Stage, differing, rules};
+use crate::checks::{CR0_UNCHECKED, Section, Stage, differing, rules};
 use crate::controls::*;
 use crate::field::Field;
 
@@ -22,13 +22,14 @@ rules! {
                 "for a guest without paging or in real-address mode",
             ),
         ],
-        |c| c.caps.guest_cr0_allowed(c.cr0.bits() & !0x6000_0000 | c.caps.cr0_fixed0 & 0x6000_0000, c.unrestricted()),
+        |c| c.caps.guest_cr0_allowed(c.cr0.bits() & !CR0_UNCHECKED | c.caps.cr0_fixed0 & CR0_UNCHECKED, c.unrestricted()),
         show |c| differing(Field::GuestCr0,
-            c.caps.cr0_fixed0 & !c.cr0.bits() & !if c.unrestricted() { (Cr0::PE | Cr0::PG).bits() } else { 0 },
-            c.cr0.bits() & !c.caps.cr0_fixed1 & !(Cr0::NW | Cr0::CD).bits());
+            c.caps.cr0_fixed0 & !c.cr0.bits() & !CR0_UNCHECKED & !if c.unrestricted() { (Cr0::PE | Cr0::PG).bits() } else { 0 },
+            c.cr0.bits() & !c.caps.cr0_fixed1 & !CR0_UNCHECKED);
     "guest.cr0.pg_pe" => [GuestCr0],
         "guest CR0.PE is 1 when CR0.PG is 1",
         [set(Field::GuestCr0, Cr0::PE.bits()), clear(Field::GuestCr0, Cr0::PG.bits())],
+        // Without “unrestricted guest” guest.cr0.fixed asks for PE and PG both, and tells more.
         |c| !c.unrestricted() || !c.cr0.contains(Cr0::PG) || c.cr0.contains(Cr0::PE);
     "guest.cr4.fixed" => [GuestCr4],
         "guest CR4 respects IA32_VMX_CR4_FIXED0 and FIXED1",
@@ -43,20 +44,23 @@ rules! {
     "guest.debugctl.reserved" => [VmEntryControls, GuestIa32Debugctl],
         "with “load debug controls” no reserved bit of guest IA32_DEBUGCTL is set",
         [make(Field::GuestIa32Debugctl, |c| Some(c.get(Field::GuestIa32Debugctl) & c.cpu.debugctl_mask))],
-        |c| !c.entry.contains(VmEntryControls::LOAD_DEBUG_CONTROLS)
-            || c.get(Field::GuestIa32Debugctl) & !c.cpu.debugctl_mask == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_DEBUG_CONTROLS),
+        |c| c.get(Field::GuestIa32Debugctl) & !c.cpu.debugctl_mask == 0;
     "guest.cr0.ia32e_pg" => [VmEntryControls, GuestCr0],
         "guest CR0.PG is 1 with “IA-32e mode guest”",
         [set(Field::GuestCr0, Cr0::PG.union(Cr0::PE).bits()), off_entry(VmEntryControls::IA32E_MODE_GUEST)],
-        |c| !c.ia32e_guest() || c.cr0.contains(Cr0::PG);
+        when |c| c.ia32e_guest(),
+        |c| c.cr0.contains(Cr0::PG);
     "guest.cr4.ia32e_pae" => [VmEntryControls, GuestCr4],
         "guest CR4.PAE is 1 with “IA-32e mode guest”",
         [set(Field::GuestCr4, Cr4::PAE.bits()), off_entry(VmEntryControls::IA32E_MODE_GUEST)],
-        |c| !c.ia32e_guest() || c.cr4.contains(Cr4::PAE);
+        when |c| c.ia32e_guest(),
+        |c| c.cr4.contains(Cr4::PAE);
     "guest.cr4.pcide" => [VmEntryControls, GuestCr4],
         "guest CR4.PCIDE is 0 without “IA-32e mode guest”",
         [clear(Field::GuestCr4, Cr4::PCIDE.bits()), on_entry(VmEntryControls::IA32E_MODE_GUEST)],
-        |c| c.ia32e_guest() || !c.cr4.contains(Cr4::PCIDE);
+        when |c| !c.ia32e_guest(),
+        |c| !c.cr4.contains(Cr4::PCIDE);
     "guest.cr3.width" => [VmEntryControls, GuestCr3],
         "guest CR3 has no bit beyond the physical-address width (bits 62:61 excepted for a guest in IA-32e mode on a \
          processor with linear-address masking)",
@@ -65,7 +69,8 @@ rules! {
     "guest.dr7.upper" => [VmEntryControls, GuestDr7],
         "with “load debug controls” bits 63:32 of guest DR7 are 0",
         [low32(Field::GuestDr7)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_DEBUG_CONTROLS) || c.get(Field::GuestDr7) >> 32 == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_DEBUG_CONTROLS),
+        |c| c.get(Field::GuestDr7) >> 32 == 0;
     "guest.sysenter_esp.canonical" => [GuestIa32SysenterEsp],
         "guest IA32_SYSENTER_ESP is canonical",
         [canonical(Field::GuestIa32SysenterEsp)],
@@ -77,27 +82,30 @@ rules! {
     "guest.s_cet.reserved" => [VmEntryControls, GuestIa32SCet],
         "with “load CET state” no reserved bit of guest IA32_S_CET is set",
         [make(Field::GuestIa32SCet, |c| Some(c.get(Field::GuestIa32SCet) & (!0xFFF | c.cpu.s_cet_mask)))],
-        |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE)
-            || c.get(Field::GuestIa32SCet) & 0xFFF & !c.cpu.s_cet_mask == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE),
+        |c| c.get(Field::GuestIa32SCet) & 0xFFF & !c.cpu.s_cet_mask == 0;
     "guest.s_cet.suppress_tracker" => [VmEntryControls, GuestIa32SCet],
         "with “load CET state” bits 10 and 11 of guest IA32_S_CET are not both 1",
         [clear(Field::GuestIa32SCet, 1 << 10), clear(Field::GuestIa32SCet, 1 << 11)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE) || c.get(Field::GuestIa32SCet) & 0xC00 != 0xC00;
+        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE),
+        |c| c.get(Field::GuestIa32SCet) & 0xC00 != 0xC00;
     "guest.s_cet.canonical" => [VmEntryControls, GuestIa32SCet],
         "with “load CET state” guest IA32_S_CET is canonical",
         [canonical(Field::GuestIa32SCet)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE) || c.canonical(Field::GuestIa32SCet);
+        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE),
+        |c| c.canonical(Field::GuestIa32SCet);
     "guest.interrupt_ssp_table.canonical" => [VmEntryControls, GuestIa32InterruptSspTableAddr],
         "with “load CET state” guest IA32_INTERRUPT_SSP_TABLE_ADDR is canonical",
         [canonical(Field::GuestIa32InterruptSspTableAddr)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE) || c.canonical(Field::GuestIa32InterruptSspTableAddr);
+        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE),
+        |c| c.canonical(Field::GuestIa32InterruptSspTableAddr);
     "guest.perf_global_ctrl.reserved" => [VmEntryControls, GuestIa32PerfGlobalCtrl],
         "with “load IA32_PERF_GLOBAL_CTRL” no reserved bit of guest IA32_PERF_GLOBAL_CTRL is set",
         [make(Field::GuestIa32PerfGlobalCtrl, |c| {
             Some(c.get(Field::GuestIa32PerfGlobalCtrl) & c.cpu.perf_global_ctrl_mask)
         })],
-        |c| !c.entry.contains(VmEntryControls::LOAD_IA32_PERF_GLOBAL_CTRL)
-            || c.get(Field::GuestIa32PerfGlobalCtrl) & !c.cpu.perf_global_ctrl_mask == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_IA32_PERF_GLOBAL_CTRL),
+        |c| c.get(Field::GuestIa32PerfGlobalCtrl) & !c.cpu.perf_global_ctrl_mask == 0;
     "guest.pat.types" => [VmEntryControls, GuestIa32Pat],
         "with “load IA32_PAT” each byte of guest IA32_PAT is 0, 1, 4, 5, 6 or 7",
         [
@@ -106,11 +114,13 @@ rules! {
                 "bytes that are no memory type get what they are after reset",
             ),
         ],
-        |c| !c.entry.contains(VmEntryControls::LOAD_IA32_PAT) || msr::pat_valid(c.get(Field::GuestIa32Pat));
+        when |c| c.entry.contains(VmEntryControls::LOAD_IA32_PAT),
+        |c| msr::pat_valid(c.get(Field::GuestIa32Pat));
     "guest.efer.reserved" => [VmEntryControls, GuestIa32Efer],
         "with “load IA32_EFER” no reserved bit of guest IA32_EFER is set",
         [make(Field::GuestIa32Efer, |c| Some(c.get(Field::GuestIa32Efer) & c.cpu.efer_mask))],
-        |c| !c.entry.contains(VmEntryControls::LOAD_IA32_EFER) || c.get(Field::GuestIa32Efer) & !c.cpu.efer_mask == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_IA32_EFER),
+        |c| c.get(Field::GuestIa32Efer) & !c.cpu.efer_mask == 0;
     "guest.efer.lma" => [VmEntryControls, GuestIa32Efer],
         "with “load IA32_EFER” guest IA32_EFER.LMA equals “IA-32e mode guest”",
         [
@@ -122,8 +132,8 @@ rules! {
             on_entry(VmEntryControls::IA32E_MODE_GUEST),
             off_entry(VmEntryControls::IA32E_MODE_GUEST),
         ],
-        |c| !c.entry.contains(VmEntryControls::LOAD_IA32_EFER)
-            || c.efer(Field::GuestIa32Efer).contains(Efer::LMA) == c.ia32e_guest();
+        when |c| c.entry.contains(VmEntryControls::LOAD_IA32_EFER),
+        |c| c.efer(Field::GuestIa32Efer).contains(Efer::LMA) == c.ia32e_guest();
     "guest.efer.lme" => [VmEntryControls, GuestIa32Efer, GuestCr0],
         "with “load IA32_EFER” guest IA32_EFER.LME equals LMA when guest CR0.PG is 1",
         [
@@ -133,37 +143,40 @@ rules! {
                 Some(((efer - Efer::LME) | lme).bits())
             }),
         ],
+        when |c| c.entry.contains(VmEntryControls::LOAD_IA32_EFER),
         |c| {
             let efer = c.efer(Field::GuestIa32Efer);
-            !c.entry.contains(VmEntryControls::LOAD_IA32_EFER)
-                || !c.cr0.contains(Cr0::PG)
+            !c.cr0.contains(Cr0::PG)
                 || efer.contains(Efer::LMA) == efer.contains(Efer::LME)
         };
     "guest.bndcfgs.reserved" => [VmEntryControls, GuestIa32Bndcfgs],
         "with “load IA32_BNDCFGS” bits 11:2 of guest IA32_BNDCFGS are 0",
         [clear(Field::GuestIa32Bndcfgs, 0xFFC)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_IA32_BNDCFGS) || c.get(Field::GuestIa32Bndcfgs) & 0xFFC == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_IA32_BNDCFGS),
+        |c| c.get(Field::GuestIa32Bndcfgs) & 0xFFC == 0;
     "guest.bndcfgs.canonical" => [VmEntryControls, GuestIa32Bndcfgs],
         "with “load IA32_BNDCFGS” the linear address in bits 63:12 of guest IA32_BNDCFGS is canonical",
         [canonical(Field::GuestIa32Bndcfgs)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_IA32_BNDCFGS)
-            || c.cpu.canonical(c.get(Field::GuestIa32Bndcfgs) & !0xFFF);
+        when |c| c.entry.contains(VmEntryControls::LOAD_IA32_BNDCFGS),
+        |c| c.cpu.canonical(c.get(Field::GuestIa32Bndcfgs) & !0xFFF);
     "guest.rtit_ctl.reserved" => [VmEntryControls, GuestIa32RtitCtl],
         "with “load IA32_RTIT_CTL” no reserved bit of guest IA32_RTIT_CTL is set",
         [make(Field::GuestIa32RtitCtl, |c| Some(c.get(Field::GuestIa32RtitCtl) & c.cpu.rtit_ctl_mask))],
-        |c| !c.entry.contains(VmEntryControls::LOAD_IA32_RTIT_CTL)
-            || c.get(Field::GuestIa32RtitCtl) & !c.cpu.rtit_ctl_mask == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_IA32_RTIT_CTL),
+        |c| c.get(Field::GuestIa32RtitCtl) & !c.cpu.rtit_ctl_mask == 0;
     "guest.lbr_ctl.reserved" => [VmEntryControls, GuestIa32LbrCtl],
         "with “load guest IA32_LBR_CTL” no reserved bit of guest IA32_LBR_CTL is set",
         [make(Field::GuestIa32LbrCtl, |c| Some(c.get(Field::GuestIa32LbrCtl) & c.cpu.lbr_ctl_mask))],
-        |c| !c.entry.contains(VmEntryControls::LOAD_GUEST_IA32_LBR_CTL)
-            || c.get(Field::GuestIa32LbrCtl) & !c.cpu.lbr_ctl_mask == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_GUEST_IA32_LBR_CTL),
+        |c| c.get(Field::GuestIa32LbrCtl) & !c.cpu.lbr_ctl_mask == 0;
     "guest.pkrs.reserved" => [VmEntryControls, GuestIa32Pkrs],
         "with “load PKRS” bits 63:32 of guest IA32_PKRS are 0",
         [low32(Field::GuestIa32Pkrs)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_PKRS) || c.get(Field::GuestIa32Pkrs) >> 32 == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_PKRS),
+        |c| c.get(Field::GuestIa32Pkrs) >> 32 == 0;
     "guest.uinv.reserved" => [VmEntryControls, GuestUinv],
         "with “load UINV” bits 15:8 of guest UINV are 0",
         [clear(Field::GuestUinv, 0xFF00)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_UINV) || c.get(Field::GuestUinv) >> 8 == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_UINV),
+        |c| c.get(Field::GuestUinv) >> 8 == 0;
 }

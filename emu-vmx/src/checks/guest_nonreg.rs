@@ -1,6 +1,4 @@
 //! Checks on Guest Non-Register State (SDM Vol. 3C 27.3.1.5): exit reason 33.
-//!
-//! A processor may also refuse to inject an NMI while STI blocks (exit qualification 3); this one does not.
 
 use crate::arch::msr::DebugCtl;
 use crate::arch::{AccessRights, Rflags};
@@ -61,7 +59,9 @@ rules! {
     "guest.activity.hlt_event" => [GuestActivityState, VmEntryInterruptionInformation],
         "an event injected in the HLT state is an external interrupt, an NMI, #DB, #MC or a pending MTF VM exit",
         [ACTIVE, NO_EVENT],
-        |c| !is(c, ActivityState::Hlt) || !c.event.valid() || match c.event.kind() {
+        when |c| c.event.valid(),
+        |c| !is(c, ActivityState::Hlt)
+            || match c.event.kind() {
             InterruptionType::ExternalInterrupt | InterruptionType::Nmi => true,
             InterruptionType::HardwareException => matches!(c.event.vector(), 1 | 18),
             InterruptionType::Other => c.event.vector() == 0,
@@ -70,7 +70,9 @@ rules! {
     "guest.activity.shutdown_event" => [GuestActivityState, VmEntryInterruptionInformation],
         "an event injected in the shutdown state is an NMI or #MC",
         [ACTIVE, NO_EVENT],
-        |c| !is(c, ActivityState::Shutdown) || !c.event.valid() || match c.event.kind() {
+        when |c| c.event.valid(),
+        |c| !is(c, ActivityState::Shutdown)
+            || match c.event.kind() {
             InterruptionType::Nmi => true,
             InterruptionType::HardwareException => c.event.vector() == 18,
             _ => false,
@@ -78,11 +80,13 @@ rules! {
     "guest.activity.wait_for_sipi_event" => [GuestActivityState, VmEntryInterruptionInformation],
         "no event is injected in the wait-for-SIPI state",
         [ACTIVE, NO_EVENT],
-        |c| !is(c, ActivityState::WaitForSipi) || !c.event.valid();
+        when |c| c.event.valid(),
+        |c| !is(c, ActivityState::WaitForSipi);
     "guest.activity.smm" => [GuestActivityState, VmEntryControls],
         "the activity state is not wait-for-SIPI with “entry to SMM”",
         [ACTIVE],
-        |c| !c.entry.contains(VmEntryControls::ENTRY_TO_SMM) || !is(c, ActivityState::WaitForSipi);
+        when |c| c.entry.contains(VmEntryControls::ENTRY_TO_SMM),
+        |c| !is(c, ActivityState::WaitForSipi);
     "guest.interruptibility.reserved" => [GuestInterruptibilityState],
         "bits 31:5 of the interruptibility state are 0",
         [clear(Field::GuestInterruptibilityState, 0xFFFF_FFE0)],
@@ -98,27 +102,32 @@ rules! {
     "guest.interruptibility.external_interrupt" => [GuestInterruptibilityState, VmEntryInterruptionInformation],
         "neither STI nor MOV SS blocks when an external interrupt is injected",
         [INTERRUPT_WINDOW, clear(Field::GuestInterruptibilityState, 3)],
+        when |c| c.event.valid(),
         |c| !c.event.injects(InterruptionType::ExternalInterrupt)
             || !blocked(c, Interruptibility::STI | Interruptibility::MOV_SS);
     "guest.interruptibility.nmi_mov_ss" => [GuestInterruptibilityState, VmEntryInterruptionInformation],
         "MOV SS does not block when an NMI is injected",
         [NMI_WINDOW, clear(Field::GuestInterruptibilityState, 1 << 1)],
-        |c| !c.event.injects(InterruptionType::Nmi) || !blocked(c, Interruptibility::MOV_SS);
+        when |c| c.event.valid(),
+        |c| !c.event.injects(InterruptionType::Nmi)
+            || !blocked(c, Interruptibility::MOV_SS);
     "guest.interruptibility.smi" => [GuestInterruptibilityState],
         "blocking by SMI is 0 outside SMM",
         [clear(Field::GuestInterruptibilityState, 1 << 2)],
-        |c| c.now.in_smm || !blocked(c, Interruptibility::SMI);
+        when |c| !c.now.in_smm,
+        |c| !blocked(c, Interruptibility::SMI);
     "guest.interruptibility.smm" => [GuestInterruptibilityState, VmEntryControls],
         "blocking by SMI is 1 with “entry to SMM”",
         // Outside SMM “entry to SMM” is refused earlier.
         [set(Field::GuestInterruptibilityState, 1 << 2)],
-        |c| !c.now.in_smm || !c.entry.contains(VmEntryControls::ENTRY_TO_SMM) || blocked(c, Interruptibility::SMI);
+        when |c| c.now.in_smm && c.entry.contains(VmEntryControls::ENTRY_TO_SMM),
+        |c| blocked(c, Interruptibility::SMI);
     "guest.interruptibility.nmi" =>
         [GuestInterruptibilityState, PinBasedControls, VmEntryInterruptionInformation],
         "with “virtual NMIs” blocking by NMI is 0 when an NMI is injected",
         [NMI_WINDOW, clear(Field::GuestInterruptibilityState, 1 << 3)],
-        |c| !c.pin.contains(PinBasedControls::VIRTUAL_NMIS)
-            || !c.event.injects(InterruptionType::Nmi)
+        when |c| c.pin.contains(PinBasedControls::VIRTUAL_NMIS) && c.event.valid(),
+        |c| !c.event.injects(InterruptionType::Nmi)
             || !blocked(c, Interruptibility::NMI);
     "guest.interruptibility.enclave_mov_ss" => [GuestInterruptibilityState],
         "blocking by MOV SS is 0 when enclave interruption is 1",
@@ -159,6 +168,24 @@ rules! {
         |c| !pending(c).contains(PendingDebug::RTM) || !blocked(c, Interruptibility::MOV_SS);
 }
 
+/// An NMI injected while STI blocks: exit qualification 3.
+pub mod nmi_sti {
+    use super::{SECTION, blocked};
+    use crate::checks::{Stage, rules};
+    use crate::exit::InterruptionType;
+    use crate::field::Field;
+    use crate::vmcs::Interruptibility;
+
+    rules! {
+        section SECTION; stage Stage::GuestState; qualification 3;
+        "guest.nmi_sti.blocking" => [GuestInterruptibilityState, VmEntryInterruptionInformation],
+            "STI does not block when an NMI is injected",
+            [NMI_WINDOW, clear(Field::GuestInterruptibilityState, 1)],
+            when |c| c.event.valid(),
+            |c| !c.event.injects(InterruptionType::Nmi) || !blocked(c, Interruptibility::STI);
+    }
+}
+
 /// The VMCS link pointer: exit qualification 4.
 pub mod link {
     use super::SECTION;
@@ -178,11 +205,13 @@ pub mod link {
         "guest.link.align" => [VmcsLinkPointer],
             "the VMCS link pointer is FFFFFFFF_FFFFFFFFh or a multiple of 4096",
             [NO_LINK, page(Field::VmcsLinkPointer)],
-            |c| pointer(c).is_none_or(page_aligned);
+            when |c| pointer(c).is_some(),
+            |c| page_aligned(c.get(Field::VmcsLinkPointer));
         "guest.link.width" => [VmcsLinkPointer],
             "the VMCS link pointer is FFFFFFFF_FFFFFFFFh or within the physical-address width",
             [NO_LINK, width(Field::VmcsLinkPointer)],
-            |c| pointer(c).is_none_or(|link| c.width_ok(link));
+            when |c| pointer(c).is_some(),
+            |c| c.width_ok(c.get(Field::VmcsLinkPointer));
         "guest.link.revision" => [VmcsLinkPointer],
             "bits 30:0 at the VMCS link pointer are the VMCS revision identifier",
             [
@@ -192,8 +221,8 @@ pub mod link {
                     Some(Change::LinkHeader { at: c.get(Field::VmcsLinkPointer), new })
                 }),
             ],
-            |c| pointer(c).is_none()
-                || c.now.link_header.is_none_or(|h| h & !SHADOW_INDICATOR == c.caps.basic.revision_id()),
+            when |c| pointer(c).is_some(),
+            |c| c.now.link_header.is_none_or(|h| h & !SHADOW_INDICATOR == c.caps.basic.revision_id()),
             show |c| format!("the dword there is {:08X}h", c.now.link_header.unwrap_or(0));
         "guest.link.shadow" => [VmcsLinkPointer, SecondaryProcessorControls],
             "bit 31 at the VMCS link pointer (shadow-VMCS indicator) equals “VMCS shadowing”",
@@ -204,21 +233,20 @@ pub mod link {
                     Some(Change::LinkHeader { at: c.get(Field::VmcsLinkPointer), new })
                 }),
             ],
-            |c| pointer(c).is_none()
-                || c.now.link_header.is_none_or(|header| {
+            when |c| pointer(c).is_some(),
+            |c| c.now.link_header.is_none_or(|header| {
                     (header & SHADOW_INDICATOR != 0) == c.secondary.contains(SecondaryProcessorControls::VMCS_SHADOWING)
                 }),
             show |c| format!("the dword there is {:08X}h", c.now.link_header.unwrap_or(0));
         "guest.link.current" => [VmcsLinkPointer, VmEntryControls],
             "the VMCS link pointer is not the current VMCS (outside SMM or with “entry to SMM”)",
             [NO_LINK, OWN_LINK],
-            |c| (c.now.in_smm && !c.entry.contains(VmEntryControls::ENTRY_TO_SMM))
-                || pointer(c).is_none_or(|link| link != c.now.current_vmcs);
+            when |c| pointer(c).is_some() && (!c.now.in_smm || c.entry.contains(VmEntryControls::ENTRY_TO_SMM)),
+            |c| c.get(Field::VmcsLinkPointer) != c.now.current_vmcs;
         "guest.link.executive" => [VmcsLinkPointer, VmEntryControls, ExecutiveVmcsPointer],
             "in SMM without “entry to SMM” the VMCS link pointer is not the executive-VMCS pointer",
             [NO_LINK, OWN_LINK],
-            |c| !c.now.in_smm
-                || c.entry.contains(VmEntryControls::ENTRY_TO_SMM)
-                || pointer(c).is_none_or(|link| link != c.get(Field::ExecutiveVmcsPointer));
+            when |c| pointer(c).is_some() && c.now.in_smm && !c.entry.contains(VmEntryControls::ENTRY_TO_SMM),
+            |c| c.get(Field::VmcsLinkPointer) != c.get(Field::ExecutiveVmcsPointer);
     }
 }

@@ -9,7 +9,7 @@ use crate::field::Field;
 const SECTION: Section = Section { number: "27.3.1.4", title: "Checks on Guest RIP, RFLAGS, and SSP" };
 
 /// The guest starts in 64-bit mode.
-fn mode64(c: &CheckContext) -> bool {
+pub(super) fn mode64(c: &CheckContext) -> bool {
     c.ia32e_guest() && c.get(Field::GuestCsAccessRights) & u64::from(AccessRights::L.bits()) != 0
 }
 
@@ -18,14 +18,16 @@ rules! {
     "guest.rip.upper" => [GuestRip, VmEntryControls, GuestCsAccessRights],
         "bits 63:32 of guest RIP are 0 outside 64-bit mode",
         [low32(Field::GuestRip)],
-        |c| mode64(c) || c.get(Field::GuestRip) >> 32 == 0;
+        when |c| !mode64(c),
+        |c| c.get(Field::GuestRip) >> 32 == 0;
     // Bit N–1 is not compared: an instruction may end at the last canonical address.
     "guest.rip.identical" => [GuestRip, VmEntryControls, GuestCsAccessRights],
         "in 64-bit mode the bits of guest RIP from the linear-address width up to 63 are identical",
         [canonical(Field::GuestRip)],
+        when |c| mode64(c),
         |c| {
             let upper = (c.get(Field::GuestRip) as i64) >> c.cpu.linear_width.min(63);
-            !mode64(c) || upper == 0 || upper == -1
+            upper == 0 || upper == -1
         };
     "guest.rflags.reserved" => [GuestRflags],
         "bits 63:22, 15, 5 and 3 of guest RFLAGS are 0",
@@ -42,17 +44,22 @@ rules! {
     "guest.rflags.if" => [GuestRflags, VmEntryInterruptionInformation],
         "guest RFLAGS.IF is 1 when an external interrupt is injected",
         [INTERRUPT_WINDOW, set(Field::GuestRflags, Rflags::IF.bits())],
-        |c| !c.event.injects(InterruptionType::ExternalInterrupt) || c.rflags.contains(Rflags::IF);
+        when |c| c.event.valid(),
+        |c| !c.event.injects(InterruptionType::ExternalInterrupt)
+            || c.rflags.contains(Rflags::IF);
     "guest.ssp.align" => [VmEntryControls, GuestSsp],
         "with “load CET state” bits 1:0 of guest SSP are 0",
         [clear(Field::GuestSsp, 3)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE) || c.get(Field::GuestSsp) & 3 == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE),
+        |c| c.get(Field::GuestSsp) & 3 == 0;
     "guest.ssp.upper" => [VmEntryControls, GuestSsp, GuestCsAccessRights],
         "with “load CET state” bits 63:32 of guest SSP are 0 outside 64-bit mode",
         [low32(Field::GuestSsp)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE) || mode64(c) || c.get(Field::GuestSsp) >> 32 == 0;
+        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE) && !mode64(c),
+        |c| c.get(Field::GuestSsp) >> 32 == 0;
     "guest.ssp.identical" => [VmEntryControls, GuestSsp, GuestCsAccessRights],
         "with “load CET state” guest SSP is canonical in 64-bit mode",
         [canonical(Field::GuestSsp)],
-        |c| !c.entry.contains(VmEntryControls::LOAD_CET_STATE) || !mode64(c) || c.canonical(Field::GuestSsp);
+        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE) && mode64(c),
+        |c| c.canonical(Field::GuestSsp);
 }

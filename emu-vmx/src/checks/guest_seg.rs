@@ -1,7 +1,8 @@
 //! Checks on Guest Segment Registers (SDM Vol. 3C 27.3.1.2): exit reason 33. What several registers share is written
 //! once and instantiated per register.
 
-use crate::arch::{AccessRights, SegmentRegister};
+use super::guest_rip::mode64;
+use crate::arch::{AccessRights, Cr0, SegmentRegister};
 use crate::checks::{CheckContext, Rule, Section};
 use crate::field::Field;
 
@@ -39,10 +40,12 @@ fn rpl_of_dpl(c: &CheckContext, field: Field, other: Field) -> Option<u64> {
     Some(c.get(field) & !3 | u64::from(rights(c, other).dpl()))
 }
 
-/// The rights of a null selector with “unusable”.
+/// The rights of a null selector with “unusable”: what loading it in protected mode makes of the register, and of SS in
+/// 64-bit mode alone.
 fn unusable_if_null(c: &CheckContext, selector: Field, field: Field) -> Option<u64> {
     let unusable = (rights(c, field) | AccessRights::UNUSABLE).bits();
-    (c.get(selector) & 0xFFFC == 0).then_some(unusable.into())
+    let loads = c.cr0.contains(Cr0::PE) && (field != Field::GuestSsAccessRights || mode64(c));
+    (loads && c.get(selector) & 0xFFFC == 0).then_some(unusable.into())
 }
 
 /// Rules that ES, CS, SS, DS, FS and GS share. `$register` decides whether “unusable” excuses: it does not for CS.
@@ -65,41 +68,49 @@ macro_rules! common {
                 concat!("guest.seg.", $id, ".v8086_base") => [GuestRflags, $selector, $base],
                     concat!("in virtual-8086 mode the ", $name, " base is the selector times 16"),
                     [make(Field::$base, |c| Some((c.get(Field::$selector) & 0xFFFF) << 4))],
-                    |c| !c.v8086() || c.get(Field::$base) == c.get(Field::$selector) << 4;
+                    when |c| c.v8086(),
+                    |c| c.get(Field::$base) == c.get(Field::$selector) << 4;
                 concat!("guest.seg.", $id, ".v8086_limit") => [GuestRflags, $limit],
                     concat!("in virtual-8086 mode the ", $name, " limit is 0000FFFFh"),
                     [make(Field::$limit, |_| Some(0xFFFF))],
-                    |c| !c.v8086() || c.get(Field::$limit) == 0xFFFF;
+                    when |c| c.v8086(),
+                    |c| c.get(Field::$limit) == 0xFFFF;
                 concat!("guest.seg.", $id, ".v8086_rights") => [GuestRflags, $rights],
                     concat!("in virtual-8086 mode the ", $name, " access rights are 000000F3h"),
                     [make(Field::$rights, |_| Some(0xF3))],
-                    |c| !c.v8086() || c.get(Field::$rights) == 0xF3;
+                    when |c| c.v8086(),
+                    |c| c.get(Field::$rights) == 0xF3;
                 concat!("guest.seg.", $id, ".s") => [$rights],
                     concat!("S (bit 4) of the ", $name, " access rights is 1"),
                     [
                         make(Field::$rights, |c| unusable_if_null(c, Field::$selector, Field::$rights)),
                         set(Field::$rights, 1 << 4),
                     ],
-                    |c| !applies(c) || rights(c, Field::$rights).contains(AccessRights::S);
+                    when |c| applies(c),
+                    |c| rights(c, Field::$rights).contains(AccessRights::S);
                 concat!("guest.seg.", $id, ".p") => [$rights],
                     concat!("P (bit 7) of the ", $name, " access rights is 1"),
                     [
                         make(Field::$rights, |c| unusable_if_null(c, Field::$selector, Field::$rights)),
                         set(Field::$rights, 1 << 7),
                     ],
-                    |c| !applies(c) || rights(c, Field::$rights).present();
+                    when |c| applies(c),
+                    |c| rights(c, Field::$rights).present();
                 concat!("guest.seg.", $id, ".reserved_low") => [$rights],
                     concat!("bits 11:8 of the ", $name, " access rights are 0"),
                     [clear(Field::$rights, 0xF00)],
-                    |c| !applies(c) || c.get(Field::$rights) & 0xF00 == 0;
+                    when |c| applies(c),
+                    |c| c.get(Field::$rights) & 0xF00 == 0;
                 concat!("guest.seg.", $id, ".reserved_high") => [$rights],
                     concat!("bits 31:17 of the ", $name, " access rights are 0"),
                     [clear(Field::$rights, 0xFFFE_0000)],
-                    |c| !applies(c) || c.get(Field::$rights) & 0xFFFE_0000 == 0;
+                    when |c| applies(c),
+                    |c| c.get(Field::$rights) & 0xFFFE_0000 == 0;
                 concat!("guest.seg.", $id, ".granularity_low") => [$limit, $rights],
                     concat!("G of ", $name, " is 0 when a bit of 11:0 of the limit is 0"),
                     [set(Field::$limit, 0xFFF), clear(Field::$rights, 1 << 15)],
-                    |c| !applies(c) || granularity_low_ok(c.get(Field::$limit), rights(c, Field::$rights));
+                    when |c| applies(c),
+                    |c| granularity_low_ok(c.get(Field::$limit), rights(c, Field::$rights));
                 concat!("guest.seg.", $id, ".granularity_high") => [$limit, $rights],
                     concat!("G of ", $name, " is 1 when a bit of 31:20 of the limit is 1"),
                     [
@@ -107,7 +118,8 @@ macro_rules! common {
                         all(&[set(Field::$rights, 1 << 15), set(Field::$limit, 0xFFF)], ""),
                         clear(Field::$limit, 0xFFF0_0000),
                     ],
-                    |c| !applies(c) || granularity_high_ok(c.get(Field::$limit), rights(c, Field::$rights));
+                    when |c| applies(c),
+                    |c| granularity_high_ok(c.get(Field::$limit), rights(c, Field::$rights));
             }
         }
     };
@@ -140,7 +152,8 @@ pub mod cs_own {
                     Some(cs.with_type(code).bits().into())
                 }),
             ],
-            |c| c.v8086() || match rights(c, Field::GuestCsAccessRights).type_field() {
+            when |c| !c.v8086(),
+            |c| match rights(c, Field::GuestCsAccessRights).type_field() {
                 9 | 11 | 13 | 15 => true,
                 3 => c.unrestricted(),
                 _ => false,
@@ -148,9 +161,10 @@ pub mod cs_own {
         "guest.seg.cs.dpl_data" => [GuestCsAccessRights],
             "the CS DPL is 0 when the CS type is 3",
             [clear(Field::GuestCsAccessRights, 0x60)],
+            when |c| !c.v8086(),
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
-                c.v8086() || cs.type_field() != 3 || cs.dpl() == 0
+                cs.type_field() != 3 || cs.dpl() == 0
             };
         "guest.seg.cs.dpl_nonconforming" => [GuestCsAccessRights, GuestSsAccessRights],
             "the CS DPL equals the SS DPL when the CS type is 9 or 11",
@@ -158,29 +172,28 @@ pub mod cs_own {
                 make(Field::GuestCsAccessRights, |c| dpl_of(c, Field::GuestCsAccessRights, Field::GuestSsAccessRights)),
                 make(Field::GuestSsAccessRights, |c| dpl_of(c, Field::GuestSsAccessRights, Field::GuestCsAccessRights)),
             ],
+            when |c| !c.v8086(),
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
-                c.v8086()
-                    || !matches!(cs.type_field(), 9 | 11)
-                    || cs.dpl() == rights(c, Field::GuestSsAccessRights).dpl()
+                !matches!(cs.type_field(), 9 | 11) || cs.dpl() == rights(c, Field::GuestSsAccessRights).dpl()
             };
         "guest.seg.cs.dpl_conforming" => [GuestCsAccessRights, GuestSsAccessRights],
             "the CS DPL is not above the SS DPL when the CS type is 13 or 15",
             [
                 make(Field::GuestCsAccessRights, |c| dpl_of(c, Field::GuestCsAccessRights, Field::GuestSsAccessRights)),
             ],
+            when |c| !c.v8086(),
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
-                c.v8086()
-                    || !matches!(cs.type_field(), 13 | 15)
-                    || cs.dpl() <= rights(c, Field::GuestSsAccessRights).dpl()
+                !matches!(cs.type_field(), 13 | 15) || cs.dpl() <= rights(c, Field::GuestSsAccessRights).dpl()
             };
         "guest.seg.cs.d_l" => [VmEntryControls, GuestCsAccessRights],
             "CS.D is 0 when CS.L is 1 in an IA-32e mode guest",
             [clear(Field::GuestCsAccessRights, 1 << 14), clear(Field::GuestCsAccessRights, 1 << 13)],
+            when |c| !c.v8086() && c.ia32e_guest(),
             |c| {
                 let cs = rights(c, Field::GuestCsAccessRights);
-                c.v8086() || !c.ia32e_guest() || !cs.long() || !cs.default_big()
+                !cs.long() || !cs.default_big()
             };
     }
 }
@@ -188,7 +201,6 @@ pub mod cs_own {
 /// What only SS has.
 pub mod ss_own {
     use super::*;
-    use crate::arch::Cr0;
     use crate::checks::{Stage, rules};
 
     rules! {
@@ -199,13 +211,13 @@ pub mod ss_own {
                 make(Field::GuestSsSelector, |c| rpl_of(c, Field::GuestSsSelector, Field::GuestCsSelector)),
                 make(Field::GuestCsSelector, |c| rpl_of(c, Field::GuestCsSelector, Field::GuestSsSelector)),
             ],
-            |c| c.v8086()
-                || c.unrestricted()
-                || c.get(Field::GuestSsSelector) & 3 == c.get(Field::GuestCsSelector) & 3;
+            when |c| !c.v8086() && !c.unrestricted(),
+            |c| c.get(Field::GuestSsSelector) & 3 == c.get(Field::GuestCsSelector) & 3;
         "guest.seg.ss.base_upper" => [GuestSsBase, GuestSsAccessRights],
             "bits 63:32 of the SS base are 0 when SS is usable",
             [low32(Field::GuestSsBase)],
-            |c| rights(c, Field::GuestSsAccessRights).unusable() || c.get(Field::GuestSsBase) >> 32 == 0;
+            when |c| !rights(c, Field::GuestSsAccessRights).unusable(),
+            |c| c.get(Field::GuestSsBase) >> 32 == 0;
         "guest.seg.ss.type" => [GuestSsAccessRights],
             "the SS type is 3 or 7 (accessed writable data) when SS is usable",
             [
@@ -217,24 +229,21 @@ pub mod ss_own {
                     Some(ss.with_type(ss.type_field() & 4 | 3).bits().into())
                 }),
             ],
-            |c| {
-                let ss = rights(c, Field::GuestSsAccessRights);
-                c.v8086() || ss.unusable() || matches!(ss.type_field(), 3 | 7)
-            };
+            when |c| !c.v8086() && !rights(c, Field::GuestSsAccessRights).unusable(),
+            |c| matches!(rights(c, Field::GuestSsAccessRights).type_field(), 3 | 7);
         "guest.seg.ss.dpl_rpl" => [GuestSsSelector, GuestSsAccessRights, SecondaryProcessorControls],
             "the SS DPL equals the RPL of SS (not with “unrestricted guest”)",
             [
                 make(Field::GuestSsAccessRights, |c| dpl_of_rpl(c, Field::GuestSsAccessRights, Field::GuestSsSelector)),
                 make(Field::GuestSsSelector, |c| rpl_of_dpl(c, Field::GuestSsSelector, Field::GuestSsAccessRights)),
             ],
-            |c| c.v8086()
-                || c.unrestricted()
-                || u64::from(rights(c, Field::GuestSsAccessRights).dpl()) == c.get(Field::GuestSsSelector) & 3;
+            when |c| !c.v8086() && !c.unrestricted(),
+            |c| u64::from(rights(c, Field::GuestSsAccessRights).dpl()) == c.get(Field::GuestSsSelector) & 3;
         "guest.seg.ss.dpl_zero" => [GuestSsAccessRights, GuestCsAccessRights, GuestCr0],
             "the SS DPL is 0 when the CS type is 3 or guest CR0.PE is 0",
             [clear(Field::GuestSsAccessRights, 0x60)],
-            |c| c.v8086()
-                || (rights(c, Field::GuestCsAccessRights).type_field() != 3 && c.cr0.contains(Cr0::PE))
+            when |c| !c.v8086(),
+            |c| (rights(c, Field::GuestCsAccessRights).type_field() != 3 && c.cr0.contains(Cr0::PE))
                 || rights(c, Field::GuestSsAccessRights).dpl() == 0;
     }
 }
@@ -248,7 +257,8 @@ macro_rules! data {
             concat!("guest.seg.", $id, ".base_upper") => [$base, $rights],
                 concat!("bits 63:32 of the ", $name, " base are 0 when it is usable"),
                 [low32(Field::$base)],
-                |c| rights(c, Field::$rights).unusable() || c.get(Field::$base) >> 32 == 0;
+                when |c| !rights(c, Field::$rights).unusable(),
+                |c| c.get(Field::$base) >> 32 == 0;
         }
     };
     (@base canonical, $id:literal, $name:literal, $base:ident, $rights:ident) => {
@@ -282,30 +292,23 @@ macro_rules! data {
                         make(Field::$rights, |c| unusable_if_null(c, Field::$selector, Field::$rights)),
                         set(Field::$rights, 1),
                     ],
-                    |c| {
-                        let own = rights(c, Field::$rights);
-                        c.v8086() || own.unusable() || own.type_field() & 1 != 0
-                    };
+                    when |c| !c.v8086() && !rights(c, Field::$rights).unusable(),
+                    |c| rights(c, Field::$rights).type_field() & 1 != 0;
                 concat!("guest.seg.", $id, ".type_readable") => [$rights],
                     concat!("a code segment in ", $name, " is readable (bit 3 of the type requires bit 1)"),
                     [set(Field::$rights, 1 << 1)],
-                    |c| {
-                        let own = rights(c, Field::$rights);
-                        c.v8086() || own.unusable() || own.type_field() & 0xA != 8
-                    };
+                    when |c| !c.v8086() && !rights(c, Field::$rights).unusable(),
+                    |c| rights(c, Field::$rights).type_field() & 0xA != 8;
                 concat!("guest.seg.", $id, ".dpl_rpl") => [$selector, $rights, SecondaryProcessorControls],
                     concat!("the ", $name, " DPL is not below its RPL for types 0–11 (not with “unrestricted guest”)"),
                     [
                         make(Field::$rights, |c| dpl_of_rpl(c, Field::$rights, Field::$selector)),
                         make(Field::$selector, |c| rpl_of_dpl(c, Field::$selector, Field::$rights)),
                     ],
+                    when |c| !c.v8086() && !c.unrestricted() && !rights(c, Field::$rights).unusable(),
                     |c| {
                         let own = rights(c, Field::$rights);
-                        c.v8086()
-                            || c.unrestricted()
-                            || own.unusable()
-                            || own.type_field() > 11
-                            || u64::from(own.dpl()) >= c.get(Field::$selector) & 3
+                        own.type_field() > 11 || u64::from(own.dpl()) >= c.get(Field::$selector) & 3
                     };
             }
         }
@@ -332,11 +335,13 @@ pub mod ldtr {
         "guest.seg.ldtr.ti" => [GuestLdtrSelector, GuestLdtrAccessRights],
             "TI of the LDTR selector is 0 when LDTR is usable",
             [clear(Field::GuestLdtrSelector, 4)],
-            |c| !usable(c) || c.get(Field::GuestLdtrSelector) & 4 == 0;
+            when |c| usable(c),
+            |c| c.get(Field::GuestLdtrSelector) & 4 == 0;
         "guest.seg.ldtr.base_canonical" => [GuestLdtrBase, GuestLdtrAccessRights],
             "the LDTR base is canonical when LDTR is usable",
             [canonical(Field::GuestLdtrBase)],
-            |c| !usable(c) || c.canonical(Field::GuestLdtrBase);
+            when |c| usable(c),
+            |c| c.canonical(Field::GuestLdtrBase);
         "guest.seg.ldtr.type" => [GuestLdtrAccessRights],
             "the LDTR type is 2 when LDTR is usable",
             [
@@ -344,11 +349,13 @@ pub mod ldtr {
                     Some(rights(c, Field::GuestLdtrAccessRights).with_type(system_type::LDT).bits().into())
                 }),
             ],
-            |c| !usable(c) || rights(c, Field::GuestLdtrAccessRights).type_field() == system_type::LDT;
+            when |c| usable(c),
+            |c| rights(c, Field::GuestLdtrAccessRights).type_field() == system_type::LDT;
         "guest.seg.ldtr.s" => [GuestLdtrAccessRights],
             "S of LDTR is 0 when LDTR is usable",
             [clear(Field::GuestLdtrAccessRights, 1 << 4)],
-            |c| !usable(c) || rights(c, Field::GuestLdtrAccessRights).is_system();
+            when |c| usable(c),
+            |c| rights(c, Field::GuestLdtrAccessRights).is_system();
         "guest.seg.ldtr.p" => [GuestLdtrAccessRights],
             "P of LDTR is 1 when LDTR is usable",
             [
@@ -357,28 +364,31 @@ pub mod ldtr {
                 }),
                 set(Field::GuestLdtrAccessRights, 1 << 7),
             ],
-            |c| !usable(c) || rights(c, Field::GuestLdtrAccessRights).present();
+            when |c| usable(c),
+            |c| rights(c, Field::GuestLdtrAccessRights).present();
         "guest.seg.ldtr.reserved_low" => [GuestLdtrAccessRights],
             "bits 11:8 of the LDTR access rights are 0 when LDTR is usable",
             [clear(Field::GuestLdtrAccessRights, 0xF00)],
-            |c| !usable(c) || c.get(Field::GuestLdtrAccessRights) & 0xF00 == 0;
+            when |c| usable(c),
+            |c| c.get(Field::GuestLdtrAccessRights) & 0xF00 == 0;
         "guest.seg.ldtr.reserved_high" => [GuestLdtrAccessRights],
             "bits 31:17 of the LDTR access rights are 0 when LDTR is usable",
             [clear(Field::GuestLdtrAccessRights, 0xFFFE_0000)],
-            |c| !usable(c) || c.get(Field::GuestLdtrAccessRights) & 0xFFFE_0000 == 0;
+            when |c| usable(c),
+            |c| c.get(Field::GuestLdtrAccessRights) & 0xFFFE_0000 == 0;
         "guest.seg.ldtr.granularity_low" => [GuestLdtrLimit, GuestLdtrAccessRights],
             "G of LDTR is 0 when a bit of 11:0 of the limit is 0 and LDTR is usable",
             [set(Field::GuestLdtrLimit, 0xFFF), clear(Field::GuestLdtrAccessRights, 1 << 15)],
-            |c| !usable(c)
-                || granularity_low_ok(c.get(Field::GuestLdtrLimit), rights(c, Field::GuestLdtrAccessRights));
+            when |c| usable(c),
+            |c| granularity_low_ok(c.get(Field::GuestLdtrLimit), rights(c, Field::GuestLdtrAccessRights));
         "guest.seg.ldtr.granularity_high" => [GuestLdtrLimit, GuestLdtrAccessRights],
             "G of LDTR is 1 when a bit of 31:20 of the limit is 1 and LDTR is usable",
             [
                 clear(Field::GuestLdtrLimit, 0xFFF0_0000),
                 all(&[set(Field::GuestLdtrAccessRights, 1 << 15), set(Field::GuestLdtrLimit, 0xFFF)], ""),
             ],
-            |c| !usable(c)
-                || granularity_high_ok(c.get(Field::GuestLdtrLimit), rights(c, Field::GuestLdtrAccessRights));
+            when |c| usable(c),
+            |c| granularity_high_ok(c.get(Field::GuestLdtrLimit), rights(c, Field::GuestLdtrAccessRights));
     }
 }
 

@@ -3,7 +3,7 @@
 /// Checks on Host Control Registers, MSRs, and SSP.
 pub mod registers {
     use crate::arch::{Cr0, Cr4, Efer, msr};
-    use crate::checks::{CheckContext, Section, Stage, differing, rules};
+    use crate::checks::{CR0_UNCHECKED, CheckContext, Section, Stage, differing, rules};
     use crate::controls::*;
     use crate::field::Field;
 
@@ -19,11 +19,11 @@ pub mod registers {
     rules! {
         section SECTION; stage Stage::HostState; qualification 0;
         "host.cr0.fixed" => [HostCr0],
-            "host CR0 respects IA32_VMX_CR0_FIXED0 and FIXED1",
+            "host CR0 respects IA32_VMX_CR0_FIXED0 and FIXED1 (NW and CD are not checked)",
             [word(Field::HostCr0)],
-            |c| c.caps.cr0_allowed(c.get(Field::HostCr0)),
-            show |c| differing(Field::HostCr0, c.caps.cr0_fixed0 & !c.get(Field::HostCr0),
-                c.get(Field::HostCr0) & !c.caps.cr0_fixed1);
+            |c| c.caps.cr0_allowed(c.get(Field::HostCr0) & !CR0_UNCHECKED | c.caps.cr0_fixed0 & CR0_UNCHECKED),
+            show |c| differing(Field::HostCr0, c.caps.cr0_fixed0 & !c.get(Field::HostCr0) & !CR0_UNCHECKED,
+                c.get(Field::HostCr0) & !c.caps.cr0_fixed1 & !CR0_UNCHECKED);
         "host.cr4.fixed" => [HostCr4],
             "host CR4 respects IA32_VMX_CR4_FIXED0 and FIXED1",
             [word(Field::HostCr4)],
@@ -54,8 +54,8 @@ pub mod registers {
             [make(Field::HostIa32PerfGlobalCtrl, |c| {
                 Some(c.get(Field::HostIa32PerfGlobalCtrl) & c.cpu.perf_global_ctrl_mask)
             })],
-            |c| !c.exit.contains(VmExitControls::LOAD_IA32_PERF_GLOBAL_CTRL)
-                || c.get(Field::HostIa32PerfGlobalCtrl) & !c.cpu.perf_global_ctrl_mask == 0;
+            when |c| c.exit.contains(VmExitControls::LOAD_IA32_PERF_GLOBAL_CTRL),
+            |c| c.get(Field::HostIa32PerfGlobalCtrl) & !c.cpu.perf_global_ctrl_mask == 0;
         "host.pat.types" => [VmExitControls, HostIa32Pat],
             "with “load IA32_PAT” each byte of host IA32_PAT is 0, 1, 4, 5, 6 or 7",
             [
@@ -64,52 +64,60 @@ pub mod registers {
                     "bytes that are no memory type get what they are after reset",
                 ),
             ],
-            |c| !c.exit.contains(VmExitControls::LOAD_IA32_PAT) || msr::pat_valid(c.get(Field::HostIa32Pat));
+            when |c| c.exit.contains(VmExitControls::LOAD_IA32_PAT),
+            |c| msr::pat_valid(c.get(Field::HostIa32Pat));
         "host.efer.reserved" => [VmExitControls, HostIa32Efer],
             "with “load IA32_EFER” no reserved bit of host IA32_EFER is set",
             [make(Field::HostIa32Efer, |c| Some(c.get(Field::HostIa32Efer) & c.cpu.efer_mask))],
-            |c| !c.exit.contains(VmExitControls::LOAD_IA32_EFER) || c.get(Field::HostIa32Efer) & !c.cpu.efer_mask == 0;
+            when |c| c.exit.contains(VmExitControls::LOAD_IA32_EFER),
+            |c| c.get(Field::HostIa32Efer) & !c.cpu.efer_mask == 0;
         "host.efer.lma" => [VmExitControls, HostIa32Efer],
             "with “load IA32_EFER” host IA32_EFER.LMA equals “host address-space size”",
             [make(Field::HostIa32Efer, host_efer), off_exit(VmExitControls::LOAD_IA32_EFER)],
-            |c| !c.exit.contains(VmExitControls::LOAD_IA32_EFER)
-                || c.efer(Field::HostIa32Efer).contains(Efer::LMA)
+            when |c| c.exit.contains(VmExitControls::LOAD_IA32_EFER),
+            |c| c.efer(Field::HostIa32Efer).contains(Efer::LMA)
                     == c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE);
         "host.efer.lme" => [VmExitControls, HostIa32Efer],
             "with “load IA32_EFER” host IA32_EFER.LME equals “host address-space size”",
             [make(Field::HostIa32Efer, host_efer), off_exit(VmExitControls::LOAD_IA32_EFER)],
-            |c| !c.exit.contains(VmExitControls::LOAD_IA32_EFER)
-                || c.efer(Field::HostIa32Efer).contains(Efer::LME)
+            when |c| c.exit.contains(VmExitControls::LOAD_IA32_EFER),
+            |c| c.efer(Field::HostIa32Efer).contains(Efer::LME)
                     == c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE);
         "host.s_cet.reserved" => [VmExitControls, HostIa32SCet],
             "with “load CET state” no reserved bit of host IA32_S_CET is set",
             [make(Field::HostIa32SCet, |c| Some(c.get(Field::HostIa32SCet) & (!0xFFF | c.cpu.s_cet_mask)))],
-            |c| !c.exit.contains(VmExitControls::LOAD_CET_STATE)
-                || c.get(Field::HostIa32SCet) & 0xFFF & !c.cpu.s_cet_mask == 0;
+            when |c| c.exit.contains(VmExitControls::LOAD_CET_STATE),
+            |c| c.get(Field::HostIa32SCet) & 0xFFF & !c.cpu.s_cet_mask == 0;
         "host.s_cet.suppress_tracker" => [VmExitControls, HostIa32SCet],
             "with “load CET state” bits 10 and 11 of host IA32_S_CET are not both 1",
             [clear(Field::HostIa32SCet, 1 << 10), clear(Field::HostIa32SCet, 1 << 11)],
-            |c| !c.exit.contains(VmExitControls::LOAD_CET_STATE) || c.get(Field::HostIa32SCet) & 0xC00 != 0xC00;
+            when |c| c.exit.contains(VmExitControls::LOAD_CET_STATE),
+            |c| c.get(Field::HostIa32SCet) & 0xC00 != 0xC00;
         "host.s_cet.canonical" => [VmExitControls, HostIa32SCet],
             "with “load CET state” host IA32_S_CET is canonical",
             [canonical(Field::HostIa32SCet)],
-            |c| !c.exit.contains(VmExitControls::LOAD_CET_STATE) || c.canonical(Field::HostIa32SCet);
+            when |c| c.exit.contains(VmExitControls::LOAD_CET_STATE),
+            |c| c.canonical(Field::HostIa32SCet);
         "host.ssp.align" => [VmExitControls, HostSsp],
             "with “load CET state” bits 1:0 of host SSP are 0",
             [clear(Field::HostSsp, 3)],
-            |c| !c.exit.contains(VmExitControls::LOAD_CET_STATE) || c.get(Field::HostSsp) & 3 == 0;
+            when |c| c.exit.contains(VmExitControls::LOAD_CET_STATE),
+            |c| c.get(Field::HostSsp) & 3 == 0;
         "host.ssp.canonical" => [VmExitControls, HostSsp],
             "with “load CET state” host SSP is canonical",
             [canonical(Field::HostSsp)],
-            |c| !c.exit.contains(VmExitControls::LOAD_CET_STATE) || c.canonical(Field::HostSsp);
+            when |c| c.exit.contains(VmExitControls::LOAD_CET_STATE),
+            |c| c.canonical(Field::HostSsp);
         "host.interrupt_ssp_table.canonical" => [VmExitControls, HostIa32InterruptSspTableAddr],
             "with “load CET state” host IA32_INTERRUPT_SSP_TABLE_ADDR is canonical",
             [canonical(Field::HostIa32InterruptSspTableAddr)],
-            |c| !c.exit.contains(VmExitControls::LOAD_CET_STATE) || c.canonical(Field::HostIa32InterruptSspTableAddr);
+            when |c| c.exit.contains(VmExitControls::LOAD_CET_STATE),
+            |c| c.canonical(Field::HostIa32InterruptSspTableAddr);
         "host.pkrs.reserved" => [VmExitControls, HostIa32Pkrs],
             "with “load PKRS” bits 63:32 of host IA32_PKRS are 0",
             [low32(Field::HostIa32Pkrs)],
-            |c| !c.exit.contains(VmExitControls::LOAD_PKRS) || c.get(Field::HostIa32Pkrs) >> 32 == 0;
+            when |c| c.exit.contains(VmExitControls::LOAD_PKRS),
+            |c| c.get(Field::HostIa32Pkrs) >> 32 == 0;
     }
 }
 
@@ -154,7 +162,8 @@ pub mod segments {
         "host.ss.null" => [VmExitControls, HostSsSelector],
             "the host SS selector is not 0000h when “host address-space size” is 0",
             [say("write the selector of the VMM's SS, with RPL and TI 0, to Host SS selector")],
-            |c| c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE) || c.get(Field::HostSsSelector) != 0;
+            when |c| !c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE),
+            |c| c.get(Field::HostSsSelector) != 0;
         "host.fs.canonical" => [HostFsBase], "the host FS base is canonical",
             [canonical(Field::HostFsBase)],
             |c| c.canonical(Field::HostFsBase);
@@ -200,32 +209,34 @@ pub mod address_space {
         "host.cr4.pcide" => [VmExitControls, HostCr4],
             "host CR4.PCIDE is 0 when “host address-space size” is 0",
             [clear(Field::HostCr4, Cr4::PCIDE.bits())],
-            |c| c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE)
-                || c.get(Field::HostCr4) & Cr4::PCIDE.bits() == 0;
+            when |c| !c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE),
+            |c| c.get(Field::HostCr4) & Cr4::PCIDE.bits() == 0;
         "host.rip.upper" => [VmExitControls, HostRip],
             "bits 63:32 of host RIP are 0 when “host address-space size” is 0",
             [low32(Field::HostRip)],
-            |c| c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE) || c.get(Field::HostRip) >> 32 == 0;
+            when |c| !c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE),
+            |c| c.get(Field::HostRip) >> 32 == 0;
         "host.s_cet.upper" => [VmExitControls, HostIa32SCet],
             "with “load CET state” bits 63:32 of host IA32_S_CET are 0 when “host address-space size” is 0",
             [low32(Field::HostIa32SCet)],
-            |c| c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE)
-                || !c.exit.contains(VmExitControls::LOAD_CET_STATE)
-                || c.get(Field::HostIa32SCet) >> 32 == 0;
+            when |c| !c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE)
+                && c.exit.contains(VmExitControls::LOAD_CET_STATE),
+            |c| c.get(Field::HostIa32SCet) >> 32 == 0;
         "host.ssp.upper" => [VmExitControls, HostSsp],
             "with “load CET state” bits 63:32 of host SSP are 0 when “host address-space size” is 0",
             [low32(Field::HostSsp)],
-            |c| c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE)
-                || !c.exit.contains(VmExitControls::LOAD_CET_STATE)
-                || c.get(Field::HostSsp) >> 32 == 0;
+            when |c| !c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE)
+                && c.exit.contains(VmExitControls::LOAD_CET_STATE),
+            |c| c.get(Field::HostSsp) >> 32 == 0;
         "host.cr4.pae" => [VmExitControls, HostCr4],
             "host CR4.PAE is 1 when “host address-space size” is 1",
             [set(Field::HostCr4, Cr4::PAE.bits())],
-            |c| !c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE)
-                || c.get(Field::HostCr4) & Cr4::PAE.bits() != 0;
+            when |c| c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE),
+            |c| c.get(Field::HostCr4) & Cr4::PAE.bits() != 0;
         "host.rip.canonical" => [VmExitControls, HostRip],
             "host RIP is canonical when “host address-space size” is 1",
             [canonical(Field::HostRip)],
-            |c| !c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE) || c.canonical(Field::HostRip);
+            when |c| c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE),
+            |c| c.canonical(Field::HostRip);
     }
 }

@@ -1,8 +1,8 @@
 //! The checks of VM entry as rules (SDM Vol. 3C Chapter 27 "VM Entries").
 //!
-//! Each rule is one declaration: id, fields that it reads, requirement, remedies, predicate. From one list the `rules!`
-//! macro makes the table (`RULES`: debugger, linter, documentation) and the straight-line function (`check`: the
-//! processor). Within a stage the SDM lets checks run in any order; the processor reports the first failing rule of
+//! Each rule is one declaration: id, fields that it reads, requirement, remedies, when it applies, predicate. From one list
+//! the `rules!` macro makes the table (`RULES`: debugger, linter, documentation) and the straight-line function (`check`:
+//! the processor). Within a stage the SDM lets checks run in any order; the processor reports the first failing rule of
 //! the list, [`failing`] all of them.
 
 pub mod controls;
@@ -51,7 +51,7 @@ pub enum Failure {
     VmFailValid(VmInstructionError),
     /// Entry failure after the instruction has succeeded: exit reason 33 with this exit qualification.
     InvalidGuestState {
-        /// 0, 2 (PDPTEs) or 4 (VMCS link pointer).
+        /// 0, 2 (PDPTEs), 3 (an NMI while STI blocks) or 4 (VMCS link pointer).
         qualification: u64,
     },
 }
@@ -87,6 +87,8 @@ pub struct Rule {
     pub required: &'static str,
     /// What makes it hold, the best first; see [`Rule::remedy`].
     pub remedy: &'static [remedy::Fix],
+    /// Whether the VMCS makes the rule count; where it does not, the rule holds.
+    pub applies: fn(&CheckContext) -> bool,
     /// Whether the VMCS respects the rule.
     pub holds: fn(&CheckContext) -> bool,
     /// More about what was found, for instance which bits.
@@ -369,10 +371,13 @@ impl<'a> CheckContext<'a> {
     }
 }
 
-/// Declares rules: `"id" => [Fields], "required", [remedies], |c| predicate [, show |c| detail];`.
+/// Declares rules: `"id" => [Fields], "required", [remedies], [when |c| condition,] |c| predicate [, show |c| detail];`.
+///
+/// `when` is what the SDM puts before a check: the control that turns it on, the valid bit of an event, virtual-8086 mode,
+/// a register that is usable. Without it the rule always applies.
 macro_rules! rules {
     (section $section:expr; stage $stage:expr; qualification $qualification:expr;
-     $($id:expr => [$($field:ident),*], $required:expr, $remedy:expr, |$c:ident| $holds:expr
+     $($id:expr => [$($field:ident),*], $required:expr, $remedy:expr, $(when |$w:ident| $when:expr,)? |$c:ident| $holds:expr
        $(, show |$d:ident| $detail:expr)?;)*) => {
         /// The rules as a table.
         pub static RULES: &[$crate::checks::Rule] = &[$(
@@ -388,7 +393,12 @@ macro_rules! rules {
                     use $crate::checks::remedy::*;
                     &$remedy
                 },
-                holds: |$c| $holds,
+                applies: $crate::checks::rules!(@applies $(|$w| $when)?),
+                holds: |context| {
+                    let applies = $crate::checks::rules!(@when context $(|$w| $when)?);
+                    let $c = context;
+                    !applies || $holds
+                },
                 detail: $crate::checks::rules!(@detail $(|$d| $detail)?),
             },
         )*];
@@ -398,8 +408,9 @@ macro_rules! rules {
         pub fn check(context: &$crate::checks::CheckContext) -> Result<(), &'static $crate::checks::Rule> {
             let mut number = 0;
             $({
+                let applies = $crate::checks::rules!(@when context $(|$w| $when)?);
                 let $c = context;
-                if !($holds) {
+                if applies && !($holds) {
                     return Err(&RULES[number]);
                 }
                 number += 1;
@@ -407,6 +418,10 @@ macro_rules! rules {
             Ok(())
         }
     };
+    (@when $context:ident) => { true };
+    (@when $context:ident |$w:ident| $when:expr) => {{ let $w = $context; $when }};
+    (@applies) => { |_| true };
+    (@applies |$w:ident| $when:expr) => { |$w| $when };
     (@detail) => { None };
     (@detail |$d:ident| $detail:expr) => { Some(|$d| $detail) };
 }
@@ -424,6 +439,10 @@ fn differing(field: Field, missing: u64, excess: u64) -> String {
     format!("must be 1: {}, must be 0: {}", words(missing), words(excess))
 }
 
+/// Bits of CR0 that VM entry does not check, neither in the guest's CR0 nor in the host's: NW and CD, which VM entry and VM
+/// exit leave as they are (SDM Vol. 3C 27.2.2, 27.3.1.1, footnotes).
+pub(crate) const CR0_UNCHECKED: u64 = Cr0::NW.union(Cr0::CD).bits();
+
 /// All tables, in the order in which the processor checks them.
 pub fn tables() -> impl Iterator<Item = &'static [Rule]> {
     let before = [
@@ -435,7 +454,14 @@ pub fn tables() -> impl Iterator<Item = &'static [Rule]> {
         host::address_space::RULES,
         guest_cr::RULES,
     ];
-    let after = [guest_tables::RULES, guest_rip::RULES, guest_nonreg::RULES, guest_nonreg::link::RULES, pdpte::RULES];
+    let after = [
+        guest_tables::RULES,
+        guest_rip::RULES,
+        guest_nonreg::RULES,
+        guest_nonreg::nmi_sti::RULES,
+        guest_nonreg::link::RULES,
+        pdpte::RULES,
+    ];
     before.into_iter().chain(guest_seg::tables()).chain(after)
 }
 
@@ -461,6 +487,7 @@ pub fn check_guest(context: &CheckContext) -> Result<(), &'static Rule> {
     guest_tables::check(context)?;
     guest_rip::check(context)?;
     guest_nonreg::check(context)?;
+    guest_nonreg::nmi_sti::check(context)?;
     guest_nonreg::link::check(context)?;
     pdpte::check(context)
 }

@@ -51,16 +51,22 @@ fn detail(c: &CheckContext, number: u8) -> String {
     format!("PDPTE{number} at {at:X}h is {pdpte:X}h; {}", wrong(c, pdpte))
 }
 
+/// The PDPTEs come from the VMCS.
+fn pae_under_ept(c: &CheckContext) -> bool {
+    c.pae_paging_guest() && c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
+}
+
+/// The PDPTEs come from memory.
+fn pae_without_ept(c: &CheckContext) -> bool {
+    c.pae_paging_guest() && !c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
+}
+
 fn field_ok(c: &CheckContext, field: Field) -> bool {
-    !c.pae_paging_guest()
-        || !c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
-        || valid(c.get(field), c.cpu.maxphyaddr)
+    valid(c.get(field), c.cpu.maxphyaddr)
 }
 
 fn memory_ok(c: &CheckContext, number: usize) -> bool {
-    !c.pae_paging_guest()
-        || c.secondary.contains(SecondaryProcessorControls::ENABLE_EPT)
-        || c.now.pdptes.is_none_or(|entries| entries.get(number).is_none_or(|&e| valid(e, c.cpu.maxphyaddr)))
+    c.now.pdptes.is_none_or(|entries| entries.get(number).is_none_or(|&e| valid(e, c.cpu.maxphyaddr)))
 }
 
 rules! {
@@ -73,6 +79,7 @@ rules! {
             ),
             clear(Field::GuestPdpte0, 1),
         ],
+        when |c| pae_under_ept(c),
         |c| field_ok(c, Field::GuestPdpte0), show |c| wrong(c, c.get(Field::GuestPdpte0));
     "guest.pdpte1.field" => [GuestPdpte1], "PDPTE1 of a PAE guest under EPT sets no reserved bit when present",
         [
@@ -82,6 +89,7 @@ rules! {
             ),
             clear(Field::GuestPdpte1, 1),
         ],
+        when |c| pae_under_ept(c),
         |c| field_ok(c, Field::GuestPdpte1), show |c| wrong(c, c.get(Field::GuestPdpte1));
     "guest.pdpte2.field" => [GuestPdpte2], "PDPTE2 of a PAE guest under EPT sets no reserved bit when present",
         [
@@ -91,6 +99,7 @@ rules! {
             ),
             clear(Field::GuestPdpte2, 1),
         ],
+        when |c| pae_under_ept(c),
         |c| field_ok(c, Field::GuestPdpte2), show |c| wrong(c, c.get(Field::GuestPdpte2));
     "guest.pdpte3.field" => [GuestPdpte3], "PDPTE3 of a PAE guest under EPT sets no reserved bit when present",
         [
@@ -100,21 +109,26 @@ rules! {
             ),
             clear(Field::GuestPdpte3, 1),
         ],
+        when |c| pae_under_ept(c),
         |c| field_ok(c, Field::GuestPdpte3), show |c| wrong(c, c.get(Field::GuestPdpte3));
     "guest.pdpte0.memory" => [GuestCr3],
         "the PDPTE at guest CR3 sets no reserved bit when present (PAE, no EPT)",
         [outside(|c| in_memory(c, 0))],
+        when |c| pae_without_ept(c),
         |c| memory_ok(c, 0), show |c| detail(c, 0);
     "guest.pdpte1.memory" => [GuestCr3],
         "the PDPTE at guest CR3 + 8 sets no reserved bit when present (PAE, no EPT)",
         [outside(|c| in_memory(c, 1))],
+        when |c| pae_without_ept(c),
         |c| memory_ok(c, 1), show |c| detail(c, 1);
     "guest.pdpte2.memory" => [GuestCr3],
         "the PDPTE at guest CR3 + 16 sets no reserved bit when present (PAE, no EPT)",
         [outside(|c| in_memory(c, 2))],
+        when |c| pae_without_ept(c),
         |c| memory_ok(c, 2), show |c| detail(c, 2);
     "guest.pdpte3.memory" => [GuestCr3],
         "the PDPTE at guest CR3 + 24 sets no reserved bit when present (PAE, no EPT)",
         [outside(|c| in_memory(c, 3))],
+        when |c| pae_without_ept(c),
         |c| memory_ok(c, 3), show |c| detail(c, 3);
 }

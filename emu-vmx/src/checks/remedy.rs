@@ -4,7 +4,7 @@
 //! allows the bits) and if the rule holds afterwards, which is tried out. [`Rule::remedy`] tells the ways in words:
 //! `write 2020h to Guest CR4: set bit 13 (“VMXE”) (IA32_VMX_CR4_FIXED0 (488h) = 2000h, …)`.
 
-use super::{CheckContext, EntryMoment, Rule, all_rules};
+use super::{CR0_UNCHECKED, CheckContext, EntryMoment, Rule, all_rules};
 use crate::arch::{Cr0, addr, msr};
 use crate::caps::{AllowedSettings, VmxCapabilities};
 use crate::controls::*;
@@ -217,8 +217,6 @@ struct Plan<'a> {
 fn allowed(field: Field, caps: &VmxCapabilities, vmcs: &Vmcs) -> Option<(u64, u64)> {
     let pair = |settings: AllowedSettings| Some((settings.must_be_1().into(), settings.may_be_1().into()));
     let unrestricted = vmcs.secondary().contains(SecondaryProcessorControls::UNRESTRICTED_GUEST);
-    // VM entry does not check NW and CD.
-    let free = (Cr0::NW | Cr0::CD).bits();
     let paging = if unrestricted { (Cr0::PE | Cr0::PG).bits() } else { 0 };
     match field {
         Field::PinBasedControls => pair(caps.pin()),
@@ -229,8 +227,8 @@ fn allowed(field: Field, caps: &VmxCapabilities, vmcs: &Vmcs) -> Option<(u64, u6
         Field::SecondaryVmExitControls => Some((0, caps.exit_ctls2.bits())),
         Field::VmEntryControls => pair(caps.entry()),
         Field::VmFunctionControls => Some((0, caps.vmfunc.bits())),
-        Field::GuestCr0 => Some((caps.cr0_fixed0 & !(free | paging), caps.cr0_fixed1 | free)),
-        Field::HostCr0 => Some((caps.cr0_fixed0, caps.cr0_fixed1)),
+        Field::GuestCr0 => Some((caps.cr0_fixed0 & !(CR0_UNCHECKED | paging), caps.cr0_fixed1 | CR0_UNCHECKED)),
+        Field::HostCr0 => Some((caps.cr0_fixed0 & !CR0_UNCHECKED, caps.cr0_fixed1 | CR0_UNCHECKED)),
         Field::GuestCr4 | Field::HostCr4 => Some((caps.cr4_fixed0, caps.cr4_fixed1)),
         _ => None,
     }

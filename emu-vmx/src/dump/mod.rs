@@ -7,7 +7,8 @@
 //! | kernel log | what KVM and Xen print when a VM entry fails: `*** Guest State ***` and so on |
 //!
 //! Values of text are hexadecimal, with or without `0x` or a trailing `h`; `_`, `` ` `` and `'` may group digits. Names are
-//! those of [`names::find`]. What programs put before a line of their log – time, level, processor – does not matter.
+//! those of [`names::find`]. What programs put before a line of their log – time, level, processor – does not matter; lines
+//! of a log that are not about a field are passed over.
 //! A line `*** VMCS: … ***`, or a second `*** Guest State ***`, begins another VMCS.
 
 mod json;
@@ -27,7 +28,7 @@ use core::fmt::Write as _;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DumpError {
     /// A line of a text dump has no separator.
-    #[error("\"{text}\" has no value; write `field name = value`")]
+    #[error("\"{}\" has no value; write `field name = value`", names::shown(text))]
     NoValue {
         /// Line, from 1.
         line: usize,
@@ -36,7 +37,9 @@ pub enum DumpError {
     },
     /// A value is no number of at most 64 bits.
     #[error(
-        "the value \"{value}\" of \"{name}\" is not a number of at most 64 bits; text values and JSON strings are hexadecimal, JSON numbers decimal"
+        "the value \"{}\" of \"{}\" is not a number of at most 64 bits; text values and JSON strings are hexadecimal, JSON numbers decimal",
+        names::shown(value),
+        names::shown(name)
     )]
     BadValue {
         /// Line, from 1.
@@ -59,14 +62,14 @@ pub enum DumpError {
         bits: u32,
     },
     /// No field has this name.
-    #[error("no field of a VMCS is called \"{name}\"; the nearest name is \"{nearest}\"")]
+    #[error("no field of a VMCS is called \"{}\"; {}", names::shown(name), remedy(nearest.as_deref()))]
     Unknown {
         /// Line, from 1.
         line: usize,
         /// What stands there.
         name: String,
         /// What may be meant.
-        nearest: String,
+        nearest: Option<String>,
     },
     /// A field has two values.
     #[error("{name} = {value:X}h, but it is {before:X}h in line {first}; give each field once")]
@@ -90,6 +93,11 @@ pub enum DumpError {
         /// What should stand there.
         expected: &'static str,
     },
+}
+
+/// What to write instead of a name that no field has.
+fn remedy(nearest: Option<&str>) -> String {
+    nearest.map_or("give a field's name or encoding".into(), |name| format!("the nearest name is \"{name}\""))
 }
 
 impl DumpError {
@@ -219,13 +227,12 @@ fn bare(line: &str) -> &str {
         let first = line.split(' ').next().unwrap_or_default();
         let time =
             first.contains(':') && first.contains('.') && first.chars().all(|c| c.is_ascii_digit() || ":.".contains(c));
-        let ticks = first.len() >= 11
-            && first.get(11..12).is_some_and(|level| "iedp".contains(level))
-            && first[..11].bytes().all(|b| b.is_ascii_digit());
+        let digits = first.bytes().take_while(u8::is_ascii_digit).count();
+        let ticks = matches!(first.as_bytes().get(digits..), Some([b'i' | b'e' | b'd' | b'p', b'[', ..]));
         if time {
             line = line[first.len()..].trim_start();
         } else if ticks {
-            line = line[12..].trim_start();
+            line = line[digits + 1..].trim_start();
         }
         if line == before {
             return line;

@@ -181,8 +181,44 @@ fn key_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     if left.contains(&"sysenter") {
         left.retain(|word| *word != "msr");
     }
+    // `GuestCsRights`.
+    if left.contains(&"rights") && !left.contains(&"access") {
+        left.push("access");
+    }
     left.sort_unstable();
     left.join(" ")
+}
+
+/// Whether a name that is no field's is probably meant as one: an identifier of those that fields have, or nearly a name.
+pub fn is_like_a_field(name: &str) -> bool {
+    let name = name.trim();
+    let lower = name.to_ascii_lowercase();
+    let prefixed =
+        ["vmcs_", "vmx_vmcs", "guest_", "host_", "guest ", "host "].iter().any(|start| lower.starts_with(start));
+    if name.contains([':', '(', '[']) {
+        return false;
+    }
+    let plain: Vec<char> = lower.chars().filter(char::is_ascii_alphanumeric).collect();
+    let near = |other: &str| {
+        let other: Vec<char> = other.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+        distance(&plain, &other) * 6 <= other.len()
+    };
+    prefixed || Field::ALL.iter().any(|field| near(field.name()) || near(field.identifier()))
+}
+
+/// The name among `names` that `name` is probably a slip of: a third of its letters at most are others, or they stand in
+/// another order.
+pub fn slip<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let letters = |text: &str| -> Vec<char> { text.to_ascii_lowercase().chars().collect() };
+    let wanted = letters(name);
+    let ordered = |letters: &[char]| {
+        let mut letters = letters.to_vec();
+        letters.sort_unstable();
+        letters
+    };
+    let (distance, near) = names.map(|other| (distance(&wanted, &letters(other)), other)).min_by_key(|near| near.0)?;
+    let swapped = distance <= 2 && ordered(&wanted) == ordered(&letters(near));
+    (swapped || distance <= (wanted.len() / 3).max(1)).then_some(near)
 }
 
 /// A word of a name as it is probably meant: a word of four letters or more that one mistake separates from a word that
@@ -229,17 +265,35 @@ pub fn find(name: &str) -> Option<(Field, Access)> {
     field.map(|field| (field, access))
 }
 
-/// The name among `names` that is least unlike `name`.
-pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
+/// The longest text, in bytes, that may be a misspelled name, and the most characters of one in a message.
+const LONGEST: usize = 100;
+
+/// A text of somebody's as it stands in messages: a long one is cut.
+pub fn shown(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+/// The name among `names` that is least unlike `name`; none of what is too long to be a name.
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let plain = |text: &str| -> Vec<char> {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
     };
     let wanted = plain(name);
-    names.min_by_key(|other| distance(&wanted, &plain(other))).unwrap_or_default().to_string()
+    names.min_by_key(|other| distance(&wanted, &plain(other))).map(ToString::to_string)
 }
 
-/// The name of the field that is nearest to `name`: by what its words mean, then by its letters.
-pub fn nearest_field(name: &str) -> String {
+/// The name of the field that is nearest to `name`: by what its words mean, then by its letters. None of what is too long
+/// to be a name.
+pub fn nearest_field(name: &str) -> Option<String> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let letters = |text: &str| -> Vec<char> { text.chars().collect() };
     let plain = |text: &str| -> Vec<char> {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
@@ -252,7 +306,7 @@ pub fn nearest_field(name: &str) -> String {
         let by = |how: &dyn Fn(&str) -> usize| names.iter().map(|name| how(name)).min().unwrap_or(0);
         (by(&|name| distance(&meaning, &letters(&key(name)))), by(&|name| distance(&spelling, &plain(name))))
     };
-    Field::ALL.iter().min_by_key(unlike).map(|field| field.name().to_string()).unwrap_or_default()
+    Field::ALL.iter().min_by_key(unlike).map(|field| field.name().to_string())
 }
 
 /// Characters to insert, delete or replace between two texts.
@@ -400,15 +454,48 @@ mod tests {
     }
 
     #[test]
+    fn access_rights_may_be_rights_alone() {
+        assert_eq!(find("GuestCsRights"), Some((Field::GuestCsAccessRights, Access::Full)));
+        assert_eq!(find("GUEST_TR_RIGHTS"), Some((Field::GuestTrAccessRights, Access::Full)));
+    }
+
+    #[test]
+    fn slips_of_a_few_letters_have_a_name_and_others_none() {
+        let names = || ["vmentry", "vmexit", "cpu", "io"].into_iter();
+        for (slipped, name) in [
+            ("vmentyr", Some("vmentry")),
+            ("VMEXIT", Some("vmexit")),
+            ("cpuu", Some("cpu")),
+            ("upc", Some("cpu")),
+            ("main", None),
+            ("x", None),
+        ] {
+            assert_eq!(slip(slipped, names()), name, "{slipped}");
+        }
+        assert_eq!(slip("", names()), None);
+    }
+
+    #[test]
     fn misspelled_names_have_a_nearest_one() {
-        assert_eq!(nearest_field("GUEST_CR00"), "Guest CR0");
-        assert_eq!(nearest_field("Guest activty state"), "Guest activity state");
+        assert_eq!(nearest_field("GUEST_CR00").as_deref(), Some("Guest CR0"));
+        assert_eq!(nearest_field("Guest activty state").as_deref(), Some("Guest activity state"));
+    }
+
+    #[test]
+    fn long_text_is_no_name_and_is_cut_in_messages() {
+        let long = "é".repeat(1 << 20);
+        assert_eq!((nearest_field(&long), nearest(&long, ["e"].into_iter())), (None, None));
+        assert_eq!(shown(&long), "é".repeat(100) + "…");
+        assert_eq!(shown(&long[..200]), long[..200]);
+        let error = crate::dump::parse(&format!("{} = 1", "A".repeat(1 << 20))).unwrap_err().to_string();
+        assert!(error.len() < 300 && error.contains("no field of a VMCS"), "{error}");
     }
 
     #[test]
     fn nearest_names_are_those_of_the_same_meaning() {
         for (name, nearest) in [
             ("GUEST_CS_AR_BYTE", "Guest CS access rights"),
+            ("GuestRipp", "Guest RIP"),
             ("GuestCsAttribute", "Guest CS access rights"),
             ("GUEST_TR_AR_BYTE", "Guest TR access rights"),
             ("VMX_VMCS32_GUEST_SS_ACCES_RIGHTS", "Guest SS access rights"),
@@ -417,7 +504,7 @@ mod tests {
             ("GUEST_GSS_BASE", "Guest GS base"),
             ("HOST_IA32_SYSENTER_EIPP", "Host IA32_SYSENTER_EIP"),
         ] {
-            assert_eq!(nearest_field(name), nearest, "{name}");
+            assert_eq!(nearest_field(name).as_deref(), Some(nearest), "{name}");
         }
     }
 }

@@ -85,6 +85,7 @@ fn dump_lines_of_logs_lose_what_stands_before_them() {
         "Jan 31 12:00:00 host kernel: [  1.0] CR3 = 0x1",
         "00:00:05.123456 CR3 = 0x1",
         "00012345678e[CPU0  ] CR3 = 0x1",
+        "00012345e[CPU0  ] CR3 = 0x1",
     ] {
         assert_eq!(bare(line), "CR3 = 0x1", "{line}");
     }
@@ -107,4 +108,40 @@ fn written_vmcs_is_read_back_with_all_its_fields() {
         assert_eq!(dump.fields.len(), fields.iter().count());
         assert!(dump.fields.iter().all(|(field, value)| value.0 == vmcs.get(*field)));
     }
+}
+
+#[test]
+fn lines_of_a_log_that_are_about_no_field_are_passed_over() {
+    let log = "00012345678i[      ] set SIGINT handler to bx_debug_ctrlc_handler\n\
+        00012345678i[CPU0  ] VMCS_16BIT_GUEST_CS_SELECTOR = 0x0008\n\
+        00012345e[CPU0  ] VMENTER FAIL: VMCS guest invalid CR0\n\
+        VMFAIL: VMCS EXEC CTRL: CR3 target count too large: 5\n\
+        i[VMX   ] some other line\n\
+        00012345678i[BIOS  ] int13_harddisk: function 15, unmapped device for ELDL=81\n\
+        00012345678i[CPU0  ] | EAX=00000000  EBX=00000001\n\
+        00012345678i[CPU0  ] |  CS:0008( 0001| 0|  0) 00000000 ffffffff 1 1\n\
+        00012345678i[CPU0  ] CPU is in protected mode (active)\n\
+        00012345678p[CPU0  ] >>PANIC<< exit: not at 0x12\n\
+        00012345678i[CPU0  ] VMCS_CONTROL_PIN_BASED_VM_EXEC_CONTROLS: 0x00000016\n\
+        00:00:05.123456 HM: VT-x w/ nested paging: 1 of 2\n\
+        00012345678i[CPU0  ] VMCS_32BIT_GUEST_CS_ACCESS_RIGHTS 0xc093\n";
+    let dump = one(log);
+    let wanted = [(F::GuestCsSelector, 8), (F::PinBasedControls, 0x16), (F::GuestCsAccessRights, 0xC093)];
+    assert!(dump.fields.len() == 3 && wanted.iter().all(|(field, value)| dump.get(*field) == Some(*value)), "{dump:?}");
+}
+
+#[test]
+fn misspelled_fields_and_bad_values_in_lines_of_a_log_are_errors() {
+    let error = |line: &str| parse(&format!("00012345678i[CPU0  ] {line}\n")).unwrap_err();
+    for line in [
+        "VMCS_GUEST_RFLAGGS = 0x2",
+        "VMCS_16BIT_GUEST_SC_SELECTOR 0x8",
+        "Guest RSPP: 1",
+        "VMX-preemption timer valu = 5",
+    ] {
+        assert!(matches!(error(line), DumpError::Unknown { line: 1, .. }), "{line}: {}", error(line));
+    }
+    assert!(matches!(error("VMCS_GUEST_RFLAGS = zz"), DumpError::BadValue { .. }));
+    // Without what a log puts before a line, all is meant.
+    assert!(matches!(parse("Guest CR0 = 1\nfoo = 1"), Err(DumpError::Unknown { line: 2, .. })));
 }

@@ -3,12 +3,24 @@
 use super::{Dump, DumpError, bare, hexadecimal, names, pairs, title};
 use alloc::vec::Vec;
 
+/// How Bochs begins a line about a VM entry that fails.
+const FAILURES: [&str; 2] = ["VMFAIL:", "VMENTER FAIL:"];
+
+/// Whether a line of a log that has this is about a field, perhaps misspelled, and no other line.
+fn is_field(name: &str, value: &str) -> bool {
+    value.starts_with(|c: char| c.is_ascii_digit() || names::find(name).is_some() && !c.is_whitespace())
+        && (names::find(name).is_some() || names::is_like_a_field(name))
+}
+
 /// Reads the lines.
 pub fn parse(text: &str) -> Result<Vec<Dump>, DumpError> {
     let mut dumps = Vec::from([Dump::default()]);
     for (number, full) in text.lines().enumerate() {
         let number = number + 1;
-        let line = bare(full.split('#').next().unwrap_or_default());
+        let text = full.split('#').next().unwrap_or_default();
+        let line = bare(text);
+        // A log has lines about other things, too.
+        let logged = line.len() < text.trim().len() || FAILURES.iter().any(|failure| line.starts_with(failure));
         if let Some(title) = title(line) {
             dumps.push(Dump { title: title.into(), ..Dump::default() });
             continue;
@@ -18,7 +30,14 @@ pub fn parse(text: &str) -> Result<Vec<Dump>, DumpError> {
             continue;
         }
         let Some(dump) = dumps.last_mut() else { continue };
-        for (name, value) in values(line, number)? {
+        let values = match values(line, number) {
+            Err(_) if logged => continue,
+            values => values?,
+        };
+        for (name, value) in values {
+            if logged && !is_field(name, value) {
+                continue;
+            }
             let bad = || DumpError::BadValue { line: number, name: name.into(), value: value.into() };
             dump.take(number, name, hexadecimal(value).ok_or_else(bad)?)?;
         }

@@ -60,7 +60,7 @@ pub fn qualification(reason: ExitReason, value: u64) -> String {
         R::ApicWrite => format!("offset {:#x}", value & 0xFFF),
         R::EptViolation => ept_violation(value),
         R::PageModificationLogFull | R::SppEvent => {
-            let unblocking = if value >> 12 & 1 != 0 { "NMI unblocking due to IRET" } else { "" };
+            let unblocking = nmi_unblocking(value);
             match (reason, value >> 11 & 1) {
                 (R::SppEvent, 0) => join(&["SPP misconfiguration", unblocking]),
                 (R::SppEvent, _) => join(&["SPP miss", unblocking]),
@@ -68,7 +68,8 @@ pub fn qualification(reason: ExitReason, value: u64) -> String {
             }
         }
         R::InstructionTimeout => {
-            (if value & 1 != 0 { "the context is not valid" } else { "the context is valid" }).to_owned()
+            let context = if value & 1 != 0 { "the context is not valid" } else { "the context is valid" };
+            join(&[context, nmi_unblocking(value)])
         }
         // The displacement of the memory operand.
         R::Invept
@@ -104,6 +105,11 @@ pub fn exception_qualification(event: u8, value: u64) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Bit 12 of several qualifications.
+fn nmi_unblocking(value: u64) -> &'static str {
+    if value >> 12 & 1 != 0 { "NMI unblocking due to IRET" } else { "" }
 }
 
 fn join(parts: &[&str]) -> String {
@@ -146,7 +152,9 @@ fn apic_access(value: u64) -> String {
         1 => "linear access, data write",
         2 => "linear access, instruction fetch",
         3 => "linear access, event delivery",
+        4 => "linear access for monitoring",
         10 => "guest-physical access, event delivery",
+        11 => "guest-physical access for monitoring or trace",
         15 => "guest-physical access, instruction fetch or execution",
         _ => "reserved access type",
     };
@@ -268,6 +276,12 @@ mod tests {
             (EptViolation::WRITE | EptViolation::READABLE | EptViolation::LINEAR_VALID | EptViolation::FINAL_ADDRESS)
                 .bits();
         assert_eq!(qualification(ExitReason::EptViolation, ept), "write access, EPT allows read, of a linear address");
+        assert_eq!(qualification(ExitReason::ApicAccess, 0x4080), "offset 0x80: linear access for monitoring");
+        let trace = "offset 0x0: guest-physical access for monitoring or trace";
+        assert_eq!(qualification(ExitReason::ApicAccess, 0xB000), trace);
+        let timeout = "the context is not valid, NMI unblocking due to IRET";
+        assert_eq!(qualification(ExitReason::InstructionTimeout, 0x1001), timeout);
+        assert_eq!(qualification(ExitReason::InstructionTimeout, 0), "the context is valid");
         assert_eq!(qualification(ExitReason::Cpuid, 0), "");
     }
 

@@ -50,13 +50,24 @@ fn operand(value: u32) -> String {
     if value >> 10 & 1 != 0 { general(field(value, 3, 4)).to_owned() } else { memory(value) }
 }
 
-/// The field in words for a VM exit of this reason; empty where it is not defined.
-pub fn information(reason: ExitReason, value: u32) -> String {
+/// OUTS and INS by the exit qualification (SDM Vol. 3C 28.2.5, Table "Format of the VM-Exit Instruction-Information Field as
+/// Used for INS and OUTS"): the segment is that of OUTS; INS has ES, and the field is undefined. IN and OUT have no
+/// information.
+fn string_io(value: u32, qualification: u64) -> String {
+    match (qualification >> 4 & 1, qualification >> 3 & 1) {
+        (0, _) => String::new(),
+        (_, 0) => format!("{}, {}", segment(value), address_size(value)),
+        _ => address_size(value).to_owned(),
+    }
+}
+
+/// The field in words for a VM exit of this reason and qualification; empty where it is not defined.
+pub fn information(reason: ExitReason, value: u32, qualification: u64) -> String {
     use ExitReason as R;
     let second = general(field(value, 28, 4));
     let which = |names: [&'static str; 4]| names[field(value, 28, 2) as usize];
     match reason {
-        R::IoInstruction if value != 0 => format!("{}, {}", segment(value), address_size(value)),
+        R::IoInstruction => string_io(value, qualification),
         R::Invept | R::Invpcid | R::Invvpid => format!("type in {second}, descriptor at {}", memory(value)),
         R::GdtrIdtrAccess => {
             let size = if value >> 11 & 1 != 0 { "32-bit operand" } else { "16-bit operand" };
@@ -79,6 +90,10 @@ mod tests {
     use super::*;
     use crate::arch::SegmentRegister;
     use crate::exit::instruction_information::*;
+
+    fn information(reason: ExitReason, value: u32) -> String {
+        super::information(reason, value, 0)
+    }
 
     #[test]
     fn instruction_information_is_told_as_operands() {
@@ -106,5 +121,17 @@ mod tests {
         assert_eq!(information(ExitReason::Rdrand, random(7, 64)), "64-bit operand RDI");
         assert_eq!(information(ExitReason::LdtrTrAccess, ldtr_tr(LdtrTr::Str, Operand::Register(0))), "STR RAX");
         assert_eq!(information(ExitReason::Cpuid, 5), "");
+    }
+
+    #[test]
+    fn segment_of_string_io_is_told_of_outs_alone() {
+        // FS, 32-bit address.
+        let word = 4 << 15 | 1 << 7;
+        let told = |string: bool, input: bool| {
+            super::information(ExitReason::IoInstruction, word, u64::from(string) << 4 | u64::from(input) << 3)
+        };
+        assert_eq!(told(true, false), "FS, 32-bit address");
+        assert_eq!(told(true, true), "32-bit address");
+        assert_eq!((told(false, false), told(false, true)), (String::new(), String::new()));
     }
 }

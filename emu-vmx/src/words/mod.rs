@@ -5,6 +5,7 @@ mod exits;
 mod instruction;
 
 pub use exits::{exception_qualification, exit_reason, interruption, interruption_of, qualification};
+pub use instruction::information as instruction_information;
 
 use crate::arch::segment::{AccessRights, system_type};
 use crate::arch::vector::{self, PageFaultError};
@@ -63,7 +64,9 @@ pub fn field(which: Field, value: u64, vmcs: &Vmcs) -> String {
         Field::IdtVectoringErrorCode => error_code(vmcs.get32(Field::IdtVectoringInformation), low),
         Field::VmEntryExceptionErrorCode => error_code(vmcs.get32(Field::VmEntryInterruptionInformation), low),
         Field::VmExitInstructionInformation => ExitReason::from_number(vmcs.get32(Field::ExitReason) as u16)
-            .map_or_else(String::new, |reason| instruction::information(reason, low)),
+            .map_or_else(String::new, |reason| {
+                instruction::information(reason, low, vmcs.get(Field::ExitQualification))
+            }),
         Field::GuestIa32Pat | Field::HostIa32Pat => memory_types(value),
         Field::GuestInterruptStatus => format!("RVI {:#04x}, SVI {:#04x}", low & 0xFF, low >> 8 & 0xFF),
         Field::VmcsLinkPointer | Field::ExecutiveVmcsPointer if value == NO_VMCS => "none".to_owned(),
@@ -94,11 +97,13 @@ pub fn eptp(value: u64) -> String {
     };
     let flags = names::set_bits(Field::EptPointer, value & 0xC0).join(", ");
     let flags = if flags.is_empty() { flags } else { format!(", {flags}") };
-    format!("PML4 at {:#x}, {kind}, {} levels{flags}", value & 0x000F_FFFF_FFFF_F000, (value >> 3 & 7) + 1)
+    let levels = (value >> 3 & 7) + 1;
+    let table = if levels == 5 { "PML5" } else { "PML4" };
+    format!("{table} at {:#x}, {kind}, {levels} levels{flags}", value & 0x000F_FFFF_FFFF_F000)
 }
 
 /// An error code in words, of an event with this interruption information; empty where it has none.
-fn error_code(event: u32, code: u32) -> String {
+pub fn error_code(event: u32, code: u32) -> String {
     let event = InterruptionInformation(event);
     if !event.valid() || !event.error_code() {
         return String::new();
@@ -118,6 +123,18 @@ fn error_code(event: u32, code: u32) -> String {
             let number = if code & 2 != 0 { code >> 3 & 0x1FFF } else { code & 0xFFFC };
             let external = if code & 1 != 0 { ", EXT" } else { "" };
             format!("{what} {number:#x}{external}")
+        }
+        vector::CP => {
+            let what = match code & 0x7FFF {
+                1 => "NEAR-RET",
+                2 => "FAR-RET/IRET",
+                3 => "ENDBRANCH",
+                4 => "RSTORSSP",
+                5 => "SETSSBSY",
+                _ => "reserved cause",
+            };
+            let enclave = if code >> 15 & 1 != 0 { ", ENCL" } else { "" };
+            format!("{what}{enclave}")
         }
         _ => String::new(),
     }
@@ -228,6 +245,7 @@ mod tests {
         assert_eq!(field(Field::VmInstructionError, 7, &vmcs), "VM entry with invalid control field(s)");
         assert_eq!(field(Field::GuestActivityState, 1, &vmcs), "HLT");
         assert_eq!(field(Field::EptPointer, 0x1018 | 6, &vmcs), "PML4 at 0x1000, WB, 4 levels");
+        assert_eq!(field(Field::EptPointer, 0x1020 | 6, &vmcs), "PML5 at 0x1000, WB, 5 levels");
     }
 
     #[test]
@@ -244,6 +262,8 @@ mod tests {
         assert_eq!(error_code(0x8000_0B0D, 0x6B), "entry of the IDT 0xd, EXT");
         assert_eq!(error_code(0x8000_0B0D, 0x2C), "selector in the LDT 0x2c");
         assert_eq!(error_code(0x8000_0306, 0x2C), "");
+        assert_eq!(error_code(0x8000_0B15, 3), "ENDBRANCH");
+        assert_eq!(error_code(0x8000_0B15, 0x8001), "NEAR-RET, ENCL");
         assert_eq!(dr7(0x400), "");
         assert_eq!(dr7(0x000D_0402), "G0, breakpoint 0: write, 4 bytes");
         assert_eq!(memory_types(0x0007_0406_0007_0406), "WB WT UC- UC WB WT UC- UC");

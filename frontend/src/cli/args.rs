@@ -206,6 +206,9 @@ pub struct RunArgs {
     /// Print one JSON line of counters on standard error at exit
     #[arg(long, help_heading = "Limits and diagnosis")]
     pub stats: bool,
+    /// End as at SIGTERM once standard input ends: what `test` runs ends with it
+    #[arg(long, hide = true)]
+    pub end_with_stdin: bool,
 }
 
 /// A port number, decimal or 0x-hexadecimal.

@@ -1,6 +1,7 @@
 //! The options that name drives and images.
 
 use super::args::RunArgs;
+use super::misspelled_command;
 use crate::config::sources::{Host, locate};
 use crate::config::{AtaDrive, BootDevice, Floppy, FloppyKind, MachineConfig};
 use crate::error::InputError;
@@ -75,7 +76,8 @@ pub(super) fn apply_drives(host: &dyn Host, args: &RunArgs, machine: &mut Machin
     }
     let mut first = args.boot.clone();
     if let Some(file) = &args.image {
-        let path = existing(host, "IMAGE", file)?;
+        let path = existing(host, "IMAGE", file)
+            .map_err(|error| file.to_str().and_then(misspelled_command).unwrap_or(error))?;
         let size = host.size(&path).unwrap_or(0);
         if size == 0 {
             return Err(InputError::file(&path, "the image is empty").remedy("give a disk or floppy image"));

@@ -13,7 +13,9 @@ use crate::suite::TestArgs;
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::path::PathBuf;
+use emu_vmx::dump::names::slip;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
 Leaving: the window by Ctrl-Alt-M Q, or by closing it; the terminal by Ctrl-]; --serial stdio on a terminal by\nCtrl-A x. Ctrl-C is the guest's (docs/display.md).\n
@@ -106,14 +108,27 @@ where
         crate::debug::NOT_TAKEN.iter().fold(debug, |debug, name| debug.mut_arg(name, |option| option.hide(true)))
     };
     let command = Cli::command().mut_subcommand("debug", hidden);
-    let arguments = spelling::translate(arguments.into_iter().map(Into::into).collect(), &command)?;
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let first = arguments.get(1).and_then(|first| first.to_str()).unwrap_or_default().to_owned();
+    let misspelled = |error| misspelled_command(&first).unwrap_or(error);
+    let arguments = spelling::translate(arguments, &command).map_err(misspelled)?;
     match command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => Ok(Parsed::Cli(Box::new(cli))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Text(error.to_string()))
         }
-        Err(error) => Err(one_line(&error)),
+        Err(error) => Err(misspelled(one_line(&error))),
     }
+}
+
+/// The error about a first argument that is nearly a command's name, and no file.
+fn misspelled_command(first: &str) -> Option<InputError> {
+    let command = Cli::command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let near = slip(first, names.iter().copied())
+        .filter(|near| *near != first && !first.starts_with('-') && !Path::new(first).exists())?;
+    let problem = format!("there is no command {first:?}");
+    Some(InputError::new("command line", problem).remedy(format!("did you mean {near}?")))
 }
 
 /// clap's several lines as our one: the first sentence, what was possible, and where to read on.

@@ -1,6 +1,7 @@
 //! What a configuration needs of the host: files and environment variables. Parsers take it as a trait, so that
 //! they stay pure and can be tested and fuzzed.
 
+use crate::files;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,10 @@ pub trait Host {
     }
     /// A text file; bytes that are not UTF-8 are replaced (comments may be in any encoding).
     fn read_text(&self, path: &Path) -> Result<String, String>;
+    /// A text file that must be UTF-8.
+    fn read_utf8(&self, path: &Path) -> Result<String, String> {
+        self.read_text(path)
+    }
     /// Now, in seconds since 1970-01-01 UTC; asked only where a configuration demands the host's clock.
     fn now(&self) -> i64;
 }
@@ -46,27 +51,36 @@ impl Host for RealHost {
     }
 
     fn read_text(&self, path: &Path) -> Result<String, String> {
-        let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
-        let metadata = file.metadata().map_err(|e| e.to_string())?;
-        if metadata.is_dir() {
-            return Err("it is a folder".to_owned());
-        }
-        if metadata.len() > MAX_TEXT_BYTES {
-            return Err(format!("{} bytes are too many for a text file", metadata.len()));
-        }
-        let mut bytes = Vec::new();
-        // A device or a pipe does not say how long it is.
-        file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-        if bytes.len() as u64 > MAX_TEXT_BYTES {
-            return Err(format!("more than {MAX_TEXT_BYTES} bytes are too many for a text file"));
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(String::from_utf8_lossy(&read(path)?).into_owned())
+    }
+
+    fn read_utf8(&self, path: &Path) -> Result<String, String> {
+        files::text(read(path)?).map_err(|e| format!("it is {e}"))
     }
 
     fn now(&self) -> i64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(0))
     }
+}
+
+/// Reads a file that is no longer than a text.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let metadata = file.metadata().map_err(|e| e.to_string())?;
+    if metadata.is_dir() {
+        return Err("it is a folder".to_owned());
+    }
+    if metadata.len() > MAX_TEXT_BYTES {
+        return Err(format!("{} bytes are too many for a text file", metadata.len()));
+    }
+    let mut bytes = Vec::new();
+    // A device or a pipe does not say how long it is.
+    file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() as u64 > MAX_TEXT_BYTES {
+        return Err(format!("more than {MAX_TEXT_BYTES} bytes are too many for a text file"));
+    }
+    Ok(bytes)
 }
 
 /// Finds a file that a configuration names: as given (relative to the working folder), else relative to the

@@ -2,10 +2,12 @@
 
 use super::expr::{self, Expr, ExprError};
 use super::scope::CpuScope;
+use super::suggest;
 use super::symbols::Symbols;
 use emu_core::msr;
 use emu_core::observe::Watch;
 use emu_vmx::arch::vector;
+use emu_vmx::dump::names::{nearest, shown};
 use emu_vmx::exit::ExitReason;
 use emu_vmx::field::Field;
 use std::ops::RangeInclusive;
@@ -272,7 +274,10 @@ pub fn kind(text: &str, symbols: &Symbols, scope: &CpuScope) -> Result<Kind, Str
         "msr" if rest.is_empty() => Kind::Msr(None),
         "msr" => match msr::number(&rest.to_ascii_uppercase()) {
             Some(number) => Kind::Msr(Some(number)),
-            None => Kind::Msr(Some(u32::try_from(value(rest)?).map_err(|_| format!("{rest} is no MSR"))?)),
+            None => {
+                let number = value(rest).map_err(|error| suggest::msr(rest).unwrap_or(error))?;
+                Kind::Msr(Some(u32::try_from(number).map_err(|_| format!("{rest} is no MSR"))?))
+            }
         },
         "cr" => Kind::ControlRegister(match optional(rest)? {
             None => None,
@@ -285,7 +290,7 @@ pub fn kind(text: &str, symbols: &Symbols, scope: &CpuScope) -> Result<Kind, Str
             None => None,
             Some(number) => Some(u8::try_from(number).map_err(|_| format!("{number} is no vector"))?),
         }),
-        "mnemonic" | "op" if !rest.is_empty() && !rest.contains(' ') => Kind::Mnemonic(rest.to_ascii_lowercase()),
+        "mnemonic" | "op" if !rest.is_empty() && !rest.contains(' ') => Kind::Mnemonic(suggest::mnemonic(rest)?),
         "mnemonic" | "op" => return Err("give one mnemonic, as in b mnemonic cpuid".to_owned()),
         "vmentry" if rest.is_empty() => Kind::VmEntry,
         "vmentry" if rest == "failed" => Kind::EntryFailure,
@@ -297,7 +302,10 @@ pub fn kind(text: &str, symbols: &Symbols, scope: &CpuScope) -> Result<Kind, Str
         "vmwrite" => Kind::VmcsWrite(Some(super::fields::named(rest)?)),
         "mode" if rest.is_empty() => Kind::Mode,
         // GDB's star before an address.
-        _ => Kind::Linear(value(text.strip_prefix('*').unwrap_or(text))?),
+        _ => Kind::Linear(
+            value(text.strip_prefix('*').unwrap_or(text))
+                .map_err(|error| error + &suggest::event(word).unwrap_or_default())?,
+        ),
     })
 }
 
@@ -330,6 +338,7 @@ fn exception(text: &str, value: &dyn Fn(&str) -> Result<u64, String>) -> Result<
 
 /// A basic exit reason by number, by its name here (`EptViolation`), or by the SDM's words without blanks.
 pub fn reason(text: &str) -> Result<ExitReason, String> {
+    let text = text.trim();
     let number = match text.strip_prefix("0x") {
         Some(digits) => u16::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
@@ -348,8 +357,13 @@ pub fn reason(text: &str) -> Result<ExitReason, String> {
         let alias = aliases.into_iter().find(|alias| alias.0 == wanted).map(|alias| alias.1);
         alias.or_else(|| ExitReason::ALL.iter().find(named).copied())
     });
-    found.ok_or_else(|| {
-        format!("no VM exit has the reason {text:?}; give a number, or a name such as cpuid or eptviolation")
+    found.ok_or_else(|| match number {
+        Some(number) => format!("no VM exit has the reason {number}; SDM Vol. 3D, Table C-1 lists them"),
+        None => {
+            let near = nearest(text, ExitReason::ALL.iter().map(|reason| reason.text()));
+            let near = near.map_or(String::new(), |near| format!("; the nearest is {near:?}"));
+            format!("no VM exit has the reason {:?}{near}; a number does, too", shown(text))
+        }
     })
 }
 
@@ -374,7 +388,8 @@ mod tests {
         }
         assert_eq!(reason("mtf"), Ok(ExitReason::MonitorTrapFlag));
         assert_eq!(reason("io"), Ok(ExitReason::IoInstruction));
-        assert!(reason("35").is_err() && reason("nothing").is_err());
+        assert!(reason("35").is_err_and(|error| !error.contains("nearest")) && reason("nothing").is_err());
+        assert!(reason("cupid").is_err_and(|error| error.contains("\"CPUID\"")));
         for &each in ExitReason::ALL {
             assert_eq!(reason(&each.text().replace(' ', "")), Ok(each));
         }

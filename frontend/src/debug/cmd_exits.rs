@@ -21,7 +21,8 @@ pub fn exits(session: &mut Session, arguments: &str) -> Outcome {
         ["stat" | "stats"] => return Ok(statistics(&seen(session), none(session))),
         ["csv", file] => return written(file, csv(&seen(session))),
         ["svg", file] => return written(file, svg(&seen(session))?),
-        ["csv" | "svg", ..] => return Err(CommandError::Usage("a file is missing".to_owned(), USAGE)),
+        ["csv" | "svg", _, ..] => return Err(CommandError::Usage("give one file".to_owned(), USAGE)),
+        ["csv" | "svg"] => return Err(CommandError::Usage("a file is missing".to_owned(), USAGE)),
         ["clear"] => {
             session.watcher.vmx.clear_exits();
             return Ok(Answer::silent());
@@ -211,7 +212,7 @@ pub(super) fn svg(exits: &Seen) -> Result<String, CommandError> {
                 end - bar,
                 y + 5.0,
                 colour(record.reason),
-                escaped(&format!("cycle {}: {} {}", record.cycle, record.reason.text(), record.words()))
+                escaped(format!("cycle {}: {} {}", record.cycle, record.reason.text(), record.words()).trim_end())
             );
         }
     }
@@ -241,6 +242,8 @@ mod tests {
             reason,
             qualification: 0,
             event: 0,
+            error: 0,
+            instruction: 0,
             operand: None,
             linear: None,
             rip: 0x7C00,
@@ -266,6 +269,29 @@ mod tests {
     }
 
     #[test]
+    fn exceptions_are_told_with_their_error_codes_and_accesses_to_tables_with_the_instruction() {
+        let [mut record, ..] = log();
+        (record.reason, record.event, record.error) = (ExitReason::ExceptionOrNmi, 0x8000_0B0D, 0x18);
+        assert_eq!(record.words(), "hardware exception #GP, error code 0x18 (selector in the GDT 0x18)");
+        record.error = 0;
+        assert_eq!(record.words(), "hardware exception #GP, error code 0x0");
+        (record.event, record.error, record.qualification) = (0x8000_1B0E, 3, 0x5000);
+        let told = "hardware exception #PF, error code 0x3 (P WR), NMI unblocking due to IRET, linear address 0x5000";
+        assert_eq!(record.words(), told);
+        (record.event, record.qualification) = (0x8000_0306, 0);
+        assert_eq!(record.words(), "hardware exception #UD");
+        for (reason, number, name) in [
+            (ExitReason::GdtrIdtrAccess, 0, "SGDT"),
+            (ExitReason::GdtrIdtrAccess, 3, "LIDT"),
+            (ExitReason::LdtrTrAccess, 1, "STR"),
+            (ExitReason::LdtrTrAccess, 2, "LLDT"),
+        ] {
+            (record.reason, record.instruction) = (reason, number << 28);
+            assert!(record.words().starts_with(name), "{}", record.words());
+        }
+    }
+
+    #[test]
     fn timeline_as_csv_has_a_line_for_each_exit() {
         let text = csv(&numbered(&log()));
         assert_eq!(text.lines().count(), 4);
@@ -278,6 +304,7 @@ mod tests {
         assert!(
             text.contains("cpu 0") && text.contains("cpu 1") && text.contains("CPUID: 2") && text.ends_with("</svg>\n")
         );
+        assert!(text.contains("<title>cycle 100: CPUID</title>"), "{text}");
         assert!(svg(&Vec::new()).is_err());
     }
 

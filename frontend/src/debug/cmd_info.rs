@@ -97,6 +97,7 @@ pub fn load_symbols(session: &mut Session, arguments: &str) -> Outcome {
         _ => (arguments, 0),
     };
     let count = session.symbols.load(Path::new(file), offset)?;
+    session.read.add(Path::new(file), "a file of symbols");
     Ok(Answer::new(format!("{count} symbols"), json!({ "symbols": count })))
 }
 

@@ -227,7 +227,11 @@ pub fn msr(session: &mut Session, arguments: &str) -> Outcome {
         let named = table::number(&arguments.to_ascii_uppercase());
         let number = match named {
             Some(number) => number,
-            None => u32::try_from(session.value(arguments)?).map_err(|_| "MSRs have 32-bit numbers")?,
+            None => {
+                let value = session.value(arguments);
+                let value = value.map_err(|error| super::suggest::msr(arguments).map_or(error, Into::into))?;
+                u32::try_from(value).map_err(|_| "MSRs have 32-bit numbers")?
+            }
         };
         let (cpu, _) = selected(session)?;
         let value = cpu

@@ -16,6 +16,7 @@ use emu_core::trace::TraceFilter;
 use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
 use emu_devices::pc::Pc;
+use emu_vmx::dump::names::shown;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -272,6 +273,7 @@ pub fn source(session: &mut Session, arguments: &str) -> Outcome {
     }
     let path = Path::new(arguments);
     let text = files::read_text(path, "file of debugger commands", MAX_TEXT_BYTES)?;
+    session.read.add(path, "a file of debugger commands");
     let mut printed = String::new();
     session.sources += 1;
     let failed = text.lines().enumerate().find(|(_, line)| {
@@ -284,7 +286,8 @@ pub fn source(session: &mut Session, arguments: &str) -> Outcome {
     });
     session.sources -= 1;
     if let Some((number, line)) = failed {
-        return Err(CommandError::Other(format!("{printed}{arguments}:{}: {}", number + 1, line.trim())));
+        let line = shown(line.trim());
+        return Err(CommandError::Source { printed: format!("{printed}{arguments}:{}: {line}\n", number + 1) });
     }
     let json = json!({ "output": printed });
     Ok(Answer::new(printed, json))

@@ -78,7 +78,13 @@ pub fn vmcs(session: &mut Session, arguments: &str) -> Outcome {
             (address, at(session, address)?)
         }
         text => {
-            let address = session.value(text).map_err(|error| CommandError::Usage(error.to_string(), USAGE))?;
+            let word = text.starts_with(|c: char| c.is_ascii_alphabetic())
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b" _".contains(&b));
+            let address = match session.value(text) {
+                // No address, so a field by another program's name, or misspelled.
+                Err(_) if word => super::fields::named(text)?.encoding().into(),
+                value => value.map_err(|error| CommandError::Usage(error.to_string(), USAGE))?,
+            };
             // A VMCS begins at a page; anything else can only be the encoding of a field.
             match address & 0xFFF {
                 0 => (address, at(session, address)?),
@@ -185,7 +191,7 @@ fn list(session: &Session) -> Answer {
 }
 
 /// `vmcs diff [FILE]`: against the last VM entry, or a dump.
-fn diff(session: &Session, file: &str) -> Outcome {
+fn diff(session: &mut Session, file: &str) -> Outcome {
     let (address, now) = current(session)?;
     let (before, named, what) = if file.is_empty() {
         let clocks = session.clocks();
@@ -200,6 +206,7 @@ fn diff(session: &Session, file: &str) -> Outcome {
     } else {
         let path = Path::new(file);
         let text = files::read_text(path, "VMCS dump", MAX_DUMP)?;
+        session.read.add(path, "a VMCS dump");
         let place = |error: dump::DumpError| InputError::file(path, error.to_string()).line(error.line());
         let dump = dump::parse(&text).map_err(place)?.into_iter().next();
         let dump = dump.ok_or_else(|| InputError::file(path, "the dump has no fields"))?;
@@ -249,7 +256,9 @@ pub fn vmx(session: &mut Session, _arguments: &str) -> Outcome {
         let operation = if cpu.vmx.non_root.is_some() { "non-root" } else { "root" };
         text += &format!("processor {n}: VMX {operation} operation, VMXON region {:#x}, ", cpu.vmx.vmxon);
         let [entries, exits, failed] = session.watcher.vmx.counts(n, &moment);
-        text += &format!("{entries} VM entries, {exits} VM exits, {failed} failed VM entries\n");
+        let entry = |count: u64| if count == 1 { "entry" } else { "entries" };
+        let s = if exits == 1 { "" } else { "s" };
+        text += &format!("{entries} VM {}, {exits} VM exit{s}, {failed} failed VM {}\n", entry(entries), entry(failed));
         let mut controls = Map::new();
         match cpu.vmx.current() {
             None => text += "  no current VMCS\n",
@@ -268,22 +277,27 @@ pub fn vmx(session: &mut Session, _arguments: &str) -> Outcome {
                     Field::EptPointer,
                 ] {
                     let value = vmcs.get(field);
-                    if value == 0 {
+                    let basic = matches!(
+                        field,
+                        Field::PinBasedControls
+                            | Field::PrimaryProcessorControls
+                            | Field::VmExitControls
+                            | Field::VmEntryControls
+                    );
+                    // Every VM entry has them; what else is 0 does nothing.
+                    if value == 0 && !basic {
                         continue;
                     }
                     // Bits that must be 1 and have no name say nothing.
                     let named: Vec<String> = words(field, value, vmcs)
                         .split(", ")
-                        .filter(|name| !name.starts_with("bit "))
+                        .filter(|name| !name.starts_with("bit ") && !name.is_empty())
                         .map(str::to_owned)
                         .collect();
                     let shown =
                         if named.is_empty() { "none of the optional ones".to_owned() } else { named.join(", ") };
-                    table.row([format!("  {}", field.name()), shown]);
-                    controls.insert(
-                        field.identifier().to_owned(),
-                        json!({ "value": hex(value), "words": named.join(", ") }),
-                    );
+                    table.row([format!("  {}", field.name()), shown.clone()]);
+                    controls.insert(field.identifier().to_owned(), json!({ "value": hex(value), "words": shown }));
                 }
                 text += &table.text();
                 let reason = vmcs.get32(Field::ExitReason);

@@ -1,10 +1,8 @@
 //! `vmentry`: the checks of VM entry rule by rule, what is loaded register by register.
 
 use super::answer::{Answer, hex};
-use super::applies::applies;
 use super::cmd_why;
 use super::entry::{self, Judged, Step};
-use super::remedy::Case;
 use super::session::{CommandError, Outcome, Session};
 use super::watcher::first_word;
 use emu_vmx::arch::efer::Efer;
@@ -89,17 +87,6 @@ fn candidate(session: &Session) -> Result<Candidate<'_>, CommandError> {
 impl Candidate<'_> {
     fn judged(&self) -> Vec<Judged> {
         entry::judge(&CheckContext::new(self.vmcs, self.caps, self.facts, &self.moment))
-    }
-
-    fn case<'b>(&'b self, session: &'b Session) -> Case<'b> {
-        let cpu = session.target.pc().cpus.get(session.cpu);
-        Case {
-            vmcs: self.vmcs,
-            address: self.address,
-            ia32e_mode: cpu.is_some_and(|cpu| cpu.sys.efer.contains(Efer::LMA)),
-            processor: (self.caps, self.facts),
-            ram: &session.target.pc().ram,
-        }
     }
 
     fn head(&self) -> String {
@@ -193,13 +180,10 @@ fn rules(session: &Session, all: bool) -> Outcome {
     let _ = writeln!(text, "{} {}: {}", mark(basic.ok), basic.section, basic.after);
     let mut section = "";
     let mut list = Vec::new();
-    let case = candidate.case(session);
     let mut idle = 0;
     for each in judged.iter().filter(|each| all || !each.holds) {
-        // Only who asks for all waits for it.
-        let applies = applies(&case, each.rule);
-        idle += usize::from(!applies);
-        let verdict = if applies { mark(each.holds) } else { "n/a " };
+        idle += usize::from(!each.applies);
+        let verdict = if each.applies { mark(each.holds) } else { "n/a " };
         if each.rule.section.number != section {
             section = each.rule.section.number;
             let _ = writeln!(text, "{section} {}", each.rule.section.title);
@@ -209,7 +193,7 @@ fn rules(session: &Session, all: bool) -> Outcome {
         list.push(json!({
             "rule": each.rule.id, "section": each.rule.section.number, "title": each.rule.section.title,
             "required": each.rule.required, "found": each.found, "detail": each.detail, "holds": each.holds,
-            "applies": applies,
+            "applies": each.applies,
         }));
     }
     let failing = judged.iter().filter(|each| !each.holds).count();

@@ -197,7 +197,7 @@ fn basic(failure: BasicFailure, vmcs: Option<&Vmcs>, resume: bool, text: &mut St
         BasicFailure::VmFailValid(Error::VmlaunchNonClear) => (
             "the launch state of the current VMCS is clear for VMLAUNCH",
             "it is launched",
-            "after the first VM entry use VMRESUME, or VMCLEAR the VMCS",
+            "after the first VM entry use VMRESUME, or VMCLEAR it and VMPTRLD it again",
         ),
         BasicFailure::VmFailValid(Error::VmresumeNonLaunched) => (
             "the launch state of the current VMCS is launched for VMRESUME",

@@ -1,6 +1,6 @@
 //! A VM exit as a list of steps, in the order of SDM Vol. 3C chapter 28 "VM Exits": what it recorded, saved and loaded.
 
-use super::entry::{List, Step, set_bits, table};
+use super::entry::{INVALIDATED, List, Step, TRANSLATIONS, set_bits, table};
 use super::fields::digits;
 use super::msr_list::Listed;
 use super::vmxlog::Exited;
@@ -22,6 +22,8 @@ const NON_REGISTER: &str = "28.5.5 Updating Non-Register State";
 const MONITORING: &str = "28.5.6 Clearing Address-Range Monitoring";
 const LOADING: &str = "28.6 Loading MSRs";
 
+const FAILURE: &str = "27.8 VM-Entry Failures During or After Loading Guest State";
+
 /// What stands where the guest's value is not known, because the VM exit does not save it.
 const NOT_SAVED: &str = "not saved";
 
@@ -33,10 +35,10 @@ pub fn steps(exited: &Exited) -> Vec<Step> {
             written(&mut list, RECORDING, &[Area::ReadOnly, Area::Control], &entered.vmcs, exited);
             written(&mut list, SAVING, &[Area::Guest], &entered.vmcs, exited);
         }
-        // 27.8 "VM-Entry Failures During or After Loading Guest State": two fields, and nothing is saved.
+        // Two fields, and nothing is saved.
         None => {
             for field in [Field::ExitReason, Field::ExitQualification] {
-                list.words(RECORDING, field.name(), "", &value(field, exited));
+                list.words(FAILURE, field.name(), "", &value(field, exited));
             }
         }
     }
@@ -155,5 +157,11 @@ fn host(list: &mut List, exited: &Exited) {
         list.words(NON_REGISTER, "blocking by NMI", "", "in effect: the VM exit is by an NMI");
     }
     list.words(NON_REGISTER, "pending debug exceptions", "", "none");
+    if plan.flush_vpid_0 {
+        list.words(NON_REGISTER, TRANSLATIONS, "", INVALIDATED);
+    }
     list.words(MONITORING, "monitored address", "", "none");
+    if !saves {
+        list.words(FAILURE, "blocking by NMI", "", "as it was before the VM entry");
+    }
 }

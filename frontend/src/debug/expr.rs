@@ -2,6 +2,7 @@
 //! bits wide and unsigned; comparisons give 0 or 1.
 
 use super::symbols::Symbols;
+use emu_vmx::dump::names::shown;
 use emu_vmx::field::Field;
 
 /// What an expression is asked of.
@@ -32,10 +33,10 @@ pub enum ExprError {
         found: String,
     },
     /// Nothing has this name.
-    #[error("nothing is called \"{0}\": no register, no symbol; numbers are decimal, or hexadecimal as in 0x1f")]
+    #[error("nothing is called \"{}\": no register, no symbol; numbers are decimal, or hexadecimal as in 0x1f", shown(.0))]
     Unknown(String),
     /// No VMCS field has this name.
-    #[error("no VMCS field is called \"{0}\"; names are the SDM's without blanks, as in vmcs.GuestRip, or encodings")]
+    #[error("no VMCS field is called \"{}\"; names are the SDM's without blanks, as in vmcs.GuestRip, or encodings", shown(.0))]
     NoField(String),
     /// The number is too big.
     #[error("{0} has more than 64 bits")]

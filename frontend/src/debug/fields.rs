@@ -32,8 +32,8 @@ pub fn digits(field: Field, value: u64) -> String {
 pub fn named(name: &str) -> Result<Field, String> {
     let found = Field::from_name(name).or_else(|| dump::names::find(name).map(|(field, _)| field));
     found.ok_or_else(|| {
-        let nearest = dump::names::nearest_field(name);
-        format!("no VMCS field is called {name:?}; did you mean {nearest}? An encoding as 0x681e does, too")
+        let meant = dump::names::nearest_field(name).map_or(String::new(), |name| format!("did you mean {name}? "));
+        format!("no VMCS field is called {:?}; {meant}An encoding as 0x681e does, too", dump::names::shown(name))
     })
 }
 

@@ -502,6 +502,7 @@ impl HwWatchpoint for Server<'_> {
 impl MonitorCmd for Server<'_> {
     fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), String> {
         let connection = self.connection.clone();
+        self.session.target.begin_commands();
         self.session.target.set_poll(Some(Box::new(move || connection.wants_a_stop())));
         let places = |session: &Session| session.target.pc().cpus.iter().map(Here::of).collect::<Vec<_>>();
         let before = (places(self.session), self.session.changes);

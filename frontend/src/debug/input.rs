@@ -25,6 +25,7 @@ const FAILED: i32 = 2;
 pub fn feed(session: &mut Session, source: &Source) -> Result<i32, InputError> {
     if let Some(path) = &source.file {
         let text = files::read_text(path, "file of debugger commands", MAX_TEXT_BYTES)?;
+        session.read.add(path, "the file of debugger commands");
         for line in text.lines() {
             if !carry_out(session, line)? {
                 return Ok(FAILED);
@@ -67,6 +68,8 @@ fn print(text: &str) -> Result<(), InputError> {
 fn piped(session: &mut Session) -> Result<i32, InputError> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| InputError::new("standard input", format!("cannot be read: {e}")))?;
+        // Whoever writes them may have seen that a Ctrl-C has stopped the guest.
+        session.target.begin_commands();
         if !carry_out(session, &line)? {
             return Ok(FAILED);
         }

@@ -4,8 +4,7 @@
 //! without it (`docs/debugger.md`).
 
 mod answer;
-mod applies;
-mod breakpoints;
+pub(crate) mod breakpoints;
 mod cmd_breaks;
 mod cmd_exits;
 mod cmd_info;
@@ -33,6 +32,7 @@ mod paging;
 mod remedy;
 pub(crate) mod scope;
 mod session;
+mod suggest;
 mod symbols;
 mod target;
 mod timeline;

@@ -172,7 +172,7 @@ impl Judge<'_> {
     }
 }
 
-/// SDM Vol. 3A 11.12.5 "Extended XAPIC (x2APIC) State Transitions".
+/// SDM Vol. 3A 11.12.5 "x2APIC State Transitions".
 fn apic_transition(old: u64, new: u64) -> bool {
     let state = |value: u64| (value >> 11 & 1, value >> 10 & 1);
     !matches!((state(old), state(new)), (_, (0, 1)) | ((_, 1), (1, 0)) | ((0, _), (1, 1)))

@@ -10,9 +10,11 @@ use super::symbols::Symbols;
 use super::target::{Came, How, Target};
 use super::watcher::{Hit, Watcher, label};
 use crate::error::InputError;
+use crate::files::InUse;
 use crate::machine::RunResult;
 use emu_core::disasm::Disassembly;
 use emu_devices::pc::{AccessError, Pc};
+use emu_vmx::dump::names::shown;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 
@@ -20,7 +22,7 @@ use std::convert::Infallible;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CommandError {
     /// There is no such command.
-    #[error("there is no command {0:?}; help lists them")]
+    #[error("there is no command {:?}{}", shown(.0), super::suggest::command(.0))]
     Unknown(String),
     /// Its arguments are wrong.
     #[error("{0}; write {1}")]
@@ -34,6 +36,12 @@ pub enum CommandError {
     /// A file.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A command of a file; what all of them have printed tells it.
+    #[error("{printed}")]
+    Source {
+        /// The answers, with the error and where it was.
+        printed: String,
+    },
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -74,6 +82,8 @@ pub struct Session {
     pub exit_walk: Walk,
     /// Files of commands that are being carried out, each by the one before.
     pub sources: u32,
+    /// Files that commands have read, which no output destroys.
+    pub read: InUse,
     /// How often the guest was changed from outside.
     pub changes: u64,
     next_id: u32,
@@ -94,6 +104,7 @@ impl Session {
             entry_walk: Walk::default(),
             exit_walk: Walk::default(),
             sources: 0,
+            read: InUse::default(),
             changes: 0,
             next_id: 1,
             repeat: String::new(),
@@ -114,7 +125,7 @@ impl Session {
     /// [`Session::line`] that gives away each answer before the next command.
     pub fn line_to<E>(&mut self, line: &str, mut print: impl FnMut(&str) -> Result<(), E>) -> Result<bool, E> {
         for command in split(line) {
-            if self.target.interrupted() {
+            if self.target.was_interrupted() {
                 print(&self.refusal("interrupted before all commands were carried out", self.json))?;
                 return Ok(false);
             }
@@ -141,6 +152,7 @@ impl Session {
         let well = outcome.is_ok();
         let text = match (outcome, json) {
             (Ok(answer), false) => traced + &answer.text,
+            (Err(CommandError::Source { printed }), false) => traced + &printed,
             (Err(error), false) => traced + &self.refusal(&error.to_string(), false),
             (Ok(mut answer), true) => {
                 if !traced.is_empty()
@@ -169,7 +181,7 @@ impl Session {
         let (word, arguments) = commands::split_name(command);
         let Some(found) = commands::find(word) else { return Err(CommandError::Unknown(word.to_owned())) };
         if !arguments.is_empty() && found.takes_nothing() {
-            return Err(CommandError::Usage(format!("{arguments:?} is too much"), found.usage));
+            return Err(CommandError::Usage(format!("{:?} is too much", shown(arguments)), found.usage));
         }
         self.repeat = if found.repeats { command.to_owned() } else { String::new() };
         (found.run)(self, arguments).map_err(|error| match error {

@@ -92,6 +92,8 @@ pub struct Target {
     debugcon: Sink,
     /// Set by Ctrl-C.
     interrupt: Arc<AtomicBool>,
+    /// Something has been stopped by it.
+    stopped: bool,
     /// Who else stops it, and when it was asked last.
     poll: Option<(Poll, Instant)>,
     /// The run ends at this cycle.
@@ -106,22 +108,47 @@ impl Target {
     /// A machine that has not run yet.
     pub fn new(machine: PcMachine, serial: Sink, debugcon: Sink, interrupt: Arc<AtomicBool>) -> Self {
         let travel = Travel::new(machine.hz());
-        Self { machine, travel, serial, debugcon, interrupt, poll: None, last_cycle: None, ended: None, tracer: None }
+        Self {
+            machine,
+            travel,
+            serial,
+            debugcon,
+            interrupt,
+            stopped: false,
+            poll: None,
+            last_cycle: None,
+            ended: None,
+            tracer: None,
+        }
     }
 
     /// Whether there was a Ctrl-C, or what stands for it; once for each.
     pub fn interrupted(&mut self) -> bool {
-        if self.interrupt.swap(false, Ordering::Relaxed) {
-            return true;
-        }
-        let Some((poll, last)) = self.poll.as_mut().filter(|(_, last)| last.elapsed() >= POLL) else { return false };
-        *last = Instant::now();
-        poll()
+        let asked = self.interrupt.swap(false, Ordering::Relaxed) || {
+            let due = self.poll.as_mut().filter(|(_, last)| last.elapsed() >= POLL);
+            due.is_some_and(|(poll, last)| {
+                *last = Instant::now();
+                poll()
+            })
+        };
+        self.stopped |= asked;
+        asked
+    }
+
+    /// Whether there was one since the last [`Target::begin_commands`]: what is left to do is not done.
+    pub fn was_interrupted(&mut self) -> bool {
+        self.interrupted() || self.stopped
+    }
+
+    /// Somebody gives commands who has seen what came of those before.
+    pub fn begin_commands(&mut self) {
+        self.stopped = false;
     }
 
     /// Forgets a Ctrl-C: what it was to stop is over.
-    pub fn forget_interrupt(&self) {
+    pub fn forget_interrupt(&mut self) {
         self.interrupt.store(false, Ordering::Relaxed);
+        self.stopped = false;
     }
 
     /// Asks somebody now and then whether to stop, or nobody any longer.

@@ -3,10 +3,10 @@
 use super::cmd_exits::{csv, svg};
 use super::vmxlog::VmxLog;
 use crate::background::write_whole;
-use emu_core::observe::{Observer, View, VmEntry, VmExit, Watch};
+use emu_core::observe::Observer;
 use std::path::Path;
 
-/// VM exits as they come. It watches a run and changes nothing in it.
+/// VM exits as they come.
 #[derive(Debug, Default)]
 pub struct ExitTimeline(VmxLog);
 
@@ -27,18 +27,9 @@ impl ExitTimeline {
     pub fn forget_after(&mut self, cycles: &[u64]) {
         self.0.forget_after(cycles);
     }
-}
 
-impl Observer for ExitTimeline {
-    fn watches(&self) -> Watch {
-        Watch::VM_ENTRIES | Watch::VM_EXITS
-    }
-
-    fn vm_entry(&mut self, view: View, entry: &VmEntry) {
-        self.0.entry(view, entry);
-    }
-
-    fn vm_exit(&mut self, view: View, exit: &VmExit) {
-        self.0.exit(view, exit);
+    /// What is to be told of a run.
+    pub fn observer(&mut self) -> &mut dyn Observer {
+        &mut self.0
     }
 }

@@ -6,7 +6,7 @@ use super::vmxlog::VmxLog;
 use super::watcher::{Here, Hit, Watcher};
 use crate::machine::{Machine, RunResult};
 use crate::pc::SLICE_WORK;
-use emu_core::observe::{Instruction, Observer, View, VmEntry, VmExit, Watch};
+use emu_core::observe::{Instruction, Observer, View, Watch};
 use emu_core::state::vmx::TransitionCounts;
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::snapshot::Snapshot;
@@ -228,7 +228,7 @@ struct Recorder {
 
 impl Observer for Recorder {
     fn watches(&self) -> Watch {
-        Watch::INSTRUCTIONS
+        Watch::INSTRUCTIONS | Watch::ITERATIONS
     }
 
     fn before_instruction(&mut self, view: View, _instruction: Instruction) {
@@ -243,23 +243,6 @@ impl Observer for Recorder {
         if self.list.back().is_none_or(|last| last.0 != here) {
             self.list.push_back((here, view.cpu.gpr[4]));
         }
-    }
-}
-
-/// Tells the log of VM entries and VM exits, and stops nothing.
-struct Teller<'a>(&'a mut VmxLog);
-
-impl Observer for Teller<'_> {
-    fn watches(&self) -> Watch {
-        Watch::VM_ENTRIES | Watch::VM_EXITS
-    }
-
-    fn vm_entry(&mut self, view: View, entry: &VmEntry) {
-        self.0.entry(view, entry);
-    }
-
-    fn vm_exit(&mut self, view: View, exit: &VmExit) {
-        self.0.exit(view, exit);
     }
 }
 
@@ -502,7 +485,7 @@ impl Target {
 
     /// Runs on to a cycle; the log is told of VM entries and VM exits, again or for the first time.
     pub fn watch_to(&mut self, cycle: u64, log: &mut VmxLog) -> Result<(), TravelError> {
-        self.rerun(cycle, Some(&mut Teller(log)))
+        self.rerun(cycle, Some(log))
     }
 
     /// Goes on to the VMM's first instruction behind the VM exit of a processor at a cycle.
@@ -514,7 +497,7 @@ impl Target {
             if cpu.is_none_or(|cpu| cpu.cycles >= cycle && cpu.vmx.non_root.is_none()) {
                 break;
             }
-            let exit = self.step_towards(processor, Some(&mut Teller(log)));
+            let exit = self.step_towards(processor, Some(log));
             self.ended = self.machine.after(&exit);
             if self.ended.is_some() {
                 break;

@@ -4,7 +4,7 @@
 //! it is the same. Only a change from outside begins another future ([`VmxLog::forget_after`]).
 
 use super::msr_list::{self, Listed};
-use emu_core::observe::{EntryOutcome, View, VmEntry, VmExit};
+use emu_core::observe::{EntryOutcome, Observer, View, VmEntry, VmExit, Watch};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::entry::MsrList;
 use emu_vmx::exit::qualification::EptViolation;
@@ -62,6 +62,10 @@ pub struct ExitRecord {
     pub qualification: u64,
     /// VM-exit interruption information; 0 if not valid.
     pub event: u32,
+    /// VM-exit interruption error code.
+    pub error: u32,
+    /// VM-exit instruction information.
+    pub instruction: u32,
     /// The guest-physical address of an access that EPT stopped, the number of an MSR.
     pub operand: Option<u64>,
     /// The linear address of an access that EPT stopped.
@@ -81,11 +85,15 @@ impl ExitRecord {
         let event = InterruptionInformation(self.event);
         let mut parts = Vec::new();
         if self.reason == ExitReason::ExceptionOrNmi && event.valid() {
-            parts.push(words::interruption(self.event));
+            parts.push(self.exception());
             parts.push(words::exception_qualification(event.vector(), self.qualification));
         } else if self.reason == ExitReason::ExternalInterrupt && event.valid() {
             parts.push(words::interruption(self.event));
         } else {
+            // One reason for four instructions.
+            if matches!(self.reason, ExitReason::GdtrIdtrAccess | ExitReason::LdtrTrAccess) {
+                parts.push(words::instruction_information(self.reason, self.instruction, self.qualification));
+            }
             parts.push(words::qualification(self.reason, self.qualification));
         }
         match self.reason {
@@ -97,6 +105,17 @@ impl ExitRecord {
         parts.extend(self.linear.map(|address| format!("linear {address:#x}")));
         parts.retain(|part| !part.is_empty());
         parts.join(", ")
+    }
+
+    /// The event of an exception, with its error code: `hardware exception #GP, error code 0x18 (selector in the GDT 0x18)`.
+    fn exception(&self) -> String {
+        let text = emu_vmx::words::interruption(self.event);
+        if !InterruptionInformation(self.event).error_code() {
+            return text;
+        }
+        let meaning = emu_vmx::words::error_code(self.event, self.error);
+        let meaning = if meaning.is_empty() { meaning } else { format!(" ({meaning})") };
+        text.replacen("error code", &format!("error code {:#x}{meaning}", self.error), 1)
     }
 }
 
@@ -246,6 +265,8 @@ impl VmxLog {
                     reason,
                     qualification: vmcs.get(Field::ExitQualification),
                     event: 0,
+                    error: 0,
+                    instruction: 0,
                     operand: None,
                     linear: None,
                     rip: vmcs.get(Field::GuestRip),
@@ -289,6 +310,8 @@ impl VmxLog {
             reason: exit.reason,
             qualification: exit.qualification,
             event: vmcs.map_or(0, |vmcs| vmcs.get32(Field::VmExitInterruptionInformation)),
+            error: vmcs.map_or(0, |vmcs| vmcs.get32(Field::VmExitInterruptionErrorCode)),
+            instruction: vmcs.map_or(0, |vmcs| vmcs.get32(Field::VmExitInstructionInformation)),
             operand,
             linear,
             rip: exit.guest_rip,
@@ -357,7 +380,8 @@ impl VmxLog {
         last.is_none_or(|(_, record)| record.cycle == found.cycle).then_some(found)
     }
 
-    /// A processor's VM entries, VM exits and failed VM entries up to a moment.
+    /// A processor's VM entries, VM exits and failed VM entries up to a moment. What fails as a VM exit is in both (SDM
+    /// Vol. 3C 27.8 "VM-Entry Failures During or After Loading Guest State").
     pub fn counts(&self, processor: u32, moment: &Moment) -> [u64; 3] {
         let now = now(moment, processor);
         let entries = self
@@ -365,7 +389,7 @@ impl VmxLog {
             .get(&processor)
             .map_or(0, |lane| lane.forgotten_entries + lane.entries.partition_point(|entry| *entry <= now) as u64);
         let own = self.exits(moment).filter(|(_, record)| record.processor == processor);
-        let exits = own.filter(|(_, record)| record.reason.field() & ExitReason::ENTRY_FAILURE == 0).count();
+        let exits = own.count();
         let failed = self.failures(moment).filter(|(_, failed)| failed.processor == processor).count();
         [entries, exits as u64, failed as u64]
     }
@@ -402,6 +426,21 @@ impl VmxLog {
                 *to = to.map(|to| to.min(now));
             }
         }
+    }
+}
+
+/// It watches a run, and stops and changes nothing.
+impl Observer for VmxLog {
+    fn watches(&self) -> Watch {
+        Watch::VM_ENTRIES | Watch::VM_EXITS
+    }
+
+    fn vm_entry(&mut self, view: View, entry: &VmEntry) {
+        self.entry(view, entry);
+    }
+
+    fn vm_exit(&mut self, view: View, exit: &VmExit) {
+        self.exit(view, exit);
     }
 }
 

@@ -4,7 +4,7 @@ use super::breakpoints::{Breakpoint, Kind, msr_words};
 use super::scope::{CpuScope, Event, mode};
 use super::symbols::Symbols;
 use super::vmxlog::VmxLog;
-use emu_core::disasm::{MAX_LENGTH, disassemble};
+use emu_core::disasm::{MAX_LENGTH, PREFIXES, disassemble};
 use emu_core::observe::{
     DeliveredEvent, DeviceAccess, EntryOutcome, Instruction, MemoryAccess, Observer, RegisterWrite, View, VmEntry,
     VmExit, VmcsWrite, Watch,
@@ -179,8 +179,7 @@ impl Watcher {
 
 /// The mnemonic of an instruction's text: behind prefixes.
 pub fn first_word(text: &str) -> String {
-    let prefixes = ["lock", "rep", "repe", "repne", "bnd", "xacquire", "xrelease", "notrack"];
-    text.split_whitespace().find(|word| !prefixes.contains(word)).unwrap_or_default().to_owned()
+    text.split_whitespace().find(|word| !PREFIXES.contains(word)).unwrap_or_default().to_owned()
 }
 
 fn in_range(range: &std::ops::RangeInclusive<u64>, first: u64, size: u8) -> bool {
@@ -197,7 +196,7 @@ impl Observer for Watcher {
     fn watches(&self) -> Watch {
         let own = if self.over.is_some() { Watch::INSTRUCTIONS } else { Watch::empty() };
         let own = own | Watch::VM_ENTRIES | Watch::VM_EXITS;
-        let own = if self.collecting.is_some() { own | Watch::INSTRUCTIONS } else { own };
+        let own = if self.collecting.is_some() { own | Watch::INSTRUCTIONS | Watch::ITERATIONS } else { own };
         self.breakpoints.iter().fold(own, |all, breakpoint| all | breakpoint.watch())
     }
 

@@ -123,7 +123,7 @@ impl PcMachine {
             }
         }
         observers.0.extend(self.vmcs_dumper.as_mut().map(|dumper| dumper as &mut dyn Observer));
-        observers.0.extend(self.exits.as_mut().map(|exits| exits as &mut dyn Observer));
+        observers.0.extend(self.exits.as_mut().map(ExitTimeline::observer));
         let observer = (!observers.0.is_empty()).then_some(&mut observers as &mut dyn Observer);
         self.pc.run_bounded(cycle, work, observer)
     }

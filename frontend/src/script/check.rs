@@ -3,6 +3,8 @@
 use super::expect::updates_golden;
 use super::{Script, Step};
 use crate::error::InputError;
+use crate::files::resolved;
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,8 @@ use std::path::{Path, PathBuf};
 /// Checks that what the steps read is there, and that what they write can be written.
 pub fn files(script: &Script) -> Result<(), InputError> {
     let all = script.all_steps();
-    let written: Vec<&PathBuf> = all.iter().filter_map(|(.., step)| step.output()).collect();
+    let written: HashSet<&PathBuf> = all.iter().filter_map(|(.., step)| step.output()).collect();
+    let (mut read_before, mut written_before) = (HashSet::new(), HashSet::new());
     for (script, number, step) in &all {
         let read = match step {
             Step::ExpectScreen(path) if updates_golden() => {
@@ -20,7 +23,7 @@ pub fn files(script: &Script) -> Result<(), InputError> {
             Step::ExpectScreen(path) | Step::Restore(path) => Some(path),
             step => step.medium(),
         };
-        if let Some(path) = read.filter(|path| !written.contains(path)) {
+        if let Some(path) = read.filter(|path| !written.contains(path) && read_before.insert(*path)) {
             readable(path).map_err(|e| {
                 let error = problem(script, *number, step, path, "read", &e);
                 match step {
@@ -29,7 +32,7 @@ pub fn files(script: &Script) -> Result<(), InputError> {
                 }
             })?;
         }
-        if let Some(path) = step.output() {
+        if let Some(path) = step.output().filter(|path| written_before.insert(*path)) {
             writable(path).map_err(|e| {
                 problem(script, *number, step, path, "write", &e).remedy("give a file that can be written")
             })?;
@@ -53,7 +56,8 @@ fn writable(path: &Path) -> io::Result<()> {
         Ok(metadata) if metadata.is_file() => OpenOptions::new().append(true).open(path).map(drop),
         Ok(_) => no_folder(path),
         Err(_) => {
-            OpenOptions::new().write(true).create_new(true).open(path)?;
+            let path = resolved(path);
+            OpenOptions::new().write(true).create_new(true).open(&path)?;
             fs::remove_file(path)
         }
     }

@@ -2,7 +2,7 @@
 
 use super::values::{Drive, Pattern, Text};
 use super::{Script, Seconds, Step, expect};
-use crate::error::InputError;
+use crate::error::{InputError, visible};
 use crate::run::{Driver, End, SLICE_MS};
 use crate::screen;
 use crate::snapshot_file;
@@ -64,6 +64,8 @@ pub struct Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { place, number, seconds, step, reason } = self;
+        // Names and files of golden screens may hold anything.
+        let (place, reason) = (visible(place, &[]), visible(reason, &['\n', '\t']));
         write!(f, "{place}: step {number} {step} at {seconds:.3} s: {reason}")
     }
 }

@@ -59,6 +59,12 @@ impl Script {
         Ok(())
     }
 
+    /// The files of the script's machine.
+    pub fn machine_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let drives = [&self.image, &self.hda, &self.hdb, &self.fda, &self.cdrom];
+        drives.into_iter().chain([&self.config, &self.kernel, &self.initrd]).flatten()
+    }
+
     /// What the command line and this script ask for together. An option of the command line comes before the script's
     /// field; if the command line names anything to boot, the script's configuration, media and kernel do not count.
     pub fn over(&self, args: &RunArgs) -> RunArgs {

@@ -16,6 +16,7 @@ use crate::config::ron::{dialect, error};
 use crate::config::sources::{Host, locate};
 use crate::error::InputError;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Scripts that may include each other, one in the other.
@@ -106,19 +107,52 @@ pub fn parse(path: &Path, text: &str) -> Result<Script, InputError> {
 
 /// Reads a script with all that it includes, and finds the files that it needs.
 pub fn load(host: &dyn Host, path: &Path) -> Result<Script, InputError> {
-    let text = host.read_text(path).map_err(|e| {
-        InputError::file(path, format!("cannot read the script: {e}")).remedy("correct the path given with --script")
-    })?;
-    let mut script = parse(path, &text)?;
+    let mut script = read(host, path)?;
     script.find_machine(host)?;
-    let mut left = MAX_INCLUDED;
-    script.resolve(host, 0, &mut left)?;
-    let work = script.steps.iter().fold(0u64, |sum, step| sum.saturating_add(step.work()));
-    if work > MAX_STEPS {
-        return Err(InputError::file(path, format!("with its repetitions the script has {work} steps"))
-            .remedy(format!("make it at most {MAX_STEPS}")));
-    }
+    let mut left = Left { scripts: MAX_INCLUDED, steps: MAX_STEPS };
+    let too_many = || {
+        InputError::file(path, format!("with all that it repeats and includes it has more than {MAX_STEPS} steps"))
+            .remedy("make it shorter")
+    };
+    left.take(&script, 1).ok_or_else(too_many)?;
+    script.resolve(host, Place { depth: 0, times: 1 }, &mut left, &too_many)?;
     Ok(script)
+}
+
+/// Reads a script, and no other file.
+pub fn read(host: &dyn Host, path: &Path) -> Result<Script, InputError> {
+    let text = host.read_utf8(path).map_err(|e| {
+        InputError::file(path, format!("cannot read the script: {e}")).remedy("give the path of a script in UTF-8")
+    })?;
+    parse(path, &text)
+}
+
+/// What a script may yet include.
+#[derive(Debug)]
+struct Left {
+    scripts: usize,
+    steps: u64,
+}
+
+impl Left {
+    /// Takes the steps that a script has itself, so many times; `None` if they are too many.
+    fn take(&mut self, script: &Script, times: u64) -> Option<()> {
+        let own = script.steps.iter().fold(0u64, |sum, step| sum.saturating_add(step.work()));
+        self.steps = self.steps.checked_sub(own.saturating_mul(times))?;
+        Some(())
+    }
+}
+
+/// What becomes of a step of a script: its number among [`Script::lines`], how often it is carried out.
+type Change<'a> = dyn FnMut(&Script, usize, u64, &mut Step) -> Result<(), InputError> + 'a;
+
+/// Where a script is included.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Scripts that have led there.
+    depth: usize,
+    /// How often it is carried out.
+    times: u64,
 }
 
 impl Script {
@@ -133,14 +167,18 @@ impl Script {
         self.lines.get(number).into_iter().fold(error, |error, &line| error.line(line))
     }
 
-    /// Finds the files that the steps read, and reads the scripts that they include; `depth` have led here, and so many
-    /// are left.
-    fn resolve(&mut self, host: &dyn Host, depth: usize, left: &mut usize) -> Result<(), InputError> {
+    /// Finds the files that the steps read, and reads the scripts that they include, which stand at `place`.
+    fn resolve(
+        &mut self,
+        host: &dyn Host,
+        place: Place,
+        left: &mut Left,
+        too_many: &dyn Fn() -> InputError,
+    ) -> Result<(), InputError> {
         let written = |(.., step): (&Self, usize, &Step)| step.output().cloned();
-        let own: Vec<PathBuf> = self.all_steps().into_iter().filter_map(written).collect();
+        let own: HashSet<PathBuf> = self.all_steps().into_iter().filter_map(written).collect();
         let mut steps = std::mem::take(&mut self.steps);
-        let result = self.change(&mut steps, 0, &mut |script, number, step| {
-            let text = step.to_string();
+        let result = self.change(&mut steps, 0, place.times, &mut |script, number, times, step| {
             let include = match step {
                 Step::Include(include) => include,
                 Step::ExpectScreen(path) => {
@@ -149,26 +187,30 @@ impl Script {
                 }
                 Step::Insert(_, path) | Step::InsertFloppy(path) | Step::InsertCd(path) | Step::Restore(path) => {
                     // What the script itself writes is in the working folder.
-                    if let Some(found) = locate(host, path, &script.file).filter(|_| !own.contains(path)) {
+                    if !own.contains(path)
+                        && let Some(found) = locate(host, path, &script.file)
+                    {
                         *path = found;
                     }
                     return Ok(());
                 }
                 _ => return Ok(()),
             };
-            if depth + 1 >= MAX_INCLUDES || *left == 0 {
+            let text = include.to_string();
+            if place.depth + 1 >= MAX_INCLUDES || left.scripts == 0 {
                 let problem = format!("more than {MAX_INCLUDES} scripts, one in the other, or {MAX_INCLUDED} in all");
                 return Err(script.step_error(number, &text, problem).remedy("does it include itself?"));
             }
-            *left -= 1;
+            left.scripts -= 1;
             let path = script.folder().join(&include.path);
-            let read = host.read_text(&path).map_err(|e| {
+            let read = host.read_utf8(&path).map_err(|e| {
                 script
                     .step_error(number, &text, format!("cannot read {:?}: {e}", path.display().to_string()))
-                    .remedy("give the path of a script from this one's folder")
+                    .remedy("give the path of a script in UTF-8 from this one's folder")
             })?;
             let mut included = parse(&path, &read)?;
-            included.resolve(host, depth + 1, left)?;
+            left.take(&included, times).ok_or_else(too_many)?;
+            included.resolve(host, Place { depth: place.depth + 1, times }, left, too_many)?;
             include.script = Some(Box::new(included));
             Ok(())
         });
@@ -176,20 +218,15 @@ impl Script {
         result
     }
 
-    /// Calls `change` with every step of this script and its number among [`Script::lines`]; not with those of
-    /// scripts that it includes.
-    fn change(
-        &self,
-        steps: &mut [Step],
-        first: usize,
-        change: &mut dyn FnMut(&Self, usize, &mut Step) -> Result<(), InputError>,
-    ) -> Result<(), InputError> {
+    /// Calls `change` with every step of this script, its number among [`Script::lines`] and how often it is carried out;
+    /// not with those of scripts that it includes.
+    fn change(&self, steps: &mut [Step], first: usize, times: u64, change: &mut Change) -> Result<(), InputError> {
         let mut number = first;
         for step in steps {
             let count = step.count();
-            change(self, number, step)?;
-            if let Step::Repeat(_, inner) = step {
-                self.change(inner, number + 1, change)?;
+            change(self, number, times, step)?;
+            if let Step::Repeat(turns, inner) = step {
+                self.change(inner, number + 1, times.saturating_mul(turns.0.into()), change)?;
             }
             number += count;
         }

@@ -25,6 +25,12 @@ impl From<PathBuf> for Include {
     }
 }
 
+impl fmt::Display for Include {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Include({:?})", self.path)
+    }
+}
+
 /// One step. Seconds are guest seconds from the step's start.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +90,7 @@ pub enum Step {
     ExpectReg(RegisterName, u64),
     /// Memory holds these bytes at this physical address now.
     ExpectMem(u64, Bytes),
-    /// So many VM exits for this reason since power-on, on all processors.
+    /// So many VM exits for this reason since power-on, on all processors; VM entries that failed as VM exits count.
     ExpectExits(Exit, u64),
     /// A VM entry has failed so since power-on.
     ExpectEntryFailure(EntryFailure),
@@ -131,12 +137,11 @@ impl Step {
         }
     }
 
-    /// Steps that are carried out.
+    /// Steps that are carried out; not those of a script that is included.
     pub fn work(&self) -> u64 {
         let all = |steps: &[Self]| steps.iter().fold(0u64, |sum, step| sum.saturating_add(step.work()));
         match self {
             Self::Repeat(times, steps) => all(steps).saturating_mul(times.0.into()).saturating_add(1),
-            Self::Include(include) => include.script.as_ref().map_or(0, |script| all(&script.steps)).saturating_add(1),
             _ => 1,
         }
     }
@@ -145,6 +150,14 @@ impl Step {
     pub fn medium(&self) -> Option<&PathBuf> {
         match self {
             Self::Insert(_, path) | Self::InsertFloppy(path) | Self::InsertCd(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The snapshot that the step goes back to.
+    pub fn restored(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Restore(path) => Some(path),
             _ => None,
         }
     }
@@ -208,6 +221,9 @@ impl fmt::Display for Step {
             Self::ExpectScreen(path) => write!(f, "ExpectScreen({path:?})"),
             Self::ExpectReg(register, value) => write!(f, "ExpectReg({:?}, {value:#x})", register.text),
             Self::ExpectMem(address, bytes) => write!(f, "ExpectMem({address:#x}, {:?})", bytes.text),
+            Self::ExpectExits(exit, count) if exit.text.bytes().all(|b| b.is_ascii_digit()) => {
+                write!(f, "ExpectExits({}, {count})", exit.text)
+            }
             Self::ExpectExits(exit, count) => write!(f, "ExpectExits({:?}, {count})", exit.text),
             Self::ExpectEntryFailure(failure) => write!(f, "ExpectEntryFailure({:?})", failure.0),
             Self::WaitSerialMatch(pattern, s) => write!(f, "WaitSerialMatch({:?}, {s})", pattern.text),
@@ -219,7 +235,7 @@ impl fmt::Display for Step {
                 }
                 write!(f, "])")
             }
-            Self::Include(include) => write!(f, "Include({:?})", include.path),
+            Self::Include(include) => include.fmt(f),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! What stands in the steps of a script. Everything is checked as it is read, so that a mistake is told with its line
 //! before the guest runs.
 
+use crate::debug::breakpoints::reason;
 use emu_core::msr;
 use emu_devices::disk::DrivePlace;
 use emu_devices::keyboard::Key;
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::checks::all_rules;
-use emu_vmx::dump::names::nearest;
+use emu_vmx::dump::names::{nearest, shown};
 use emu_vmx::exit::ExitReason;
 use emu_vmx::vmcs::VmInstructionError;
-use serde::Deserialize;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// Guest seconds: a finite number, not negative, at most a million.
@@ -59,6 +61,7 @@ impl TryFrom<String> for Keys {
         match Key::combination(&text) {
             Ok(keys) => Ok(Self { text, keys }),
             Err(part) => {
+                let part = shown(&part);
                 Err(format!("{part:?} is no key; keys are a..z 0..9 F1..F12 Esc Enter Space Up PgDn LeftCtrl ..."))
             }
         }
@@ -110,7 +113,7 @@ impl TryFrom<String> for Drive {
             "hdb" => DrivePlace::Ata { channel: 0, drive: 1 },
             "hdc" | "cdrom" => Self::CDROM,
             "hdd" => DrivePlace::Ata { channel: 1, drive: 1 },
-            _ => return Err(format!("{text:?} is no drive; drives are fda, fdb, cdrom and hda to hdd")),
+            _ => return Err(format!("{:?} is no drive; drives are fda, fdb, cdrom and hda to hdd", shown(&text))),
         };
         Ok(Self { text, place })
     }
@@ -178,10 +181,11 @@ impl TryFrom<String> for Pattern {
 
     fn try_from(text: String) -> Result<Self, String> {
         let Text(text) = Text::try_from(text)?;
-        let problem = |error: regex::Error| format!("{text:?} is no regular expression: {}", short(&error));
+        let problem = |error: regex::Error| format!("{:?} is no regular expression: {}", shown(&text), short(&error));
         let regex = regex::RegexBuilder::new(&text).multi_line(true).build().map_err(problem)?;
         let bytes = regex::bytes::RegexBuilder::new(&text).multi_line(true).build().map_err(problem)?;
         if regex.is_match("") {
+            let text = shown(&text);
             return Err(format!("{text:?} matches nothing at all, too; give one that can be looked for"));
         }
         Ok(Self { text, regex, bytes })
@@ -220,7 +224,8 @@ impl TryFrom<String> for RegisterName {
         let lower = text.to_ascii_lowercase();
         let (processor, name) = match lower.strip_prefix("cpu").and_then(|rest| rest.split_once('.')) {
             Some((number, name)) => {
-                let number = number.parse().map_err(|_| format!("{text:?} names no processor; write cpu1.rax"))?;
+                let number =
+                    number.parse().map_err(|_| format!("{:?} names no processor; write cpu1.rax", shown(&text)))?;
                 (number, name.to_owned())
             }
             None => (0, lower.clone()),
@@ -231,7 +236,8 @@ impl TryFrom<String> for RegisterName {
             return Ok(Self { text, processor, name });
         }
         let near = nearest(&name, REGISTERS.split_ascii_whitespace().chain(segments.iter().map(String::as_str)));
-        Err(format!("{text:?} is no register; the nearest name is {near}"))
+        let near = near.map_or(String::new(), |near| format!("; the nearest name is {near}"));
+        Err(format!("{:?} is no register{near}", shown(&text)))
     }
 }
 
@@ -255,9 +261,10 @@ impl TryFrom<String> for Bytes {
         let digits: Vec<u32> = text
             .chars()
             .filter(|c| !c.is_ascii_whitespace())
-            .map(|c| c.to_digit(16).ok_or_else(|| format!("{c:?} in {text:?} is no hexadecimal digit")))
+            .map(|c| c.to_digit(16).ok_or_else(|| format!("{c:?} in {:?} is no hexadecimal digit", shown(&text))))
             .collect::<Result<_, _>>()?;
         if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > 2 * MAX_BYTES {
+            let text = shown(&text);
             return Err(format!("{text:?} is not 1 to {MAX_BYTES} bytes; give two hexadecimal digits for each"));
         }
         let byte = |pair: &[u32]| pair.iter().fold(0, |byte: u32, digit| byte << 4 | digit) as u8;
@@ -272,36 +279,46 @@ impl Bytes {
     }
 }
 
-/// A basic exit reason: the SDM's words, without regard to case, blanks and signs, or its number.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+/// A basic exit reason: its number, or the SDM's words, without regard to case, blanks and signs, as a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// As written.
-    pub text: String,
     /// The reason.
     pub reason: ExitReason,
+    /// As written, number or text.
+    pub text: String,
 }
 
 impl TryFrom<String> for Exit {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let plain = |text: &str| -> String {
-            text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
-        };
-        let wanted = plain(&text);
-        let named = |reason: &&ExitReason| {
-            wanted == plain(reason.text())
-                || wanted == plain(&format!("{reason:?}"))
-                || text.trim().parse() == Ok(**reason as u16)
-        };
-        match ExitReason::ALL.iter().find(named) {
-            Some(&reason) => Ok(Self { text, reason }),
-            None => {
-                let near = nearest(&text, ExitReason::ALL.iter().map(|reason| reason.text()));
-                Err(format!("{text:?} is no VM-exit reason; the nearest is {near:?}"))
+        Ok(Self { reason: reason(&text)?, text })
+    }
+}
+
+impl<'de> Deserialize<'de> for Exit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrText;
+        impl Visitor<'_> for NumberOrText {
+            type Value = Exit;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a VM-exit reason: a number, or a text such as \"CPUID\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Exit, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Exit, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Exit, E> {
+                Exit::try_from(text.to_owned()).map_err(E::custom)
             }
         }
+        deserializer.deserialize_any(NumberOrText)
     }
 }
 
@@ -322,10 +339,8 @@ impl TryFrom<String> for EntryFailure {
         if known().any(|name| name == text) {
             return Ok(Self(text));
         }
-        Err(format!(
-            "{text:?} is no rule of VM entry (docs/vmx-rules.md); the nearest is {:?}",
-            nearest(&text, known())
-        ))
+        let near = nearest(&text, known()).map_or(String::new(), |near| format!("; the nearest is {near:?}"));
+        Err(format!("{:?} is no rule of VM entry (docs/vmx-rules.md){near}", shown(&text)))
     }
 }
 
@@ -369,16 +384,32 @@ mod tests {
 
     #[test]
     fn names_of_vmx_have_a_nearest_one() {
-        for text in ["CPUID", "Cpuid", "cpuid", "10"] {
+        for text in ["CPUID", "Cpuid", "cpuid", "10", "0xa"] {
             assert_eq!(Exit::try_from(text.to_owned()).map(|exit| exit.reason), Ok(ExitReason::Cpuid), "{text}");
         }
         let error = Exit::try_from("EPT violatoin".to_owned()).unwrap_err();
-        assert!(error.ends_with("the nearest is \"EPT violation\""), "{error}");
+        assert!(error.contains("the nearest is \"EPT violation\""), "{error}");
         let rule = all_rules().next().unwrap().id;
         assert!(EntryFailure::try_from(rule.to_owned()).is_ok());
         assert!(EntryFailure::try_from("VM entry with invalid control field(s)".to_owned()).is_ok());
         let error = EntryFailure::try_from(format!("{rule}x")).unwrap_err();
         assert!(error.ends_with(&format!("the nearest is {rule:?}")), "{error}");
+    }
+
+    #[test]
+    fn long_texts_are_cut_in_messages() {
+        let long = "@".repeat(1 << 20);
+        let errors = [
+            Keys::try_from(long.clone()).unwrap_err(),
+            Drive::try_from(long.clone()).unwrap_err(),
+            Pattern::try_from(format!("({long}")).unwrap_err(),
+            RegisterName::try_from(long.clone()).unwrap_err(),
+            RegisterName::try_from(format!("cpu{long}.x")).unwrap_err(),
+            Bytes::try_from(long.clone()).unwrap_err(),
+            Exit::try_from(long.clone()).unwrap_err(),
+            EntryFailure::try_from(long).unwrap_err(),
+        ];
+        assert!(errors.iter().all(|error| error.len() < 300 && error.contains('…')), "{errors:?}");
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! A script in a process of its own.
 
 use super::Outcome;
+use crate::error::InputError;
 use crate::signals::Signals;
 use serde::Deserialize;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Bytes of each stream that are kept, the last ones.
 const KEPT: usize = 64 << 10;
@@ -25,6 +29,8 @@ pub enum Verdict {
     Error,
     /// A signal came first.
     Stopped,
+    /// A signal came before its turn.
+    NotBegun,
 }
 
 /// What is needed of `--dump-state`'s JSON.
@@ -34,40 +40,122 @@ struct State {
     guest_seconds: f64,
 }
 
-/// Runs a script to its end, or kills it when a signal comes. `number` is no other script's.
-pub(super) fn run(program: &Path, script: &Path, number: usize, signals: &Signals) -> Outcome {
-    let started = Instant::now();
-    let state_file = StateFile::new(number);
-    let mut command = Command::new(program);
-    command.args(["--headless", "--snapshot", "--debugcon", "stdio", "--dump-state"]).arg(&state_file.0);
-    command.arg("--script").arg(script);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut outcome = Outcome {
-        script: script.to_owned(),
-        verdict: Verdict::Error,
-        guest: None,
-        wall: Duration::ZERO,
-        message: String::new(),
-        state: String::new(),
-        output: String::new(),
-        log: String::new(),
-    };
-    match command.spawn() {
-        Ok(mut child) => {
-            let output = child.stdout.take().map(tail);
-            let log = child.stderr.take().map(tail);
-            let status = wait(&mut child, signals);
-            let text = |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
-            (outcome.output, outcome.log) = (text(output), text(log));
-            judge(&mut outcome, status, state_file.read(), signals);
-        }
-        Err(error) => outcome.message = format!("{} cannot be started: {error}", program.display()),
-    }
-    outcome.wall = started.elapsed();
-    outcome
+/// Descriptors of the process that are not for running scripts, and those that starting one takes for a moment.
+#[cfg(unix)]
+const OTHER_DESCRIPTORS: u64 = 32;
+/// Those that a script's process takes: its three streams, and the file in which it says how it ended.
+#[cfg(unix)]
+const DESCRIPTORS: u64 = 4;
+
+/// The scripts that the host lets run at a time.
+#[cfg(unix)]
+pub(super) fn most_at_a_time() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS).unwrap_or(usize::MAX).max(1)
 }
 
-fn judge(outcome: &mut Outcome, status: std::io::Result<ExitStatus>, state: Option<State>, signals: &Signals) {
+/// Elsewhere starting them shows it.
+#[cfg(not(unix))]
+pub(super) fn most_at_a_time() -> usize {
+    usize::MAX
+}
+
+/// Runs scripts in processes of their own.
+pub(super) struct Runner<'a> {
+    program: &'a Path,
+    signals: &'a Signals,
+    /// Where processes say how their runs ended; goes with this.
+    states: TempDir,
+    /// Processes that have been started and not ended. Held while one is started: that takes descriptors.
+    running: Mutex<usize>,
+}
+
+/// A script's process.
+struct Started {
+    child: Child,
+    output: JoinHandle<String>,
+    log: JoinHandle<String>,
+    /// The process ends when this does, be it because this one was killed.
+    _input: Option<ChildStdin>,
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(program: &'a Path, signals: &'a Signals) -> Result<Self, InputError> {
+        let states = tempfile::Builder::new().prefix("rvmx-emu-test-").tempdir().map_err(|e| {
+            InputError::new("test", format!("cannot make a temporary folder: {e}")).remedy("see TMPDIR")
+        })?;
+        Ok(Self { program, signals, states, running: Mutex::new(0) })
+    }
+
+    /// Runs a script to its end, or kills it when a signal comes. `number` is no other script's.
+    pub(super) fn run(&self, script: &Path, number: usize) -> Outcome {
+        let began = Instant::now();
+        let state = self.states.path().join(format!("{number}.json"));
+        let mut command = Command::new(self.program);
+        command.args(["--headless", "--snapshot", "--end-with-stdin", "--debugcon", "stdio", "--dump-state"]);
+        // In one word: a name may begin with a dash.
+        let mut option = OsString::from("--script=");
+        option.push(script);
+        command.arg(&state).arg(option);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut outcome = Outcome::new(script, Verdict::Error);
+        match self.start(&mut command) {
+            Ok(mut started) => {
+                let status = wait(&mut started.child, self.signals);
+                let text = |reader: JoinHandle<String>| reader.join().unwrap_or_default();
+                (outcome.output, outcome.log) = (text(started.output), text(started.log));
+                *self.count() -= 1;
+                // There is none if the run did not begin.
+                let state = std::fs::read(state).ok().and_then(|text| serde_json::from_slice(&text).ok());
+                judge(&mut outcome, status, state, self.signals);
+            }
+            Err(_) if self.signals.arrived().is_some() => return Outcome::new(script, Verdict::NotBegun),
+            Err(error) => outcome.message = format!("{} cannot be started: {error}", self.program.display()),
+        }
+        outcome.wall = began.elapsed();
+        outcome
+    }
+
+    fn count(&self) -> MutexGuard<'_, usize> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a process; while the host has no room for one more, once another has ended.
+    fn start(&self, command: &mut Command) -> io::Result<Started> {
+        loop {
+            let mut running = self.count();
+            match Started::new(command) {
+                Ok(started) => {
+                    *running += 1;
+                    return Ok(started);
+                }
+                Err(error) if *running == 0 || self.signals.arrived().is_some() => return Err(error),
+                Err(_) => {
+                    drop(running);
+                    std::thread::sleep(TICK);
+                }
+            }
+        }
+    }
+}
+
+impl Started {
+    fn new(command: &mut Command) -> io::Result<Self> {
+        let mut child = command.spawn()?;
+        let input = child.stdin.take();
+        let readers = tail(child.stdout.take()).and_then(|output| Ok((output, tail(child.stderr.take())?)));
+        match readers {
+            Ok((output, log)) => Ok(Self { child, output, log, _input: input }),
+            Err(error) => {
+                // It may have ended by itself meanwhile.
+                let _ = child.kill();
+                child.wait().and(Err(error))
+            }
+        }
+    }
+}
+
+fn judge(outcome: &mut Outcome, status: io::Result<ExitStatus>, state: Option<State>, signals: &Signals) {
     outcome.guest = state.as_ref().map(|state| state.guest_seconds);
     let code = match status {
         Ok(status) if status.success() => {
@@ -98,9 +186,15 @@ fn judge(outcome: &mut Outcome, status: std::io::Result<ExitStatus>, state: Opti
             outcome.message = end;
         }
         None => {
-            let line = outcome.log.lines().rev().find_map(|line| line.strip_prefix("rvmx-emu: "));
+            let line = outcome.log.lines().rev().find_map(|line| line.strip_prefix("rvmx-emu: ")).map(str::to_owned);
+            if let Some(line) = &line
+                && let Some((before, behind)) = outcome.log.rsplit_once(&format!("rvmx-emu: {line}\n"))
+            {
+                // It is told as the message.
+                outcome.log = format!("{before}{behind}");
+            }
             outcome.message = match (line, code) {
-                (Some(line), _) => line.to_owned(),
+                (Some(line), _) => line,
                 (None, Some(code)) => format!("its process ended with status {code}"),
                 (None, None) => "its process was killed".to_owned(),
             };
@@ -109,7 +203,7 @@ fn judge(outcome: &mut Outcome, status: std::io::Result<ExitStatus>, state: Opti
 }
 
 /// Waits for the process; one that has not ended when a signal comes is ended.
-fn wait(child: &mut Child, signals: &Signals) -> std::io::Result<ExitStatus> {
+fn wait(child: &mut Child, signals: &Signals) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
@@ -124,35 +218,17 @@ fn wait(child: &mut Child, signals: &Signals) -> std::io::Result<ExitStatus> {
 }
 
 /// Reads a stream to its end, and keeps its last bytes.
-fn tail(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
+fn tail(stream: Option<impl Read + Send + 'static>) -> io::Result<JoinHandle<String>> {
+    std::thread::Builder::new().spawn(move || {
         let (mut kept, mut buffer) = (Vec::new(), [0; 4096]);
-        while let Ok(length @ 1..) = stream.read(&mut buffer) {
-            kept.extend_from_slice(buffer.get(..length).unwrap_or_default());
-            if kept.len() > 2 * KEPT {
-                kept.drain(..kept.len() - KEPT);
+        if let Some(mut stream) = stream {
+            while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                kept.extend_from_slice(buffer.get(..length).unwrap_or_default());
+                if kept.len() > 2 * KEPT {
+                    kept.drain(..kept.len() - KEPT);
+                }
             }
         }
         String::from_utf8_lossy(&kept).into_owned()
     })
-}
-
-/// Where a process says how its run ended; goes with this.
-struct StateFile(PathBuf);
-
-impl StateFile {
-    fn new(number: usize) -> Self {
-        Self(std::env::temp_dir().join(format!("rvmx-emu-test-{}-{number}.json", std::process::id())))
-    }
-
-    fn read(&self) -> Option<State> {
-        serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok()
-    }
-}
-
-impl Drop for StateFile {
-    fn drop(&mut self) {
-        // There is none if the run did not begin.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }

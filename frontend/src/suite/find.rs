@@ -1,10 +1,13 @@
 //! Which scripts there are.
 
-use crate::config::sources::{Host, RealHost};
+use crate::config::sources::MAX_TEXT_BYTES;
 use crate::error::InputError;
 use crate::script::lines::is_script;
 use crate::script::values::short;
 use regex::Regex;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -30,8 +33,8 @@ pub(super) fn scripts(paths: &[PathBuf], filter: Option<&str>) -> Result<Vec<Pat
         return Err(InputError::new(names.join(", "), "there is no script in it")
             .remedy("a script is a *.ron that begins with Script("));
     }
-    let mut seen = std::collections::HashSet::new();
-    found.retain(|path| seen.insert(path.clone()));
+    let mut seen = HashSet::new();
+    found.retain(|path| seen.insert(identity(path)));
     let all = found.len();
     found.retain(|path| filter.as_ref().is_none_or(|filter| filter.is_match(&path.to_string_lossy())));
     if found.is_empty() {
@@ -50,9 +53,30 @@ fn in_folder(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), InputError> 
         })?;
         let path = entry.path();
         let is_ron = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ron"));
-        if is_ron && path.is_file() && RealHost.read_text(path).is_ok_and(|text| is_script(&text)) {
+        if is_ron && path.is_file() && may_be_script(path) {
             found.push(path.to_owned());
         }
     }
     Ok(())
+}
+
+/// What makes two paths one test: a script's files are looked for from the folder that its path names, and a link to it
+/// may stand in another one.
+fn identity(path: &Path) -> (PathBuf, PathBuf) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let known = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    (known(folder), known(path))
+}
+
+/// Whether a file begins as a script does, in whatever encoding, or does not let anybody see: running it tells what is
+/// wrong with it.
+fn may_be_script(path: &Path) -> bool {
+    let mut bytes = Vec::new();
+    let Ok(_) = File::open(path).and_then(|file| file.take(MAX_TEXT_BYTES).read_to_end(&mut bytes)) else {
+        return true;
+    };
+    // Of UTF-16, whose other bytes are 0 where the text is ASCII.
+    bytes.retain(|&byte| byte != 0);
+    let text = String::from_utf8_lossy(&bytes);
+    is_script(text.trim_start_matches(['\u{FEFF}', '\u{FFFD}']))
 }

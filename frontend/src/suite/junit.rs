@@ -2,8 +2,10 @@
 
 use super::Outcome;
 use super::child::Verdict;
+use super::report::name;
 use crate::error::InputError;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use std::path::Path;
 use std::time::Duration;
 
 /// The outcomes as JUnit XML: a suite for each folder.
@@ -12,7 +14,7 @@ pub(super) fn report(outcomes: &[Outcome], wall: Duration) -> Result<String, Inp
     report.set_time(wall);
     let mut suites: Vec<TestSuite> = Vec::new();
     for outcome in outcomes {
-        let folder = outcome.script.parent().map_or(String::new(), |folder| folder.display().to_string());
+        let folder = outcome.script.parent().map_or(String::new(), name);
         let folder = if folder.is_empty() { ".".to_owned() } else { folder };
         let at = suites.iter().position(|suite| suite.name.as_str() == folder).unwrap_or_else(|| {
             suites.push(TestSuite::new(folder.as_str()));
@@ -26,12 +28,18 @@ pub(super) fn report(outcomes: &[Outcome], wall: Duration) -> Result<String, Inp
     report.add_test_suites(suites);
     let xml = report.to_string().map_err(|e| InputError::new("--junit", format!("cannot make the report: {e}")))?;
     // The schema that Jenkins checks reports by knows this attribute of a suite, but not of all of them.
-    Ok(xml.replacen(" skipped=\"0\"", "", 1))
+    let skipped = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::NotBegun).count();
+    Ok(xml.replacen(&format!(" skipped=\"{skipped}\""), "", 1))
 }
 
 fn case(outcome: &Outcome, folder: &str) -> TestCase {
     let status = match outcome.verdict {
         Verdict::Passed => TestCaseStatus::success(),
+        Verdict::NotBegun => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(outcome.message.as_str());
+            status
+        }
         verdict => {
             let kind = if verdict == Verdict::Failed { NonSuccessKind::Failure } else { NonSuccessKind::Error };
             let mut status = TestCaseStatus::non_success(kind);
@@ -41,8 +49,8 @@ fn case(outcome: &Outcome, folder: &str) -> TestCase {
             status
         }
     };
-    let name = outcome.script.file_name().unwrap_or(outcome.script.as_os_str()).to_string_lossy();
-    let mut case = TestCase::new(&*name, status);
+    let file = outcome.script.file_name().unwrap_or(outcome.script.as_os_str());
+    let mut case = TestCase::new(name(Path::new(file)), status);
     case.set_classname(folder).set_time(outcome.wall);
     let guest = outcome.guest.map_or(String::new(), |seconds| format!("guest time: {seconds:.3} s\n"));
     case.set_system_out(guest + &outcome.output);

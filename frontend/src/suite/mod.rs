@@ -2,6 +2,7 @@
 
 mod child;
 mod find;
+mod inputs;
 mod junit;
 mod report;
 
@@ -9,11 +10,11 @@ use crate::background::BackgroundFile;
 use crate::error::InputError;
 use crate::output;
 use crate::signals::Signals;
-use child::Verdict;
+use child::{Runner, Verdict};
 use clap::Args;
 use report::Reporter;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -59,17 +60,36 @@ pub struct Outcome {
     pub log: String,
 }
 
+impl Outcome {
+    /// Of a script that nothing is known of yet.
+    fn new(script: &Path, verdict: Verdict) -> Self {
+        let message = if verdict == Verdict::NotBegun { "not begun" } else { "" };
+        Self {
+            script: script.to_owned(),
+            verdict,
+            guest: None,
+            wall: Duration::ZERO,
+            message: message.to_owned(),
+            state: String::new(),
+            output: String::new(),
+            log: String::new(),
+        }
+    }
+}
+
 /// Runs scripts; the exit status.
 pub fn run(args: &TestArgs) -> Result<i32, InputError> {
     let scripts = find::scripts(&args.paths, args.filter.as_deref())?;
     let program = std::env::current_exe()
         .map_err(|e| InputError::new("test", format!("cannot find this program to run the scripts: {e}")))?;
-    // Before anything runs: a report that cannot be written is no surprise at the end.
+    // Before anything runs: a report that cannot be written, or would destroy a test, is no surprise at the end.
+    let _inputs = args.junit.is_some().then(|| inputs::of_all(&scripts));
     let mut junit = args.junit.as_deref().map(|path| BackgroundFile::create(path, "JUnit report")).transpose()?;
     let signals = Signals::catch()?;
     let started = Instant::now();
     let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let jobs = args.jobs.unwrap_or_else(available).get().min(scripts.len());
+    let jobs = args.jobs.unwrap_or_else(available).get().min(scripts.len()).min(child::most_at_a_time());
+    let runner = Runner::new(&program, &signals)?;
     let reporter = Reporter::new(&scripts);
     let next = AtomicUsize::new(0);
     let (sender, finished) = mpsc::channel();
@@ -77,17 +97,24 @@ pub fn run(args: &TestArgs) -> Result<i32, InputError> {
     // What nobody can read does not keep the report from being written.
     let mut printed = Ok(());
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            let (sender, signals, next, scripts, program) = (sender.clone(), &signals, &next, &scripts, &program);
-            scope.spawn(move || {
+        for job in 0..jobs {
+            let (sender, signals, next, scripts, runner) = (sender.clone(), &signals, &next, &scripts, &runner);
+            let work = move || {
                 while signals.arrived().is_none() {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(script) = scripts.get(index) else { break };
-                    if sender.send((index, child::run(program, script, index, signals))).is_err() {
+                    if sender.send((index, runner.run(script, index))).is_err() {
                         break;
                     }
                 }
-            });
+            };
+            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, work) {
+                // Those that there are do it all.
+                if job == 0 {
+                    printed = Err(InputError::new("test", format!("the host gives no thread to run scripts: {error}")));
+                }
+                break;
+            }
         }
         drop(sender);
         loop {
@@ -106,7 +133,9 @@ pub fn run(args: &TestArgs) -> Result<i32, InputError> {
         }
     });
     let wall = started.elapsed();
-    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    let ended = outcomes.into_iter().zip(&scripts);
+    let outcomes: Vec<Outcome> =
+        ended.map(|(outcome, script)| outcome.unwrap_or_else(|| Outcome::new(script, Verdict::NotBegun))).collect();
     output::print(&reporter.summary(&outcomes, wall));
     if let Some(file) = &mut junit {
         file.write(junit::report(&outcomes, wall)?.as_bytes());

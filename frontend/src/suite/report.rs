@@ -2,12 +2,12 @@
 
 use super::Outcome;
 use super::child::Verdict;
-use crate::error::InputError;
+use crate::error::{InputError, visible};
 use crate::output;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Widest column of paths.
@@ -22,7 +22,7 @@ pub(super) struct Reporter {
 impl Reporter {
     /// Begins a report about these scripts.
     pub(super) fn new(scripts: &[PathBuf]) -> Self {
-        let width = |path: &PathBuf| path.display().to_string().chars().count();
+        let width = |path: &PathBuf| name(path).chars().count();
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(scripts.len() as u64);
             // The template is sound; the default one would do, too.
@@ -68,34 +68,47 @@ impl Reporter {
             Verdict::Failed => "FAIL",
             Verdict::Error => "ERROR",
             Verdict::Stopped => "stop",
+            Verdict::NotBegun => "skip",
         };
         let guest = outcome.guest.map_or("-".to_owned(), |seconds| format!("{seconds:.3} s"));
-        let (path, wall) = (outcome.script.display().to_string(), outcome.wall.as_secs_f64());
+        let (path, wall) = (name(&outcome.script), outcome.wall.as_secs_f64());
         let line = format!("{word:5} {path:width$}  guest {guest:>10}  wall {wall:6.2} s", width = self.width);
-        let why = outcome.message.lines().next().map_or(String::new(), |first| format!("  {first}"));
+        let why = outcome.message.lines().next().map_or(String::new(), |first| format!("  {}", visible(first, &[])));
         line + &why + "\n"
     }
 
     /// Ends the report.
     pub(super) fn summary(&self, outcomes: &[Outcome], wall: Duration) -> String {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
-        let mut text = String::new();
+        let not_begun = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::NotBegun);
+        let mut text: String = not_begun.map(|outcome| self.line(outcome)).collect();
         for outcome in outcomes.iter().filter(|o| matches!(o.verdict, Verdict::Failed | Verdict::Error)) {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "\n---- {}\n{}", outcome.script.display(), outcome.message);
             let details = if outcome.state.is_empty() { &outcome.log } else { &outcome.state };
-            text.push_str(details);
+            // The script's line has said all.
+            if details.is_empty() && outcome.message.lines().count() <= 1 {
+                continue;
+            }
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "\n---- {}\n{}", name(&outcome.script), visible(&outcome.message, &['\n', '\t']));
+            text.push_str(&visible(details, &['\n', '\t']));
         }
         let count = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
-        let guest: f64 = outcomes.iter().filter_map(|outcome| outcome.guest).sum();
-        let failed = count(Verdict::Failed) + count(Verdict::Error);
-        let stopped = match count(Verdict::Stopped) {
+        // The sum of no numbers at all is -0.
+        let guest = outcomes.iter().filter_map(|outcome| outcome.guest).fold(0.0, |sum, seconds| sum + seconds);
+        let failed = count(Verdict::Failed);
+        let errors = match count(Verdict::Error) {
             0 => String::new(),
-            count => format!(", {count} stopped"),
+            1 => ", 1 error".to_owned(),
+            count => format!(", {count} errors"),
         };
+        let others = |verdict, word| match count(verdict) {
+            0 => String::new(),
+            count => format!(", {count} {word}"),
+        };
+        let stopped = others(Verdict::Stopped, "stopped") + &others(Verdict::NotBegun, "not begun");
         let _ = writeln!(
             text,
-            "\n{} {}: {} passed, {failed} failed{stopped}; {guest:.3} guest seconds in {:.2} s",
+            "\n{} {}: {} passed, {failed} failed{errors}{stopped}; {guest:.3} guest seconds in {:.2} s",
             outcomes.len(),
             if outcomes.len() == 1 { "script" } else { "scripts" },
             count(Verdict::Passed),
@@ -103,4 +116,9 @@ impl Reporter {
         );
         text
     }
+}
+
+/// A path that does not drive the terminal.
+pub(super) fn name(path: &Path) -> String {
+    visible(&path.display().to_string(), &[])
 }
