@@ -355,9 +355,8 @@ impl<'m> Driver<'m> {
     /// One slice towards `cycle`.
     fn slice(&mut self, cycle: u64) {
         let before = self.machine.now();
-        if let Some(end) = self.signals.arrived().map(End::Signal).or_else(|| self.limit_reached()) {
-            self.end = Some(end);
-            return;
+        if let Some(end) = self.end_from_outside() {
+            return self.stop(end);
         }
         if before >= LAST_CYCLE {
             return self.stop(End::Limit(format!("the clock is at its last cycle, {LAST_CYCLE}")));
@@ -407,6 +406,12 @@ impl<'m> Driver<'m> {
         (seconds * self.machine.hz() as f64) as u64
     }
 
+    /// What ends the run whether or not the guest runs: a signal, a limit, or the user at COM1's terminal.
+    fn end_from_outside(&self) -> Option<End> {
+        let quit = || self.serial_input.as_ref().is_some_and(SerialInput::wants_to_quit).then_some(End::Quit);
+        self.signals.arrived().map(End::Signal).or_else(|| self.limit_reached()).or_else(quit)
+    }
+
     fn limit_reached(&self) -> Option<End> {
         if let Some(limit) = self.limits.instructions
             && self.machine.instructions().wrapping_sub(self.start.1) >= limit
@@ -451,9 +456,6 @@ impl<'m> Driver<'m> {
     }
 
     fn move_bytes(&mut self) -> Result<(), InputError> {
-        if self.serial_input.as_ref().is_some_and(SerialInput::wants_to_quit) {
-            self.stop(End::Quit);
-        }
         let mut waiting = self.machine.serial_waiting();
         while waiting < MAX_SERIAL_WAITING
             && let Some(data) = self.serial_input.as_mut().and_then(SerialInput::take)

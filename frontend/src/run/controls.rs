@@ -188,7 +188,7 @@ impl Driver<'_> {
 
     /// Shows a guest that the user has stopped, for a moment.
     pub(super) fn hold(&mut self) {
-        self.end = self.signals.arrived().map(End::Signal).or_else(|| self.limit_reached());
+        self.end = self.end_from_outside();
         if let Err(error) = self.serve_display() {
             self.stop(End::Failed(error));
         }
