@@ -125,6 +125,7 @@ fn run_settings(
 ) -> Result<i32, InputError> {
     if settings.run.gdb.is_some() {
         debug::check(args)?;
+        debug::check_configured(args, &settings.run)?;
     }
     let _inputs = inputs(args, &settings, script);
     check_outputs(&settings, script)?;
@@ -179,6 +180,7 @@ fn run_settings(
 fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
     debug::check(args)?;
     let (mut settings, notices) = cli::settings(&RealHost, args)?;
+    debug::check_configured(args, &settings.run)?;
     if settings.machine.display.is_some_and(|display| display != DisplayKind::None) && args.display.is_some() {
         return Err(InputError::new("--display", "the debugger has the terminal")
             .remedy("see the screen with its command screen"));

@@ -138,7 +138,7 @@ fn run_of_a_configuration_stands_below_the_command_lines() {
     assert_eq!((run.max_time, run.wall_time, run.trace), (Some(1.0), Some(9.0), "t,cpu=0".parse().ok()));
     assert_eq!(run.log, "off".parse().ok());
     let told = error("-f bad.ron");
-    assert!(told.starts_with("configuration: run: log: \"loud\" is no level"), "{told}");
+    assert!(told.starts_with("bad.ron: run: log: \"loud\" is no level"), "{told}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ where
 {
     // The help of the debugger is about what it takes.
     let hidden = |debug: clap::Command| {
-        crate::debug::NOT_TAKEN.iter().fold(debug, |debug, name| debug.mut_arg(name, |option| option.hide(true)))
+        crate::debug::not_taken().fold(debug, |debug, name| debug.mut_arg(name, |option| option.hide(true)))
     };
     let command = Cli::command().mut_subcommand("debug", hidden);
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();

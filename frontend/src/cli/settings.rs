@@ -145,27 +145,30 @@ fn run_config(host: &dyn Host, args: &RunArgs, file: &RunFields) -> Result<RunCo
         screen_dump: args.screen_dump.clone().or_else(|| file.screen_dump.clone()),
         screenshot: args.screenshot.clone().or_else(|| file.screenshot.clone()),
         dump_state: args.dump_state.clone().or_else(|| file.dump_state.clone()),
-        trace: args.trace.clone().map_or_else(|| parsed("trace", file.trace.as_deref()), |trace| Ok(Some(trace)))?,
+        trace: match &args.trace {
+            Some(spec) => Some(spec.clone()),
+            None => parsed(args, "trace", file.trace.as_deref())?,
+        },
         vmcs_dump: match &args.vmcs_dump {
             Some(spec) => Some(spec.clone()),
-            None => parsed("vmcs_dump", file.vmcs_dump.as_deref())?,
+            None => parsed(args, "vmcs_dump", file.vmcs_dump.as_deref())?,
         },
         stats: args.stats || file.stats,
         gdb: args.gdb.or(file.gdb),
         gdb_no_wait: args.gdb_no_wait || file.gdb_no_wait,
         log: match &args.log {
             Some(filter) => Some(filter.clone()),
-            None => parsed("log", file.log.as_deref())?,
+            None => parsed(args, "log", file.log.as_deref())?,
         },
         log_file: args.log_file.clone().or_else(|| file.log_file.clone()),
     })
 }
 
 /// A field of the configuration's that is written as the option is.
-fn parsed<T: FromStr<Err = String>>(field: &str, text: Option<&str>) -> Result<Option<T>, InputError> {
-    let parse = |text: &str| {
-        text.parse().map_err(|problem: String| InputError::new("configuration", problem).field(format!("run: {field}")))
-    };
+fn parsed<T: FromStr<Err = String>>(args: &RunArgs, field: &str, text: Option<&str>) -> Result<Option<T>, InputError> {
+    let file = args.config.as_deref().unwrap_or(Path::new("configuration"));
+    let parse =
+        |text: &str| text.parse().map_err(|problem| InputError::file(file, problem).field(format!("run: {field}")));
     text.map(parse).transpose()
 }
 
