@@ -399,10 +399,18 @@ fn mistakes_say_what_where_and_what_to_do() {
             "command line: invalid value 'pty' for '--debugcon <TO>': it is for COM1; give stdio, none or a file; see rvmx-emu \
              --help",
         ),
+        ("c.img --append x", "--append: there is no kernel that it is for; give a kernel, too"),
+        ("c.img --initrd initrd", "--initrd: there is no kernel that it is for; give a kernel, too"),
+        (
+            "--hdc c.img --cdrom x.iso",
+            "--hdc: it and --cdrom exclude each other; give one of them, or the disk as --hdb or --hdd",
+        ),
+        ("--uefi --rom bios", "--uefi: it and --rom exclude each other; give one of them"),
         ("c.img --boot cdrom", "--boot: there is no CD-ROM to boot from; give one with --cdrom FILE"),
         ("c.img --boot floppy", "--boot: there is no floppy in drive A: to boot from; give one with --fda FILE"),
         ("debgu c.img", "command line: there is no command \"debgu\"; did you mean debug?"),
         ("debgu --tui c.img", "command line: there is no command \"debgu\"; did you mean debug?"),
+        ("debgu c.img d.img", "command line: there is no command \"debgu\"; did you mean debug?"),
         ("vmcslint c.img", "command line: there is no command \"vmcslint\"; did you mean vmcs-lint?"),
         ("cpu-model", "command line: there is no command \"cpu-model\"; did you mean cpu-models?"),
         (

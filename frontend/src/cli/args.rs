@@ -42,7 +42,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", help_heading = "Drives")]
     pub hdb: Option<PathBuf>,
     /// Third hard disk's image, in place of the CD-ROM drive
-    #[arg(long, value_name = "FILE", conflicts_with = "cdrom", help_heading = "Drives")]
+    #[arg(long, value_name = "FILE", help_heading = "Drives")]
     pub hdc: Option<PathBuf>,
     /// Fourth hard disk's image
     #[arg(long, value_name = "FILE", help_heading = "Drives")]
@@ -73,14 +73,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", help_heading = "Kernel")]
     pub kernel: Option<PathBuf>,
     /// Initial RAM disk, also the Multiboot module
-    #[arg(long, value_name = "FILE", requires = "kernel", help_heading = "Kernel")]
+    #[arg(long, value_name = "FILE", help_heading = "Kernel")]
     pub initrd: Option<PathBuf>,
     /// Kernel command line
-    #[arg(long, value_name = "TEXT", requires = "kernel", allow_hyphen_values = true, help_heading = "Kernel")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Kernel")]
     pub append: Option<String>,
 
     /// Enter a bzImage through its real-mode code or in protected mode [default: real]
-    #[arg(long, value_name = "MODE", value_enum, requires = "kernel", help_heading = "Kernel")]
+    #[arg(long, value_name = "MODE", value_enum, help_heading = "Kernel")]
     pub linux_entry: Option<LinuxEntry>,
 
     /// Logical processors [default: 1]
@@ -105,7 +105,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", help_heading = "Machine")]
     pub vga_rom: Option<PathBuf>,
     /// UEFI firmware, in FILE or where distributions have it (docs/uefi.md)
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with_all = ["rom", "vga_rom"], help_heading = "Machine")]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Machine")]
     pub uefi: Option<Option<PathBuf>>,
     /// The file that keeps the UEFI firmware's variables; made if it is not there [default: the same in every run]
     #[arg(long, value_name = "FILE", help_heading = "Machine")]

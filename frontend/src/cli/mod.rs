@@ -4,9 +4,11 @@ mod args;
 mod drives;
 mod settings;
 mod spelling;
+mod together;
 
 pub use args::{RunArgs, Switch};
-pub use settings::{RunConfig, Settings, load_config, script, settings};
+pub use settings::{RunConfig, Settings, load_config, script, settings, without_medium};
+pub use together::check as check_together;
 
 use crate::error::InputError;
 use crate::suite::TestArgs;

@@ -2,6 +2,7 @@
 
 use super::args::{RunArgs, Switch};
 use super::drives::{apply_drives, existing};
+use super::together;
 use crate::config::run::RunFields;
 use crate::config::sources::Host;
 use crate::config::{
@@ -76,6 +77,16 @@ pub fn script(host: &dyn Host, args: &RunArgs) -> Result<Option<PathBuf>, InputE
 
 /// Puts a configuration file and the options over it together.
 pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice>), InputError> {
+    let (settings, notices) = without_medium(host, args)?;
+    if !settings.machine.has_something_to_boot() && !args.dump_config {
+        return Err(nothing_to_boot(args, &notices));
+    }
+    Ok((settings, notices))
+}
+
+/// [`settings`] of a machine that may have nothing to boot.
+pub fn without_medium(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice>), InputError> {
+    together::check(args)?;
     if let Some(kind) = args.display.filter(|kind| args.headless && *kind != DisplayKind::None) {
         let problem = format!("--headless and --display {kind:?} exclude each other").to_lowercase();
         return Err(InputError::new("command line", problem).remedy("give one of them"));
@@ -117,9 +128,6 @@ pub fn settings(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<Notice
             append: args.append.clone().unwrap_or_default(),
             linux_entry: args.linux_entry.unwrap_or_default(),
         });
-    }
-    if !machine.has_something_to_boot() && !args.dump_config {
-        return Err(nothing_to_boot(args, &notices));
     }
     machine.check("command line")?;
     let run = run_config(host, args, &machine.run)?;
