@@ -181,6 +181,8 @@ pub fn pc(bios: Vec<u8>, vga_bios: Vec<u8>) -> Pc {
             test_devices: false,
             video_memory: 1 << 20,
             vga_rom: Vec::new(),
+            flash: None,
+            fw_cfg: None,
         },
     })
     .expect("the ROM fits")

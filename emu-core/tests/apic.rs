@@ -77,7 +77,7 @@ fn a_startup_ipi_means_nothing_to_a_processor_that_does_not_wait_for_one() {
 
 #[test]
 fn a_startup_ipi_to_all_others_is_remembered_where_there_are_none() {
-    let startup = |(count, place)| {
+    let startup = |(count, place): (u32, u64)| {
         let mut cpus = processors(count);
         // Behind the base of CS after a reset.
         cpus[0].set_rip(place + 0x1_0000);

@@ -14,7 +14,9 @@ use crate::debug_ports::DebugPortsConfig;
 use crate::device::{Ctx, Device, DeviceId, DmaMemory, IsaDma, Requests, all_ones};
 use crate::disk::DiskImage;
 use crate::dma::NoDma;
+use crate::flash::FlashConfig;
 use crate::floppy::FloppyDrive;
+use crate::fw_cfg::FwCfgConfig;
 use crate::input::{InjectError, InputEvent, Inputs, Stamped};
 use crate::ioapic;
 use crate::line::{Line, Lines};
@@ -45,6 +47,10 @@ pub struct BoardConfig {
     pub video_memory: usize,
     /// The VGA's PCI expansion ROM, for firmware that takes the VGA BIOS from there; empty: none.
     pub vga_rom: Vec<u8>,
+    /// Flash memory with UEFI firmware's variables.
+    pub flash: Option<FlashConfig>,
+    /// QEMU's firmware configuration device.
+    pub fw_cfg: Option<FwCfgConfig>,
 }
 
 const NOBODY: u8 = u8::MAX;

@@ -6,7 +6,9 @@ use crate::coprocessor::Coprocessor;
 use crate::debug_ports::DebugPorts;
 use crate::device::{Device, IsaDma};
 use crate::dma::{Dma, NoDma};
+use crate::flash::Flash;
 use crate::floppy::Floppy;
+use crate::fw_cfg::FwCfg;
 use crate::hpet::Hpet;
 use crate::ioapic::{IoApic, IoApicConfig};
 use crate::keyboard::KeyboardController;
@@ -137,6 +139,10 @@ devices! { config =>
     PcTestdev pc_testdev: Option<PcTestdev> = config.test_devices.then(|| PcTestdev::new(lines::testdev()));
     /// QEMU's pci-testdev.
     PciTestdev pci_testdev: Option<PciTestdev> = config.test_devices.then(PciTestdev::new);
+    /// Flash memory with UEFI firmware's variables.
+    Flash flash: Option<Flash> = config.flash.map(Flash::new);
+    /// QEMU's firmware configuration device.
+    FwCfg fw_cfg: Option<FwCfg> = config.fw_cfg.map(FwCfg::new);
 }
 
 /// A field of the board: a device, or one that may be missing.

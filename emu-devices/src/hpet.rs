@@ -17,6 +17,8 @@ const TIMERS: usize = 3;
 const NEVER: u64 = 1 << 56;
 /// Vendor 8086h, legacy replacement, 64-bit counter, three timers, revision 1.
 const CAPABILITIES: u64 = PERIOD_FS << 32 | 0x8086_A000 | (TIMERS as u64 - 1) << 8 | 1;
+/// The lower half of the capabilities: what ACPI's table calls the event timer block's identifier.
+pub const IDENTIFIER: u32 = CAPABILITIES as u32;
 
 /// Timer configuration bits.
 mod timer {

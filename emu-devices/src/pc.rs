@@ -120,6 +120,8 @@ pub struct Pc {
     intr: bool,
     /// What the present run may still cost the host. It is no state: where a run is cut changes nothing in it.
     work: u64,
+    /// A reset that something asks for ends the run.
+    ends_at_reset: bool,
     /// Legacy pages as power-on leaves them.
     rom_pages: Vec<(u64, u64)>,
 }
@@ -163,6 +165,7 @@ impl Pc {
             turn: None,
             intr: false,
             work: u64::MAX,
+            ends_at_reset: false,
             rom_pages,
         })
     }
@@ -200,6 +203,11 @@ impl Pc {
     /// What has happened in the cache of decoded blocks, for statistics.
     pub fn cache_counts(&self) -> CacheCounts {
         self.cache.counts
+    }
+
+    /// From now on a reset that the guest or an input event asks for is a [`PcExit::PowerOff`].
+    pub fn end_at_reset(&mut self) {
+        self.ends_at_reset = true;
     }
 
     /// The reset button: processors and devices start anew, memory and time stay.
@@ -259,6 +267,9 @@ impl Pc {
             return Some(PcExit::PowerOff);
         }
         if requests.reset {
+            if self.ends_at_reset {
+                return Some(PcExit::PowerOff);
+            }
             self.reset();
         }
         None

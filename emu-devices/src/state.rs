@@ -64,6 +64,8 @@ pub enum StateError {
 pub trait Stateful {
     /// What is put away.
     type Saved: Serialize + DeserializeOwned;
+    /// What it is called where it may be missing.
+    const NAME: &'static str = "test devices";
 
     /// The state now.
     fn save(&self) -> Self::Saved;
@@ -90,7 +92,7 @@ impl<D: Stateful> Stateful for Option<D> {
             (Some(device), Some(saved)) => device.restore(saved),
             (None, None) => Ok(()),
             (here, _) => {
-                let text = |there: bool| if there { "the test devices" } else { "no test devices" }.to_owned();
+                let text = |there: bool| format!("{} {}", if there { "the" } else { "no" }, D::NAME);
                 Err(StateError::OtherMachine { saved: text(here.is_none()), here: text(here.is_some()) })
             }
         }

@@ -97,6 +97,11 @@ impl BackgroundFile {
         Self::spawn("standard error".into(), "messages", STREAM_PATIENCE, InUse::default(), || Ok(io::stderr()))
     }
 
+    /// The other end of a serial line.
+    pub fn of_link(link: impl Write + Send + 'static) -> Self {
+        Self::spawn("COM1".into(), "serial output", PATIENCE, InUse::default(), || Ok(link))
+    }
+
     /// The terminal that shows the screen.
     pub fn terminal() -> Self {
         Self::spawn("terminal".into(), "screen", SCREEN_PATIENCE, InUse::default(), || Ok(Screen::default()))

@@ -61,6 +61,27 @@ impl InputError {
         self
     }
 
+    /// The field, if there is one.
+    pub fn field_name(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+
+    /// An error about an option of the command line, as one about the field of that name in a file.
+    pub fn of_field(mut self, file: &Path) -> Self {
+        let parts = &mut self.0;
+        let field = match parts.place.as_str() {
+            "command line" => None,
+            "IMAGE" => Some("image".to_owned()),
+            place => match place.strip_prefix("--") {
+                Some(option) => Some(option.replace('-', "_")),
+                None => return self,
+            },
+        };
+        parts.field = field.or(parts.field.take());
+        parts.place = file.display().to_string();
+        self
+    }
+
     /// Adds the remedy.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.0.remedy = Some(remedy.into());
@@ -105,5 +126,14 @@ mod tests {
     fn input_error_with_all_parts_is_one_line() {
         let error = InputError::new("bs", "\"a\nb\" is not a number").at(3, 7).field("cpu: ips").remedy("write ips=1");
         assert_eq!(error.to_string(), "bs:3:7: cpu: ips: \"a\\nb\" is not a number; write ips=1");
+    }
+
+    #[test]
+    fn error_about_an_option_becomes_one_about_the_field_and_any_other_stays() {
+        let of = |place: &str| InputError::new(place, "no").of_field(Path::new("s.ron")).to_string();
+        assert_eq!(of("command line"), "s.ron: no");
+        assert_eq!(of("IMAGE"), "s.ron: image: no");
+        assert_eq!(of("--cpu-model"), "s.ron: cpu_model: no");
+        assert_eq!(of("c.img"), "c.img: no");
     }
 }

@@ -125,6 +125,15 @@ pub fn check_output(path: &Path, what: &str) -> Result<(), InputError> {
     }
 }
 
+/// Makes sure, before a run, that `what` can be written to a file when it ends. What was there goes: it is not this run's.
+pub fn claim_output(path: &Path, what: &str) -> Result<(), InputError> {
+    let existing = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    let open = || std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path);
+    // A pipe would wait for its reader.
+    let claimed = if existing && !path.is_dir() { Ok(()) } else { open().map(drop) };
+    claimed.map_err(|error| InputError::io(path, &format!("write the {what}"), &error).remedy("give another file"))
+}
+
 /// Reads a file of at most `limit` bytes whole; `what` it holds is told in messages. A file without end costs no more than
 /// the limit, and one whose length says too much nothing.
 pub fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, InputError> {

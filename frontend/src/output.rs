@@ -64,8 +64,17 @@ impl Sink {
             Stream::None => Target::Nowhere,
             Stream::Stdio => Target::Stdout,
             Stream::File(path) => Target::File(BackgroundFile::create(path, name)?),
+            _ => {
+                let problem = "sockets, terminals and devices are for COM1 of a run without the debugger";
+                return Err(InputError::new(name, problem).remedy("give stdio, none or a file"));
+            }
         };
         Ok(Self { name, target, captured: capture.then(Vec::new) })
+    }
+
+    /// A stream into a file that is open.
+    pub fn into_file(name: &'static str, file: BackgroundFile, capture: bool) -> Self {
+        Self { name, target: Target::File(file), captured: capture.then(Vec::new) }
     }
 
     /// Passes bytes on: who reads the file while the guest runs sees what the guest has sent.

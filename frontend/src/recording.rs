@@ -11,6 +11,7 @@ use crate::error::InputError;
 use crate::loader::{KernelFiles, LoadedKernel, standard_memory_map};
 use crate::machine::Machine;
 use crate::pc;
+use crate::pc::uefi::{self, Firmware};
 use crate::run::End;
 use emu_core::hash::StableHash;
 use emu_devices::disk::{DiskImage, MediumId, OpenMode};
@@ -100,7 +101,10 @@ pub fn describe(
     let MachineConfig { rom, vga_rom, option_roms, snapshot, seed_time, debug_exit, test_devices, .. } = config;
     // Drives, boot order and kernel are below; the rest of the configuration is the host's.
     let MachineConfig { hda: _, hdb: _, hdc: _, hdd: _, fda: _, fdb: _, boot: _, kernel: _, .. } = config;
-    let MachineConfig { vmx_unlocked, serial: _, debugcon: _, display: _, realtime: _, .. } = config;
+    // A folder's disk is in its drive by now.
+    let MachineConfig { uefi, fw_cfg, fat: _, run: _, .. } = config;
+    let MachineConfig { vmx_unlocked, no_reboot, debug_exit_pass, .. } = config;
+    let MachineConfig { serial: _, debugcon: _, display: _, realtime: _, .. } = config;
     let mut all = Description::new();
     let mut add = |name: &str, value: String| all.push((name.to_owned(), value));
     let default = || "the default".to_owned();
@@ -116,6 +120,8 @@ pub fn describe(
     add("vmx_unlocked", vmx_unlocked.to_string());
     add("--reset-on-triple-fault", reset_on_triple_fault.to_string());
     add("--debug-exit", debug_exit.map_or("none".to_owned(), |port| format!("{port:#x}")));
+    add("--debug-exit-pass", debug_exit_pass.map_or("none".to_owned(), |value| format!("{value:#x}")));
+    add("--no-reboot", no_reboot.to_string());
     add("--test-devices", test_devices.to_string());
     add("--snapshot", snapshot.to_string());
     add("--boot", format!("{:?}", config.boot_order()).to_lowercase());
@@ -125,6 +131,18 @@ pub fn describe(
             None => format!("the built-in one {:016x}", StableHash::of(own)),
         };
         add(name, value);
+    }
+    let value = match uefi {
+        Some(uefi) => {
+            let Firmware { code, variables } = uefi::load(uefi)?;
+            format!("{:016x} with the variables {:016x}", StableHash::of(&code), StableHash::of(&variables))
+        }
+        None => "none".to_owned(),
+    };
+    add("--uefi", value);
+    for item in fw_cfg {
+        let data = pc::fw_cfg_data(item)?;
+        add("--fw-cfg", format!("{} {}", item.name, fingerprint(&data)));
     }
     for (n, rom) in option_roms.iter().enumerate() {
         add(&format!("option_roms {n}"), describe_rom(rom)?);

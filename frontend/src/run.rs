@@ -112,6 +112,8 @@ pub struct Limits {
     pub instructions: Option<u64>,
     /// Guest seconds.
     pub seconds: Option<f64>,
+    /// Seconds of the host's.
+    pub wall_seconds: Option<f64>,
 }
 
 /// The machine with everything around it.
@@ -133,6 +135,8 @@ pub struct Driver<'m> {
     limits: Limits,
     /// Cycle and instructions from which the limits count; they wrap.
     start: (u64, u64),
+    /// When the host's time began to count.
+    began: Instant,
     signals: Signals,
     pacer: Option<Pacer>,
     last_frame: Option<Instant>,
@@ -180,6 +184,7 @@ impl<'m> Driver<'m> {
             buttons: 0,
             limits,
             start,
+            began: Instant::now(),
             signals: Signals::default(),
             pacer,
             last_frame: None,
@@ -350,9 +355,8 @@ impl<'m> Driver<'m> {
     /// One slice towards `cycle`.
     fn slice(&mut self, cycle: u64) {
         let before = self.machine.now();
-        if let Some(end) = self.signals.arrived().map(End::Signal).or_else(|| self.limit_reached()) {
-            self.end = Some(end);
-            return;
+        if let Some(end) = self.end_from_outside() {
+            return self.stop(end);
         }
         if before >= LAST_CYCLE {
             return self.stop(End::Limit(format!("the clock is at its last cycle, {LAST_CYCLE}")));
@@ -402,11 +406,22 @@ impl<'m> Driver<'m> {
         (seconds * self.machine.hz() as f64) as u64
     }
 
+    /// What ends the run whether or not the guest runs: a signal, a limit, or the user at COM1's terminal.
+    fn end_from_outside(&self) -> Option<End> {
+        let quit = || self.serial_input.as_ref().is_some_and(SerialInput::wants_to_quit).then_some(End::Quit);
+        self.signals.arrived().map(End::Signal).or_else(|| self.limit_reached()).or_else(quit)
+    }
+
     fn limit_reached(&self) -> Option<End> {
         if let Some(limit) = self.limits.instructions
             && self.machine.instructions().wrapping_sub(self.start.1) >= limit
         {
             return Some(End::Limit(format!("{limit} instructions (--max-instructions)")));
+        }
+        if let Some(seconds) = self.limits.wall_seconds
+            && self.began.elapsed().as_secs_f64() >= seconds
+        {
+            return Some(End::Limit(format!("{seconds} seconds of the host's time (--wall-time)")));
         }
         let seconds = self.limits.seconds?;
         let reached = self.machine.now().wrapping_sub(self.start.0) >= self.cycle_of(seconds);
@@ -441,9 +456,6 @@ impl<'m> Driver<'m> {
     }
 
     fn move_bytes(&mut self) -> Result<(), InputError> {
-        if self.serial_input.as_ref().is_some_and(SerialInput::wants_to_quit) {
-            self.stop(End::Quit);
-        }
         let mut waiting = self.machine.serial_waiting();
         while waiting < MAX_SERIAL_WAITING
             && let Some(data) = self.serial_input.as_mut().and_then(SerialInput::take)

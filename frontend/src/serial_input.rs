@@ -1,4 +1,5 @@
-//! Standard input as COM1's input: a pipe or file as it comes, a terminal key by key, with a way out.
+//! COM1's input: what comes over a link, or standard input, a pipe or file as it comes, a terminal key by key, with a way
+//! out.
 
 use crate::display::tty::Tty;
 use crate::error::InputError;
@@ -6,13 +7,13 @@ use crate::output;
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Pieces of a pipe that may wait, of [`PIECE`] bytes; what is behind them stays with who sends it.
+/// Pieces of a pipe or link that may wait, of [`PIECE`] bytes; what is behind them stays with who sends it.
 const WAITING_PIECES: usize = 64;
 /// Bytes of a piece.
-const PIECE: usize = 256;
+pub const PIECE: usize = 256;
 /// Bytes typed on a terminal that may wait for the guest; more are lost. The thread that reads never waits, so that
 /// there is always a way out.
 const MAX_TYPED: usize = 1 << 20;
@@ -29,8 +30,8 @@ pub struct SerialInput(Source);
 
 #[derive(Debug)]
 enum Source {
-    Pipe(Receiver<Vec<u8>>),
-    Terminal(Arc<Typed>, #[allow(dead_code, reason = "gives the terminal back when it is dropped")] Tty),
+    Queue(Receiver<Vec<u8>>),
+    Keys(Arc<Typed>, #[allow(dead_code, reason = "gives the terminal back when it is dropped")] Option<Tty>),
 }
 
 /// What was typed on a terminal.
@@ -49,23 +50,42 @@ impl SerialInput {
         let error = |e| InputError::new("--serial stdio", format!("the terminal cannot be used: {e}"));
         let tty = Tty::keys().map_err(error)?;
         output::tell("rvmx-emu: Ctrl-A x ends the run, Ctrl-A h helps\n");
+        let (mut keys, input) = Self::keys(Some(tty));
+        read(move |data| {
+            keys.press(data);
+            true
+        });
+        Ok(input)
+    }
+
+    /// What is typed, Ctrl-A and all; `tty` is given back when the input is dropped.
+    fn keys(tty: Option<Tty>) -> (Keys, Self) {
         let typed = Arc::new(Typed::default());
-        let (shared, mut escapes) = (Arc::clone(&typed), Escapes::default());
-        read(move |data| shared.take(&mut escapes, data));
-        Ok(Self(Source::Terminal(typed, tty)))
+        (Keys { typed: Arc::clone(&typed), escapes: Escapes::default() }, Self(Source::Keys(typed, tty)))
+    }
+
+    /// What is typed by somebody other than a terminal.
+    pub fn typed() -> (Keys, Self) {
+        Self::keys(None)
     }
 
     fn pipe() -> Self {
-        let (sender, receiver) = mpsc::sync_channel(WAITING_PIECES);
+        let (sender, input) = Self::queue();
         read(move |data| sender.send(data.to_vec()).is_ok());
-        Self(Source::Pipe(receiver))
+        input
+    }
+
+    /// Pieces as they are sent; the sender waits while the guest takes none.
+    pub fn queue() -> (SyncSender<Vec<u8>>, Self) {
+        let (sender, receiver) = mpsc::sync_channel(WAITING_PIECES);
+        (sender, Self(Source::Queue(receiver)))
     }
 
     /// The next bytes, if some have come.
     pub fn take(&mut self) -> Option<Vec<u8>> {
         match &self.0 {
-            Source::Pipe(receiver) => receiver.try_recv().ok(),
-            Source::Terminal(typed, _) => {
+            Source::Queue(receiver) => receiver.try_recv().ok(),
+            Source::Keys(typed, _) => {
                 let mut bytes = typed.bytes.lock().unwrap_or_else(PoisonError::into_inner);
                 let length = bytes.len().min(PIECE);
                 (length != 0).then(|| bytes.drain(..length).collect())
@@ -75,7 +95,7 @@ impl SerialInput {
 
     /// Whether the user wants to end the run.
     pub fn wants_to_quit(&self) -> bool {
-        matches!(&self.0, Source::Terminal(typed, _) if typed.quit.load(Ordering::Relaxed))
+        matches!(&self.0, Source::Keys(typed, _) if typed.quit.load(Ordering::Relaxed))
     }
 }
 
@@ -122,22 +142,29 @@ impl Escapes {
     }
 }
 
-impl Typed {
-    fn take(&self, escapes: &mut Escapes, data: &[u8]) -> bool {
+/// The keys of a terminal.
+#[derive(Debug)]
+pub struct Keys {
+    typed: Arc<Typed>,
+    escapes: Escapes,
+}
+
+impl Keys {
+    /// Takes bytes as a terminal in raw mode sends them.
+    pub fn press(&mut self, data: &[u8]) {
         for byte in data {
-            match escapes.next(*byte) {
+            match self.escapes.next(*byte) {
                 Meaning::Byte(byte) => {
-                    let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut bytes = self.typed.bytes.lock().unwrap_or_else(PoisonError::into_inner);
                     if bytes.len() < MAX_TYPED {
                         bytes.push_back(byte);
                     }
                 }
                 Meaning::Help => output::tell(HELP),
-                Meaning::Quit => self.quit.store(true, Ordering::Relaxed),
+                Meaning::Quit => self.typed.quit.store(true, Ordering::Relaxed),
                 Meaning::Nothing => {}
             }
         }
-        true
     }
 }
 
@@ -147,13 +174,12 @@ mod tests {
 
     #[test]
     fn keys_go_to_the_guest_but_for_what_follows_ctrl_a() {
-        let (typed, mut escapes) = (Typed::default(), Escapes::default());
-        typed.take(&mut escapes, b"a\x03\x1a\x01");
-        typed.take(&mut escapes, b"\x01\x01zx");
-        let bytes: Vec<u8> = typed.bytes.lock().expect("nobody has panicked").drain(..).collect();
-        assert_eq!(bytes, b"a\x03\x1a\x01x");
-        assert!(!typed.quit.load(Ordering::Relaxed));
-        typed.take(&mut escapes, b"\x01x");
-        assert!(typed.quit.load(Ordering::Relaxed));
+        let (mut keys, mut input) = SerialInput::typed();
+        keys.press(b"a\x03\x1a\x01");
+        keys.press(b"\x01\x01zx");
+        assert_eq!(input.take().as_deref(), Some(b"a\x03\x1a\x01x".as_slice()));
+        assert!(!input.wants_to_quit());
+        keys.press(b"\x01x");
+        assert!(input.wants_to_quit());
     }
 }

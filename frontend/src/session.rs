@@ -2,12 +2,13 @@
 
 use crate::cli::{self, Command, Parsed, RunArgs, Settings};
 use crate::config::sources::RealHost;
-use crate::config::{AtaDrive, DisplayKind, MachineConfig, Notice, Severity, Stream};
+use crate::config::{AtaDrive, DisplayKind, FwCfgContents, MachineConfig, Notice, Severity, Stream, dump};
 use crate::display::choose::{self, Choice, choose};
 use crate::display::terminal::Terminal;
 use crate::display::window::Window;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
+use crate::fat::FatFolder;
 use crate::files::{self, InUse};
 use crate::loader::{self, KernelFiles};
 use crate::logging::LogFilter;
@@ -20,7 +21,7 @@ use crate::serial_input::SerialInput;
 use crate::signals::{self, Signals};
 use crate::state_dump::StateDump;
 use crate::vmcs_dump::VmcsDumper;
-use crate::{debug, lint, logging, models, pc, screen, snapshot_file, suite};
+use crate::{debug, lint, logging, models, pc, screen, serial_link, snapshot_file, suite};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -80,15 +81,59 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
         signals::end_with_input()?;
     }
     let host = RealHost;
-    let script = args.script.as_deref().map(|path| script::load(&host, path)).transpose()?;
+    let script = cli::script(&host, args)?.map(|path| script::load(&host, &path)).transpose()?;
     let args = &script.as_ref().map_or_else(|| args.clone(), |script| script.over(args));
     let (mut settings, notices) = cli::settings(&host, args)?;
-    let _inputs = inputs(args, &settings, script.as_ref());
-    check_outputs(args, &settings, script.as_ref())?;
+    if args.dump_config {
+        notices.iter().filter(|notice| notice.severity == Severity::Warning).for_each(|n| complain(&n.to_string()));
+        output::print(&dump::text(&settings.machine)?);
+        return Ok(0);
+    }
+    let mut folder = FatFolder::attach(&mut settings.machine)?;
+    let ended = run_settings(args, settings, &notices, script.as_ref());
+    write_back(folder.as_mut(), ended)
+}
+
+/// Brings what the guest has written to the disk of `--fat` back, whatever the run came to.
+fn write_back(folder: Option<&mut FatFolder>, ended: Result<i32, InputError>) -> Result<i32, InputError> {
+    let Some(folder) = folder else { return ended };
+    let report = match (folder.write_back(), ended) {
+        (Ok(report), Ok(status)) => (report, status),
+        (Err(error), Err(first)) => {
+            complain(&first.to_string());
+            return Err(error);
+        }
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
+    let (report, status) = report;
+    for other in &report.conflicts {
+        complain(&format!(
+            "{}: the file was changed here during the run, too; the guest's is this one",
+            other.display()
+        ));
+    }
+    log::info!("--fat: {} files written, {} removed", report.written, report.removed);
+    Ok(status)
+}
+
+/// [`run`], of settings that are complete.
+fn run_settings(
+    args: &RunArgs,
+    mut settings: Settings,
+    notices: &[Notice],
+    script: Option<&Script>,
+) -> Result<i32, InputError> {
+    if settings.run.gdb.is_some() {
+        debug::check(args)?;
+        debug::check_configured(args, &settings.run)?;
+    }
+    let _inputs = inputs(args, &settings, script);
+    check_outputs(&settings, script)?;
     let alone = script.is_some() || settings.run.gdb.is_some();
     let Choice { kind: display, window, no_window } = choose(&settings.machine, alone)?;
     settings.machine.display = Some(display);
-    logging::start(args.log.clone().unwrap_or_default(), args.log_file.as_deref(), display == DisplayKind::Terminal)?;
+    let log = settings.run.log.clone().unwrap_or_default();
+    logging::start(log, settings.run.log_file.as_deref(), display == DisplayKind::Terminal)?;
     no_window.iter().for_each(|error| log::warn!("{error}"));
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
@@ -104,6 +149,16 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     }
     let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
     prepare(&mut machine, &settings, snapshot.as_deref())?;
+    if display == DisplayKind::None && script.is_none() {
+        machine.end_without_boot(pc::why_nothing_boots(&settings.machine));
+    }
+    for (path, what) in [
+        (&settings.run.screen_dump, "screen dump"),
+        (&settings.run.screenshot, "picture"),
+        (&settings.run.dump_state, "state"),
+    ] {
+        path.as_deref().map_or(Ok(()), |path| files::claim_output(path, what))?;
+    }
     if let Some(spec) = &settings.run.trace {
         machine.trace(spec.start(settings.machine.cpus)?);
     }
@@ -111,7 +166,6 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
         machine.dump_vmcs(VmcsDumper::create(spec)?);
     }
     if let Some(port) = settings.run.gdb {
-        debug::check(args)?;
         return debug::serve(&settings, machine, port);
     }
     let input = match (recording, description, &settings.run.record) {
@@ -119,32 +173,45 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
         (None, Some(machine), Some(path)) => Input::Recorded(Recorder::create(path, machine)?),
         _ => Input::Free,
     };
-    run_in(&settings, script.as_ref(), input, &mut machine, window)
+    run_in(&settings, script, input, &mut machine, window)
 }
 
 /// The debugger on a machine.
 fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
     debug::check(args)?;
     let (mut settings, notices) = cli::settings(&RealHost, args)?;
+    debug::check_configured(args, &settings.run)?;
     if settings.machine.display.is_some_and(|display| display != DisplayKind::None) && args.display.is_some() {
         return Err(InputError::new("--display", "the debugger has the terminal")
             .remedy("see the screen with its command screen"));
     }
     settings.machine.display = Some(DisplayKind::None);
-    let _inputs = inputs(args, &settings, None);
-    check_outputs(args, &settings, None)?;
-    let filter = match &args.log_file {
+    let mut folder = FatFolder::attach(&mut settings.machine)?;
+    let ended = debug_settings(args, &settings, &notices, source);
+    write_back(folder.as_mut(), ended)
+}
+
+/// [`debug`], of settings that are complete.
+fn debug_settings(
+    args: &RunArgs,
+    settings: &Settings,
+    notices: &[Notice],
+    source: &debug::Source,
+) -> Result<i32, InputError> {
+    let _inputs = inputs(args, settings, None);
+    check_outputs(settings, None)?;
+    let filter = match &settings.run.log_file {
         Some(_) => LogFilter::default(),
         None => LogFilter::of_debugger(),
     };
-    logging::start(args.log.clone().unwrap_or(filter), args.log_file.as_deref(), false)?;
+    logging::start(settings.run.log.clone().unwrap_or(filter), settings.run.log_file.as_deref(), false)?;
     notices.iter().for_each(tell);
     models::find("CPU model", &settings.machine.cpu_model)?;
     let kernel = load_kernel(&settings.machine)?;
     let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
     let snapshot = settings.run.restore.as_deref().map(snapshot_file::read).transpose()?;
-    prepare(&mut machine, &settings, snapshot.as_deref())?;
-    debug::run(&settings, machine, source)
+    prepare(&mut machine, settings, snapshot.as_deref())?;
+    debug::run(settings, machine, source)
 }
 
 /// The files that the run reads, and the images that it writes to.
@@ -165,6 +232,15 @@ pub(crate) fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script
     }
     for rom in machine.rom.iter().chain(&machine.vga_rom).chain(&machine.option_roms) {
         add(Some(&rom.file), "a ROM");
+    }
+    if let Some(uefi) = &machine.uefi {
+        add(uefi.code.as_deref(), "the UEFI firmware");
+        add(uefi.vars.as_deref(), "the file with the UEFI variables");
+    }
+    for item in &machine.fw_cfg {
+        if let FwCfgContents::File(path) = &item.contents {
+            add(Some(path), "what fw_cfg holds");
+        }
     }
     if let Some(kernel) = &machine.kernel {
         add(Some(&kernel.file), "the kernel");
@@ -188,7 +264,7 @@ pub(crate) fn inputs(args: &RunArgs, settings: &Settings, script: Option<&Script
 }
 
 /// Refuses outputs that would destroy what the run reads, or each other, before anything is written.
-fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -> Result<(), InputError> {
+fn check_outputs(settings: &Settings, script: Option<&Script>) -> Result<(), InputError> {
     let Settings { machine, run } = settings;
     if let Some(script) = script {
         let steps = script.all_steps();
@@ -200,12 +276,12 @@ fn check_outputs(args: &RunArgs, settings: &Settings, script: Option<&Script>) -
     }
     let stream = |stream: &Stream| match stream {
         Stream::File(path) => Some(path.clone()),
-        Stream::None | Stream::Stdio => None,
+        _ => None,
     };
     let outputs = [
         (stream(&machine.serial), "serial output"),
         (machine.debugcon.as_ref().and_then(stream), "debug output"),
-        (args.log_file.clone(), "log"),
+        (run.log_file.clone(), "log"),
         (run.record.clone(), "recording"),
         (run.trace.as_ref().map(|trace| trace.file.clone()), "trace"),
         (run.screen_dump.clone(), "screen dump"),
@@ -235,8 +311,8 @@ fn prepare(machine: &mut dyn Machine, settings: &Settings, snapshot: Option<&[u8
 
 fn tell(notice: &Notice) {
     match notice.severity {
-        Severity::Warning => log::warn!("{notice}"),
-        Severity::Info => log::info!("{notice}"),
+        Severity::Warning => log::warn!(target: "config", "{notice}"),
+        Severity::Info => log::info!(target: "config", "{notice}"),
     }
 }
 
@@ -271,9 +347,16 @@ fn run_in(
 ) -> Result<i32, InputError> {
     let display = settings.machine.display.unwrap_or(DisplayKind::None);
     let headless = display == DisplayKind::None;
-    let limits = Limits { instructions: settings.run.max_instructions, seconds: settings.run.max_time };
+    let limits = Limits {
+        instructions: settings.run.max_instructions,
+        seconds: settings.run.max_time,
+        wall_seconds: settings.run.wall_time,
+    };
     let debugcon = settings.machine.debugcon.clone().unwrap_or(if headless { Stream::Stdio } else { Stream::None });
-    let serial_sink = Sink::open("serial output", &settings.machine.serial, script.is_some())?;
+    let (serial_sink, link_input) = match serial_link::open(&settings.machine.serial)? {
+        Some(link) => (Sink::into_file("serial output", link.output, script.is_some()), Some(link.input)),
+        None => (Sink::open("serial output", &settings.machine.serial, script.is_some())?, None),
+    };
     let debugcon_sink = Sink::open("debug output", &debugcon, script.is_some())?;
     let display: Box<dyn Display> = match display {
         DisplayKind::None => Box::new(Headless),
@@ -287,7 +370,9 @@ fn run_in(
     let started = Instant::now();
     let mut driver = Driver::new(machine, display, serial_sink, debugcon_sink, limits, realtime);
     driver.set_signals(Signals::catch()?);
-    if settings.machine.serial == Stream::Stdio {
+    if let Some(input) = link_input {
+        driver.set_serial_input(input);
+    } else if settings.machine.serial == Stream::Stdio {
         driver.set_serial_input(SerialInput::standard()?);
     }
     let recording = match input {

@@ -88,15 +88,8 @@ fn book_file_beside_its_images_gives_the_books_machine() {
     assert_eq!((floppy.kind, floppy.image.as_deref()), (Some(FloppyKind::M1_44), Some(Path::new("folder/demo.img"))));
     assert_eq!(config.boot_order(), [BootDevice::Disk, BootDevice::Floppy]);
     assert_eq!((config.rom, config.vga_rom), (None, None));
-    let warnings = warnings(&notices);
-    assert_eq!(
-        warnings,
-        [
-            "folder/bs:2: romimage: $BXSHARE/BIOS-bochs-latest: BXSHARE is not set; the built-in BIOS is used",
-            "folder/bs:6: vgaromimage: $BXSHARE/VGABIOS-lgpl-latest: BXSHARE is not set; the built-in VGA BIOS is used",
-            "folder/bs:17: parport1: there is no parallel port",
-        ]
-    );
+    // Nothing that it needs is missing.
+    assert_eq!(warnings(&notices), [""; 0]);
 }
 
 #[test]
@@ -276,7 +269,10 @@ fn values_that_cannot_be_right_name_line_field_and_remedy() {
             "just words",
             "bs:1: \"just words\" has no colon after the option's name; write option: parameter=value, parameter=value",
         ),
-        ("port_e9_hack: enabled=maybe", "bs:1: port_e9_hack: enabled: \"maybe\" is no switch; give 0 or 1"),
+        (
+            "port_e9_hack: enabled=maybe",
+            "bs:1: port_e9_hack: enabled: \"maybe\" is no switch; give 0, 1, false, true, off or on",
+        ),
     ] {
         assert_eq!(error(text), expected);
     }

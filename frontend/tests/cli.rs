@@ -18,6 +18,11 @@ impl Host for Files {
         self.0.get(path.to_str()?).map(|(size, _)| *size)
     }
 
+    fn bytes(&self, path: &Path, at: u64, length: usize) -> Vec<u8> {
+        let iso = path == Path::new("cd.img") && at == 0x8001 && length == 5;
+        if iso { b"CD001".to_vec() } else { Vec::new() }
+    }
+
     fn read_text(&self, path: &Path) -> Result<String, String> {
         let found = path.to_str().and_then(|name| self.0.get(name));
         found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| "not found".to_owned())
@@ -35,6 +40,7 @@ fn host() -> Files {
         ("demo.img", (1_474_560, "")),
         ("f12.img", (1_228_800, "")),
         ("x.iso", (4096, "")),
+        ("cd.img", (1_474_560, "")),
         ("empty.img", (0, "")),
         ("kernel", (100, "")),
         ("initrd", (100, "")),
@@ -43,6 +49,16 @@ fn host() -> Files {
         ("gone", (10, "floppyb: 1_44=/dev/fd1\nfloppya: 320k=bin/disk.img,status=inserted\n")),
         ("none", (10, "memory: guest=64\n")),
         ("m.ron", (10, "Machine(cpus: 3, hda: Disk(image: \"c.img\"), boot: [disk], snapshot: true)")),
+        (
+            "run.ron",
+            (
+                10,
+                "Machine(hda: Disk(image: \"c.img\"), run: (max_time: 2.5, wall_time: 9.0, trace: \"t,cpu=0\", log: \"off\"))",
+            ),
+        ),
+        ("scripted.ron", (10, "Machine(hda: Disk(image: \"c.img\"), run: (script: \"s.ron\"))")),
+        ("s.ron", (10, "Script(steps: [])")),
+        ("bad.ron", (10, "Machine(hda: Disk(image: \"c.img\"), run: (log: \"loud\"))")),
     ];
     Files(files.into_iter().collect())
 }
@@ -87,6 +103,15 @@ fn image_is_a_floppy_or_a_disk_by_its_size_and_booted_first() {
 }
 
 #[test]
+fn image_of_a_disc_is_a_cd_whatever_its_size() {
+    let machine = set("cd.img --hda c.img").machine;
+    assert_eq!(machine.hdc, Some(AtaDrive::Cdrom { image: Some("cd.img".into()) }));
+    assert_eq!((machine.boot_order(), machine.fda), (vec![BootDevice::Cdrom, BootDevice::Disk], None));
+    assert_eq!(error("cd.img --cdrom x.iso"), "command line: IMAGE and --cdrom name the same drive; give one of them");
+    assert!(set("--hda cd.img").machine.hdc.is_none());
+}
+
+#[test]
 fn drives_are_booted_as_given_or_as_asked() {
     assert_eq!(set("--fda demo.img").machine.boot_order(), [BootDevice::Floppy]);
     let machine = set("--hda c.img --hdb d.img --cdrom x.iso --boot cdrom").machine;
@@ -105,6 +130,34 @@ fn options_override_the_configuration_file_and_leave_the_rest() {
     let machine = set("-f m.ron --memory 128 d.img").machine;
     assert_eq!((machine.cpus, machine.memory, machine.snapshot), (3, 128, true));
     assert_eq!(machine.hda.as_ref().and_then(AtaDrive::image), Some(Path::new("d.img")));
+}
+
+#[test]
+fn run_of_a_configuration_stands_below_the_command_lines() {
+    let run = set("-f run.ron --max-time 1").run;
+    assert_eq!((run.max_time, run.wall_time, run.trace), (Some(1.0), Some(9.0), "t,cpu=0".parse().ok()));
+    assert_eq!(run.log, "off".parse().ok());
+    let told = error("-f bad.ron");
+    assert!(told.starts_with("bad.ron: run: log: \"loud\" is no level"), "{told}");
+}
+
+#[test]
+fn script_of_a_configuration_stands_below_the_command_lines_and_a_replay() {
+    let script = |line: &str| {
+        let args = args(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        (
+            rvmx_emu::cli::script(&host(), &args).expect("it is found"),
+            settings(&host(), &args).expect("right").0.run.script,
+        )
+    };
+    for (line, expected) in [
+        ("-f scripted.ron", Some("s.ron".into())),
+        ("-f scripted.ron --script t.ron", Some("t.ron".into())),
+        ("-f scripted.ron --replay r", None),
+        ("-f run.ron", None),
+    ] {
+        assert_eq!(script(line), (expected.clone(), expected), "{line}");
+    }
 }
 
 #[test]
@@ -136,6 +189,7 @@ fn pace_is_the_displays_unless_it_is_given() {
         [("", None), ("--realtime", Some(true)), ("--realtime=on", Some(true)), ("--realtime=off", Some(false))]
     {
         assert_eq!(set(&format!("{option} c.img")).machine.realtime, realtime, "{option}");
+        assert_eq!(set(&format!("{option} -hda c.img")).machine.realtime, realtime, "{option}");
     }
 }
 
@@ -164,6 +218,101 @@ fn commands_take_their_own_arguments() {
     assert_eq!((test.junit, test.paths.len()), (Some("r.xml".into()), 2));
 }
 
+/// The command line in our own spelling, as it is read.
+fn same(habit: &str, ours: &str) {
+    let (habit_set, ours_set) = (set(habit), set(ours));
+    assert_eq!(format!("{habit_set:?}"), format!("{ours_set:?}"), "{habit}");
+}
+
+#[test]
+fn spellings_of_qemu_mean_what_they_mean_there() {
+    for (habit, ours) in [
+        ("-hda c.img", "--hda c.img"),
+        ("-hda c.img -hdb d.img -m 1G -smp 2", "--hda c.img --hdb d.img --memory 1024 --cpus 2"),
+        ("-m size=64M,slots=2 -smp sockets=1,cores=2,threads=2 c.img", "c.img --memory 64 --cpus 4"),
+        ("-smp 3,maxcpus=4 -cpu max c.img", "c.img --cpus 3 --cpu-model max"),
+        ("-cpu host,+vmx c.img", "c.img --cpu-model max"),
+        ("-fda demo.img -cdrom x.iso -boot d", "--fda demo.img --cdrom x.iso --boot cdrom"),
+        ("-boot order=ac,menu=on -fda demo.img -hda c.img", "--fda demo.img --hda c.img --boot floppy,disk"),
+        (
+            "-kernel kernel -initrd initrd -append -s -nographic",
+            "--kernel kernel --initrd initrd --append -s --headless --serial stdio",
+        ),
+        ("-nographic -serial none c.img", "c.img --headless"),
+        ("-serial file:out -display none c.img", "c.img --serial out --display none"),
+        ("-serial mon:stdio -display curses c.img", "c.img --serial stdio --display terminal"),
+        ("-s -S c.img", "c.img --gdb 1234"),
+        ("-s c.img", "c.img --gdb 1234 --gdb-no-wait"),
+        ("-gdb tcp::77 -S c.img", "c.img --gdb 77"),
+        ("-no-reboot -snapshot c.img", "c.img --no-reboot --snapshot"),
+        ("-drive file=c.img,format=raw,if=ide", "--hda c.img"),
+        ("-drive file=c.img,format=raw -drive format=raw,file=d.img,snapshot=on", "--hda c.img --hdb d.img --snapshot"),
+        ("-drive file=x.iso,media=cdrom -drive if=floppy,file=demo.img", "--cdrom x.iso --fda demo.img"),
+        ("-device isa-debug-exit,iobase=0xf4,iosize=0x04 c.img", "c.img --debug-exit 0xf4"),
+        ("-device pc-testdev -device pci-testdev c.img", "c.img --test-devices"),
+        ("-machine pc,accel=tcg -monitor none -net none -vga std -name x c.img", "c.img"),
+        ("-bios bios -debugcon file:log -global isa-debugcon.iobase=0x402 c.img", "c.img --rom bios --debugcon log"),
+        ("--smp 2 --nographic c.img", "c.img --cpus 2 --headless --serial stdio"),
+    ] {
+        same(habit, ours);
+    }
+}
+
+#[test]
+fn spellings_of_bochs_mean_what_they_mean_there() {
+    same("-q -f bs -unlock", "-f bs");
+    let one = |line: &[&str]| match parse(std::iter::once("rvmx-emu").chain(line.iter().copied())) {
+        Ok(Parsed::Cli(cli)) => cli,
+        other => panic!("{other:?}"),
+    };
+    let cli = one(&["-q", "-f", "bs", "megs: 32", "boot:floppy", "floppya: 1_44=demo.img, status=inserted"]);
+    let machine = settings(&host(), &cli.run).expect("the lines are right").0.machine;
+    assert_eq!((machine.memory, machine.cpus, machine.boot), (32, 2, vec![BootDevice::Floppy]));
+    assert_eq!(machine.fda.and_then(|floppy| floppy.image), Some("demo.img".into()));
+    let cli = one(&["-f", "bs", "-q", "-rc", "commands"]);
+    let Some(Command::Debug { run, command_file, .. }) = cli.command else { panic!("-rc is the debugger's") };
+    assert_eq!((run.config, command_file), (Some("bs".into()), Some("commands".into())));
+    // A value is nobody's option.
+    let cli = one(&["--kernel", "kernel", "--append", "boot: x"]);
+    assert_eq!((cli.run.append.as_deref(), cli.run.set.len()), (Some("boot: x"), 0));
+}
+
+#[test]
+fn spellings_that_mean_nothing_here_are_refused_with_the_right_one() {
+    for (line, expected) in [
+        ("-S c.img", "-S: nobody would start the machine; add -s"),
+        ("-d int c.img", "-d: there is no such option here; give --log debug"),
+        ("-enable-kvm c.img", "leave it out"),
+        ("-machine q35 c.img", "the machine is a PC with an i440FX"),
+        ("-cpu Haswell c.img", "the model \"Haswell\" is not here; give --cpu-model max"),
+        ("-cpu max,-vmx c.img", "the feature \"-vmx\" cannot be chosen"),
+        ("-m lots c.img", "\"lots\" is no size; write 512, 512M or 1G"),
+        ("-smp 0x2 c.img", "give it as in --cpus 4"),
+        ("-drive file=c.qcow2,format=qcow2", "qemu-img convert -O raw IMAGE.qcow2 IMAGE.img"),
+        ("-drive file=c.img,if=virtio", "give --hda"),
+        ("-device e1000 c.img", "the device \"e1000\" is not offered"),
+        ("-serial stdio -serial none c.img", "there is one serial port"),
+        ("-cpus 2 c.img", "-cpus: there is no such option; did you mean --cpus?"),
+        ("-hda", "-hda"),
+        ("-wild c.img", "-wild: there is no such option; see rvmx-emu --help"),
+        ("run c.img", "there is no command \"run\": running is what rvmx-emu does without one; leave the word out"),
+        ("c.img d.img", "there are two images, c.img and d.img; give the second drive by its name: --hdb"),
+        ("boot: c.img", "boot:: its parameters are missing; quote the whole line"),
+        ("--debug-exit-pass 0x10 c.img", "--debug-exit"),
+    ] {
+        let told = error(line);
+        assert!(told.contains(expected) && told.lines().count() == 1, "{line}: {told}");
+    }
+}
+
+#[test]
+fn help_is_a_word_too() {
+    for (line, expected) in [("help", "--hda"), ("-help", "--hda"), ("help cpu-models", "Usage: rvmx-emu cpu-models")] {
+        let text = args(line).expect_err("a text");
+        assert!(text.contains(expected), "{line}: {text}");
+    }
+}
+
 #[test]
 fn help_names_every_option_of_the_contract() {
     let help = args("--help").expect_err("help");
@@ -189,6 +338,9 @@ fn help_names_every_option_of_the_contract() {
         "--snapshot",
         "--max-instructions",
         "--max-time",
+        "--wall-time",
+        "--no-reboot",
+        "--debug-exit-pass",
         "--script",
         "--screen-dump",
         "--screenshot",
@@ -238,19 +390,27 @@ fn mistakes_say_what_where_and_what_to_do() {
              --help",
         ),
         (
-            "c.img --serial tcp:4444",
-            "command line: invalid value 'tcp:4444' for '--serial <TO>': tcp is not offered; give stdio, none or a file, \
-             one of this name as ./tcp:4444; see rvmx-emu --help",
+            "c.img --serial udp:4444",
+            "command line: invalid value 'udp:4444' for '--serial <TO>': udp is not offered; give stdio, none, pty, tcp:PORT, \
+             unix:PATH or a file, one of this name as ./udp:4444; see rvmx-emu --help",
         ),
         (
             "c.img --debugcon pty",
-            "command line: invalid value 'pty' for '--debugcon <TO>': pty is not offered; give stdio, none or a file, one of \
-             this name as ./pty; see rvmx-emu --help",
+            "command line: invalid value 'pty' for '--debugcon <TO>': it is for COM1; give stdio, none or a file; see rvmx-emu \
+             --help",
         ),
+        ("c.img --append x", "--append: there is no kernel that it is for; give a kernel, too"),
+        ("c.img --initrd initrd", "--initrd: there is no kernel that it is for; give a kernel, too"),
+        (
+            "--hdc c.img --cdrom x.iso",
+            "--hdc: it and --cdrom exclude each other; give one of them, or the disk as --hdb or --hdd",
+        ),
+        ("--uefi --rom bios", "--uefi: it and --rom exclude each other; give one of them"),
         ("c.img --boot cdrom", "--boot: there is no CD-ROM to boot from; give one with --cdrom FILE"),
         ("c.img --boot floppy", "--boot: there is no floppy in drive A: to boot from; give one with --fda FILE"),
         ("debgu c.img", "command line: there is no command \"debgu\"; did you mean debug?"),
         ("debgu --tui c.img", "command line: there is no command \"debgu\"; did you mean debug?"),
+        ("debgu c.img d.img", "command line: there is no command \"debgu\"; did you mean debug?"),
         ("vmcslint c.img", "command line: there is no command \"vmcslint\"; did you mean vmcs-lint?"),
         ("cpu-model", "command line: there is no command \"cpu-model\"; did you mean cpu-models?"),
         (
@@ -270,9 +430,16 @@ fn mistakes_say_what_where_and_what_to_do() {
 
 #[test]
 fn names_of_places_that_are_no_file_are_refused_and_files_with_a_colon_are_taken() {
-    for place in ["tcp:4444", "unix:/tmp/socket", "pty", "telnet:localhost:1", "udp:1", "file:x", "mon:stdio"] {
-        let text = error(&format!("c.img --serial {place}"));
-        assert!(text.contains("is not offered; give stdio, none or a file"), "{place}: {text}");
+    for place in ["stdout", "telnet:localhost:1", "udp:1", "file:x", "mon:stdio"] {
+        for option in ["--serial", "--debugcon"] {
+            let text = error(&format!("c.img {option} {place}"));
+            assert!(text.contains("is not offered; give stdio, none, pty, "), "{place}: {text}");
+        }
+    }
+    for place in ["tcp:4444", "tcp-connect:a:1", "unix:/tmp/socket", "unix-connect:s", "pty", "device:/dev/ttyS0"] {
+        assert!(set(&format!("c.img --serial {place}")).machine.serial.is_link(), "{place}");
+        let text = error(&format!("c.img --debugcon {place}"));
+        assert!(text.contains("it is for COM1; give stdio, none or a file"), "{place}: {text}");
     }
     for file in ["./tcp:4444", "/tmp/a:b", "C:\\log.txt", "out.txt", "a.b:c"] {
         assert_eq!(set(&format!("c.img --serial {file}")).machine.serial, Stream::File(file.into()), "{file}");

@@ -310,36 +310,6 @@ fn frame_that_is_none_has_no_caller() {
 }
 
 #[test]
-fn options_that_the_debugger_cannot_honour_are_refused() {
-    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/modes.img");
-    let run = |arguments: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_rvmx-emu")).args(arguments).arg(image).output().expect("the program runs")
-    };
-    for options in [
-        &["--stats"][..],
-        &["--realtime"],
-        &["--dump-state", "x.txt"],
-        &["--screen-dump", "x.txt"],
-        &["--screenshot", "x.png"],
-    ] {
-        for command in [&["debug", "--snapshot", "-c", "ptime"][..], &["--headless", "--snapshot", "--gdb", "0"]] {
-            let output = run(&[command, options].concat());
-            let text = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
-            assert!(text.contains(options[0]) && text.contains("the debugger does not take it"), "{text}");
-        }
-    }
-    let help = run(&["debug", "--help"]);
-    let help = String::from_utf8_lossy(&help.stdout);
-    for option in
-        ["--stats", "--dump-state", "--script", "--record", "--replay", "--trace ", "--vmcs-dump", "--realtime"]
-    {
-        assert!(!help.contains(option), "{option}: {help}");
-    }
-    assert!(help.contains("--max-time") && help.contains("--cpu-model"), "{help}");
-}
-
-#[test]
 fn failures_that_vmentry_why_tells_are_not_logged_too() {
     let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/vmxentry.img");
     let run = |options: &[&str]| {

@@ -14,9 +14,11 @@ use rvmx_emu::output::Sink;
 use rvmx_emu::pc::{self, PcMachine};
 use rvmx_emu::recording::{Final, Recorder, Recording, describe};
 use rvmx_emu::run::{Driver, End, Limits};
+use rvmx_emu::serial_input::{Keys, SerialInput};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// What was shown: the guest's clock and the status.
 type Shown = Rc<RefCell<Vec<(u64, Status)>>>;
@@ -55,10 +57,14 @@ impl Display for Person {
 }
 
 fn driver<'m>(machine: &'m mut dyn Machine, doings: &[Input]) -> (Driver<'m>, Shown) {
+    limited(machine, doings, Limits::default())
+}
+
+fn limited<'m>(machine: &'m mut dyn Machine, doings: &[Input], limits: Limits) -> (Driver<'m>, Shown) {
     let sink = |name| Sink::open(name, &Stream::None, false).expect("nothing is opened");
     let shown = Shown::default();
     let person = Person { doings: doings.iter().cloned().collect(), shown: Rc::clone(&shown), frames: 0 };
-    (Driver::new(machine, Box::new(person), sink("serial"), sink("debug"), Limits::default(), true), shown)
+    (Driver::new(machine, Box::new(person), sink("serial"), sink("debug"), limits, true), shown)
 }
 
 fn commands(commands: &[Command]) -> Vec<Input> {
@@ -87,6 +93,76 @@ fn dead_guest_is_shown_with_its_end_and_a_reset_lets_it_go_on() {
     assert_eq!((end.status(), &end), (3, &End::Died("triple fault at RIP 0x7c05".to_owned())));
     let (_, status) = shown.borrow().last().cloned().expect("it is shown");
     assert!(status.line().starts_with("DEAD: triple fault at RIP 0x7c05"), "{}", status.line());
+}
+
+#[test]
+fn wall_time_counts_while_the_guest_stands_still() {
+    let limits = Limits { wall_seconds: Some(0.2), ..Limits::default() };
+    let patient = vec![Input::Mouse { dx: 0, dy: 0, dz: 0, buttons: 0 }; 10_000];
+    let dies = RunResult::Died("triple fault".to_owned());
+    for (acts, first, status) in [
+        (vec![], Command::Pause, 4),
+        (vec![(1, Act::End(RunResult::Halted))], Command::RecordExits, 4),
+        // Of a dead guest its death is told.
+        (vec![(1, Act::End(dies))], Command::RecordExits, 3),
+    ] {
+        let mut machine = FakeMachine::new(&acts);
+        let doings = [commands(&[first]), patient.clone()].concat();
+        let (mut driver, _) = limited(&mut machine, &doings, limits);
+        assert_eq!(driver.run_to_end().status(), status);
+    }
+}
+
+/// A display whose person stops the guest, and types Ctrl-A x on the terminal of COM1 once the guest stands still.
+struct Typist {
+    doings: Vec<Input>,
+    keys: Keys,
+}
+
+impl Display for Typist {
+    fn is_interactive(&self) -> bool {
+        true
+    }
+
+    fn keeps_the_dead(&self) -> bool {
+        true
+    }
+
+    fn poll(&mut self) -> Result<Vec<Input>, InputError> {
+        Ok(std::mem::take(&mut self.doings))
+    }
+
+    fn present(&mut self, _machine: &mut dyn Machine, status: &Status) -> Result<(), InputError> {
+        if status.running != Running::Yes {
+            self.keys.press(b"\x01x");
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {}
+}
+
+#[test]
+fn ctrl_a_x_at_com1_ends_a_run_that_stands_still() {
+    let dies = RunResult::Died("triple fault".to_owned());
+    for (acts, doings, expected) in [
+        (vec![], commands(&[Command::Pause]), End::Quit),
+        (vec![(1, Act::End(RunResult::Halted))], vec![], End::Quit),
+        // Of a dead guest its death is told.
+        (vec![(1, Act::End(dies))], vec![], End::Died("triple fault".to_owned())),
+    ] {
+        let mut machine = FakeMachine::new(&acts);
+        let (keys, input) = SerialInput::typed();
+        let sink = |name| Sink::open(name, &Stream::None, false).expect("nothing is opened");
+        // Without it a run that does not end is a test that does not end.
+        let limits = Limits { wall_seconds: Some(60.0), ..Limits::default() };
+        let display = Box::new(Typist { doings, keys });
+        let mut driver = Driver::new(&mut machine, display, sink("serial"), sink("debug"), limits, true);
+        driver.set_serial_input(input);
+        let began = Instant::now();
+        assert_eq!(driver.run_to_end(), expected);
+        assert!(began.elapsed().as_secs() < 60, "{expected:?}");
+    }
 }
 
 #[test]

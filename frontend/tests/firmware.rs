@@ -41,7 +41,7 @@ fn blank_drives_are_not_booted_from_and_the_bios_says_so() {
         let screen = folder.path("screen");
         let (status, _) = run(&["--max-time", "2", "--screen-dump", &screen.display().to_string()], &[&image]);
         let out = std::fs::read_to_string(&screen).expect("the dump is written");
-        assert_eq!(status, Some(4));
+        assert_eq!(status, Some(3));
         assert!(out.contains("No bootable device.") && !out.contains("Booting"), "{out}");
     }
 }

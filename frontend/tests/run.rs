@@ -30,7 +30,7 @@ fn run_ends_as_the_guest_ends_it_with_the_contracts_status() {
 #[test]
 fn run_ends_at_its_guest_time_with_status_4() {
     let mut machine = FakeMachine::new(&[]);
-    let mut driver = driver(&mut machine, Limits { seconds: Some(0.25), instructions: None });
+    let mut driver = driver(&mut machine, Limits { seconds: Some(0.25), ..Limits::default() });
     let end = driver.run_to_end();
     assert_eq!(driver.machine.now(), HZ / 4);
     assert_eq!((end.status(), end.message().unwrap().contains("--max-time")), (4, true));
@@ -39,7 +39,7 @@ fn run_ends_at_its_guest_time_with_status_4() {
 #[test]
 fn run_ends_within_a_turn_of_its_instruction_limit() {
     let mut machine = FakeMachine::new(&[]);
-    let mut driver = driver(&mut machine, Limits { seconds: None, instructions: Some(100_001) });
+    let mut driver = driver(&mut machine, Limits { instructions: Some(100_001), ..Limits::default() });
     assert_eq!(driver.run_to_end().status(), 4);
     let executed = driver.machine.instructions();
     assert!((100_001..=100_003).contains(&executed), "{executed}");

@@ -234,7 +234,7 @@ fn debug_exit_is_awaited_by_its_status() {
 
 #[test]
 fn limit_during_a_script_ends_it_with_the_limits_status() {
-    let limits = Limits { seconds: Some(0.5), instructions: None };
+    let limits = Limits { seconds: Some(0.5), ..Limits::default() };
     let outcome = run_with(&mut FakeMachine::new(&[]), limits, "Script(steps: [WaitText(\"x\", 20)])");
     assert!(matches!(outcome, Outcome::Ended(End::Limit(_))), "{outcome:?}");
     assert_eq!(outcome.status(), 4);

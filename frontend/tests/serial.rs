@@ -103,3 +103,62 @@ fn file_has_what_was_sent_while_the_guest_runs_on() {
     child.wait().expect("it ends");
     assert_eq!(folder.out(), LINE);
 }
+
+/// Sends back what comes to COM1, for ever: in al,3FDh until bit 0; in al,3F8h; out 3F8h,al.
+#[cfg(unix)]
+const ECHO: &[u8] = &[
+    0xBA, 0xFD, 0x03, // next: mov dx, 3FDh
+    0xEC, 0xA8, 0x01, 0x74, 0xFB, // look: in al, dx; test al, 1; jz look
+    0xBA, 0xF8, 0x03, 0xEC, 0xEE, // mov dx, 3F8h; in al, dx; out dx, al
+    0xEB, 0xF1, // jmp next
+];
+
+#[test]
+#[cfg(unix)]
+fn serial_port_is_at_a_socket_or_a_pseudo_terminal() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let folder = Folder::new("links", ECHO);
+    let start = |serial: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"));
+        command.current_dir(&folder.0).args(["--headless", "--wall-time", "60", "--serial", serial, "a.img"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    };
+    // Where it is told to be: what was sent before anybody came is there, and what is sent comes back.
+    let talk = |mut reader: Box<dyn Read>, mut writer: Box<dyn Write>| {
+        let mut line = vec![0; LINE.len()];
+        reader.read_exact(&mut line).expect("the guest's line");
+        assert_eq!(line, LINE);
+        writer.write_all(b"ping").expect("it is sent");
+        let mut answer = [0; 4];
+        reader.read_exact(&mut answer).expect("the answer");
+        assert_eq!(&answer, b"ping");
+    };
+    for kind in ["tcp:0", "pty"] {
+        let mut child = start(kind);
+        let mut told = String::new();
+        BufReader::new(child.stderr.take().expect("its messages")).read_line(&mut told).expect("a line");
+        let place = told.trim().rsplit(' ').next().expect("a place").to_owned();
+        if kind == "pty" {
+            let open = || std::fs::OpenOptions::new().read(true).write(true).open(&place).expect("the terminal");
+            talk(Box::new(open()), Box::new(open()));
+        } else {
+            for _ in 0..2 {
+                let peer = std::net::TcpStream::connect(&place).expect("it listens");
+                let mut writer = peer.try_clone().expect("both ways");
+                writer.write_all(b"x").expect("it is sent");
+                let mut some = [0];
+                (&peer).read_exact(&mut some).expect("something comes");
+            }
+        }
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+    }
+    let socket = folder.0.join("socket");
+    let mut child = start(&format!("unix:{}", socket.display()));
+    let peer = std::iter::repeat_with(|| std::os::unix::net::UnixStream::connect(&socket));
+    let peer = peer.take(400).find_map(|peer| peer.map_err(|_| std::thread::sleep(Duration::from_millis(20))).ok());
+    let peer = peer.expect("it listens");
+    talk(Box::new(peer.try_clone().expect("both ways")), Box::new(peer));
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+}

@@ -65,6 +65,18 @@ fn scripts_that_pass_end_with_status_0_and_a_line_each() {
 }
 
 #[test]
+fn machine_of_a_script_is_what_dump_config_prints() {
+    let folder = folder("suite-dump");
+    script(&folder, "s.ron", "WaitText(\"X\", 2)");
+    let output = emu(&folder, &["--script", "s.ron", "--cpus", "3", "--dump-config"], false);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for part in ["cpus: 3,", "memory: 16,", "a.img"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
 fn script_that_fails_is_told_with_line_time_state_and_screen() {
     let folder = folder("suite-fail");
     script(&folder, "bad.ron", "WaitText(\"X\", 2),\nExpectText(\"no such text\")");

@@ -6,6 +6,8 @@ use emu_core::bus::Bus;
 use emu_core::mem::ram::Ram;
 use emu_devices::board::{Board, BoardConfig};
 use emu_devices::debug_ports::{DebugExit, DebugPortsConfig};
+use emu_devices::flash::FlashConfig;
+use emu_devices::fw_cfg::FwCfgConfig;
 use emu_devices::input::InputEvent;
 use emu_devices::keyboard::Key;
 use emu_devices::rtc::{CmosConfig, RtcConfig};
@@ -56,6 +58,8 @@ const MMIO: [(u64, u64); 8] = [
 /// A board with drives of all kinds.
 pub fn config(source: &mut Source) -> BoardConfig {
     BoardConfig {
+        flash: Some(FlashConfig { address: 0xFFC0_0000, contents: vec![0xFF; 8192] }),
+        fw_cfg: Some(FwCfgConfig { processors: 1, memory: 1 << 20, files: Vec::new() }),
         hz: source.pick(&[1_000_000, 50_000_000, 3_000_000_000]),
         rtc: RtcConfig {
             start: source.pick(&[0, 1_767_225_600, 4_102_444_799, -1, i64::MAX, i64::MIN]),

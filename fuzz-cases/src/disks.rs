@@ -158,6 +158,8 @@ fn drives(source: &mut Source) -> Drives {
         test_devices: false,
         video_memory: 0x4_0000,
         vga_rom: Vec::new(),
+        flash: None,
+        fw_cfg: None,
     };
     Drives { config, boot }
 }

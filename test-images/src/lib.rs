@@ -10,6 +10,10 @@ mod hostile;
 
 pub use hostile::{HOSTILE, HostileGuest, WRITER};
 
+/// An EFI program that says on port E9h what it finds – VMX, ACPI, how often it was started, its folder's `input.txt` –,
+/// writes `answer.txt` and powers off. Its source is `efi/starts.asm`.
+pub const EFI_STARTS: &[u8] = include_bytes!("../efi/starts.efi");
+
 /// What kind of drive an image is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -122,6 +126,14 @@ mod tests {
             assert!(image.bytes[446..510].iter().all(|&byte| byte == 0), "{}: partition table", image.name);
             assert!(image.cpus >= 1 && !image.about.is_empty(), "{}", image.name);
         }
+    }
+
+    #[test]
+    fn efi_program_is_an_image_of_the_right_kind() {
+        let word = |at: usize| u16::from_le_bytes([EFI_STARTS[at], EFI_STARTS[at + 1]]);
+        assert_eq!((&EFI_STARTS[..2], &EFI_STARTS[0x40..0x44]), (&b"MZ"[..], &b"PE\0\0"[..]));
+        // x86-64, PE32+, an EFI application; the entry point is the section's begin.
+        assert_eq!((word(0x44), word(0x58), word(0x58 + 68), word(0x58 + 16)), (0x8664, 0x020B, 10, 0x1000));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod same_run;
 mod slicing;
 mod snapshots;
 mod soak;
+mod uefi;
 
 use clap::{Parser, Subcommand};
 
@@ -67,6 +68,8 @@ enum Command {
     Recordings(recordings::Args),
     /// Run test images in one piece and in random pieces, and compare instruction counts and states
     Slicing(slicing::Args),
+    /// Start an EFI program of ours, and the shell, with a distribution's UEFI firmware
+    Uefi(uefi::Args),
     /// Compare a run that is saved and restored at random cycles with the same run in one go
     Snapshots(snapshots::Args),
 }
@@ -98,6 +101,7 @@ fn main() {
         Command::Mix(args) => status(mix::check(&args)),
         Command::Recordings(args) => recordings::main(&args),
         Command::Slicing(args) => status(slicing::check(&args)),
+        Command::Uefi(args) => uefi::main(&args),
         Command::Snapshots(args) => snapshots::main(&args),
     };
     std::process::exit(status);

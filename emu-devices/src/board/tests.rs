@@ -2,6 +2,8 @@ use super::*;
 use crate::ata::AtaDrive;
 use crate::debug_ports::DebugExit;
 use crate::disk::{DrivePlace, MediumId};
+use crate::flash::FlashConfig;
+use crate::fw_cfg::FwCfgConfig;
 use crate::keyboard::Key;
 use crate::rtc::CmosConfig;
 use crate::state::StateError;
@@ -16,6 +18,8 @@ fn image(name: &str, byte: u8, size: usize) -> DiskImage {
 
 fn config() -> BoardConfig {
     BoardConfig {
+        flash: Some(FlashConfig { address: 0xFFC0_0000, contents: vec![0xFF; 8192] }),
+        fw_cfg: Some(FwCfgConfig { processors: 1, memory: 1 << 20, files: Vec::new() }),
         hz: HZ,
         rtc: RtcConfig { start: 1_767_225_600, cmos: CmosConfig::default() },
         ata: [

@@ -26,6 +26,15 @@ const FLOPPY_FORMATS: [FloppyFormat; 8] = [
     FloppyFormat { cylinders: 80, heads: 2, sectors: 36 },
 ];
 
+/// Formats of 3.5" disks that hold more than their drives were sold for, such as Microsoft's 1.68 MB. Only an image of
+/// exactly that size is taken for one.
+const DENSER_FORMATS: [FloppyFormat; 4] = [
+    FloppyFormat { cylinders: 80, heads: 2, sectors: 10 },
+    FloppyFormat { cylinders: 80, heads: 2, sectors: 19 },
+    FloppyFormat { cylinders: 80, heads: 2, sectors: 20 },
+    FloppyFormat { cylinders: 80, heads: 2, sectors: 21 },
+];
+
 impl FloppyFormat {
     /// Capacity in sectors.
     pub fn total_sectors(self) -> u64 {
@@ -39,12 +48,13 @@ impl FloppyFormat {
 
     /// The format with exactly `size` bytes.
     pub fn of_size(size: u64) -> Option<Self> {
-        FLOPPY_FORMATS.into_iter().find(|format| format.size() == size)
+        FLOPPY_FORMATS.into_iter().chain(DENSER_FORMATS).find(|format| format.size() == size)
     }
 
     /// The smallest format that holds `size` bytes, for images whose tail was cut off.
     pub fn fitting(size: u64) -> Option<Self> {
-        FLOPPY_FORMATS.into_iter().find(|format| format.size() >= size)
+        let exact = Self::of_size(size);
+        exact.or_else(|| FLOPPY_FORMATS.into_iter().find(|format| format.size() >= size))
     }
 
     /// The sector number of an address; `None` when it is not on the disk. `sector` counts from 1.
@@ -124,6 +134,8 @@ mod tests {
                 matches!(ImageKind::of_size(kilobytes * 1024), ImageKind::Floppy(f) if f.size() == kilobytes * 1024)
             );
         }
+        let dense = FloppyFormat::of_size(1_720_320).map(|format| (format.cylinders, format.sectors));
+        assert_eq!((dense, FloppyFormat::fitting(1_720_321).map(|format| format.sectors)), (Some((80, 21)), Some(36)));
         assert_eq!(ImageKind::of_size(1_032_192), ImageKind::HardDisk);
         assert_eq!(ImageKind::of_size(1_474_561), ImageKind::HardDisk);
     }

@@ -1,5 +1,6 @@
 //! Raw images by sectors: a file or bytes in memory, with writes passed through, refused, or kept apart.
 
+use super::foreign::foreign;
 use super::medium::{MediumId, Overlay};
 use crate::state::StateError;
 use emu_core::hash::StableHash;
@@ -36,6 +37,16 @@ pub enum ImageError {
     InUse {
         /// The file.
         path: String,
+    },
+    /// An image of another program's.
+    #[error("{path}: it is a {kind}, and only raw images can be read; make one: {command}")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// What it is.
+        kind: &'static str,
+        /// The command that makes a raw image of it.
+        command: String,
     },
     /// No bytes at all.
     #[error("{path}: the image is empty; create it with its full size, for example `truncate -s 1474560 {path}`")]
@@ -156,6 +167,19 @@ impl DiskImage {
         let length = file.seek(SeekFrom::End(0)).map_err(open_error)?;
         if length == 0 {
             return Err(ImageError::Empty { path: name });
+        }
+        let mut first = [0; SECTOR_SIZE];
+        file.seek(SeekFrom::Start(0)).and_then(|_| read_or_zero(&mut file, &mut first)).map_err(open_error)?;
+        if let Some(kind) = foreign(&first) {
+            let command = kind.command(&name);
+            return Err(ImageError::Foreign { path: name, kind: kind.name, command });
+        }
+        if mode == OpenMode::ReadWrite && !writable {
+            log::warn!(
+                target: "disk",
+                "{name}: the host does not let it be written, and the guest sees a write-protected disk; give it the \
+                 permission, or --snapshot to let the guest write to memory"
+            );
         }
         Ok(Self::with(name, Backing::File(file), length, !writable, mode == OpenMode::Snapshot))
     }

@@ -48,7 +48,7 @@ impl FloppyDriveType {
         const RATE_1M: u8 = 3;
         match format.sectors {
             36 => RATE_1M,
-            15 | 18 => RATE_500K,
+            15 | 18..=21 => RATE_500K,
             // The 1.2 MB drive turns at 360 rpm also with double-density disks.
             _ if self == Self::D1200K => RATE_300K,
             _ => RATE_250K,

@@ -176,6 +176,8 @@ impl PcBuilder {
             test_devices: false,
             video_memory: VIDEO_MEMORY,
             vga_rom: Vec::new(),
+            flash: None,
+            fw_cfg: None,
         };
         Pc::new(PcConfig {
             processors: self.processors,

@@ -40,6 +40,7 @@ impl Pc {
             quantum: _,
             // Of the present run.
             work: _,
+            ends_at_reset: _,
             rom_pages: _,
         } = self;
         let board = board.save()?;

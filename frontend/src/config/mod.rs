@@ -1,13 +1,18 @@
 //! The machine's configuration: one struct, whatever it was read from.
 
 pub mod bochsrc;
+pub mod dump;
 pub mod options;
 pub mod ron;
+pub mod run;
+pub mod size;
 pub mod sources;
 
 use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use emu_devices::disk::{FloppyFormat, Geometry};
+use emu_devices::fw_cfg::MAX_NAME;
+use run::RunFields;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -161,7 +166,57 @@ pub struct Kernel {
     pub linux_entry: LinuxEntry,
 }
 
-/// Where a byte stream of the guest goes.
+/// UEFI firmware in place of a BIOS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Uefi {
+    /// The file with the code, or with code and variables; looked for in the usual places without one.
+    pub code: Option<PathBuf>,
+    /// The file that keeps the variables; made at first if it is not there. Without one they are the firmware's own in
+    /// every run.
+    pub vars: Option<PathBuf>,
+}
+
+/// Something that firmware is told through QEMU's fw_cfg device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FwCfgItem {
+    /// Its name, such as `opt/org.example/setting`.
+    pub name: String,
+    /// What it holds.
+    pub contents: FwCfgContents,
+}
+
+/// What an item of fw_cfg holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FwCfgContents {
+    /// A file's bytes.
+    File(PathBuf),
+    /// This text, without a zero behind it.
+    String(String),
+}
+
+impl std::str::FromStr for FwCfgItem {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || "give name=NAME,file=FILE or name=NAME,string=TEXT".to_owned();
+        let (name, rest) = text.split_once(',').ok_or_else(bad)?;
+        let name = name.strip_prefix("name=").unwrap_or(name);
+        if name.is_empty() || name.len() > MAX_NAME || !name.is_ascii() {
+            return Err(format!("a name has 1 to {MAX_NAME} characters of ASCII"));
+        }
+        let contents = match rest.split_once('=').ok_or_else(bad)? {
+            ("file", file) => FwCfgContents::File(PathBuf::from(file)),
+            ("string", text) => FwCfgContents::String(text.to_owned()),
+            _ => return Err(bad()),
+        };
+        Ok(Self { name: name.to_owned(), contents })
+    }
+}
+
+/// Where a byte stream of the guest goes. Only a serial port can have what is beyond a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
@@ -171,15 +226,43 @@ pub enum Stream {
     Stdio,
     /// A file, created anew.
     File(PathBuf),
+    /// Whoever connects to this TCP address, `HOST:PORT`.
+    Listen(String),
+    /// The TCP server at this address.
+    Connect(String),
+    /// Whoever connects to this socket of the host's file system.
+    Unix(PathBuf),
+    /// The server at this socket.
+    UnixConnect(PathBuf),
+    /// A new pseudo-terminal.
+    Pty,
+    /// A terminal, serial port or named pipe of the host's, read and written.
+    Device(PathBuf),
 }
 
-/// What other programs take for a place that is no file: `tcp:4444`, `unix:path`, `pty`.
+impl Stream {
+    /// Whether only a serial port can have it.
+    pub fn is_link(&self) -> bool {
+        !matches!(self, Self::None | Self::Stdio | Self::File(_))
+    }
+}
+
+/// `PORT` or `HOST:PORT` as a TCP address; this host without one.
+fn address(text: &str) -> Result<String, String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    if port.parse::<u16>().is_err() {
+        return Err(format!("{text:?} is no TCP port; give tcp:PORT or tcp:HOST:PORT"));
+    }
+    Ok(format!("{}:{port}", if host.is_empty() { "127.0.0.1" } else { host }))
+}
+
+/// What other programs take for a place that is no file, and is not offered: `telnet:host:1`, `file:path`, `stdout`.
 fn scheme(text: &str) -> Option<&str> {
     let plain = |name: &str| name.len() > 1 && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-_".contains(c));
     match text.split_once(':') {
         // One letter is a drive.
         Some((name, _)) => Some(name).filter(|name| plain(name)),
-        None => matches!(text, "pty" | "stdout" | "stderr").then_some(text),
+        None => matches!(text, "stdout" | "stderr").then_some(text),
     }
 }
 
@@ -187,15 +270,27 @@ impl std::str::FromStr for Stream {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "" => Err("give stdio, none or a file".to_owned()),
-            "none" => Ok(Self::None),
-            "stdio" => Ok(Self::Stdio),
-            other if scheme(other).is_some() => {
-                let scheme = scheme(other).unwrap_or(other);
-                Err(format!("{scheme} is not offered; give stdio, none or a file, one of this name as ./{other}"))
-            }
-            file => Ok(Self::File(PathBuf::from(file))),
+        let place = |rest: &str| match rest {
+            "" => Err(format!("{text:?}: the path is missing")),
+            rest => Ok(PathBuf::from(rest)),
+        };
+        match text.split_once(':').unwrap_or((text, "")) {
+            _ if text.is_empty() => Err("give stdio, none, pty, tcp:PORT, unix:PATH or a file".to_owned()),
+            ("none", "") => Ok(Self::None),
+            ("stdio", "") => Ok(Self::Stdio),
+            ("pty", "") => Ok(Self::Pty),
+            ("tcp", rest) => address(rest).map(Self::Listen),
+            ("tcp-connect", rest) => address(rest).map(Self::Connect),
+            ("unix", rest) => place(rest).map(Self::Unix),
+            ("unix-connect", rest) => place(rest).map(Self::UnixConnect),
+            ("device", rest) => place(rest).map(Self::Device),
+            _ => match scheme(text) {
+                Some(scheme) => Err(format!(
+                    "{scheme} is not offered; give stdio, none, pty, tcp:PORT, unix:PATH or a file, one of this name as \
+                     ./{text}"
+                )),
+                None => Ok(Self::File(PathBuf::from(text))),
+            },
         }
     }
 }
@@ -219,7 +314,8 @@ pub enum DisplayKind {
 pub struct MachineConfig {
     /// Logical processors, 1 to [`MAX_CPUS`].
     pub cpus: u32,
-    /// Guest memory in MiB, 1 to [`MAX_MEMORY_MIB`].
+    /// Guest memory in MiB, 1 to [`MAX_MEMORY_MIB`]; or a text with a unit.
+    #[serde(with = "size")]
     pub memory: u64,
     /// Name of the CPU model.
     pub cpu_model: String,
@@ -233,12 +329,20 @@ pub struct MachineConfig {
     pub vmx_unlocked: bool,
     /// A triple fault resets the machine instead of ending the run.
     pub reset_on_triple_fault: bool,
+    /// A reset that the guest asks for ends the run.
+    pub no_reboot: bool,
     /// The BIOS; ours without one.
     pub rom: Option<Rom>,
     /// The VGA BIOS; ours without one.
     pub vga_rom: Option<Rom>,
     /// Further ROMs, each with its address.
     pub option_roms: Vec<Rom>,
+    /// UEFI firmware in place of a BIOS.
+    pub uefi: Option<Uefi>,
+    /// What firmware is told through fw_cfg besides what it needs.
+    pub fw_cfg: Vec<FwCfgItem>,
+    /// A folder that is a disk with a FAT file system, at the first free place.
+    pub fat: Option<PathBuf>,
     /// ATA channel 0, master.
     pub hda: Option<AtaDrive>,
     /// ATA channel 0, slave.
@@ -265,6 +369,8 @@ pub struct MachineConfig {
     pub debugcon: Option<Stream>,
     /// Port of an isa-debug-exit device.
     pub debug_exit: Option<u16>,
+    /// What the guest writes there when all is well: the run's status is 0 then, and 1 after anything else.
+    pub debug_exit_pass: Option<u32>,
     /// QEMU's pc-testdev and pci-testdev.
     pub test_devices: bool,
     /// How the screen is shown; a window or the terminal, without one.
@@ -273,6 +379,8 @@ pub struct MachineConfig {
     pub jit: Option<u32>,
     /// Keep guest time to the host's clock, or do not; without one, while there is a display.
     pub realtime: Option<bool>,
+    /// Options of the run.
+    pub run: RunFields,
 }
 
 impl Default for MachineConfig {
@@ -286,9 +394,13 @@ impl Default for MachineConfig {
             ignore_bad_msrs: false,
             vmx_unlocked: false,
             reset_on_triple_fault: false,
+            no_reboot: false,
             rom: None,
             vga_rom: None,
             option_roms: Vec::new(),
+            uefi: None,
+            fw_cfg: Vec::new(),
+            fat: None,
             hda: None,
             hdb: None,
             hdc: None,
@@ -302,10 +414,12 @@ impl Default for MachineConfig {
             serial: Stream::None,
             debugcon: None,
             debug_exit: None,
+            debug_exit_pass: None,
             test_devices: false,
             display: None,
             jit: None,
             realtime: None,
+            run: RunFields::default(),
         }
     }
 }
@@ -344,7 +458,8 @@ impl MachineConfig {
 
     /// Whether there is anything to run.
     pub fn has_something_to_boot(&self) -> bool {
-        self.kernel.is_some() || self.rom.is_some() || !self.boot_order().is_empty()
+        let firmware = self.rom.is_some() || self.uefi.is_some();
+        self.kernel.is_some() || firmware || self.fat.is_some() || !self.boot_order().is_empty()
     }
 
     /// Checks every number against its range. `place` is what to blame.
@@ -361,6 +476,12 @@ impl MachineConfig {
         range("ips", self.ips, *IPS_RANGE.start(), *IPS_RANGE.end())?;
         if let Some(quantum) = self.quantum {
             range("quantum", quantum, *QUANTUM_RANGE.start(), *QUANTUM_RANGE.end())?;
+        }
+        for (name, seconds) in [("run: max_time", self.run.max_time), ("run: wall_time", self.run.wall_time)] {
+            if seconds.is_some_and(|seconds| !seconds.is_finite() || seconds <= 0.0) {
+                let problem = "it is no number of seconds above 0";
+                return Err(InputError::new(place, problem).field(name).remedy("give seconds, such as 2.5"));
+            }
         }
         for (drive, name) in self.ata().into_iter().zip(["hda", "hdb", "hdc", "hdd"]) {
             if let Some(AtaDrive::Disk { geometry: Some(geometry), .. }) = drive {

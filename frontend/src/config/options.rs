@@ -52,8 +52,8 @@ pub const UNREAD: &[Unread] = &[
     device("cpuid", "CPUID comes from the CPU model"),
     device("cmosimage", "CMOS memory is made by the machine"),
     device("i440fxsupport", "the chipset is always an i440FX"),
-    device("parport1", "there is no parallel port"),
-    device("parport2", "there is no parallel port"),
+    harmless("parport1", "there is no parallel port"),
+    harmless("parport2", "there is no parallel port"),
     device("com2", "only COM1 is there"),
     device("com3", "only COM1 is there"),
     device("com4", "only COM1 is there"),
@@ -75,6 +75,27 @@ pub const UNREAD: &[Unread] = &[
     device("usb_xhci", "the device is not emulated"),
     device("pcidev", "the device is not emulated"),
     device("gameport", "the device is not emulated"),
+    device("netmod", "there is no network"),
+    device("svga", "the display adapter is a standard VGA with VBE"),
+    harmless("usb_debug", "there is no USB"),
+    harmless("pcidev_debug", "the device is not emulated"),
+    harmless("print_stats", "use --stats"),
+    harmless("dumpstats", "use --stats"),
+    harmless("debugger_gui", "there is debug --tui"),
+    // Of older versions.
+    device("diska", "write ata0-master: type=disk, path=..."),
+    device("diskc", "write ata0-master: type=disk, path=..."),
+    device("diskd", "write ata0-slave: type=disk, path=..."),
+    device("cdromd", "write ata1-master: type=cdrom, path=..."),
+    device("load32bitOSImage", "use --kernel"),
+    device("time0", "write clock: time0=..."),
+    harmless("max_ips", "write cpu: ips=..."),
+    harmless("pit", "write clock: sync=..."),
+    harmless("newharddrivesupport", "it is always on"),
+    harmless("floppy_command_delay", "the controller has its own timing"),
+    harmless("system_clock_sync", "write clock: sync=..."),
+    harmless("vga_update_frequency", "it belongs to the display"),
+    harmless("keyboard_keymapping", "it belongs to the display"),
 ];
 
 /// Parameters whose values are not looked at, by the option's name and theirs; `ata` stands for every ATA drive. A guest
@@ -146,6 +167,49 @@ const BOCHS_MODELS: &[(&str, &[&str])] = &[
 /// The model of ours that comes nearest to one of Bochs's.
 pub fn nearest_model(name: &str) -> Option<&'static str> {
     BOCHS_MODELS.iter().find(|(_, models)| models.contains(&name)).map(|(nearest, _)| *nearest)
+}
+
+/// Options that are read.
+pub const READ: &[&str] = &[
+    "cpu",
+    "ips",
+    "memory",
+    "megs",
+    "romimage",
+    "vgaromimage",
+    "optromimage1",
+    "optromimage2",
+    "optromimage3",
+    "optromimage4",
+    "floppya",
+    "floppyb",
+    "ata0",
+    "ata1",
+    "ata2",
+    "ata3",
+    "ata0-master",
+    "ata0-slave",
+    "ata1-master",
+    "ata1-slave",
+    "ata2-master",
+    "ata2-slave",
+    "ata3-master",
+    "ata3-slave",
+    "boot",
+    "clock",
+    "com1",
+    "port_e9_hack",
+    "display_library",
+    "keyboard",
+    "mouse",
+    "vga",
+    "pci",
+    "floppy_bootsig_check",
+];
+
+/// Whether a Bochs file can have this option.
+pub fn is_bochs_option(name: &str) -> bool {
+    READ.contains(&name) || unread(name).is_some()
 }
 
 /// Looks an option up.

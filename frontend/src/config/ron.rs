@@ -17,10 +17,53 @@ pub fn error(path: &Path, error: &ron::error::SpannedError, remedy: &str) -> Inp
 
 /// Parses a configuration; names in it stay as they are written.
 pub fn parse(path: &Path, text: &str) -> Result<MachineConfig, InputError> {
-    let config: MachineConfig =
-        dialect().from_str(text).map_err(|e| error(path, &e, "see docs/config.md for the fields"))?;
-    config.check(&path.display().to_string())?;
+    let config: MachineConfig = dialect().from_str(text).map_err(|e| {
+        let told = error(path, &e, "see docs/config.md for the fields, or rvmx-emu --dump-config for all of them");
+        match field_before(text, e.position.line, e.position.col) {
+            Some(field) => told.field(field),
+            None => told,
+        }
+    })?;
+    config.check(&path.display().to_string()).map_err(|error| {
+        let place = error.field_name().and_then(|field| {
+            let last = field.rsplit(": ").find_map(|part| place_of(text, part));
+            last.or_else(|| place_of(text, field.split(':').next()?))
+        });
+        match place {
+            Some((line, column)) => error.at(line, column),
+            None => error,
+        }
+    })?;
     Ok(config)
+}
+
+/// A line without its comment.
+fn code_of(line: &str) -> &str {
+    line.split("//").next().unwrap_or(line)
+}
+
+/// The field whose value is at this place: the last name with a colon before it.
+fn field_before(text: &str, line: usize, column: usize) -> Option<String> {
+    let found = text.lines().take(line).enumerate().filter_map(|(index, whole)| {
+        let end = if index + 1 == line { column } else { usize::MAX };
+        let code: String = code_of(whole).chars().take(end).collect();
+        let before = code.rsplit_once(':')?.0;
+        let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+        before.get(start..).filter(|name| !name.is_empty()).map(str::to_owned)
+    });
+    found.last()
+}
+
+/// Line and column at which a field stands, from 1.
+fn place_of(text: &str, field: &str) -> Option<(usize, usize)> {
+    text.lines().enumerate().find_map(|(index, line)| {
+        let at = code_of(line).match_indices(field).find(|(at, _)| {
+            let before = line.get(..*at).and_then(|before| before.chars().last());
+            let behind = line.get(at + field.len()..).unwrap_or_default().trim_start();
+            behind.starts_with(':') && before.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_')
+        });
+        at.map(|(at, _)| (index + 1, at + 1))
+    })
 }
 
 /// Parses a configuration and finds the files that it names, in the working folder or beside it.
@@ -54,6 +97,29 @@ pub fn load(host: &dyn Host, path: &Path, text: &str) -> Result<MachineConfig, I
         if let Some(rom) = rom {
             find(name, &mut rom.file)?;
         }
+    }
+    if let Some(uefi) = &mut config.uefi {
+        // The file that keeps the variables may still have to be made.
+        if let Some(code) = &mut uefi.code {
+            find("uefi: code", code)?;
+        }
+        if let Some(found) = uefi.vars.as_ref().and_then(|vars| locate(host, vars, path)) {
+            uefi.vars = Some(found);
+        }
+    }
+    for item in &mut config.fw_cfg {
+        if let super::FwCfgContents::File(file) = &mut item.contents {
+            find("fw_cfg", file)?;
+        }
+    }
+    if let Some(script) = &mut config.run.script {
+        find("run: script", script)?;
+    }
+    for medium in &mut config.run.media {
+        find("run: media", medium)?;
+    }
+    if let Some(folder) = &mut config.fat {
+        find("fat", folder)?;
     }
     for rom in &mut config.option_roms {
         find("option_roms", &mut rom.file)?;
@@ -116,6 +182,13 @@ mod tests {
         let error = parse("Machine(\n  cpus: \"x\",\n)").unwrap_err();
         assert!(error.starts_with("m.ron:2:"), "{error}");
         let error = parse("Machine(cpus: 0)").unwrap_err();
-        assert_eq!(error, "m.ron: cpus: 0 is out of range; give 1 to 254");
+        assert_eq!(error, "m.ron:1:9: cpus: 0 is out of range; give 1 to 254");
+        let error = parse("Machine(\n  cpus: 1, // memory: 3\n  memory: \"1X\",\n)").unwrap_err();
+        assert!(error.starts_with("m.ron:3:") && error.contains(": memory: ") && error.contains("512M"), "{error}");
+        let error = parse("Machine(\n  cpus: 1, // ips: 3\n\n  ips: 7,\n)").unwrap_err();
+        assert!(error.starts_with("m.ron:4:3: ips: 7 is out of range"), "{error}");
+        let error = parse("Machine(\n  run: (\n    max_time: -1,\n  ),\n)").unwrap_err();
+        assert!(error.starts_with("m.ron:3:5: run: max_time: it is no number of seconds above 0"), "{error}");
+        assert_eq!(parse("Machine(memory: \"1G\")").map(|config| config.memory), Ok(1024));
     }
 }

@@ -2,7 +2,7 @@
 //! they stay pure and can be tested and fuzzed.
 
 use crate::files;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Largest configuration file or script, in bytes: far above any real one, and a bound on what a wrong path costs.
@@ -14,6 +14,10 @@ pub trait Host {
     fn variable(&self, name: &str) -> Option<String>;
     /// The size of a regular file or the 0 of a device; `None` if there is nothing at `path`.
     fn size(&self, path: &Path) -> Option<u64>;
+    /// At most `length` bytes of a file from `at` on; empty if there are none.
+    fn bytes(&self, _path: &Path, _at: u64, _length: usize) -> Vec<u8> {
+        Vec::new()
+    }
     /// A text file; bytes that are not UTF-8 are replaced (comments may be in any encoding).
     fn read_text(&self, path: &Path) -> Result<String, String>;
     /// A text file that must be UTF-8.
@@ -35,6 +39,15 @@ impl Host for RealHost {
 
     fn size(&self, path: &Path) -> Option<u64> {
         std::fs::metadata(path).ok().map(|metadata| metadata.len())
+    }
+
+    fn bytes(&self, path: &Path, at: u64, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(at))?;
+            file.take(length as u64).read_to_end(&mut bytes)
+        });
+        read.map_or_else(|_| Vec::new(), |_| bytes)
     }
 
     fn read_text(&self, path: &Path) -> Result<String, String> {

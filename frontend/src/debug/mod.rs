@@ -28,6 +28,7 @@ mod gdb_packets;
 mod gdb_registers;
 mod input;
 mod msr_list;
+mod options;
 mod paging;
 mod remedy;
 pub(crate) mod scope;
@@ -41,13 +42,14 @@ mod tui;
 mod vmxlog;
 mod watcher;
 
-use crate::cli::{RunArgs, Settings};
+use crate::cli::Settings;
 use crate::config::Stream;
 use crate::error::InputError;
 use crate::output::{self, Sink};
 use crate::pc::PcMachine;
 use crate::run::End;
 use crate::signals;
+pub use options::{check, check_configured, not_taken};
 use session::Session;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,60 +71,6 @@ pub struct Source {
     pub json: bool,
     /// `--tui`: the whole terminal, behind the commands.
     pub tui: bool,
-}
-
-/// Options of a run that the debugger has no use for.
-fn refuse(args: &RunArgs) -> Result<(), InputError> {
-    for (option, given) in [
-        ("--script", args.script.is_some()),
-        ("--record", args.record.is_some()),
-        ("--replay", args.replay.is_some()),
-        ("--trace", args.trace.is_some()),
-        ("--vmcs-dump", args.vmcs_dump.is_some()),
-        ("--max-instructions", args.max_instructions.is_some()),
-        ("--realtime", args.realtime.is_some()),
-        ("--dump-state", args.dump_state.is_some()),
-        ("--screen-dump", args.screen_dump.is_some()),
-        ("--screenshot", args.screenshot.is_some()),
-        ("--stats", args.stats),
-    ] {
-        if given {
-            let remedy = match option {
-                "--script" => "give the debugger's commands with -c or -x",
-                "--trace" => "print instructions with the commands trace and last",
-                "--vmcs-dump" => "see the VMCS with vmcs and vmentry why",
-                "--max-instructions" => "give --max-time, or stop with sb and sba",
-                "--realtime" => "leave it out: guest time goes as fast as the host can",
-                "--dump-state" => "see the state with r, sreg, creg, info exceptions, vmcs and screen",
-                "--screen-dump" => "see the text screen with the command screen",
-                "--screenshot" => "write the picture with the command screen FILE.png",
-                "--stats" => "see the figures with ptime, hash, vmx and exits stat",
-                _ => "leave it out",
-            };
-            return Err(InputError::new(option, "the debugger does not take it").remedy(remedy));
-        }
-    }
-    Ok(())
-}
-
-/// The options of a run that the debugger's help does not show, as clap names them.
-pub const NOT_TAKEN: [&str; 11] = [
-    "script",
-    "record",
-    "replay",
-    "trace",
-    "vmcs_dump",
-    "max_instructions",
-    "realtime",
-    "dump_state",
-    "screen_dump",
-    "screenshot",
-    "stats",
-];
-
-/// Checks what the command line asks of the debugger.
-pub fn check(args: &RunArgs) -> Result<(), InputError> {
-    refuse(args)
 }
 
 /// The machine as the settings want it; port E9h's output goes to `debugcon` unless they say something else. `interrupt`

@@ -54,7 +54,9 @@ pub fn name(machine: &MachineConfig) -> String {
     });
     let floppies = machine.floppies().into_iter().flatten().filter_map(|floppy| floppy.image.as_deref());
     let kernel = machine.kernel.iter().map(|kernel| kernel.file.as_path());
-    let file = kernel.chain(drives).chain(floppies).find_map(Path::file_name);
+    // Its disk is a file that nobody has named.
+    let folder = machine.fat.as_deref();
+    let file = kernel.chain(folder).chain(drives).chain(floppies).find_map(Path::file_name);
     file.map_or("rvmx-emu".to_owned(), |file| format!("{} - rvmx-emu", file.display()))
 }
 
@@ -97,6 +99,9 @@ mod tests {
     fn title_names_what_runs() {
         let image = Some("/a/b.img".into());
         let fda = Some(Floppy { kind: None, image, write_protected: false });
-        assert_eq!(name(&MachineConfig { fda, ..MachineConfig::default() }), "b.img - rvmx-emu");
+        let mut machine = MachineConfig { fda, ..MachineConfig::default() };
+        assert_eq!(name(&machine), "b.img - rvmx-emu");
+        machine.fat = Some("/a/esp".into());
+        assert_eq!(name(&machine), "esp - rvmx-emu");
     }
 }

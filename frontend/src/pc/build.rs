@@ -1,22 +1,27 @@
 //! From the configuration to a [`Pc`]: files opened, sizes checked, CMOS filled.
 
-use crate::config::{AtaDrive, BootDevice, Floppy, MachineConfig, Rom};
+use super::acpi;
+use super::uefi::Firmware;
+use crate::config::{AtaDrive, BootDevice, Floppy, FwCfgContents, FwCfgItem, MachineConfig, Rom};
 use crate::error::InputError;
 use crate::files;
-use emu_core::mem::ram::MAX_ROM;
+use emu_core::mem::ram::{LOW_RAM_LIMIT, MAX_ROM};
 use emu_core::model::CpuModel;
 use emu_devices::ata;
 use emu_devices::board::BoardConfig;
 use emu_devices::debug_ports::{DebugExit, DebugPortsConfig};
 use emu_devices::disk::{DiskImage, FloppyFormat, OpenMode};
+use emu_devices::flash::FlashConfig;
 use emu_devices::floppy::{FloppyDrive, FloppyDriveType};
+use emu_devices::fw_cfg::{self, FwCfgConfig, FwCfgFile};
 use emu_devices::pc::{self, DEFAULT_QUANTUM, DEFAULT_TIME, Pc, PcConfig, PcError, VIDEO_MEMORY};
 use emu_devices::rtc::{self, CmosConfig, RtcConfig};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The PC of `config`. With `kernel` a ROM is added that takes over when the firmware boots.
-pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
+/// The PC of `config`. With `kernel` a ROM is added that takes over when the firmware boots; `uefi` takes the BIOS's place.
+pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Result<Pc, InputError> {
+    let fw_cfg = fw_cfg(config, uefi.is_some())?;
     let model = CpuModel::named(&config.cpu_model)
         .map_err(|error| InputError::new("--cpu-model", error.to_string()).remedy("see rvmx-emu cpu-models"))?;
     let mode = if config.snapshot { OpenMode::Snapshot } else { OpenMode::ReadWrite };
@@ -35,6 +40,11 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
             return Err(InputError::file(&rom.file, problem).remedy("leave the address out"));
         }
         bios = bytes;
+    }
+    let mut flash = None;
+    if let Some(firmware) = uefi {
+        flash = Some(FlashConfig { address: firmware.variables_at(), contents: firmware.variables });
+        bios = firmware.code;
     }
     let vga_bios = match &config.vga_rom {
         Some(rom) => read_rom(rom)?,
@@ -58,6 +68,7 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
     });
     let [a, b, c, d] = drives;
     let ata = [[a, b], [c, d]];
+    let other_firmware = config.rom.is_some() || config.uefi.is_some();
     let board = BoardConfig {
         hz: config.ips,
         rtc: RtcConfig {
@@ -71,13 +82,15 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
         ata,
         floppies,
         debug: DebugPortsConfig {
-            port_402: config.rom.is_some(),
+            port_402: other_firmware,
             debug_exit: config.debug_exit.map(|port| DebugExit { port, size: 4 }),
         },
         test_devices: config.test_devices,
         video_memory: VIDEO_MEMORY,
         // SeaBIOS takes the VGA BIOS from there alone; ours and Bochs's find it at C0000h.
-        vga_rom: if config.rom.is_some() { vga_bios.clone() } else { Vec::new() },
+        vga_rom: if other_firmware { vga_bios.clone() } else { Vec::new() },
+        flash,
+        fw_cfg,
     };
     let mut pc = Pc::new(PcConfig {
         processors: config.cpus,
@@ -101,6 +114,46 @@ pub fn pc(config: &MachineConfig, kernel: bool) -> Result<Pc, InputError> {
     #[cfg(feature = "jit")]
     pc.set_tier(config.jit.and_then(emu_jit::tier));
     Ok(pc)
+}
+
+/// What firmware is told: what the user gives, and for UEFI firmware the ACPI tables, the memory and VMX.
+fn fw_cfg(config: &MachineConfig, uefi: bool) -> Result<Option<FwCfgConfig>, InputError> {
+    if !uefi && config.fw_cfg.is_empty() {
+        return Ok(None);
+    }
+    let memory = config.memory << 20;
+    let mut files = acpi::files(config.cpus);
+    let mut add = |name: &str, data: Vec<u8>| files.push(FwCfgFile { name: name.to_owned(), data });
+    let mut map = Vec::new();
+    for (start, length) in [(0, memory.min(LOW_RAM_LIMIT)), (1 << 32, memory.saturating_sub(LOW_RAM_LIMIT))] {
+        if length != 0 {
+            map.extend([start, length].into_iter().flat_map(u64::to_le_bytes));
+            map.extend(1u32.to_le_bytes());
+        }
+    }
+    add("etc/e820", map);
+    if !config.vmx_unlocked {
+        // Locked, VMXON outside SMX operation: the firmware writes it on every processor.
+        add("etc/msr_feature_control", 5u64.to_le_bytes().to_vec());
+    }
+    for item in &config.fw_cfg {
+        add(&item.name, fw_cfg_data(item)?);
+    }
+    let mut names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let problem = format!("there are two items {:?}", twice[0]);
+        return Err(InputError::new("fw_cfg", problem).remedy("give names of your own, such as opt/org.example/x"));
+    }
+    Ok(Some(FwCfgConfig { processors: config.cpus as u16, memory, files }))
+}
+
+/// What an item of fw_cfg holds.
+pub fn fw_cfg_data(item: &FwCfgItem) -> Result<Vec<u8>, InputError> {
+    match &item.contents {
+        FwCfgContents::String(text) => Ok(text.clone().into_bytes()),
+        FwCfgContents::File(path) => files::read(path, "fw_cfg item", fw_cfg::MAX_BYTES as u64),
+    }
 }
 
 /// Reads a ROM's file.

@@ -193,7 +193,7 @@ mod tests {
 
     fn booted(memory: u64) -> Pc {
         let config = MachineConfig { memory, ..MachineConfig::default() };
-        let mut pc = build::pc(&config, true).expect("a PC");
+        let mut pc = build::pc(&config, true, None).expect("a PC");
         assert_eq!(pc.run_for(config.ips), PcExit::Halted);
         assert!(firmware_is_done(&pc));
         pc

@@ -1,9 +1,13 @@
 //! The machine that the program runs: a [`Pc`] made from the configuration.
 
+mod acpi;
+mod bios;
 mod build;
 mod kernel;
+pub mod uefi;
 
-pub use build::read_rom;
+pub use bios::why_nothing_boots;
+pub use build::{fw_cfg_data, read_rom};
 
 use crate::background::BackgroundFile;
 use crate::config::MachineConfig;
@@ -29,12 +33,27 @@ use emu_vmx::exit::ExitReason;
 use emu_vmx::vmcs::VmInstructionError;
 use std::collections::BTreeMap;
 use std::path::Path;
+use uefi::VariablesFile;
 
 /// Builds the PC that a configuration describes. `kernel` is started when the firmware is about to boot.
 pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcMachine, InputError> {
-    let pc = build::pc(config, kernel.is_some())?;
+    let firmware = config.uefi.as_ref().map(uefi::load).transpose()?;
+    // A run that drops what it writes to disks drops variables, too.
+    let kept = config.uefi.as_ref().and_then(|uefi| uefi.vars.as_deref()).filter(|_| !config.snapshot);
+    let variables = match (kept, &firmware) {
+        (Some(path), Some(firmware)) => Some(VariablesFile::open(path, firmware)?),
+        _ => None,
+    };
+    let mut pc = build::pc(config, kernel.is_some(), firmware)?;
+    if config.no_reboot {
+        pc.end_at_reset();
+    }
     Ok(PcMachine {
         pc,
+        no_reboot: config.no_reboot,
+        debug_exit_pass: config.debug_exit_pass,
+        no_boot: None,
+        variables,
         hz: config.ips,
         memory_mib: config.memory,
         snapshot: config.snapshot,
@@ -63,12 +82,33 @@ pub struct PcMachine {
     /// Entered whenever the firmware comes to the boot handler of the loader's ROM: also after a reset.
     kernel: Option<KernelFiles>,
     reset_on_triple_fault: bool,
+    no_reboot: bool,
+    debug_exit_pass: Option<u32>,
+    /// What to say when the BIOS finds nothing to boot, if that is to end the run.
+    no_boot: Option<String>,
+    /// Keeps the UEFI firmware's variables.
+    variables: Option<VariablesFile>,
     tracer: Option<Tracer<BackgroundFile>>,
     vmcs_dumper: Option<VmcsDumper>,
     exits: Option<ExitTimeline>,
 }
 
 impl PcMachine {
+    /// Ends the run, with these words, when the machine's own BIOS has found nothing to boot.
+    pub fn end_without_boot(&mut self, words: String) {
+        self.no_boot = Some(words);
+    }
+
+    /// The guest's word through isa-debug-exit as an exit status.
+    fn exit_status(&self, status: i32) -> i32 {
+        let Some(pass) = self.debug_exit_pass else { return status };
+        let passed = status == (pass << 1 | 1) as i32;
+        if !passed {
+            log::error!("the guest wrote {:#x} to isa-debug-exit; {pass:#x} would be success", status as u32 >> 1);
+        }
+        i32::from(!passed)
+    }
+
     /// Runs to `cycle`, or to where tracing begins or ends.
     fn advance(&mut self, cycle: u64) -> PcExit {
         let (now, mut cycle, mut work) = (self.pc.now(), cycle, SLICE_WORK);
@@ -96,12 +136,26 @@ impl PcMachine {
         }
     }
 
+    /// Writes the variables that UEFI firmware has changed.
+    fn keep_variables(&mut self, last: bool) -> Result<(), InputError> {
+        match (&mut self.variables, &mut self.pc.board.flash) {
+            (Some(file), Some(flash)) => file.update(flash, last),
+            _ => Ok(()),
+        }
+    }
+
+    /// The end of a machine whose BIOS has given up.
+    fn without_boot(&self) -> Option<RunResult> {
+        let words = self.no_boot.as_ref().filter(|_| bios::has_given_up(&self.pc))?;
+        Some(RunResult::Died(words.clone()))
+    }
+
     /// What it means that the PC has come back for another reason than that it was asked to; `None` if the run goes on.
     pub fn after(&mut self, exit: &PcExit) -> Option<RunResult> {
         match exit {
             PcExit::Limit | PcExit::Work | PcExit::Observer { .. } => None,
             PcExit::PowerOff => Some(RunResult::PoweredOff),
-            PcExit::ExitStatus(status) => Some(RunResult::ExitStatus(*status)),
+            PcExit::ExitStatus(status) => Some(RunResult::ExitStatus(self.exit_status(*status))),
             PcExit::Halted => match &self.kernel {
                 Some(kernel) if kernel::firmware_is_done(&self.pc) => {
                     let started = kernel::start(&mut self.pc, kernel, self.memory_mib);
@@ -110,6 +164,9 @@ impl PcMachine {
                 _ => Some(RunResult::Halted),
             },
             PcExit::Shutdown { .. } if self.reset_on_triple_fault => {
+                if self.no_reboot {
+                    return Some(RunResult::PoweredOff);
+                }
                 self.pc.reset();
                 None
             }
@@ -127,10 +184,16 @@ impl PcMachine {
 
 impl Machine for PcMachine {
     fn run_some(&mut self, cycle: u64) -> RunResult {
-        let result = self.run(cycle);
+        let mut result = self.run(cycle);
+        if matches!(result, RunResult::Limit | RunResult::Paused)
+            && let Some(end) = self.without_boot()
+        {
+            result = end;
+        }
         let traced = self.tracer.as_mut().map_or(Ok(()), |tracer| tracer.sink().check());
         let dumped = self.vmcs_dumper.as_mut().map_or(Ok(()), |dumper| dumper.file().check());
-        traced.and(dumped).map_or_else(RunResult::Failed, |()| result)
+        let kept = self.keep_variables(false);
+        traced.and(dumped).and(kept).map_or_else(RunResult::Failed, |()| result)
     }
 
     fn now(&self) -> u64 {
@@ -307,6 +370,6 @@ impl Machine for PcMachine {
             tracer.sink().finish()
         });
         let dumped = self.vmcs_dumper.as_mut().map_or(Ok(()), |dumper| dumper.file().finish());
-        traced.and(dumped)
+        traced.and(dumped).and(self.keep_variables(true))
     }
 }

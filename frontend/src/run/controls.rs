@@ -188,7 +188,7 @@ impl Driver<'_> {
 
     /// Shows a guest that the user has stopped, for a moment.
     pub(super) fn hold(&mut self) {
-        self.end = self.signals.arrived().map(End::Signal);
+        self.end = self.end_from_outside();
         if let Err(error) = self.serve_display() {
             self.stop(End::Failed(error));
         }
@@ -217,7 +217,7 @@ impl Driver<'_> {
         }
         // Who leaves a dead guest is to be told of its death.
         match self.end.take() {
-            Some(End::Quit) if end != End::Halted => Some(end),
+            Some(End::Quit | End::Limit(_)) if end != End::Halted => Some(end),
             other => other,
         }
     }

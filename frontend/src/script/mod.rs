@@ -11,9 +11,9 @@ pub mod values;
 pub use step::{Include, Step};
 pub use values::Seconds;
 
-use crate::config::BootDevice;
 use crate::config::ron::{dialect, error};
 use crate::config::sources::{Host, locate};
+use crate::config::{BootDevice, Uefi};
 use crate::error::InputError;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -46,12 +46,27 @@ pub struct Script {
     /// Second hard disk's image.
     #[serde(default)]
     pub hdb: Option<PathBuf>,
+    /// Third hard disk's image, in place of the CD-ROM drive.
+    #[serde(default)]
+    pub hdc: Option<PathBuf>,
+    /// Fourth hard disk's image.
+    #[serde(default)]
+    pub hdd: Option<PathBuf>,
     /// Floppy A:'s image.
     #[serde(default, alias = "floppy")]
     pub fda: Option<PathBuf>,
+    /// Floppy B:'s image.
+    #[serde(default)]
+    pub fdb: Option<PathBuf>,
     /// CD-ROM's ISO image.
     #[serde(default)]
     pub cdrom: Option<PathBuf>,
+    /// A folder as a hard disk.
+    #[serde(default)]
+    pub fat: Option<PathBuf>,
+    /// UEFI firmware, as a configuration has it.
+    #[serde(default)]
+    pub uefi: Option<Uefi>,
     /// What to boot from first.
     #[serde(default)]
     pub boot: Vec<BootDevice>,
@@ -109,6 +124,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Script, InputError> {
 pub fn load(host: &dyn Host, path: &Path) -> Result<Script, InputError> {
     let mut script = read(host, path)?;
     script.find_machine(host)?;
+    script.check_machine(host)?;
     let mut left = Left { scripts: MAX_INCLUDED, steps: MAX_STEPS };
     let too_many = || {
         InputError::file(path, format!("with all that it repeats and includes it has more than {MAX_STEPS} steps"))
@@ -339,7 +355,7 @@ mod tests {
         }
         assert_eq!(fails("Script(cpus: 0, steps: [])"), "s.ron: cpus: 0 is out of range; give 1 to 254");
         let error = fails("Script(append: \"x\", steps: [])");
-        assert_eq!(error, "s.ron: append: there is no kernel that it is for; give kernel, too");
+        assert_eq!(error, "s.ron: append: there is no kernel that it is for; give a kernel, too");
         let error = fails("Script(\n  steps: [],\n  retries: 3)");
         assert!(error.starts_with("s.ron:3:") && error.contains("retries"), "{error}");
     }

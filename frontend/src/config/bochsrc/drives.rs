@@ -8,6 +8,12 @@ use crate::error::InputError;
 use emu_devices::disk::Geometry;
 use std::path::Path;
 
+/// Whether a ROM's name is that of one that Bochs comes with.
+fn is_bochs_rom(file: &Path) -> bool {
+    let name = file.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    ["bios-bochs", "vgabios", "bios.bin-1."].iter().any(|own| name.starts_with(own))
+}
+
 impl Reader<'_> {
     pub(super) fn rom(&mut self, at: Place, option: &OptionLine, without: &str) -> Result<Option<Rom>, InputError> {
         let (mut file, mut address) = (None, None);
@@ -18,7 +24,7 @@ impl Reader<'_> {
                 "file" | "" if parameter.value == "none" => {}
                 "file" | "" if parameter.value.contains("$BXSHARE") && self.host.variable("BXSHARE").is_none() => {
                     let text = format!("BXSHARE is not set; {without}");
-                    self.notice_once(at, Severity::Warning, &option.name, &parameter.value, &text);
+                    self.notice_once(at, Severity::Info, &option.name, &parameter.value, &text);
                 }
                 "file" | "" => {
                     file = Some(self.expand(at, &format!("{}: file", option.name), &parameter.value)?);
@@ -42,7 +48,9 @@ impl Reader<'_> {
         let found = locate(self.host, Path::new(&file), at.file);
         if found.is_none() {
             let text = format!("there is no such file; {without}");
-            self.notice_once(at, Severity::Warning, &option.name, &file, &text);
+            // Bochs's own are what ours stand for.
+            let severity = if is_bochs_rom(Path::new(&file)) { Severity::Info } else { Severity::Warning };
+            self.notice_once(at, severity, &option.name, &file, &text);
         }
         Ok(found.map(|file| Rom { file, address }))
     }
@@ -56,7 +64,7 @@ impl Reader<'_> {
             let field = format!("{name}: {key}");
             match key {
                 "image" => image = Some(value.to_owned()),
-                "type" if value == "none" => kind = None,
+                "type" if matches!(value, "none" | "auto") => kind = None,
                 "type" => {
                     let remedy = "give one of 160k 180k 320k 360k 720k 1_2 1_44 2_88";
                     let problem = format!("{value:?} is no floppy type");
@@ -148,6 +156,7 @@ impl Reader<'_> {
         slave: bool,
     ) -> Result<(), InputError> {
         let (mut kind, mut named, mut inserted, mut chs) = (String::new(), None, true, [None; 3]);
+        let mut folder = false;
         let name = option.name.clone();
         self.each(at, option, |reader, key, value| {
             let field = format!("{name}: {key}");
@@ -159,11 +168,15 @@ impl Reader<'_> {
                 }
                 "path" => named = Some(value.to_owned()),
                 "mode" if value == "flat" => {}
+                "mode" if matches!(value, "undoable" | "volatile") => {
+                    reader.config.snapshot = true;
+                    let text =
+                        format!("{value}: what is written to any drive is kept in memory and dropped at the end");
+                    reader.notice_once(at, Severity::Warning, &name, "mode", &text);
+                }
+                "mode" if value == "vvfat" => folder = true,
                 "mode" => {
-                    let remedy = match value {
-                        "undoable" | "volatile" => "use mode=flat and --snapshot",
-                        _ => "convert the image to a flat one and use mode=flat",
-                    };
+                    let remedy = "convert the image to a flat one and use mode=flat";
                     return Err(reader.bad(at, &field, &format!("images of mode {value:?} cannot be read"), remedy));
                 }
                 "cylinders" => chs[0] = Some(reader.number(at, &field, value, 0..=65_535)?),
@@ -179,6 +192,13 @@ impl Reader<'_> {
             Ok(true)
         })?;
         let named = named.filter(|named| !named.is_empty());
+        if let (true, "disk", Some(named)) = (folder, kind.as_str(), &named) {
+            let found = locate(self.host, Path::new(named), at.file);
+            self.config.fat = Some(found.ok_or_else(|| {
+                self.bad(at, &format!("{name}: path"), &format!("there is no folder {named:?}"), "correct the path")
+            })?);
+            return Ok(());
+        }
         let drive = match kind.as_str() {
             "disk" => Some(self.disk(at, &name, named, chs)?),
             "cdrom" => Some(self.cdrom(at, &name, named.filter(|_| inserted))),

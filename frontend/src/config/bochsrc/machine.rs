@@ -116,15 +116,26 @@ impl Reader<'_> {
         self.config.serial = match mode.as_str() {
             _ if !enabled => Stream::None,
             "null" => Stream::None,
-            "file" if device.is_empty() => {
-                return Err(self.bad(at, "com1: dev", "the file is missing", "add dev=FILE"));
+            _ if device.is_empty() => {
+                return Err(self.bad(at, "com1: dev", "what it is connected to is missing", "add dev=..."));
             }
             "file" => Stream::File(PathBuf::from(device)),
             "term" if matches!(device.as_str(), "/dev/stdout" | "/dev/tty" | "-") => Stream::Stdio,
+            "term" | "raw" | "pipe" => Stream::Device(PathBuf::from(device)),
+            "pipe-server" => Stream::Unix(PathBuf::from(device)),
+            "pipe-client" => Stream::UnixConnect(PathBuf::from(device)),
+            "socket-server" | "socket-client" => {
+                let port = device.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+                if port.is_none() {
+                    let problem = format!("{device:?} is no address");
+                    return Err(self.bad(at, "com1: dev", &problem, "give HOST:PORT, such as localhost:4444"));
+                }
+                if mode == "socket-server" { Stream::Listen(device) } else { Stream::Connect(device) }
+            }
             _ => {
-                let text = format!("mode {mode:?} is not offered; use --serial stdio or mode=file");
-                self.notice_once(at, Severity::Warning, "com1", "mode", &text);
-                Stream::None
+                let remedy =
+                    "give null, file, term, raw, pipe, pipe-server, pipe-client, socket-server or socket-client";
+                return Err(self.bad(at, "com1: mode", &format!("{mode:?} is no mode"), remedy));
             }
         };
         Ok(())

@@ -30,10 +30,20 @@ struct Place<'a> {
 /// Parses a Bochs configuration file that has been read into `text`; the machine it describes, and what has no
 /// effect in it.
 pub fn parse(host: &dyn Host, file: &Path, text: &str) -> Result<(MachineConfig, Vec<Notice>), InputError> {
+    parse_over(host, MachineConfig::default(), file, text)
+}
+
+/// [`parse`], over a machine that is described already.
+pub fn parse_over(
+    host: &dyn Host,
+    config: MachineConfig,
+    file: &Path,
+    text: &str,
+) -> Result<(MachineConfig, Vec<Notice>), InputError> {
     let mut reader = Reader {
         host,
         root: file,
-        config: MachineConfig::default(),
+        config,
         notices: Vec::new(),
         told: HashSet::new(),
         channel_off: [None; 4],
@@ -190,7 +200,9 @@ impl Reader<'_> {
             Some(known) => {
                 let off = option.parameters.iter().any(|parameter| match parameter.key.as_deref() {
                     Some("enabled") => matches!(self.switch(at, "", &parameter.value), Ok(false)),
-                    Some("file") => parameter.value == "none",
+                    Some("file" | "mode" | "card") => parameter.value == "none",
+                    // A switch alone, as in `i440fxsupport: 0` or `voodoo: none`.
+                    None => matches!(self.switch(at, "", &parameter.value), Ok(false)),
                     _ => false,
                 });
                 let severity = if off { Severity::Info } else { known.severity };
@@ -249,10 +261,10 @@ impl Reader<'_> {
     }
 
     fn switch(&self, at: Place, field: &str, value: &str) -> Result<bool, InputError> {
-        match value {
-            "1" | "true" | "yes" | "on" => Ok(true),
-            "0" | "false" | "no" | "off" => Ok(false),
-            _ => Err(self.bad(at, field, &format!("{value:?} is no switch"), "give 0 or 1")),
+        match value.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" | "enabled" => Ok(true),
+            "0" | "false" | "no" | "off" | "none" | "disabled" => Ok(false),
+            _ => Err(self.bad(at, field, &format!("{value:?} is no switch"), "give 0, 1, false, true, off or on")),
         }
     }
 

@@ -1,0 +1,162 @@
+use super::*;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
+
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("rvmx-emu-fat-test-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(path.join("EFI/BOOT")).expect("a folder");
+        fs::write(path.join("EFI/BOOT/BOOTX64.EFI"), [7; 10_000]).expect("a file");
+        fs::write(path.join("read me, please.txt"), "hello").expect("a file");
+        Self(path)
+    }
+
+    fn attach(&self) -> (FatFolder, MachineConfig) {
+        let mut machine = MachineConfig { fat: Some(self.0.clone()), ..MachineConfig::default() };
+        let fat = FatFolder::attach(&mut machine).expect("an image").expect("a folder");
+        (fat, machine)
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a guest would do with the disk's files.
+fn guest(fat: &FatFolder, act: impl FnOnce(&fatfs::Dir<image::Partition>)) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(fat.image()).expect("the image");
+    let length = file.metadata().expect("its length").len() - image::PARTITION;
+    let partition = image::Partition::new(file, length, u64::MAX);
+    let system = fatfs::FileSystem::new(partition, fatfs::FsOptions::new()).expect("a file system");
+    act(&system.root_dir());
+    system.unmount().expect("it is written");
+}
+
+#[test]
+fn image_is_a_partition_with_the_folders_files_and_the_same_every_time() {
+    let folder = Temporary::new("image");
+    let (fat, machine) = folder.attach();
+    assert_eq!(machine.hda.as_ref().and_then(AtaDrive::image), Some(fat.image()));
+    let (again, _) = folder.attach();
+    let (first, second) = (fs::read(fat.image()).expect("an image"), fs::read(again.image()).expect("an image"));
+    assert!(first == second);
+    assert_eq!((first[450], &first[510..512]), (0x0C, &[0x55, 0xAA][..]));
+    guest(&fat, |root| {
+        let mut bytes = Vec::new();
+        root.open_file("efi/boot/bootx64.efi").expect("a file").read_to_end(&mut bytes).expect("its bytes");
+        assert_eq!(bytes, [7; 10_000]);
+    });
+    let path = fat.image().to_owned();
+    drop(fat);
+    assert!(!path.exists());
+}
+
+#[test]
+fn files_that_the_guest_writes_changes_and_removes_are_so_in_the_folder() {
+    let folder = Temporary::new("back");
+    fs::write(folder.0.join("gone.txt"), "x").expect("a file");
+    let (mut fat, _) = folder.attach();
+    assert_eq!(fat.write_back(), Ok(Report::default()));
+    guest(&fat, |root| {
+        root.create_dir("logs").expect("a folder");
+        root.create_file("logs/A long name.txt").expect("a file").write_all(b"new").expect("written");
+        let mut file = root.create_file("READ ME, PLEASE.TXT").expect("the same file");
+        file.truncate().expect("empty");
+        file.write_all(b"hello, host").expect("written");
+        root.remove("gone.txt").expect("removed");
+    });
+    assert_eq!(fat.write_back(), Ok(Report { written: 2, removed: 1, conflicts: Vec::new() }));
+    assert_eq!(
+        (folder.text("logs/A long name.txt"), folder.text("read me, please.txt")),
+        ("new".into(), "hello, host".into())
+    );
+    assert!(!folder.0.join("gone.txt").exists() && fs::read_dir(&folder.0).expect("the folder").count() == 3);
+}
+
+#[test]
+fn file_that_both_sides_have_changed_is_kept_in_both_forms() {
+    let folder = Temporary::new("conflict");
+    fs::write(folder.0.join("kept.txt"), "x").expect("a file");
+    let (mut fat, _) = folder.attach();
+    guest(&fat, |root| {
+        root.open_file("read me, please.txt").expect("a file").write_all(b"guest").expect("written");
+        root.remove("kept.txt").expect("removed");
+        root.create_file("new.txt").expect("a file").write_all(b"guest").expect("written");
+    });
+    fs::write(folder.0.join("read me, please.txt"), "host!").expect("a file");
+    fs::write(folder.0.join("kept.txt"), "host").expect("a file");
+    fs::write(folder.0.join("new.txt"), "host").expect("a file");
+    let report = fat.write_back().expect("all is kept");
+    assert_eq!((report.written, report.removed, report.conflicts.len()), (0, 0, 2));
+    for (name, text) in [
+        ("read me, please.txt", "host!"),
+        ("read me, please.txt.guest", "guest"),
+        ("kept.txt", "host"),
+        ("new.txt", "host"),
+        ("new.txt.guest", "guest"),
+    ] {
+        assert_eq!(folder.text(name), text, "{name}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn links_are_neither_read_nor_written_through() {
+    let (folder, outside) = (Temporary::new("links"), Temporary::new("outside"));
+    std::os::unix::fs::symlink(outside.0.join("read me, please.txt"), folder.0.join("link")).expect("a link");
+    std::os::unix::fs::symlink(&outside.0, folder.0.join("away")).expect("a link");
+    let (mut fat, _) = folder.attach();
+    guest(&fat, |root| {
+        assert!(root.open_file("link").is_err() && root.open_dir("away").is_err());
+        root.create_file("link").expect("a file").write_all(b"guest").expect("written");
+    });
+    assert_eq!(fat.write_back().map(|report| report.conflicts.len()), Ok(1));
+    assert_eq!((outside.text("read me, please.txt"), folder.text("link.guest")), ("hello".into(), "guest".into()));
+    // A folder in the place of a link to one: nothing is written where it leads.
+    guest(&fat, |root| {
+        root.create_dir("away").expect("a folder");
+        root.create_file("away/x").expect("a file").write_all(b"guest").expect("written");
+    });
+    assert!(fat.write_back().is_err() && !outside.0.join("x").exists());
+    fat.kept = false;
+}
+
+#[test]
+fn disk_that_is_no_file_system_any_more_is_kept() {
+    let folder = Temporary::new("damaged");
+    for damage in 0..40u64 {
+        let (mut fat, _) = folder.attach();
+        let mut file = fs::OpenOptions::new().write(true).open(fat.image()).expect("the image");
+        // The boot sector, the first sectors of the FATs and of the root folder with what a careless guest may write.
+        let at = [0, 11, 13, 32 * 512, 32 * 512 + 8, 36, 44, 0x20_0000][damage as usize % 8];
+        file.seek(SeekFrom::Start(image::PARTITION + at)).expect("a place");
+        file.write_all(&[[0, 0xFF, 2, 3, 0x55][damage as usize / 8]; 24]).expect("written");
+        drop(file);
+        if fat.write_back().is_err() {
+            assert!(fat.kept && fat.image().exists());
+            fat.kept = false;
+        }
+        assert_eq!(folder.text("read me, please.txt"), "hello", "{damage}");
+    }
+}
+
+#[test]
+fn names_that_fat_does_not_have_are_refused() {
+    let folder = Temporary::new("names");
+    fs::write(folder.0.join("a:b"), "x").expect("a file");
+    let mut machine = MachineConfig { fat: Some(folder.0.clone()), ..MachineConfig::default() };
+    let error = FatFolder::attach(&mut machine).expect_err("a bad name").to_string();
+    assert!(
+        error.contains("a:b: its name has a character that FAT file systems do not have in names; rename it"),
+        "{error}"
+    );
+}

@@ -1,0 +1,133 @@
+//! What a folder holds: names, sizes and hashes.
+
+use crate::error::InputError;
+use emu_core::hash::StableHash;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Most files and folders, and the deepest nesting.
+pub const MAX_ENTRIES: usize = 100_000;
+pub const MAX_DEPTH: usize = 32;
+/// Most bytes of all files: what a FAT32 file system of 4 KiB clusters has room for, with half of it free.
+pub const MAX_TOTAL: u64 = 16 << 30;
+
+/// A file or folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A folder.
+    Folder,
+    /// A file: its length and the hash of its bytes.
+    File { length: u64, hash: u64 },
+}
+
+/// What is in a folder, by path with `/` between the names. FAT knows no case, so the key has none; the path itself is
+/// beside the entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree(pub BTreeMap<String, (String, Entry)>);
+
+/// The key of a path.
+pub fn key(path: &str) -> String {
+    path.to_uppercase()
+}
+
+/// Whether a name can be that of a file on both sides; what is in the way of it as an error. What the guest calls its
+/// files comes here, too.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    let reserved = |c: char| c.is_control() || "\\/:*?\"<>|".contains(c);
+    if name.is_empty() || name == "." || name == ".." {
+        return Err("is no name");
+    }
+    if name.encode_utf16().count() > 255 {
+        return Err("is longer than 255 characters");
+    }
+    if name.chars().any(reserved) {
+        return Err("has a character that FAT file systems do not have in names");
+    }
+    if name.ends_with(['.', ' ']) {
+        return Err("ends in a dot or a blank");
+    }
+    Ok(())
+}
+
+/// Length and hash of what `from` holds.
+pub fn digest(mut from: impl Read) -> io::Result<(u64, u64)> {
+    let (mut hash, mut length, mut buffer) = (StableHash::new(), 0, Vec::with_capacity(PIECE as usize));
+    loop {
+        buffer.clear();
+        // Whole pieces: how many bytes a read brings must not be in the hash.
+        let count = from.by_ref().take(PIECE).read_to_end(&mut buffer)?;
+        hash.bytes(&buffer);
+        length += count as u64;
+        if (count as u64) < PIECE {
+            return Ok((length, hash.get()));
+        }
+    }
+}
+
+/// Bytes that are hashed together.
+const PIECE: u64 = 1 << 16;
+
+impl Tree {
+    /// What a folder of the host's holds. Links and special files are left out, with a word.
+    pub fn of_folder(folder: &Path) -> Result<Self, InputError> {
+        if !folder.is_dir() {
+            return Err(InputError::file(folder, "it is no folder").remedy("give a folder with --fat"));
+        }
+        let mut tree = Self::default();
+        tree.add_folder(folder, "", 0)?;
+        let total: u64 =
+            tree.0.values().map(|(_, entry)| if let Entry::File { length, .. } = entry { *length } else { 0 }).sum();
+        if total > MAX_TOTAL {
+            let problem = format!("its files have {total} bytes; {MAX_TOTAL} is the most");
+            return Err(InputError::file(folder, problem).remedy("give a folder with what the guest needs"));
+        }
+        Ok(tree)
+    }
+
+    fn add_folder(&mut self, folder: &Path, prefix: &str, depth: usize) -> Result<(), InputError> {
+        let io = |e: io::Error| InputError::io(folder, "read the folder", &e);
+        if depth > MAX_DEPTH {
+            let problem = format!("folders lie in each other more than {MAX_DEPTH} deep");
+            return Err(InputError::file(folder, problem).remedy("give a folder with what the guest needs"));
+        }
+        let mut entries = fs::read_dir(folder).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            let bad = |problem: &str| InputError::file(&path, format!("its name {problem}")).remedy("rename it");
+            let name = entry.file_name().into_string().map_err(|_| bad("is no text"))?;
+            check_name(&name).map_err(bad)?;
+            let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+            let kind = entry.file_type().map_err(io)?;
+            let found = if kind.is_dir() {
+                Entry::Folder
+            } else if kind.is_file() {
+                let read = fs::File::open(&path).and_then(digest);
+                let (length, hash) = read.map_err(|e| InputError::io(&path, "read the file", &e))?;
+                if length > u64::from(u32::MAX) {
+                    return Err(
+                        InputError::file(&path, "it is longer than a file of a FAT file system").remedy("remove it")
+                    );
+                }
+                Entry::File { length, hash }
+            } else {
+                log::warn!(target: "disk", "{}: links and special files are not on the disk of --fat", path.display());
+                continue;
+            };
+            let is_folder = found == Entry::Folder;
+            if let Some((other, _)) = self.0.insert(key(&relative), (relative.clone(), found)) {
+                return Err(bad(&format!("differs from that of {other:?} in case alone")));
+            }
+            if self.0.len() > MAX_ENTRIES {
+                return Err(InputError::file(folder, format!("more than {MAX_ENTRIES} files are in it"))
+                    .remedy("give a folder with what the guest needs"));
+            }
+            if is_folder {
+                self.add_folder(&path, &relative, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
