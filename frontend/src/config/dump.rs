@@ -41,6 +41,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("test_devices", "QEMU's pc-testdev and pci-testdev"),
     ("display", "window, terminal or none; None: a window, else the terminal, else none"),
     ("run", "options of the run; they do not go with the machine"),
+    ("jit", "compile code that has run so often; None: interpret all"),
     ("realtime", "guest time keeps to the host's clock; None: with a display"),
 ];
 
