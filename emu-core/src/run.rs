@@ -170,7 +170,9 @@ impl Cpu {
                         self.run_watched(env, cache, id, *observer);
                     }
                     None if cache.has_tier() => self.run_tiered(env, cache, id),
-                    None => self.run_chain(env, cache, id),
+                    None => {
+                        self.run_chain::<false>(env, cache, id, u64::MAX);
+                    }
                 },
                 Err(stop) => self.stopped(env, stop),
             }
@@ -286,31 +288,39 @@ impl Cpu {
         cache.find(self, env)
     }
 
-    /// Runs blocks from `id` on – at least one instruction – for as long as nothing asks for the boundary.
+    /// Runs blocks from `id` on – at least one instruction – for as long as nothing asks for the boundary. If `ENDS`, not
+    /// beyond cycle `end` either: the block that comes next there.
     #[inline(never)]
-    fn run_chain(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
+    fn run_chain<const ENDS: bool>(
+        &mut self,
+        env: &mut Env,
+        cache: &mut CodeCache,
+        mut id: u32,
+        end: u64,
+    ) -> Option<u32> {
         // What changes these leaves the chain.
         let plain = !self.carried.single_step && self.derived.cs_bound == u64::MAX;
         let mut first_block = true;
         loop {
             let start = self.rip();
             let block = cache.block(id);
-            let [first, rest @ ..] = &block.uops[..] else { return };
+            let [first, rest @ ..] = &block.uops[..] else { return None };
             let count = block.uops.len() as u64;
             let delta = loop {
                 // A block runs whole if it ends in time, so that the limit falls on the same instruction wherever
                 // blocks begin.
                 if self.cycles + block.cost > self.block_limit || !plain {
                     if !first_block && self.cycles >= self.block_limit {
-                        return;
+                        return None;
                     }
                     let last = start.wrapping_add(u64::from(block.len) - 1);
                     if self.carried.single_step || last > self.derived.cs_bound {
                         self.run_one(env, cache, id, start);
-                        return;
+                        return None;
                     }
                     if self.cycles + block.cost > self.block_limit {
-                        return self.run_part(env, cache, id, start);
+                        self.run_part(env, cache, id, start);
+                        return None;
                     }
                 }
                 first_block = false;
@@ -324,7 +334,8 @@ impl Cpu {
                     self.instructions = self.instructions.wrapping_sub(undone as u64);
                     self.cycles -= block.cost_of_last(undone);
                     if result.is_err() || !self.scratch.flow.branched {
-                        return self.cut_short(env, cache, id, start, undone, result);
+                        self.cut_short(env, cache, id, start, undone, result);
+                        return None;
                     }
                 } else if !self.scratch.flow.branched {
                     self.set_rip(start.wrapping_add(u64::from(block.len)));
@@ -333,13 +344,16 @@ impl Cpu {
                 if delta != 0 {
                     break delta;
                 }
+                if ENDS && self.cycles >= end {
+                    return Some(id);
+                }
             };
             // As in `follow`; a call would cost short blocks 3 %.
             match cache.linked(block, delta) {
                 Some(next) => id = next,
                 None => {
                     if self.cycles >= self.block_limit {
-                        return;
+                        return None;
                     }
                     self.scratch.flow.exact = true;
                     match cache.find(self, env) {
@@ -347,9 +361,15 @@ impl Cpu {
                             cache.link(id, delta, next);
                             id = next;
                         }
-                        Err(stop) => return self.stopped(env, stop),
+                        Err(stop) => {
+                            self.stopped(env, stop);
+                            return None;
+                        }
                     };
                 }
+            }
+            if ENDS && self.cycles >= end {
+                return Some(id);
             }
         }
     }

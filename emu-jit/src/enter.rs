@@ -42,6 +42,9 @@ pub const JUMP_BITS: u32 = 12;
 /// No jump: no address of code is odd and at the end of the address space.
 pub const NO_JUMP: Jump = Jump { rip: u64::MAX, page: u64::MAX, code: 0, unused: 0 };
 
+/// The targets of 32-bit code, and those of 64-bit mode.
+pub type Jumps = [Box<[Jump; 1 << JUMP_BITS]>; 2];
+
 /// The slot of a jump's target.
 pub fn jump_slot(rip: u64) -> usize {
     (rip ^ rip >> 12) as usize & ((1 << JUMP_BITS) - 1)
@@ -54,6 +57,7 @@ pub struct Context {
     tlb: *const Entry,
     fetches: *const FetchEntry,
     jumps: *const Jump,
+    narrow_jumps: *const Jump,
     /// RIP of the first byte of the page that runs.
     page: u64,
     env: *mut Env<'static>,
@@ -340,6 +344,8 @@ impl Thunks {
             ; mov [rsp + frame::FETCHES], rax
             ; mov rax, [rsi + offset(std::mem::offset_of!(Context, jumps))]
             ; mov [rsp + frame::JUMPS], rax
+            ; mov rax, [rsi + offset(std::mem::offset_of!(Context, narrow_jumps))]
+            ; mov [rsp + frame::NARROW_JUMPS], rax
             ; mov rax, [rsi + offset(std::mem::offset_of!(Context, page))]
             ; mov [rsp + frame::PAGE], rax
             ; stmxcsr [rsp + frame::MXCSR]
@@ -410,7 +416,7 @@ impl Thunks {
         &self,
         cpu: &mut Cpu,
         env: &mut Env,
-        jumps: &[Jump; 1 << JUMP_BITS],
+        jumps: &Jumps,
         code: usize,
         page: u64,
     ) -> (u32, u64, Option<Stopped>) {
@@ -418,7 +424,8 @@ impl Thunks {
             ram: env.ram.base(),
             tlb: cpu.tlb.all().as_ptr(),
             fetches: cpu.tlb.all_fetches().as_ptr(),
-            jumps: jumps.as_ptr(),
+            jumps: jumps[usize::from(true)].as_ptr(),
+            narrow_jumps: jumps[usize::from(false)].as_ptr(),
             page,
             env: ptr::from_mut(env).cast(),
             stopped: None,

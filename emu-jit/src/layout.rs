@@ -78,6 +78,13 @@ pub fn segment_base(segment: u8) -> i32 {
     (at + offset_of!(SegmentAccess, base)) as i32
 }
 
+/// Offset in the processor of what a segment bounds: an access whose last byte is below it is allowed.
+pub fn segment_bound(segment: u8, write: bool) -> i32 {
+    let at = offset_of!(Cpu, seg_access) + usize::from(segment & 7) * size_of::<SegmentAccess>();
+    let field = if write { offset_of!(SegmentAccess, write_bound) } else { offset_of!(SegmentAccess, read_bound) };
+    (at + field) as i32
+}
+
 /// Offsets in an entry of the TLB, whose size is 32.
 pub const ENTRY_READ: i32 = offset_of!(Entry, read) as i32;
 /// See [`ENTRY_READ`].
@@ -104,7 +111,7 @@ pub mod frame {
     pub const PAGE: i32 = 24;
     /// Where the TLB's entries for fetches begin.
     pub const FETCHES: i32 = 32;
-    /// Where the table of jumps begins.
+    /// Where the table of jumps of 64-bit mode begins.
     pub const JUMPS: i32 = 40;
     /// For a template that reaches memory twice.
     pub const SPARE: i32 = 48;
@@ -116,6 +123,8 @@ pub mod frame {
     pub const VECTORS: i32 = 68;
     /// For what is looked up in the TLB.
     pub const FOUND: i32 = 72;
+    /// Where the table of jumps of 32-bit code begins.
+    pub const NARROW_JUMPS: i32 = 80;
     /// Its size: with the registers that are saved, it keeps the stack aligned to 16 bytes.
     pub const SIZE: i32 = 88;
 }

@@ -1,6 +1,6 @@
 //! The tier: what is compiled, how its blocks are linked, and how they go.
 
-use crate::enter::{JUMP_BITS, Jump, NO_JUMP, NOTHING, Remembered, STOPPED, Site, Thunks, jump_slot};
+use crate::enter::{JUMP_BITS, Jump, Jumps, NO_JUMP, NOTHING, Remembered, STOPPED, Site, Thunks, jump_slot};
 use crate::generate::{self, Kind};
 use crate::memory::CodeMemory;
 use emu_core::block::tier::{Code, Exit, Left, Refused, Source, Tier};
@@ -22,7 +22,9 @@ struct Compiled {
     place: u16,
     /// Exits of others that lead here directly.
     incoming: Vec<u32>,
-    /// Slots of the table of jumps that lead here, or did.
+    /// Whether it is of 64-bit mode.
+    wide: bool,
+    /// Slots of its table of jumps that lead here, or did.
     slots: Vec<u16>,
     /// What its code names.
     _sites: Box<[Site]>,
@@ -49,7 +51,7 @@ pub struct Templates {
     kept: usize,
     compiled: Vec<Option<Compiled>>,
     ways: Vec<Way>,
-    jumps: Box<[Jump; 1 << JUMP_BITS]>,
+    jumps: Jumps,
     /// The memory map that the jumps were noted under.
     map_epoch: u64,
     /// Where the guest memory begins that accesses remember.
@@ -69,7 +71,7 @@ impl Templates {
             thunks,
             compiled: Vec::new(),
             ways: Vec::new(),
-            jumps: Box::new([NO_JUMP; 1 << JUMP_BITS]),
+            jumps: [(); 2].map(|()| Box::new([NO_JUMP; 1 << JUMP_BITS])),
             map_epoch: 0,
             ram: 0,
         })
@@ -89,18 +91,22 @@ impl Templates {
         }
     }
 
+    fn forget_jumps(&mut self) {
+        self.jumps.iter_mut().for_each(|jumps| jumps.fill(NO_JUMP));
+    }
+
     /// Notes where the block at RIP was found, for jumps that are not linked.
     fn note_jump(&mut self, cpu: &Cpu, env: &Env, code: Code) {
         if self.map_epoch != env.ram.map_epoch() {
             self.map_epoch = env.ram.map_epoch();
-            self.jumps.fill(NO_JUMP);
+            self.forget_jumps();
         }
         let rip = cpu.rip();
         let slot = jump_slot(rip);
         let Some(page) = cpu.tlb.fetch_page(rip, cpu.derived.context) else { return };
         let Some(Some(compiled)) = self.compiled.get_mut(code.0.get() as usize - 1) else { return };
         let jump = Jump { rip, page, code: compiled.code as u64, unused: 0 };
-        let old = &mut self.jumps[slot];
+        let old = &mut self.jumps[usize::from(compiled.wide)][slot];
         if (old.rip, old.page, old.code) != (jump.rip, jump.page, jump.code) {
             *old = jump;
             if !compiled.slots.contains(&(slot as u16)) {
@@ -138,6 +144,7 @@ impl Tier for Templates {
             code: address,
             place: source.place,
             incoming: Vec::new(),
+            wide: source.wide,
             slots: Vec::new(),
             _sites: made.sites,
             remembered: made.remembered,
@@ -206,7 +213,7 @@ impl Tier for Templates {
             self.memory.patch(way.site, way.stub);
         }
         for slot in compiled.slots {
-            let jump = &mut self.jumps[usize::from(slot)];
+            let jump = &mut self.jumps[usize::from(compiled.wide)][usize::from(slot)];
             if jump.code == compiled.code as u64 {
                 *jump = NO_JUMP;
             }
@@ -216,7 +223,7 @@ impl Tier for Templates {
     fn clear(&mut self) {
         self.compiled.clear();
         self.ways.clear();
-        self.jumps.fill(NO_JUMP);
+        self.forget_jumps();
         self.memory.truncate(self.kept);
     }
 }

@@ -10,6 +10,7 @@ mod displays;
 mod gdb;
 mod kut;
 mod linux;
+mod lockstep;
 mod machine;
 mod mix;
 mod mutated;
@@ -62,6 +63,8 @@ enum Command {
     KvmUnitTests(kut::Args),
     /// Start a distribution's Linux kernel by --kernel, to a shell and power-off
     Linux(linux::Args),
+    /// Run test images in both tiers, and compare wherever compiled code is left
+    Lockstep(lockstep::Args),
     /// Mix pieces, steps, observers, snapshots and input at random, and compare with the same input in one piece
     Mix(mix::Args),
     /// Record runs with random input and compare each with its replay
@@ -98,6 +101,7 @@ fn main() {
         Command::Gdb(args) => gdb::main(&args),
         Command::KvmUnitTests(args) => kut::main(&args),
         Command::Linux(args) => linux::main(&args),
+        Command::Lockstep(args) => status(lockstep::check(&args)),
         Command::Mix(args) => status(mix::check(&args)),
         Command::Recordings(args) => recordings::main(&args),
         Command::Slicing(args) => status(slicing::check(&args)),

@@ -1,6 +1,6 @@
 //! How decoded blocks are found.
 
-use crate::state::derived::Mode;
+use crate::state::derived::{Mode, Size};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -23,6 +23,11 @@ impl Key {
     /// Offset of the first byte in its page of guest memory.
     pub fn place(self) -> u16 {
         (self.0 >> MODE_BITS) as u16 & 0xFFF
+    }
+
+    /// Whether it is code of 64-bit mode.
+    pub fn is_64bit(self) -> bool {
+        self.0 as u8 & 3 == Size::Bits64 as u8
     }
 
     /// The page of guest memory.

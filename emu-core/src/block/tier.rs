@@ -14,7 +14,7 @@ pub struct Code(pub NonZeroU32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit(pub u32);
 
-/// A block that is to be compiled: of 64-bit mode, and in one page.
+/// A block that is to be compiled, in one page: of 64-bit mode, or of flat 32-bit code with a stack of 32 bits.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// Its number in the cache.
@@ -25,6 +25,8 @@ pub struct Source<'a> {
     pub cost: u64,
     /// Offset of its first byte in its page.
     pub place: u16,
+    /// Whether it is of 64-bit mode. If not, CS has base 0 and limit FFFF_FFFFh whenever it is entered.
+    pub wide: bool,
 }
 
 /// Why a block was not compiled.

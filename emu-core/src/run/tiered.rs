@@ -4,17 +4,26 @@ use crate::block::cache::CodeCache;
 use crate::exec::table::execute;
 use crate::fault::Exec;
 use crate::state::cpu::{Cpu, Env};
+use crate::state::derived::{Mode, Size};
 
 impl Cpu {
     /// [`Cpu::run_chain`] with a tier: what it has compiled it runs, and all other blocks run as they do there.
     #[inline(never)]
     pub(super) fn run_tiered(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
-        // What changes these leaves the chain. Code that CS bounds is not compiled.
-        if self.carried.single_step || self.derived.cs_bound != u64::MAX {
-            return self.run_chain(env, cache, id);
+        // What changes these leaves the chain.
+        if self.carried.single_step || !self.runs_flat_code() {
+            self.run_chain::<false>(env, cache, id, u64::MAX);
+            return;
         }
-        let began = self.cycles;
+        // What runs a few instructions only, before the boundary has something to do, is not worth the way in and out.
         let warm_up = cache.warm_up();
+        let began = self.cycles;
+        if warm_up != 0 {
+            match self.run_chain::<true>(env, cache, id, began + warm_up) {
+                Some(next) => id = next,
+                None => return,
+            }
+        }
         let mut start = self.rip();
         // An exit of compiled code that leads to block `id`.
         let mut way = None;
@@ -24,10 +33,8 @@ impl Cpu {
             if let (Some(way), Some(code)) = (way, code) {
                 cache.link_code(way, code);
             }
-            // What runs a few instructions only, before the boundary has something to do, is not worth the way in and out.
             let worthwhile = warm_up == 0
-                || self.cycles.wrapping_sub(began) >= warm_up
-                    && self.block_limit.saturating_sub(self.cycles) >= warm_up
+                || self.block_limit.saturating_sub(self.cycles) >= warm_up
                     && code.is_some()
                     && cache.is_worth_entering(id);
             let (entered, before) = (id, self.cycles);
@@ -36,6 +43,12 @@ impl Cpu {
                     cache.note_stay(entered, self.cycles.saturating_sub(before));
                     (id, start, exit) = (left.block, left.start, left.exit);
                     left.result
+                }
+                None if !self.ends_within_bound(cache, id, start) => {
+                    if self.cycles == began || self.cycles < self.block_limit {
+                        self.run_one(env, cache, id, start);
+                    }
+                    return;
                 }
                 None => self.run_block(env, cache, id),
             };
@@ -82,6 +95,29 @@ impl Cpu {
                 }
             };
         }
+    }
+
+    /// Whether RIP is the linear address and all of the address space is code, and the stack is as wide as the code: only
+    /// such code is compiled.
+    fn runs_flat_code(&self) -> bool {
+        let Mode { code, stack, .. } = self.derived.mode;
+        match code {
+            Size::Bits64 => true,
+            Size::Bits32 => {
+                stack == Size::Bits32
+                    && !self.derived.mode.real_segments()
+                    && self.derived.cs_bound == u32::MAX.into()
+                    && self.sys.segments[1].base == 0
+            }
+            Size::Bits16 => false,
+        }
+    }
+
+    /// Whether the block's last byte lies within CS.
+    #[inline(always)]
+    fn ends_within_bound(&self, cache: &CodeCache, id: u32, start: u64) -> bool {
+        let bound = self.derived.cs_bound;
+        bound == u64::MAX || start.wrapping_add(u64::from(cache.block(id).len) - 1) <= bound
     }
 
     /// Interprets one block; `None` if it would not end in time.

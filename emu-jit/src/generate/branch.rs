@@ -1,9 +1,10 @@
 //! Templates of near branches.
 
+use super::flags::{HostFlags, NOT_ZERO, ZERO};
 use super::memory::is_plain;
 use super::{Generator, Kind, Later};
 use crate::enter::{JUMP_BITS, Jump};
-use crate::layout::{BUDGET, CONTEXT, FETCH_KEY, FETCH_PHYSICAL, INSTRUCTIONS, RCX, RIP, frame};
+use crate::layout::{BUDGET, CONTEXT, FETCH_KEY, FETCH_PHYSICAL, INSTRUCTIONS, RAX, RCX, RIP, frame};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;
@@ -39,29 +40,22 @@ fn condition_of(op: Op, uop: &Uop) -> Option<u8> {
 impl Generator<'_> {
     /// Generates a branch; whether the code goes on behind it. `None`, and nothing, for another micro-op.
     pub fn branch(&mut self, op: Op, uop: &Uop) -> Option<bool> {
-        if uop.width_index() != 3 {
+        if uop.width_index() != self.word {
             return None;
         }
-        let to = i64::from(self.source.place).wrapping_add(uop.branch_offset() as i64);
+        let offset = if self.source.wide { uop.branch_offset() as i64 } else { i64::from(uop.branch_offset() as i32) };
+        let to = i64::from(self.source.place).wrapping_add(offset);
         let near = i32::try_from(to).is_ok();
         if let Some(condition) = condition_of(op, uop) {
             if !near {
                 return None;
             }
             let host = self.condition(condition);
-            let rest = self.source.uops.len() - self.index - 1;
-            if rest == 0 && in_page(to) {
-                let label = self.exit_label(Kind::Jump(to as u16));
-                self.jump_if(host, label);
-                self.note_site();
-            } else {
-                let at = self.asm.new_dynamic_label();
-                self.later.push(Later::Taken { at, index: self.index, to });
-                self.jump_if(host, at);
-            }
+            self.take_if(host, to);
             return Some(true);
         }
         match op {
+            Op::Jcxz | Op::Loop if near => return self.count(op, to, uop),
             Op::JmpRel if near => self.take(to),
             Op::CallRel if near => self.call(to, uop),
             Op::JmpR | Op::CallR => self.through_register(op, uop),
@@ -70,6 +64,43 @@ impl Generator<'_> {
             _ => return None,
         }
         Some(false)
+    }
+
+    /// The branch at the present index is taken if a condition of the host holds.
+    fn take_if(&mut self, condition: u8, to: i64) {
+        let rest = self.source.uops.len() - self.index - 1;
+        if rest == 0 && in_page(to) {
+            let label = self.exit_label(Kind::Jump(to as u16));
+            self.jump_if(condition, label);
+            self.note_site();
+        } else {
+            let at = self.asm.new_dynamic_label();
+            self.later.push(Later::Taken { at, index: self.index, to });
+            self.jump_if(condition, at);
+        }
+    }
+
+    /// JECXZ, JRCXZ and LOOP. The counter changes only if the branch does not fail: that is sure within the page.
+    fn count(&mut self, op: Op, to: i64, uop: &Uop) -> Option<bool> {
+        let wide = match uop.scale >> 2 {
+            0 => true,
+            32 => false,
+            _ => return None,
+        };
+        let unconditional = op == Op::Jcxz || uop.r1 == 2;
+        if !unconditional || !in_page(to) {
+            return None;
+        }
+        let counter = self.read(1, RCX);
+        match (op, wide) {
+            (Op::Jcxz, true) => dynasm!(self.asm ; .arch x64 ; test Rq(counter), Rq(counter)),
+            (Op::Jcxz, false) => dynasm!(self.asm ; .arch x64 ; test Rd(counter), Rd(counter)),
+            (_, true) => dynasm!(self.asm ; .arch x64 ; sub Rq(counter), 1),
+            (_, false) => dynasm!(self.asm ; .arch x64 ; sub Rd(counter), 1),
+        }
+        self.host = HostFlags::None;
+        self.take_if(if op == Op::Jcxz { ZERO } else { NOT_ZERO }, to);
+        Some(true)
     }
 
     /// The branch at the present index goes to an offset from the page's start: what follows it in the block does not
@@ -106,15 +137,20 @@ impl Generator<'_> {
 
     /// RCX = RIP at an offset from the page's start.
     fn static_target(&mut self, to: i64) {
-        dynasm!(self.asm
-            ; .arch x64
-            ; mov rcx, [rsp + frame::PAGE]
-            ; lea rcx, [rcx + to as i32]
-        );
+        dynasm!(self.asm ; .arch x64 ; mov rcx, [rsp + frame::PAGE]);
+        if self.source.wide {
+            dynasm!(self.asm ; .arch x64 ; lea rcx, [rcx + to as i32]);
+        } else {
+            dynasm!(self.asm ; .arch x64 ; lea ecx, [rcx + to as i32]);
+        }
     }
 
     /// Goes to `fails` unless the address in RCX is surely canonical, as far as the present page's says it. RDX is lost.
+    /// Where code is not of 64-bit mode, CS bounds no address of 32 bits.
     fn check_target(&mut self, fails: DynamicLabel) {
+        if !self.source.wide {
+            return;
+        }
         dynasm!(self.asm
             ; .arch x64
             ; mov rdx, rcx
@@ -139,16 +175,15 @@ impl Generator<'_> {
 
     /// Pushes the address of the next instruction, or goes to `fails`.
     fn push_return(&mut self, uop: &Uop, fails: DynamicLabel) {
-        let sp = self.stack_pointer();
         let back = i32::from(self.source.place) + uop.next() as i32;
-        dynasm!(self.asm ; .arch x64 ; lea rax, [Rq(sp) - 8]);
-        self.translate_linear(3, true, fails);
+        self.below_top(RAX);
+        self.translate_stack(self.word, true, fails);
         dynasm!(self.asm
             ; .arch x64
             ; mov rcx, [rsp + frame::PAGE]
             ; lea rcx, [rcx + back]
-            ; mov [rax], rcx
         );
+        self.store(self.word, RCX);
     }
 
     fn call(&mut self, to: i64, uop: &Uop) {
@@ -159,7 +194,7 @@ impl Generator<'_> {
             self.check_target(fails);
         }
         self.push_return(uop, fails);
-        dynasm!(self.asm ; .arch x64 ; lea Rq(sp), [Rq(sp) - 8]);
+        self.below_top(sp);
         if in_page(to) {
             self.take(to);
         } else {
@@ -170,31 +205,28 @@ impl Generator<'_> {
 
     fn through_register(&mut self, op: Op, uop: &Uop) {
         let fails = self.handler_label();
-        self.copy(uop.r1, RCX);
+        self.copy_word(uop.r1, RCX);
         self.check_target(fails);
         if op == Op::CallR {
             let sp = self.stack_pointer();
             self.push_return(uop, fails);
-            self.copy(uop.r1, RCX);
-            dynasm!(self.asm ; .arch x64 ; lea Rq(sp), [Rq(sp) - 8]);
+            self.copy_word(uop.r1, RCX);
+            self.below_top(sp);
         }
         self.elsewhere();
     }
 
     fn through_memory(&mut self, op: Op, uop: &Uop) {
         let fails = self.handler_label();
-        self.translate(uop, 3, false, fails);
-        self.load(3, RCX);
+        self.translate(uop, self.word, false, fails);
+        self.load(self.word, RCX);
         self.check_target(fails);
         if op == Op::CallM {
             let sp = self.stack_pointer();
             dynasm!(self.asm ; .arch x64 ; mov [rsp + frame::SPARE], rcx);
             self.push_return(uop, fails);
-            dynasm!(self.asm
-                ; .arch x64
-                ; mov rcx, [rsp + frame::SPARE]
-                ; lea Rq(sp), [Rq(sp) - 8]
-            );
+            dynasm!(self.asm ; .arch x64 ; mov rcx, [rsp + frame::SPARE]);
+            self.below_top(sp);
         }
         self.elsewhere();
     }
@@ -202,12 +234,12 @@ impl Generator<'_> {
     fn return_near(&mut self, uop: &Uop) {
         let sp = self.stack_pointer();
         let fails = self.handler_label();
-        let released = 8 + uop.stack_bytes() as i32;
-        dynasm!(self.asm ; .arch x64 ; mov rax, Rq(sp));
-        self.translate_linear(3, false, fails);
-        self.load(3, RCX);
+        let released = (1 << self.word) + uop.stack_bytes() as i32;
+        self.extend(self.word, RAX, sp);
+        self.translate_stack(self.word, false, fails);
+        self.load(self.word, RCX);
         self.check_target(fails);
-        dynasm!(self.asm ; .arch x64 ; lea Rq(sp), [Rq(sp) + released]);
+        self.move_stack(sp, sp, released);
         self.elsewhere();
     }
 
@@ -215,6 +247,7 @@ impl Generator<'_> {
     /// the interpreter would make it, finds it where it was; if not, leaves.
     fn elsewhere(&mut self) {
         let leave = self.exit_label(Kind::Elsewhere);
+        let jumps = if self.source.wide { frame::JUMPS } else { frame::NARROW_JUMPS };
         let (rip, page, code) = (offset_of!(Jump, rip), offset_of!(Jump, page), offset_of!(Jump, code));
         dynasm!(self.asm
             ; .arch x64
@@ -225,7 +258,7 @@ impl Generator<'_> {
             ; xor eax, edx
             ; and eax, (1 << JUMP_BITS) - 1
             ; shl eax, 5
-            ; add rax, [rsp + frame::JUMPS]
+            ; add rax, [rsp + jumps]
             ; cmp [rax + rip as i32], rcx
             ; jne =>leave
             ; movzx edx, dl

@@ -1,9 +1,9 @@
 //! Status flags: recorded as the interpreter records them, and the host's own where they are still those of the guest.
 
 use super::{Generator, is_live};
-use crate::layout::{FLAG_A, FLAG_B, FLAG_BITS, FLAG_RESULT, FLAG_SOURCE};
+use crate::layout::{FLAG_A, FLAG_B, FLAG_BITS, FLAG_RESULT, FLAG_SOURCE, RDX};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use emu_core::flags::{CF, FlagSource, PF, STATUS, ZF};
+use emu_core::flags::{CF, FlagSource, OF, PF, STATUS, ZF};
 use emu_core::ir::op::{FlagEffect, FlagForm, Op};
 use emu_core::ir::uop::Uop;
 
@@ -29,6 +29,10 @@ pub enum Known {
     Difference(usize),
     /// They are of an addition without a carry.
     Sum(usize),
+    /// They are of an addition that may have had a carry.
+    CarriedSum(usize),
+    /// They are of a subtraction that may have had a borrow.
+    CarriedDifference(usize),
     /// They are of a logical instruction.
     Logic(usize),
     /// They are of some other result; CF is among the bits.
@@ -50,7 +54,8 @@ impl Known {
             | XorRi | XorMi | TestRr | TestMr | TestRi | TestMi | XorZero => Self::Logic(width),
             NegR | NegM => Self::Difference(width),
             ShlRi | ShrRi | SarRi => Self::Shift(width),
-            AdcRr | AdcRi | SbbRr | SbbRi => Self::Nothing,
+            AdcRr | AdcRm | AdcMr | AdcRi | AdcMi => Self::CarriedSum(width),
+            SbbRr | SbbRm | SbbMr | SbbRi | SbbMi => Self::CarriedDifference(width),
             op => match op.flag_effect() {
                 FlagEffect::Writes { form: FlagForm::Difference, .. } => Self::Difference(width),
                 FlagEffect::Writes { form: FlagForm::Result, .. } => Self::Result(width),
@@ -66,6 +71,8 @@ pub struct Restore(Known);
 
 /// The host's flags after a condition was evaluated, by the condition that holds.
 pub const NOT_ZERO: u8 = 5;
+/// Its contrary.
+pub const ZERO: u8 = 4;
 
 impl Generator<'_> {
     /// If the next micro-op may ask for the host's flags as the present one leaves them.
@@ -91,7 +98,7 @@ impl Generator<'_> {
             }
             Known::Logic(width) => self.test_recorded(width),
             // Such micro-ops do not leave the host's flags.
-            Known::Result(_) | Known::Shift(_) | Known::Explicit | Known::Nothing => {}
+            _ => {}
         }
     }
 
@@ -131,9 +138,16 @@ impl Generator<'_> {
             Known::Difference(width) => self.compare_recorded(width),
             Known::Logic(width) => self.test_recorded(width),
             // ZF, SF and PF are those of the result.
-            Known::Sum(width) | Known::Result(width) | Known::Shift(width) if matches!(code >> 1, 2 | 4 | 5) => {
+            Known::Sum(width)
+            | Known::CarriedSum(width)
+            | Known::CarriedDifference(width)
+            | Known::Result(width)
+            | Known::Shift(width)
+                if matches!(code >> 1, 2 | 4 | 5) =>
+            {
                 self.test_recorded(width)
             }
+            Known::Sum(_) | Known::CarriedSum(_) | Known::CarriedDifference(_) if code >> 1 == 1 => self.load_carry(),
             Known::Result(_) if code >> 1 == 1 => return self.test_bits(CF, code),
             Known::Explicit if matches!(code >> 1, 1 | 2 | 3 | 5) => {
                 let flags = [0, CF, ZF, CF | ZF, 0, PF, 0, 0];
@@ -166,13 +180,8 @@ impl Generator<'_> {
             ; lahf
             ; movzx eax, ah
             ; and eax, (CF | PF | ZF) as i32
-            ; mov rcx, [rbp + FLAG_BITS]
-            ; and rcx, !STATUS as i32
-            ; or rcx, rax
-            ; mov [rbp + FLAG_BITS], rcx
-            ; mov BYTE [rbp + FLAG_SOURCE], FlagSource::Explicit as i8
         );
-        self.host = HostFlags::None;
+        self.record_bits();
     }
 
     /// Records where the flags come from.
@@ -213,14 +222,13 @@ impl Generator<'_> {
         }
     }
 
-    /// Puts CF among the bits, where INC and DEC leave it. RAX, RCX and the host's flags are lost.
-    pub fn keep_carry(&mut self) {
+    /// Sets the host's CF to the guest's. RAX, RCX, RDX and the host's other flags are lost.
+    pub fn load_carry(&mut self) {
+        if matches!(self.host, HostFlags::All | HostFlags::AllButOverflow) {
+            return;
+        }
+        self.host = HostFlags::None;
         match self.known {
-            Known::Result(_) | Known::Explicit => return,
-            Known::Logic(_) => {
-                dynasm!(self.asm ; .arch x64 ; and BYTE [rbp + FLAG_BITS], !(CF as i8));
-                return;
-            }
             Known::Difference(_) => dynasm!(self.asm
                 ; .arch x64
                 ; mov rax, [rbp + FLAG_A]
@@ -231,6 +239,137 @@ impl Generator<'_> {
                 ; mov rax, [rbp + FLAG_RESULT]
                 ; cmp rax, [rbp + FLAG_A]
             ),
+            Known::CarriedSum(width) => {
+                let top = (8i8 << width).wrapping_sub(1);
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; mov rax, [rbp + FLAG_A]
+                    ; mov rcx, rax
+                    ; and rax, [rbp + FLAG_B]
+                    ; or rcx, [rbp + FLAG_B]
+                    ; mov rdx, [rbp + FLAG_RESULT]
+                    ; not rdx
+                    ; and rcx, rdx
+                    ; or rax, rcx
+                    ; bt rax, top
+                );
+            }
+            Known::CarriedDifference(width) => {
+                let top = (8i8 << width).wrapping_sub(1);
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; mov rax, [rbp + FLAG_A]
+                    ; not rax
+                    ; mov rcx, rax
+                    ; and rax, [rbp + FLAG_B]
+                    ; or rcx, [rbp + FLAG_B]
+                    ; and rcx, [rbp + FLAG_RESULT]
+                    ; or rax, rcx
+                    ; bt rax, top
+                );
+            }
+            Known::Logic(_) => dynasm!(self.asm ; .arch x64 ; clc),
+            Known::Result(_) | Known::Explicit => dynasm!(self.asm ; .arch x64 ; bt DWORD [rbp + FLAG_BITS], 0),
+            Known::Nothing | Known::Shift(_) => {
+                let thunk = self.thunks.condition;
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; mov edx, DWORD 2
+                    ; call extern thunk
+                    ; add al, -1
+                );
+            }
+        }
+    }
+
+    /// Whether [`Generator::set_carry`] has a template.
+    pub fn can_set_carry(&self) -> bool {
+        !matches!(self.known, Known::Nothing | Known::Shift(_))
+    }
+
+    /// Records the host's CF as the guest's; the other flags stay. RAX, RCX and the host's flags are lost.
+    pub fn set_carry(&mut self) {
+        dynasm!(self.asm ; .arch x64 ; setb al ; movzx eax, al ; mov rcx, [rbp + FLAG_BITS]);
+        let (source, leaves) = match self.known {
+            Known::Sum(width) | Known::CarriedSum(width) => (Some(FlagSource::Inc), Known::Result(width)),
+            Known::Difference(width) | Known::CarriedDifference(width) => (Some(FlagSource::Dec), Known::Result(width)),
+            // AF and OF are clear.
+            Known::Logic(width) => {
+                dynasm!(self.asm ; .arch x64 ; and rcx, !STATUS as i32);
+                (Some(FlagSource::Result), Known::Result(width))
+            }
+            known => (None, known),
+        };
+        dynasm!(self.asm
+            ; .arch x64
+            ; and rcx, !(CF as i32)
+            ; or rcx, rax
+            ; mov [rbp + FLAG_BITS], rcx
+        );
+        if let Some(source) = source {
+            dynasm!(self.asm ; .arch x64 ; mov BYTE [rbp + FLAG_SOURCE], source as i8);
+        }
+        self.host = HostFlags::None;
+        self.leaves = Some(leaves);
+    }
+
+    /// Records a product whose low half is in `low`: the host's CF says whether it is all. RCX, RDX and the host's flags
+    /// are lost.
+    pub fn record_product(&mut self, width: usize, low: u8) {
+        dynasm!(self.asm
+            ; .arch x64
+            ; sbb ecx, ecx
+            ; and ecx, (CF | OF) as i32
+            ; mov rdx, [rbp + FLAG_BITS]
+            ; and rdx, !STATUS as i32
+            ; or rdx, rcx
+            ; mov [rbp + FLAG_BITS], rdx
+        );
+        self.store_cut(FLAG_RESULT, width, low, RDX);
+        self.record_source(FlagSource::Result, width);
+        self.host = HostFlags::None;
+    }
+
+    /// Records the status flags in EAX as all that there are. RCX is lost.
+    pub fn record_bits(&mut self) {
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rcx, [rbp + FLAG_BITS]
+            ; and rcx, !STATUS as i32
+            ; or rcx, rax
+            ; mov [rbp + FLAG_BITS], rcx
+            ; mov BYTE [rbp + FLAG_SOURCE], FlagSource::Explicit as i8
+        );
+        self.host = HostFlags::None;
+    }
+
+    /// Whether the next micro-ops surely overwrite the flags that the present one leaves before anybody sees them.
+    pub fn nobody_sees_flags(&self) -> bool {
+        for uop in &self.source.uops[self.index + 1..] {
+            match uop.operation().flag_effect() {
+                FlagEffect::None => {}
+                FlagEffect::Writes { reads: false, fails: false, .. } => {
+                    // A shift by 0 writes nothing.
+                    return !matches!(uop.operation(), Op::ShlRi | Op::ShrRi | Op::SarRi) || uop.imm != 0;
+                }
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Puts CF among the bits, where INC and DEC leave it. RAX, RCX, RDX and the host's flags are lost.
+    pub fn keep_carry(&mut self) {
+        match self.known {
+            Known::Result(_) | Known::Explicit => return,
+            Known::Logic(_) => {
+                dynasm!(self.asm ; .arch x64 ; and BYTE [rbp + FLAG_BITS], !(CF as i8));
+                return;
+            }
+            Known::Difference(_) | Known::Sum(_) | Known::CarriedSum(_) | Known::CarriedDifference(_) => {
+                self.host = HostFlags::None;
+                self.load_carry();
+            }
             Known::Nothing | Known::Shift(_) => {
                 let thunk = self.thunks.keep_carry;
                 dynasm!(self.asm

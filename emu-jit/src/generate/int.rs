@@ -1,9 +1,9 @@
-//! Templates of integer arithmetic, logic and moves.
+//! Templates of integer arithmetic and logic.
 
-use super::flags::HostFlags;
+use super::flags::{HostFlags, Known};
 use super::memory::is_plain;
 use super::{Generator, is_high};
-use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT, RAX, RCX, RDX};
+use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT, RAX, RCX, RDX, frame};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::FlagSource;
 use emu_core::ir::op::Op;
@@ -14,6 +14,8 @@ use emu_core::ir::uop::Uop;
 enum Binary {
     Add,
     Or,
+    Adc,
+    Sbb,
     And,
     Sub,
     Xor,
@@ -32,7 +34,7 @@ enum Shape {
 }
 
 /// A number that the host can have as an operand: cut to the width and sign-extended, if it has 32 bits.
-fn short(width: usize, number: u64) -> Option<i32> {
+pub fn short(width: usize, number: u64) -> Option<i32> {
     match width {
         0 => Some(i32::from(number as i8)),
         1 => Some(i32::from(number as i16)),
@@ -54,6 +56,16 @@ fn binary_of(op: Op) -> Option<(Binary, Shape)> {
         OrMr => (Binary::Or, Shape::Mr),
         OrRi => (Binary::Or, Shape::Ri),
         OrMi => (Binary::Or, Shape::Mi),
+        AdcRr => (Binary::Adc, Shape::Rr),
+        AdcRm => (Binary::Adc, Shape::Rm),
+        AdcMr => (Binary::Adc, Shape::Mr),
+        AdcRi => (Binary::Adc, Shape::Ri),
+        AdcMi => (Binary::Adc, Shape::Mi),
+        SbbRr => (Binary::Sbb, Shape::Rr),
+        SbbRm => (Binary::Sbb, Shape::Rm),
+        SbbMr => (Binary::Sbb, Shape::Mr),
+        SbbRi => (Binary::Sbb, Shape::Ri),
+        SbbMi => (Binary::Sbb, Shape::Mi),
         AndRr => (Binary::And, Shape::Rr),
         AndRm => (Binary::And, Shape::Rm),
         AndMr => (Binary::And, Shape::Mr),
@@ -115,6 +127,18 @@ macro_rules! alone_by_width {
     };
 }
 
+impl Binary {
+    /// Whether both operands are recorded.
+    fn is_arithmetic(self) -> bool {
+        matches!(self, Self::Add | Self::Adc | Self::Sub | Self::Sbb | Self::Cmp)
+    }
+
+    /// Whether it reads CF.
+    fn carries(self) -> bool {
+        matches!(self, Self::Adc | Self::Sbb)
+    }
+}
+
 /// The second operand.
 #[derive(Debug, Clone, Copy)]
 enum Second {
@@ -128,7 +152,7 @@ impl Generator<'_> {
         if let Some((binary, shape)) = binary_of(op) {
             return self.binary(binary, shape, uop);
         }
-        self.unary(op, uop) || self.movement(op, uop) || self.extension(op, uop) || self.conditional(op, uop)
+        self.unary(op, uop)
     }
 
     fn binary(&mut self, binary: Binary, shape: Shape, uop: &Uop) -> bool {
@@ -147,6 +171,9 @@ impl Generator<'_> {
             return false;
         }
         let writes = !matches!(binary, Binary::Cmp | Binary::Test);
+        if binary.carries() {
+            self.load_carry();
+        }
         if !in_memory {
             let live = !self.is_dead(uop);
             if !live && !writes {
@@ -164,6 +191,10 @@ impl Generator<'_> {
             }
             return true;
         }
+        if binary.carries() {
+            // The way to memory has no place for it.
+            dynasm!(self.asm ; .arch x64 ; setb al ; mov [rsp + frame::SPARE], al);
+        }
         let (slow, back) = self.slow_path();
         let to_memory = writes && shape != Shape::Rm;
         self.translate(uop, width, to_memory, slow);
@@ -171,6 +202,7 @@ impl Generator<'_> {
             // The loaded operand is the second one.
             self.load(width, RAX);
             let first = self.read(uop.r1, RCX);
+            self.carry_is_spare = true;
             self.apply(binary, width, first, Second::Register(RAX), true);
             if writes {
                 self.wrote(uop.r1, first);
@@ -182,12 +214,18 @@ impl Generator<'_> {
                 Shape::Mr => Second::Register(self.read_beside(uop.r1)),
                 _ => Second::Number(uop.imm),
             };
+            self.carry_is_spare = true;
             self.apply_keeping_rax(binary, width, second);
             if to_memory {
                 self.store(width, RCX);
             }
         }
+        self.carry_is_spare = false;
         dynasm!(self.asm ; .arch x64 ; =>back);
+        if binary.carries() {
+            self.host = HostFlags::None;
+            self.leaves = Some(Known::of(uop));
+        }
         true
     }
 
@@ -199,8 +237,7 @@ impl Generator<'_> {
     /// Applies an operation to host register `first`, and records the flags if they are `live`. Comparisons leave the
     /// result in RDX, the others in `first`. RDX is lost; RAX and RCX stay, but for the operands.
     fn apply(&mut self, binary: Binary, width: usize, first: u8, second: Second, live: bool) -> u8 {
-        let arithmetic = matches!(binary, Binary::Add | Binary::Sub | Binary::Cmp);
-        if live && arithmetic {
+        if live && binary.is_arithmetic() {
             match second {
                 Second::Register(second) => self.store_cut(FLAG_B, width, second, RDX),
                 Second::Number(number) => self.store_number(FLAG_B, number, RDX),
@@ -228,8 +265,7 @@ impl Generator<'_> {
 
     /// Applies an operation to RCX, zero-extended, and records the flags. RDX may be the second operand.
     fn apply_keeping_rax(&mut self, binary: Binary, width: usize, second: Second) {
-        let arithmetic = matches!(binary, Binary::Add | Binary::Sub | Binary::Cmp);
-        if arithmetic {
+        if binary.is_arithmetic() {
             dynasm!(self.asm ; .arch x64 ; mov [rbp + FLAG_A], rcx);
             match second {
                 // Cut to the width, it is as good an operand.
@@ -247,8 +283,8 @@ impl Generator<'_> {
 
     fn record(&mut self, binary: Binary, width: usize) {
         let source = match binary {
-            Binary::Add => FlagSource::Add,
-            Binary::Sub | Binary::Cmp => FlagSource::Sub,
+            Binary::Add | Binary::Adc => FlagSource::Add,
+            Binary::Sub | Binary::Sbb | Binary::Cmp => FlagSource::Sub,
             Binary::Or | Binary::And | Binary::Xor | Binary::Test => FlagSource::Logic,
         };
         self.record_source(source, width);
@@ -257,6 +293,9 @@ impl Generator<'_> {
 
     fn operate(&mut self, binary: Binary, width: usize, to: u8, second: Second) {
         self.host = HostFlags::None;
+        if binary.carries() && self.carry_is_spare {
+            dynasm!(self.asm ; .arch x64 ; cmp BYTE [rsp + frame::SPARE], 1 ; cmc);
+        }
         match second {
             Second::Register(from) => match binary {
                 Binary::Add => by_width!(self, width, add, to, from),
@@ -264,6 +303,8 @@ impl Generator<'_> {
                 Binary::And | Binary::Test => by_width!(self, width, and, to, from),
                 Binary::Sub | Binary::Cmp => by_width!(self, width, sub, to, from),
                 Binary::Xor => by_width!(self, width, xor, to, from),
+                Binary::Adc => by_width!(self, width, adc, to, from),
+                Binary::Sbb => by_width!(self, width, sbb, to, from),
             },
             Second::Number(number) => {
                 let number = short(width, number).unwrap_or_default();
@@ -273,6 +314,8 @@ impl Generator<'_> {
                     Binary::And | Binary::Test => by_width_number!(self, width, and, to, number),
                     Binary::Sub | Binary::Cmp => by_width_number!(self, width, sub, to, number),
                     Binary::Xor => by_width_number!(self, width, xor, to, number),
+                    Binary::Adc => by_width_number!(self, width, adc, to, number),
+                    Binary::Sbb => by_width_number!(self, width, sbb, to, number),
                 }
             }
         }
@@ -280,6 +323,9 @@ impl Generator<'_> {
 
     fn unary(&mut self, op: Op, uop: &Uop) -> bool {
         let width = uop.width_index();
+        if matches!(op, Op::IncM | Op::DecM | Op::NegM | Op::NotM) {
+            return is_plain(uop) && self.unary_in_memory(op, uop);
+        }
         let known = matches!(op, Op::IncR | Op::DecR | Op::NegR | Op::NotR | Op::XorZero);
         if !known || is_high(uop.r1) {
             return false;
@@ -330,139 +376,41 @@ impl Generator<'_> {
         true
     }
 
-    fn movement(&mut self, op: Op, uop: &Uop) -> bool {
+    fn unary_in_memory(&mut self, op: Op, uop: &Uop) -> bool {
         let width = uop.width_index();
-        let in_memory = matches!(op, Op::MovRm | Op::MovMr | Op::MovMi);
-        if is_high(uop.r1) || is_high(uop.r2) || (in_memory || op == Op::Lea) && !is_plain(uop) {
-            return false;
+        if matches!(op, Op::IncM | Op::DecM) {
+            // As the handler leaves it, if it comes to that.
+            self.keep_carry();
+        }
+        let (slow, back) = self.slow_path();
+        self.translate(uop, width, true, slow);
+        self.load(width, RCX);
+        if op != Op::NotM {
+            let (a, b) = if op == Op::NegM { (FLAG_B, FLAG_A) } else { (FLAG_A, FLAG_B) };
+            dynasm!(self.asm ; .arch x64 ; mov [rbp + a], rcx);
+            self.store_number(b, u64::from(op != Op::NegM), RDX);
         }
         match op {
-            Op::MovRr => {
-                let from = self.read(uop.r2, RAX);
-                self.set(uop.r1, width, from);
-            }
-            Op::MovRi => match crate::layout::pinned(uop.r1) {
-                Some(host) if width >= 2 => self.load_number(host, uop.imm),
-                _ => {
-                    self.load_number(RAX, uop.imm);
-                    self.set(uop.r1, width, RAX);
-                }
-            },
-            Op::MovRm => {
-                let (slow, back) = self.slow_path();
-                self.translate(uop, width, false, slow);
-                match crate::layout::pinned(uop.r1) {
-                    Some(host) if width >= 2 => self.load(width, host),
-                    _ => {
-                        self.load(width, RAX);
-                        self.set(uop.r1, width, RAX);
-                    }
-                }
-                dynasm!(self.asm ; .arch x64 ; =>back);
-            }
-            Op::MovMr => {
-                let (slow, back) = self.slow_path();
-                self.translate(uop, width, true, slow);
-                let from = self.read(uop.r1, RCX);
-                self.store(width, from);
-                dynasm!(self.asm ; .arch x64 ; =>back);
-            }
-            Op::MovMi => {
-                let (slow, back) = self.slow_path();
-                self.translate(uop, width, true, slow);
-                self.load_number(RCX, uop.imm);
-                self.store(width, RCX);
-                dynasm!(self.asm ; .arch x64 ; =>back);
-            }
-            Op::Lea => {
-                self.address(uop);
-                self.set(uop.r1, width, RAX);
-            }
-            Op::Nop => {}
-            _ => return false,
+            Op::IncM => alone_by_width!(self, width, inc, RCX),
+            Op::DecM => alone_by_width!(self, width, dec, RCX),
+            Op::NegM => alone_by_width!(self, width, neg, RCX),
+            _ => alone_by_width!(self, width, not, RCX),
+        }
+        self.store(width, RCX);
+        if op != Op::NotM {
+            dynasm!(self.asm ; .arch x64 ; mov [rbp + FLAG_RESULT], rcx);
+            let source = match op {
+                Op::IncM => FlagSource::Inc,
+                Op::DecM => FlagSource::Dec,
+                _ => FlagSource::Sub,
+            };
+            self.record_source(source, width);
+        }
+        dynasm!(self.asm ; .arch x64 ; =>back);
+        self.host = HostFlags::None;
+        if op == Op::NotM {
+            self.leaves = Some(self.known);
         }
         true
-    }
-
-    fn extension(&mut self, op: Op, uop: &Uop) -> bool {
-        use Op::*;
-        let (from_width, signed, in_memory) = match op {
-            MovzxRr8 => (0, false, false),
-            MovzxRm8 => (0, false, true),
-            MovzxRr16 => (1, false, false),
-            MovzxRm16 => (1, false, true),
-            MovsxRr8 => (0, true, false),
-            MovsxRm8 => (0, true, true),
-            MovsxRr16 => (1, true, false),
-            MovsxRm16 => (1, true, true),
-            MovsxRr32 => (2, true, false),
-            MovsxRm32 => (2, true, true),
-            _ => return false,
-        };
-        if is_high(uop.r1) || is_high(uop.r2) || in_memory && !is_plain(uop) {
-            return false;
-        }
-        let back = if in_memory {
-            let (slow, back) = self.slow_path();
-            self.translate(uop, from_width, false, slow);
-            if let Some(host) = crate::layout::pinned(uop.r1)
-                && !signed
-                && uop.width_index() >= 2
-            {
-                self.load(from_width, host);
-                dynasm!(self.asm ; .arch x64 ; =>back);
-                return true;
-            }
-            self.load(from_width, RAX);
-            Some(back)
-        } else {
-            let from = self.read(uop.r2, RAX);
-            self.extend(from_width, RAX, from);
-            None
-        };
-        if signed {
-            match from_width {
-                0 => dynasm!(self.asm ; .arch x64 ; movsx rax, al),
-                1 => dynasm!(self.asm ; .arch x64 ; movsx rax, ax),
-                _ => dynasm!(self.asm ; .arch x64 ; movsxd rax, eax),
-            }
-        }
-        self.set(uop.r1, uop.width_index(), RAX);
-        if let Some(back) = back {
-            dynasm!(self.asm ; .arch x64 ; =>back);
-        }
-        true
-    }
-
-    fn conditional(&mut self, op: Op, uop: &Uop) -> bool {
-        match op {
-            Op::SetccR if !is_high(uop.r1) => {
-                let code = self.condition(uop.condition());
-                self.set_al(code);
-                self.set(uop.r1, 0, RAX);
-                true
-            }
-            Op::CmovRr => {
-                let width = uop.width_index();
-                let code = self.condition(uop.condition());
-                let from = self.read(uop.r2, RCX);
-                let to = self.read(uop.r1, RAX);
-                if width == 2 {
-                    // Zero-extended even when the condition is false.
-                    dynasm!(self.asm ; .arch x64 ; mov Rd(to), Rd(to));
-                }
-                let skip = self.asm.new_dynamic_label();
-                self.jump_if(code ^ 1, skip);
-                self.set_host(to, width, from);
-                dynasm!(self.asm ; .arch x64 ; =>skip);
-                self.wrote(uop.r1, to);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn set_host(&mut self, to: u8, width: usize, from: u8) {
-        by_width!(self, width, mov, to, from);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Generator, Later};
 use crate::enter::Remembered;
-use crate::layout::{FAST_CONTEXT, RAX, RCX, TLB_VERSION, frame, gpr, pinned, segment_base};
+use crate::layout::{FAST_CONTEXT, RAX, RCX, TLB_VERSION, frame, pinned, segment_base, segment_bound};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
 use emu_vmx::arch::segment::SegmentRegister;
@@ -65,14 +65,34 @@ impl Generator<'_> {
     /// the code goes on at `slow`. RCX, RDX and the host's flags are lost.
     pub fn translate(&mut self, uop: &Uop, width: usize, write: bool, slow: DynamicLabel) {
         self.address(uop);
-        if matches!(SegmentRegister::from_index(uop.seg), Some(SegmentRegister::Fs | SegmentRegister::Gs)) {
-            dynasm!(self.asm ; .arch x64 ; add rax, [rbp + segment_base(uop.seg)]);
+        self.translate_offset(uop.seg, width, write, slow);
+    }
+
+    /// [`Generator::translate`] of the offset in RAX of the stack's segment.
+    pub fn translate_stack(&mut self, width: usize, write: bool, slow: DynamicLabel) {
+        self.translate_offset(SegmentRegister::Ss as u8, width, write, slow);
+    }
+
+    /// [`Generator::translate`] of the offset in RAX. In 64-bit mode segments bound nothing, and FS and GS alone have a
+    /// base. Elsewhere what may be written may be read, too.
+    fn translate_offset(&mut self, segment: u8, width: usize, write: bool, slow: DynamicLabel) {
+        if !self.source.wide {
+            let last = (1 << width) - 1;
+            dynasm!(self.asm
+                ; .arch x64
+                ; lea rdx, [rax + last]
+                ; cmp rdx, [rbp + segment_bound(segment, write)]
+                ; jae =>slow
+                ; add rax, [rbp + segment_base(segment)]
+            );
+        } else if matches!(SegmentRegister::from_index(segment), Some(SegmentRegister::Fs | SegmentRegister::Gs)) {
+            dynasm!(self.asm ; .arch x64 ; add rax, [rbp + segment_base(segment)]);
         }
         self.translate_linear(width, write, slow);
     }
 
     /// [`Generator::translate`] of the linear address in RAX.
-    pub fn translate_linear(&mut self, width: usize, write: bool, slow: DynamicLabel) {
+    fn translate_linear(&mut self, width: usize, write: bool, slow: DynamicLabel) {
         let last = (1 << width) - 1;
         let remembered = self.remembered[self.accesses].get() as i64;
         self.accesses += 1;
@@ -115,11 +135,9 @@ impl Generator<'_> {
         }
     }
 
-    /// Loads a register that has no host register of its own, or copies it.
-    pub fn copy(&mut self, register: u8, to: u8) {
-        match pinned(register) {
-            Some(host) => dynasm!(self.asm ; .arch x64 ; mov Rq(to), Rq(host)),
-            None => dynasm!(self.asm ; .arch x64 ; mov Rq(to), [rbp + gpr(register)]),
-        }
+    /// `to` = a guest register, cut to the width of addresses.
+    pub fn copy_word(&mut self, register: u8, to: u8) {
+        let from = self.read(register, to);
+        self.extend(self.word, to, from);
     }
 }

@@ -3,10 +3,13 @@
 //! A template either does the whole micro-op or has changed nothing when it gives way to the handler. Status flags are
 //! recorded in memory as the handlers record them, so that whoever comes next finds them.
 
+mod bits;
 mod branch;
 mod flags;
 mod int;
 mod memory;
+mod moves;
+mod muldiv;
 mod shift;
 mod stack;
 mod vector;
@@ -76,6 +79,8 @@ struct Generator<'a> {
     asm: VecAssembler<X64Relocation>,
     source: &'a Source<'a>,
     thunks: &'a Thunks,
+    /// Operand width of addresses and of the stack: 3 in 64-bit mode, else 2.
+    word: usize,
     /// Number of its first exit.
     first_exit: u32,
     exits: Vec<(Kind, usize, DynamicLabel)>,
@@ -88,10 +93,14 @@ struct Generator<'a> {
     index: usize,
     /// Micro-ops without a template.
     calls: usize,
+    /// CF as an instruction in memory needs it was put aside.
+    carry_is_spare: bool,
     /// What the host's flags are at this place.
     host: HostFlags,
     /// What is known about the recorded flags at this place.
     known: Known,
+    /// What is known behind the present micro-op, if that is more than its row says.
+    leaves: Option<Known>,
 }
 
 /// Generates the code of a block, to be placed at `address`, as that of the compiled block `code`, whose exits are
@@ -111,6 +120,7 @@ pub fn generate(
         asm: VecAssembler::new(address),
         source,
         thunks,
+        word: if source.wide { 3 } else { 2 },
         first_exit,
         exits: Vec::new(),
         sites: source.uops.iter().enumerate().map(site).collect(),
@@ -120,8 +130,10 @@ pub fn generate(
         later: Vec::new(),
         index: 0,
         calls: 0,
+        carry_is_spare: false,
         host: HostFlags::None,
         known: Known::Nothing,
+        leaves: None,
     };
     generator.block();
     // A call costs more than the interpreter's own way from handler to handler.
@@ -163,7 +175,14 @@ impl Generator<'_> {
         if let Some(goes_on) = self.branch(op, uop) {
             return goes_on;
         }
-        if !(self.integer(op, uop) || self.shift(op, uop) || self.stack(op, uop) || self.vector(op, uop)) {
+        let done = self.integer(op, uop)
+            || self.moves(op, uop)
+            || self.shift(op, uop)
+            || self.bits(op, uop)
+            || self.product(op, uop)
+            || self.stack(op, uop)
+            || self.vector(op, uop);
+        if !done {
             self.calls += 1;
             self.call_handler();
         }
@@ -184,6 +203,10 @@ impl Generator<'_> {
 
     /// What follows the present micro-op knows about the recorded flags.
     fn see_effect(&mut self, uop: &Uop) {
+        if let Some(known) = self.leaves.take() {
+            self.known = known;
+            return;
+        }
         match uop.operation().flag_effect() {
             FlagEffect::None | FlagEffect::Fails | FlagEffect::Reads => {}
             FlagEffect::Unknown => {

@@ -36,6 +36,9 @@ pub struct Args {
     /// Cycles a processor runs before the next one's turn [default: the machine's]
     #[arg(long, value_name = "N")]
     quantum: Option<u64>,
+    /// Compile what has run N times [default: interpret everything]
+    #[arg(long, value_name = "N")]
+    jit: Option<u32>,
     /// Print the screen of each image that differs
     #[arg(long)]
     screens: bool,
@@ -146,6 +149,9 @@ fn machine_options(args: &Args, cpus: u32, rom: Option<&str>) -> Result<Vec<Stri
     let mut options = vec!["--cpus".to_owned(), cpus.to_string()];
     if let Some(quantum) = args.quantum {
         options.extend(["--quantum".to_owned(), quantum.to_string()]);
+    }
+    if let Some(threshold) = args.jit {
+        options.push(format!("--jit={threshold}"));
     }
     let named = rom.map(|rom| {
         ROMS.iter().find(|(name, ..)| *name == rom).map_or((rom, None), |(_, bios, vga)| (*bios, Some(*vga)))

@@ -78,7 +78,8 @@ impl CodeCache {
         if block.key == Key::NONE || block.second_page.is_some() || block.uops.is_empty() {
             return;
         }
-        match tier.compile(Source { block: id, uops: &block.uops, cost: block.cost, place: block.key.place() }) {
+        let (place, wide) = (block.key.place(), block.key.is_64bit());
+        match tier.compile(Source { block: id, uops: &block.uops, cost: block.cost, place, wide }) {
             Ok(code) => block.code = Some(code),
             Err(Refused::Block) => {}
             Err(Refused::Full) => {

@@ -1,0 +1,218 @@
+//! Templates of single bits, bit scans and byte order.
+
+use super::Generator;
+use super::flags::{HostFlags, Known};
+use super::memory::is_plain;
+use crate::layout::{FLAG_RESULT, RAX, RCX, RDX};
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use emu_core::flags::FlagSource;
+use emu_core::ir::op::Op;
+use emu_core::ir::uop::Uop;
+
+/// What becomes of the bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Nothing,
+    Set,
+    Reset,
+    Complement,
+}
+
+/// Where the operand is, and where the bit's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Rr,
+    Ri,
+    Mi,
+}
+
+fn bit_of(op: Op) -> Option<(Change, Shape)> {
+    use Op::*;
+    Some(match op {
+        BtRr => (Change::Nothing, Shape::Rr),
+        BtRi => (Change::Nothing, Shape::Ri),
+        BtMi => (Change::Nothing, Shape::Mi),
+        BtsRr => (Change::Set, Shape::Rr),
+        BtsRi => (Change::Set, Shape::Ri),
+        BtsMi => (Change::Set, Shape::Mi),
+        BtrRr => (Change::Reset, Shape::Rr),
+        BtrRi => (Change::Reset, Shape::Ri),
+        BtrMi => (Change::Reset, Shape::Mi),
+        BtcRr => (Change::Complement, Shape::Rr),
+        BtcRi => (Change::Complement, Shape::Ri),
+        BtcMi => (Change::Complement, Shape::Mi),
+        _ => return None,
+    })
+}
+
+macro_rules! bit_by_width {
+    ($self:ident, $width:expr, $name:ident, $to:expr, $($number:tt)*) => {
+        match $width {
+            1 => dynasm!($self.asm ; .arch x64 ; $name Rw($to), $($number)*),
+            2 => dynasm!($self.asm ; .arch x64 ; $name Rd($to), $($number)*),
+            _ => dynasm!($self.asm ; .arch x64 ; $name Rq($to), $($number)*),
+        }
+    };
+}
+
+macro_rules! on_register_by_width {
+    ($self:ident, $width:expr, $name:ident, $to:expr, $from:expr) => {
+        match $width {
+            1 => dynasm!($self.asm ; .arch x64 ; $name Rw($to), Rw($from)),
+            2 => dynasm!($self.asm ; .arch x64 ; $name Rd($to), Rd($from)),
+            _ => dynasm!($self.asm ; .arch x64 ; $name Rq($to), Rq($from)),
+        }
+    };
+}
+
+impl Generator<'_> {
+    /// Generates a micro-op of this family; `false`, and nothing, for another one.
+    pub fn bits(&mut self, op: Op, uop: &Uop) -> bool {
+        if let Some((change, shape)) = bit_of(op) {
+            return self.bit(change, shape, uop);
+        }
+        match op {
+            Op::BsfRr | Op::BsrRr | Op::BsfRm | Op::BsrRm => self.scan(op, uop),
+            Op::Bswap if uop.width_index() >= 2 => {
+                let host = self.read(uop.r1, RAX);
+                match uop.width_index() {
+                    2 => dynasm!(self.asm ; .arch x64 ; bswap Rd(host)),
+                    _ => dynasm!(self.asm ; .arch x64 ; bswap Rq(host)),
+                }
+                self.wrote(uop.r1, host);
+                true
+            }
+            Op::Cbw | Op::Cwd => self.widen_accumulator(op, uop),
+            _ => false,
+        }
+    }
+
+    fn bit(&mut self, change: Change, shape: Shape, uop: &Uop) -> bool {
+        let width = uop.width_index();
+        let seen = !self.nobody_sees_flags();
+        if width == 0 || seen && !self.can_set_carry() || shape == Shape::Mi && !is_plain(uop) {
+            return false;
+        }
+        let number = uop.imm as i8;
+        let back = if shape == Shape::Mi {
+            let (slow, back) = self.slow_path();
+            self.translate(uop, width, change != Change::Nothing, slow);
+            self.load(width, RCX);
+            self.change_bit(change, width, RCX, number);
+            if change != Change::Nothing {
+                self.store(width, RCX);
+            }
+            Some(back)
+        } else {
+            let host = self.read(uop.r1, RAX);
+            if width == 2 && change != Change::Nothing {
+                dynasm!(self.asm ; .arch x64 ; mov Rd(host), Rd(host));
+            }
+            if shape == Shape::Ri {
+                self.change_bit(change, width, host, number);
+            } else {
+                let number = self.read(uop.r2, RCX);
+                match change {
+                    Change::Nothing => on_register_by_width!(self, width, bt, host, number),
+                    Change::Set => on_register_by_width!(self, width, bts, host, number),
+                    Change::Reset => on_register_by_width!(self, width, btr, host, number),
+                    Change::Complement => on_register_by_width!(self, width, btc, host, number),
+                }
+            }
+            if change != Change::Nothing {
+                self.wrote(uop.r1, host);
+            }
+            None
+        };
+        self.host = HostFlags::None;
+        if seen {
+            self.set_carry();
+        }
+        if let Some(back) = back {
+            dynasm!(self.asm ; .arch x64 ; =>back);
+        }
+        true
+    }
+
+    fn change_bit(&mut self, change: Change, width: usize, host: u8, number: i8) {
+        match change {
+            Change::Nothing => bit_by_width!(self, width, bt, host, BYTE number),
+            Change::Set => bit_by_width!(self, width, bts, host, BYTE number),
+            Change::Reset => bit_by_width!(self, width, btr, host, BYTE number),
+            Change::Complement => bit_by_width!(self, width, btc, host, BYTE number),
+        }
+    }
+
+    /// A source of 0 leaves the destination alone, all 64 bits of it.
+    fn scan(&mut self, op: Op, uop: &Uop) -> bool {
+        let width = uop.width_index();
+        let in_memory = matches!(op, Op::BsfRm | Op::BsrRm);
+        if width == 0 || in_memory && !is_plain(uop) {
+            return false;
+        }
+        let seen = !self.nobody_sees_flags();
+        let (source, back) = if in_memory {
+            let (slow, back) = self.slow_path();
+            self.translate(uop, width, false, slow);
+            self.load(width, RCX);
+            (RCX, Some(back))
+        } else {
+            (self.read(uop.r2, RCX), None)
+        };
+        self.extend(width, RAX, source);
+        let (zero, end) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        if matches!(op, Op::BsfRr | Op::BsfRm) {
+            dynasm!(self.asm ; .arch x64 ; bsf rdx, rax);
+        } else {
+            dynasm!(self.asm ; .arch x64 ; bsr rdx, rax);
+        }
+        dynasm!(self.asm ; .arch x64 ; jz =>zero);
+        // The number fits in 32 bits.
+        self.set(uop.r1, if width == 2 { 3 } else { width }, RDX);
+        if seen {
+            dynasm!(self.asm
+                ; .arch x64
+                ; test dl, dl
+                ; setp al
+                ; movzx eax, al
+                ; shl eax, 2
+            );
+            self.record_bits();
+            dynasm!(self.asm ; .arch x64 ; jmp =>end ; =>zero);
+            self.store_number(FLAG_RESULT, 0, RDX);
+            self.record_source(FlagSource::Logic, width);
+        } else {
+            dynasm!(self.asm ; .arch x64 ; =>zero);
+        }
+        dynasm!(self.asm ; .arch x64 ; =>end);
+        if let Some(back) = back {
+            dynasm!(self.asm ; .arch x64 ; =>back);
+        }
+        self.host = HostFlags::None;
+        self.leaves = Some(Known::Nothing);
+        true
+    }
+
+    /// CBW, CWDE, CDQE, and CWD, CDQ, CQO.
+    fn widen_accumulator(&mut self, op: Op, uop: &Uop) -> bool {
+        let width = uop.width_index();
+        if width == 0 {
+            return false;
+        }
+        let low = self.read(0, RAX);
+        match (op, width) {
+            (Op::Cbw, 1) => dynasm!(self.asm ; .arch x64 ; movsx ax, Rb(low)),
+            (Op::Cbw, 2) => dynasm!(self.asm ; .arch x64 ; movsx eax, Rw(low)),
+            (Op::Cbw, _) => dynasm!(self.asm ; .arch x64 ; movsxd rax, Rd(low)),
+            (_, 1) => dynasm!(self.asm ; .arch x64 ; mov eax, Rd(low) ; cwd),
+            (_, 2) => dynasm!(self.asm ; .arch x64 ; mov eax, Rd(low) ; cdq),
+            _ => dynasm!(self.asm ; .arch x64 ; mov rax, Rq(low) ; cqo),
+        }
+        if op == Op::Cbw {
+            self.set(0, width, RAX);
+        } else {
+            self.set(2, width, RDX);
+        }
+        true
+    }
+}

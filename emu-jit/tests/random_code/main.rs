@@ -1,0 +1,146 @@
+//! Random code runs the same in both tiers: every common instruction, with every width and kind of operand.
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+mod program;
+mod vector;
+
+use emu_core::hash::StableHash;
+use emu_core::run::RunExit;
+use emu_core::state::derived::Size;
+use emu_core::testing::Bench;
+use emu_vmx::arch::segment::SegmentRegister;
+use program::{Source, program};
+use vector::float;
+
+/// Where programs begin.
+const START: u64 = 0x7C00;
+/// Where memory operands mostly lie.
+const DATA: u64 = 0x10_0000;
+/// Registers that hold addresses and are never written on purpose; code of 32 bits has the first two.
+const BASES: [u8; 3] = [3, 6, 13];
+/// Functions that programs call: inc rax, ret; not ecx, ret 0; jnz to another page, ret; jmp rel32 to it.
+const FUNCTIONS: [u64; 5] = [0x7F80, 0x8C00, 0x8C10, 0x8C20, 0x8C30];
+/// Rounds of a program.
+const ROUNDS: u64 = 6;
+/// Where code of 32 bits counts them.
+const ROUNDS_LEFT: u32 = DATA as u32 + 0x3FF0;
+
+fn bench(code: &[u8], seed: u64, wide: bool) -> Bench {
+    let mut s = Source::new(seed, wide);
+    let mut bench = Bench::long_mode(code);
+    let mut memory = vec![0; 0x4000];
+    s.fill(&mut memory);
+    bench.ram.dma_write(DATA, &memory);
+    bench.ram.dma_write(0x9000, &memory);
+    bench.ram.dma_write(0x7F80, &[0x48, 0x83, 0xC2, 7, 0xC3]);
+    bench.ram.dma_write(0x8C00, &[0x48, 0xFF, 0xC0, 0xC3]);
+    bench.ram.dma_write(0x8C10, &[0xF7, 0xD1, 0xC2, 0, 0]);
+    bench.ram.dma_write(0x8C20, &[0x0F, 0x85, 0xDA, 0x1F, 0, 0, 0xC3]);
+    bench.ram.dma_write(0x8C30, &[0xE9, 0xCB, 0x1F, 0, 0]);
+    bench.ram.dma_write(0xAC00, &[0x48, 0xC1, 0xE1, 3, 0xC3]);
+    for register in 0..16 {
+        bench.cpu.gpr[register] = s.number();
+    }
+    for register in 0..16 {
+        bench.cpu.fpu.vectors[register].0 = std::array::from_fn(|_| float(&mut s));
+    }
+    for at in 0..0x200 {
+        if s.one_in(2) {
+            bench.ram.dma_write(DATA + 8 * at, &float(&mut s).to_le_bytes());
+        }
+    }
+    // Rounding, DAZ and FTZ of every kind; sometimes not all exceptions are masked.
+    bench.cpu.fpu.mxcsr = 0x1F80 | (s.below(4) as u32) << 13;
+    if s.one_in(3) {
+        bench.cpu.fpu.mxcsr ^= (s.bits() as u32) & 0x8040;
+    }
+    if s.one_in(8) {
+        bench.cpu.fpu.mxcsr ^= (s.bits() as u32) & 0x1F80;
+    }
+    for base in BASES {
+        bench.cpu.gpr[usize::from(base)] = DATA + s.below(0x1800);
+    }
+    bench.cpu.gpr[14] = s.below(64);
+    bench.cpu.gpr[15] = ROUNDS;
+    bench.cpu.gpr[4] = DATA + 0x2000;
+    bench.cpu.set_flags(s.bits() & 0x8D5 | 2);
+    if !wide {
+        bench.set_flat_segments(Size::Bits32, 0);
+        bench.cpu.gpr[7] = s.below(64);
+        bench.ram.dma_write(ROUNDS_LEFT.into(), &(ROUNDS as u32).to_le_bytes());
+        // Segments with a base and a limit that some accesses are beyond.
+        for register in [SegmentRegister::Es, SegmentRegister::Fs, SegmentRegister::Gs] {
+            let base = s.below(3) * 0x800;
+            let mut segment = bench.cpu.sys.segments[SegmentRegister::Ds as usize];
+            (segment.base, segment.limit) = (base, (DATA + s.below(0x4000)) as u32);
+            bench.cpu.sys.segments[register as usize] = segment;
+        }
+        bench.cpu.refresh();
+    }
+    bench
+}
+
+/// What a run can be told by: the processor's state, and guest memory.
+fn state(bench: &Bench) -> (u64, u64) {
+    let mut hash = StableHash::new();
+    hash.value(&bench.cpu.guest_state()).expect("a state has an encoding");
+    (hash.get(), StableHash::of(bench.ram.ram()))
+}
+
+/// Runs in slices whose lengths come from `seed` until nothing executes any more or `cycles` are over.
+fn run(bench: &mut Bench, cycles: u64, seed: u64) {
+    let mut s = Source::new(seed, true);
+    let end = bench.cpu.cycles + cycles;
+    while bench.cpu.cycles < end {
+        let slice = (1 + s.below(100)).min(end - bench.cpu.cycles);
+        if bench.run(slice) == RunExit::Stopped {
+            break;
+        }
+    }
+}
+
+fn compare(seed: u64, wide: bool) {
+    let mut s = Source::new(seed, wide);
+    let code = program(&mut s);
+    let mut interpreted = bench(&code, seed, wide);
+    let mut compiled = bench(&code, seed, wide);
+    compiled.cache.set_tier(emu_jit::tier(1));
+    assert!(compiled.cache.has_tier(), "this host is served");
+    run(&mut interpreted, 2000, seed);
+    run(&mut compiled, 2000, seed ^ u64::from(seed.is_multiple_of(3)));
+    if state(&interpreted) != state(&compiled) {
+        for register in 0..18 {
+            let (a, b) = (interpreted.cpu.gpr[register], compiled.cpu.gpr[register]);
+            let mark = if a == b { "" } else { " <--" };
+            println!("{register:2} {a:016x} {b:016x}{mark}");
+        }
+        println!("flags {:x} {:x}", interpreted.cpu.flags.get(), compiled.cpu.flags.get());
+        println!("cycles {} {}", interpreted.cpu.cycles, compiled.cpu.cycles);
+        println!("instructions {} {}", interpreted.cpu.instructions, compiled.cpu.instructions);
+        for n in 0..16 {
+            let (a, b) = (interpreted.cpu.fpu.vectors[n].0, compiled.cpu.fpu.vectors[n].0);
+            if a != b {
+                println!("xmm{n} {a:016x?} {b:016x?}");
+            }
+        }
+        println!("mxcsr {:x} {:x}", interpreted.cpu.fpu.mxcsr, compiled.cpu.fpu.mxcsr);
+        println!("memory is the same: {}", interpreted.ram.ram() == compiled.ram.ram());
+        let hex: Vec<String> = code.iter().map(|byte| format!("{byte:02x}")).collect();
+        panic!("seed {seed}: the tiers differ; the code is {}", hex.join(" "));
+    }
+}
+
+/// How many programs each test runs.
+fn count() -> u64 {
+    std::env::var("RVMX_RANDOM_CODE").ok().and_then(|count| count.parse().ok()).unwrap_or(2000)
+}
+
+#[test]
+fn random_code_of_64_bits_ends_in_the_same_state_in_both_tiers() {
+    (0..count()).for_each(|seed| compare(seed, true));
+}
+
+#[test]
+fn random_code_of_32_bits_ends_in_the_same_state_in_both_tiers() {
+    (0..count()).for_each(|seed| compare(seed, false));
+}
