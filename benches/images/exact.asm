@@ -7,7 +7,7 @@ N	equ 128
 A	equ DATA
 B	equ DATA + N * N * 8
 C	equ DATA + 2 * N * N * 8
-ROUNDS	equ 24
+ROUNDS	equ 40
 
 main:	mov edi, A			; A and B: whole numbers from -128 to 127
 	mov ebp, 777

@@ -25,6 +25,21 @@ pub trait Native {
     fn native_div<const EXACT: bool>(_a: u64, _b: u64) -> Option<u64> {
         None
     }
+    /// a + b, rounded; the operands may be denormal numbers, too.
+    #[inline(always)]
+    fn native_add_any(_a: u64, _b: u64) -> Option<u64> {
+        None
+    }
+    /// a × b, likewise.
+    #[inline(always)]
+    fn native_mul_any(_a: u64, _b: u64) -> Option<u64> {
+        None
+    }
+    /// a ÷ b, likewise.
+    #[inline(always)]
+    fn native_div_any(_a: u64, _b: u64) -> Option<u64> {
+        None
+    }
     /// √b.
     #[inline(always)]
     fn native_sqrt<const EXACT: bool>(_b: u64) -> Option<u64> {
@@ -131,11 +146,16 @@ macro_rules! native {
 
             #[inline(always)]
             pub fn sum<const EXACT: bool>(a: Float, b: Float) -> (Float, Bits) {
+                let (sum, test) = any_sum::<EXACT>(a, b);
+                (sum, is_not_denormal(a) | is_not_denormal(b) | test)
+            }
+            /// The operands may be denormal numbers, too.
+            #[inline(always)]
+            pub fn any_sum<const EXACT: bool>(a: Float, b: Float) -> (Float, Bits) {
                 let sum = a + b;
                 let rounded = if EXACT { sum_is_exact(a, b, sum) } else { 0 };
                 // A sum that is zero is exact, and has the sign that rounding to nearest gives it.
-                let range = is_finite(sum) | is_not_tiny(sum) & is_zero(sum);
-                (sum, is_not_denormal(a) | is_not_denormal(b) | range | rounded)
+                (sum, is_finite(sum) | is_not_tiny(sum) & is_zero(sum) | rounded)
             }
             #[inline(always)]
             pub fn difference<const EXACT: bool>(a: Float, b: Float) -> (Float, Bits) {
@@ -143,18 +163,30 @@ macro_rules! native {
             }
             #[inline(always)]
             pub fn product<const EXACT: bool>(a: Float, b: Float) -> (Float, Bits) {
+                let (product, test) = any_product::<EXACT>(a, b);
+                (product, is_not_denormal(a) | is_not_denormal(b) | test)
+            }
+            /// The operands may be denormal numbers, too, unless the result is to be exact.
+            #[inline(always)]
+            pub fn any_product<const EXACT: bool>(a: Float, b: Float) -> (Float, Bits) {
                 let product = a * b;
                 let rounded = if EXACT { Float::product_is_exact(a, b, product) } else { 0 };
                 let result = (is_not_tiny(product) | rounded) & is_zero(a) & is_zero(b);
-                (product, is_not_denormal(a) | is_not_denormal(b) | is_finite(product) | result)
+                (product, is_finite(product) | result)
             }
             #[inline(always)]
             pub fn quotient<const EXACT: bool>(a: Float, b: Float) -> (Float, Bits) {
+                let (quotient, test) = any_quotient::<EXACT>(a, b);
+                (quotient, is_not_denormal(a) | is_not_denormal(b) | test)
+            }
+            /// The operands may be denormal numbers, too, unless the result is to be exact.
+            #[inline(always)]
+            pub fn any_quotient<const EXACT: bool>(a: Float, b: Float) -> (Float, Bits) {
                 let quotient = a / b;
                 // Off by less than a unit of the last place of `a`, a product that has no more digits is `a`.
                 let rounded = if EXACT { Float::product_is_exact(quotient, b, a) } else { 0 };
                 let result = (is_not_tiny(quotient) | rounded) & is_zero(a);
-                (quotient, is_not_denormal(a) | is_not_denormal(b) | is_finite(quotient) | result)
+                (quotient, is_finite(quotient) | result)
             }
             #[inline(always)]
             pub fn root<const EXACT: bool>(b: Float) -> (Float, Bits) {
@@ -236,6 +268,21 @@ macro_rules! native {
             fn native_div<const EXACT: bool>(a: u64, b: u64) -> Option<u64> {
                 let (a, b) = ($module::number(a), $module::number(b));
                 $module::passed_most_often::<EXACT>(a, b, $module::quotient::<EXACT>(a, b))
+            }
+            #[inline(always)]
+            fn native_add_any(a: u64, b: u64) -> Option<u64> {
+                use $module::{any_sum, number, passed};
+                passed(any_sum::<false>(number(a), number(b)))
+            }
+            #[inline(always)]
+            fn native_mul_any(a: u64, b: u64) -> Option<u64> {
+                use $module::{any_product, number, passed};
+                passed(any_product::<false>(number(a), number(b)))
+            }
+            #[inline(always)]
+            fn native_div_any(a: u64, b: u64) -> Option<u64> {
+                use $module::{any_quotient, number, passed};
+                passed(any_quotient::<false>(number(a), number(b)))
             }
             #[inline(always)]
             fn native_sqrt<const EXACT: bool>(b: u64) -> Option<u64> {

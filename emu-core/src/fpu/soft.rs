@@ -274,6 +274,19 @@ impl Fp {
         Self { host: Host::Exact, ..Self::new(control) }
     }
 
+    /// A result of the host's from operands that may be denormal numbers: then it is #D, or they are zeros under DAZ.
+    #[inline(always)]
+    fn any_operands<F: Format>(&mut self, a: u64, b: u64, f: impl FnOnce(u64, u64) -> Option<u64>) -> Option<u64> {
+        if a & F::INFINITY == F::INFINITY || b & F::INFINITY == F::INFINITY {
+            return None;
+        }
+        let (a, b) = (self.operand::<F>(a), self.operand::<F>(b));
+        let result = f(a, b)?;
+        self.note_denormal::<F>(a);
+        self.note_denormal::<F>(b);
+        Some(result)
+    }
+
     #[inline(always)]
     fn masked(&self, exception: u32) -> bool {
         self.control >> MASKS & exception != 0
@@ -425,7 +438,7 @@ pub fn add<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
     {
         return result;
     }
-    add_or_exact::<F>(fp, a, b)
+    add_otherwise::<F>(fp, a, b)
 }
 
 /// a − b.
@@ -436,7 +449,7 @@ pub fn sub<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
     {
         return result;
     }
-    add_or_exact::<F>(fp, a, subtrahend::<F>(b))
+    add_otherwise::<F>(fp, a, subtrahend::<F>(b))
 }
 
 /// What is added for −b: the sign of a NaN is its own.
@@ -445,22 +458,26 @@ fn subtrahend<F: Format>(b: u64) -> u64 {
     if is_nan::<F>(b) { b } else { b ^ F::SIGN }
 }
 
+/// a + b where the host's arithmetic does not serve at once.
 #[inline(never)]
-fn add_or_exact<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
-    match fp.exact_sum::<F>(|| F::native_add::<true>(a, b)) {
+pub fn add_otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+    let sum = match fp.host {
+        Host::Rounded => fp.any_operands::<F>(a, b, F::native_add_any),
+        _ => fp.exact_sum::<F>(|| F::native_add::<true>(a, b)),
+    };
+    match sum {
         Some(sum) => sum,
         None => add_soft::<F>(fp, a, b),
     }
 }
 
-/// a − b without the host's arithmetic.
-pub fn sub_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
-    add_soft::<F>(fp, a, subtrahend::<F>(b))
+/// a − b, likewise.
+pub fn sub_otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+    add_otherwise::<F>(fp, a, subtrahend::<F>(b))
 }
 
-/// a + b without the host's arithmetic.
 #[inline(never)]
-pub fn add_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+fn add_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
     if let Some(nan) = fp.nan::<F>(&[a, b]) {
         return nan;
     }
@@ -498,22 +515,25 @@ pub fn mul<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
     {
         return result;
     }
-    mul_or_exact::<F>(fp, a, b)
+    mul_otherwise::<F>(fp, a, b)
 }
 
+/// a × b where the host's arithmetic does not serve at once.
 #[inline(never)]
-fn mul_or_exact<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
-    if fp.host == Host::Exact
-        && let Some(result) = F::native_mul::<true>(a, b)
-    {
-        return result;
+pub fn mul_otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+    let result = match fp.host {
+        Host::Rounded => fp.any_operands::<F>(a, b, F::native_mul_any),
+        Host::Exact => F::native_mul::<true>(a, b),
+        Host::Never => None,
+    };
+    match result {
+        Some(result) => result,
+        None => mul_soft::<F>(fp, a, b),
     }
-    mul_soft::<F>(fp, a, b)
 }
 
-/// a × b without the host's arithmetic.
 #[inline(never)]
-pub fn mul_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+fn mul_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
     if let Some(nan) = fp.nan::<F>(&[a, b]) {
         return nan;
     }
@@ -543,22 +563,25 @@ pub fn div<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
     {
         return result;
     }
-    div_or_exact::<F>(fp, a, b)
+    div_otherwise::<F>(fp, a, b)
 }
 
+/// a ÷ b where the host's arithmetic does not serve at once.
 #[inline(never)]
-fn div_or_exact<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
-    if fp.host == Host::Exact
-        && let Some(result) = F::native_div::<true>(a, b)
-    {
-        return result;
+pub fn div_otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+    let result = match fp.host {
+        Host::Rounded => fp.any_operands::<F>(a, b, F::native_div_any),
+        Host::Exact => F::native_div::<true>(a, b),
+        Host::Never => None,
+    };
+    match result {
+        Some(result) => result,
+        None => div_soft::<F>(fp, a, b),
     }
-    div_soft::<F>(fp, a, b)
 }
 
-/// a ÷ b without the host's arithmetic.
 #[inline(never)]
-pub fn div_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+fn div_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
     if let Some(nan) = fp.nan::<F>(&[a, b]) {
         return nan;
     }

@@ -13,8 +13,8 @@ use std::marker::PhantomData;
 
 /// What is done with two numbers.
 pub trait ElementOperation {
-    /// With single elements, without the host's arithmetic.
-    fn soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64;
+    /// With single elements, where the host's arithmetic does not serve at once.
+    fn otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64;
     /// With single elements, by the host.
     fn native<F: Format, const EXACT: bool>(a: u64, b: u64) -> Option<u64>;
     /// With all elements of a lane, by the host.
@@ -22,13 +22,13 @@ pub trait ElementOperation {
 }
 
 macro_rules! arithmetic {
-    ($($name:ident = $soft:ident, $lane:ident, |$f:ident, $a:ident, $b:ident| $native:ident, $second:expr;)*) => {$(
-        #[doc = concat!("[`soft::", stringify!($soft), "`].")]
+    ($($name:ident = $otherwise:ident, $lane:ident, |$f:ident, $a:ident, $b:ident| $native:ident, $second:expr;)*) => {$(
+        #[doc = concat!("[`soft::", stringify!($otherwise), "`].")]
         pub struct $name;
         impl ElementOperation for $name {
             #[inline(always)]
-            fn soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
-                soft::$soft::<F>(fp, a, b)
+            fn otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+                soft::$otherwise::<F>(fp, a, b)
             }
             #[inline(always)]
             fn native<$f: Format, const EXACT: bool>($a: u64, $b: u64) -> Option<u64> {
@@ -43,10 +43,10 @@ macro_rules! arithmetic {
 }
 
 arithmetic! {
-    Sum = add_soft, native_lane_add, |F, a, b| native_add, b;
-    Difference = sub_soft, native_lane_sub, |F, a, b| native_add, b ^ F::SIGN;
-    Product = mul_soft, native_lane_mul, |F, a, b| native_mul, b;
-    Quotient = div_soft, native_lane_div, |F, a, b| native_div, b;
+    Sum = add_otherwise, native_lane_add, |F, a, b| native_add, b;
+    Difference = sub_otherwise, native_lane_sub, |F, a, b| native_add, b ^ F::SIGN;
+    Product = mul_otherwise, native_lane_mul, |F, a, b| native_mul, b;
+    Quotient = div_otherwise, native_lane_div, |F, a, b| native_div, b;
 }
 
 /// An operation on a lane.
@@ -77,10 +77,7 @@ impl<F: Format, A: ElementOperation> LaneOperation for Packed<F, A> {
 
     #[inline(never)]
     fn elements(fp: &mut Fp, a: u128, b: u128) -> u128 {
-        float::packed::<F>(fp, a, b, 0, |fp, a, b, _| {
-            let native = if fp.host == Host::Rounded { A::native::<F, false>(a, b) } else { None };
-            native.unwrap_or_else(|| A::soft::<F>(fp, a, b))
-        })
+        float::packed::<F>(fp, a, b, 0, |fp, a, b, _| A::otherwise::<F>(fp, a, b))
     }
 }
 
@@ -106,7 +103,7 @@ impl<F: Format, A: ElementOperation> LaneOperation for Scalar<F, A> {
 
     #[inline(never)]
     fn elements(fp: &mut Fp, a: u128, b: u128) -> u128 {
-        float::scalar::<F>(fp, a, b, 0, |fp, a, b, _| A::soft::<F>(fp, a, b))
+        float::scalar::<F>(fp, a, b, 0, |fp, a, b, _| A::otherwise::<F>(fp, a, b))
     }
 }
 
