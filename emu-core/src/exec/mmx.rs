@@ -7,7 +7,8 @@ use super::sse::lanes::kernel2;
 use super::sse::moves::sign_mask;
 use crate::fault::{Exec, Stop};
 use crate::fpu::VectorRegister;
-use crate::fpu::soft::{self, Double, Rounding, Single};
+use crate::fpu::conversion;
+use crate::fpu::soft::{Double, Rounding, Single};
 use crate::ir::uop::Uop;
 use crate::ir::vector::Shape;
 use crate::ir::vector::scalar::{DOUBLE, TRUNCATED};
@@ -239,9 +240,9 @@ fn put_integers(cpu: &mut Cpu, u: &Uop, lane: u128) -> Exec {
     }
     let mut integer = |n: u32| {
         if u.imm8() & DOUBLE != 0 {
-            soft::to_integer::<Double>(&mut fp, (lane >> (64 * n)) as u64, 32, true)
+            conversion::to_integer::<Double>(&mut fp, (lane >> (64 * n)) as u64, 32, true)
         } else {
-            soft::to_integer::<Single>(&mut fp, (lane >> (32 * n)) as u64 & 0xFFFF_FFFF, 32, true)
+            conversion::to_integer::<Single>(&mut fp, (lane >> (32 * n)) as u64 & 0xFFFF_FFFF, 32, true)
         }
     };
     let value = integer(0) | integer(1) << 32;
@@ -278,10 +279,10 @@ fn put_floats(cpu: &mut Cpu, u: &Uop, integers: u64) -> Exec {
     let mut fp = cpu.begin_float(u);
     let parts = [integers as i32, (integers >> 32) as i32];
     let lane = if u.imm8() & DOUBLE != 0 {
-        let [low, high] = parts.map(|i| soft::from_integer::<Double>(&mut fp, i < 0, i.unsigned_abs().into()));
+        let [low, high] = parts.map(|i| conversion::from_integer::<Double>(&mut fp, i < 0, i.unsigned_abs().into()));
         u128::from(low) | u128::from(high) << 64
     } else {
-        let [low, high] = parts.map(|i| soft::from_integer::<Single>(&mut fp, i < 0, i.unsigned_abs().into()));
+        let [low, high] = parts.map(|i| conversion::from_integer::<Single>(&mut fp, i < 0, i.unsigned_abs().into()));
         cpu.vector(u.r1).lane(0) >> 64 << 64 | u128::from(low | high << 32)
     };
     cpu.end_float(u, &fp)?;

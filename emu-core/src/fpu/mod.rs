@@ -1,5 +1,6 @@
 //! Floating-point arithmetic: IEEE formats in software and, where that gives the same result, by the host; x87.
 
+pub mod conversion;
 pub mod native;
 pub mod soft;
 pub mod special;

@@ -4,7 +4,8 @@
 //! Written here rather than taken from a crate: those for these formats (`rustc_apfloat`) detect tininess at the
 //! precision of the denormal result and not with an unbounded exponent as x86 does, have no square root, and know
 //! neither the denormal-operand exception nor DAZ and FTZ. A finite value is taken apart into 128 significand bits, so
-//! that each operation is one exact integer step and one rounding ([`Fp::round`]).
+//! that each operation is one exact integer step and one rounding ([`Fp::round`]). Where [`super::native`] gives the same
+//! result and exceptions, and [`Fp::host`] lets it, nothing of that is done.
 
 use super::native::Native;
 
@@ -130,13 +131,15 @@ pub fn is_signaling<F: Format>(a: u64) -> bool {
     is_nan::<F>(a) && a & F::QUIET == 0
 }
 
+/// Whether a pattern is an infinity.
 #[inline(always)]
-fn is_infinite<F: Format>(a: u64) -> bool {
+pub fn is_infinite<F: Format>(a: u64) -> bool {
     a & !F::SIGN == F::INFINITY
 }
 
+/// Whether a pattern is a zero.
 #[inline(always)]
-fn is_zero<F: Format>(a: u64) -> bool {
+pub fn is_zero<F: Format>(a: u64) -> bool {
     a & !F::SIGN == 0
 }
 
@@ -181,6 +184,17 @@ fn shift_sticky(value: u128, count: u32) -> u128 {
     }
 }
 
+/// How far the host's arithmetic serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// Not at all: all is computed here.
+    Never,
+    /// For exact results.
+    Exact,
+    /// For rounded ones, too: they are rounded to nearest, and precision is masked and noted already.
+    Rounded,
+}
+
 /// The state of an operation: rounding, masks and modes in, exceptions out.
 #[derive(Debug, Clone, Copy)]
 pub struct Fp {
@@ -192,9 +206,8 @@ pub struct Fp {
     pub flags: u32,
     /// Elements of the present lane that are to be computed.
     pub active: u32,
-    /// Exceptions of which the flag is set already need not be looked for: the host's arithmetic serves for results
-    /// that cannot raise any other.
-    pub fast: bool,
+    /// How far the host's arithmetic serves.
+    pub host: Host,
     /// An operation in steps, each of which reports its exceptions, has run.
     pub stepped: bool,
     /// Steps to be taken at most.
@@ -207,34 +220,71 @@ impl Fp {
     /// From MXCSR.
     #[inline(always)]
     pub fn new(mxcsr: u32) -> Self {
-        let masked_inexact = mxcsr >> MASKS & PE != 0 && mxcsr & PE != 0;
         Self {
             rounding: Rounding::from_bits(mxcsr >> RC),
             control: mxcsr,
             flags: 0,
             active: u32::MAX,
-            fast: masked_inexact && mxcsr >> RC & 3 == 0,
+            host: if Self::host_rounds(mxcsr) { Host::Rounded } else { Host::Exact },
             stepped: false,
             steps: u8::MAX,
             kept: 0,
         }
     }
 
+    /// Whether under this MXCSR a result that was rounded by the host needs no further look: to nearest, and precision
+    /// is masked and noted already.
+    #[inline(always)]
+    pub fn host_rounds(mxcsr: u32) -> bool {
+        const MASKED: u32 = PE << MASKS;
+        mxcsr & (MASKED | PE | 3 << RC) == MASKED | PE
+    }
+
+    /// Whether MXCSR rounds down.
+    #[inline(always)]
+    pub fn rounds_down(mxcsr: u32) -> bool {
+        mxcsr >> RC & 3 == Rounding::Down as u32
+    }
+
     /// The same exceptions with another rounding, for as long as `f` runs.
     #[inline(always)]
     pub fn with_rounding<R>(&mut self, rounding: Rounding, f: impl FnOnce(&mut Self) -> R) -> R {
-        let (old, fast) = (self.rounding, self.fast);
+        let (old, host) = (self.rounding, self.host);
         self.rounding = rounding;
-        self.fast = false;
+        if host == Host::Rounded {
+            self.host = Host::Exact;
+        }
         let result = f(self);
-        (self.rounding, self.fast) = (old, fast);
+        (self.rounding, self.host) = (old, host);
         result
+    }
+
+    /// A result of the host's that is exact, unless it is a zero that rounding down could make negative.
+    #[inline(always)]
+    fn exact_sum<F: Format>(&self, sum: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        if self.host != Host::Exact {
+            return None;
+        }
+        sum().filter(|&sum| self.rounding != Rounding::Down || !is_zero::<F>(sum))
     }
 
     /// From MXCSR, with static rounding (0 to 3) or none, and all exceptions suppressed.
     pub fn suppressed(mxcsr: u32, rounding: Option<u32>) -> Self {
         let control = mxcsr & !(3 << RC) | ALL << MASKS | rounding.unwrap_or(mxcsr >> RC & 3) << RC;
-        Self { fast: false, ..Self::new(control) }
+        Self { host: Host::Exact, ..Self::new(control) }
+    }
+
+    /// A result of the host's from operands that may be denormal numbers: then it is #D, or they are zeros under DAZ.
+    #[inline(always)]
+    fn any_operands<F: Format>(&mut self, a: u64, b: u64, f: impl FnOnce(u64, u64) -> Option<u64>) -> Option<u64> {
+        if a & F::INFINITY == F::INFINITY || b & F::INFINITY == F::INFINITY {
+            return None;
+        }
+        let (a, b) = (self.operand::<F>(a), self.operand::<F>(b));
+        let result = f(a, b)?;
+        self.note_denormal::<F>(a);
+        self.note_denormal::<F>(b);
+        Some(result)
     }
 
     #[inline(always)]
@@ -267,15 +317,16 @@ impl Fp {
         if self.daz() && is_denormal::<F>(a) { a & F::SIGN } else { a }
     }
 
+    /// #D for a denormal number.
     #[inline(always)]
-    fn note_denormal<F: Format>(&mut self, a: u64) {
+    pub(super) fn note_denormal<F: Format>(&mut self, a: u64) {
         if is_denormal::<F>(a) {
             self.raise(DE);
         }
     }
 
     /// The NaN that results from operands of which one is a NaN: the first of them, quiet.
-    fn nan<F: Format>(&mut self, operands: &[u64]) -> Option<u64> {
+    pub(super) fn nan<F: Format>(&mut self, operands: &[u64]) -> Option<u64> {
         let first = *operands.iter().find(|&&a| is_nan::<F>(a))?;
         if operands.iter().any(|&a| is_signaling::<F>(a)) {
             self.raise(IE);
@@ -307,12 +358,14 @@ impl Fp {
         round_to::<F>(self, value, true)
     }
 
-    fn signed_zero<F: Format>(sign: bool) -> u64 {
+    /// ±0.
+    pub(super) fn signed_zero<F: Format>(sign: bool) -> u64 {
         if sign { F::SIGN } else { 0 }
     }
 }
 
-fn round_to<F: Format>(fp: &mut Fp, value: Finite, flush: bool) -> u64 {
+/// Rounds a value to the format; FTZ applies if `flush`.
+pub(super) fn round_to<F: Format>(fp: &mut Fp, value: Finite, flush: bool) -> u64 {
     let Finite { sign, exponent, significand } = value;
     let sign_bit = if sign { F::SIGN } else { 0 };
     let shift = 127 - F::FRACTION;
@@ -380,24 +433,47 @@ fn sum<F: Format>(fp: &mut Fp, a: Finite, b: Finite) -> u64 {
 /// a + b.
 #[inline(always)]
 pub fn add<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
-    if fp.fast
-        && let Some(result) = F::native_add(a, b)
+    if fp.host == Host::Rounded
+        && let Some(result) = F::native_add::<false>(a, b)
     {
         return result;
     }
-    add_soft::<F>(fp, a, b)
+    add_otherwise::<F>(fp, a, b)
 }
 
 /// a − b.
 #[inline(always)]
 pub fn sub<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
-    if fp.fast
-        && let Some(result) = F::native_add(a, b ^ F::SIGN)
+    if fp.host == Host::Rounded
+        && let Some(result) = F::native_add::<false>(a, b ^ F::SIGN)
     {
         return result;
     }
-    // The sign of a NaN is its own.
-    add_soft::<F>(fp, a, if is_nan::<F>(b) { b } else { b ^ F::SIGN })
+    add_otherwise::<F>(fp, a, subtrahend::<F>(b))
+}
+
+/// What is added for −b: the sign of a NaN is its own.
+#[inline(always)]
+fn subtrahend<F: Format>(b: u64) -> u64 {
+    if is_nan::<F>(b) { b } else { b ^ F::SIGN }
+}
+
+/// a + b where the host's arithmetic does not serve at once.
+#[inline(never)]
+pub fn add_otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+    let sum = match fp.host {
+        Host::Rounded => fp.any_operands::<F>(a, b, F::native_add_any),
+        _ => fp.exact_sum::<F>(|| F::native_add::<true>(a, b)),
+    };
+    match sum {
+        Some(sum) => sum,
+        None => add_soft::<F>(fp, a, b),
+    }
+}
+
+/// a − b, likewise.
+pub fn sub_otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+    add_otherwise::<F>(fp, a, subtrahend::<F>(b))
 }
 
 #[inline(never)]
@@ -434,12 +510,26 @@ fn product(a: Finite, b: Finite) -> Finite {
 /// a × b.
 #[inline(always)]
 pub fn mul<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
-    if fp.fast
-        && let Some(result) = F::native_mul(a, b)
+    if fp.host == Host::Rounded
+        && let Some(result) = F::native_mul::<false>(a, b)
     {
         return result;
     }
-    mul_soft::<F>(fp, a, b)
+    mul_otherwise::<F>(fp, a, b)
+}
+
+/// a × b where the host's arithmetic does not serve at once.
+#[inline(never)]
+pub fn mul_otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+    let result = match fp.host {
+        Host::Rounded => fp.any_operands::<F>(a, b, F::native_mul_any),
+        Host::Exact => F::native_mul::<true>(a, b),
+        Host::Never => None,
+    };
+    match result {
+        Some(result) => result,
+        None => mul_soft::<F>(fp, a, b),
+    }
 }
 
 #[inline(never)]
@@ -468,12 +558,26 @@ fn mul_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
 /// a ÷ b.
 #[inline(always)]
 pub fn div<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
-    if fp.fast
-        && let Some(result) = F::native_div(a, b)
+    if fp.host == Host::Rounded
+        && let Some(result) = F::native_div::<false>(a, b)
     {
         return result;
     }
-    div_soft::<F>(fp, a, b)
+    div_otherwise::<F>(fp, a, b)
+}
+
+/// a ÷ b where the host's arithmetic does not serve at once.
+#[inline(never)]
+pub fn div_otherwise<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
+    let result = match fp.host {
+        Host::Rounded => fp.any_operands::<F>(a, b, F::native_div_any),
+        Host::Exact => F::native_div::<true>(a, b),
+        Host::Never => None,
+    };
+    match result {
+        Some(result) => result,
+        None => div_soft::<F>(fp, a, b),
+    }
 }
 
 #[inline(never)]
@@ -512,8 +616,8 @@ fn div_soft<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
 /// The square root of b.
 #[inline(always)]
 pub fn sqrt<F: Format>(fp: &mut Fp, b: u64) -> u64 {
-    if fp.fast
-        && let Some(result) = F::native_sqrt(b)
+    if fp.host == Host::Rounded
+        && let Some(result) = F::native_sqrt::<false>(b)
     {
         return result;
     }
@@ -522,6 +626,11 @@ pub fn sqrt<F: Format>(fp: &mut Fp, b: u64) -> u64 {
 
 #[inline(never)]
 fn sqrt_soft<F: Format>(fp: &mut Fp, b: u64) -> u64 {
+    if fp.host == Host::Exact
+        && let Some(result) = F::native_sqrt::<true>(b)
+    {
+        return result;
+    }
     if let Some(nan) = fp.nan::<F>(&[b]) {
         return nan;
     }
@@ -555,11 +664,15 @@ pub struct Signs {
     pub addend: bool,
 }
 
+#[inline(always)]
+fn signed<F: Format>(a: u64, negated: bool) -> u64 {
+    a ^ if negated { F::SIGN } else { 0 }
+}
+
 /// ±(x × y) ± z, rounded once. NaNs are chosen in the order of `order`, the operands as the instruction names them.
 pub fn fma<F: Format>(fp: &mut Fp, x: u64, y: u64, z: u64, signs: Signs, order: [u64; 3]) -> u64 {
-    if fp.fast
-        && let Some(result) =
-            F::native_fma(x ^ if signs.product { F::SIGN } else { 0 }, y, z ^ if signs.addend { F::SIGN } else { 0 })
+    if fp.host == Host::Rounded
+        && let Some(result) = F::native_fma::<false>(signed::<F>(x, signs.product), y, signed::<F>(z, signs.addend))
     {
         return result;
     }
@@ -568,12 +681,15 @@ pub fn fma<F: Format>(fp: &mut Fp, x: u64, y: u64, z: u64, signs: Signs, order: 
 
 #[inline(never)]
 fn fma_soft<F: Format>(fp: &mut Fp, x: u64, y: u64, z: u64, signs: Signs, order: [u64; 3]) -> u64 {
+    let exact = || F::native_fma::<true>(signed::<F>(x, signs.product), y, signed::<F>(z, signs.addend));
+    if let Some(sum) = fp.exact_sum::<F>(exact) {
+        return sum;
+    }
     if let Some(nan) = fp.nan::<F>(&order) {
         return nan;
     }
     let (x, y, z) = (fp.operand::<F>(x), fp.operand::<F>(y), fp.operand::<F>(z));
-    let x = x ^ if signs.product { F::SIGN } else { 0 };
-    let z = z ^ if signs.addend { F::SIGN } else { 0 };
+    let (x, z) = (signed::<F>(x, signs.product), signed::<F>(z, signs.addend));
     let infinite = is_infinite::<F>(x) || is_infinite::<F>(y);
     let zero = is_zero::<F>(x) || is_zero::<F>(y);
     let sign = (x ^ y) & F::SIGN;
@@ -611,8 +727,22 @@ pub enum Relation {
     Unordered,
 }
 
+/// Whether a pattern is neither a denormal number nor a NaN.
+#[inline(always)]
+fn is_plain<F: Format>(a: u64) -> bool {
+    let magnitude = a & !F::SIGN;
+    let smallest = F::FRACTION_MASK + 1;
+    magnitude == 0 || magnitude.wrapping_sub(smallest) <= F::INFINITY - smallest
+}
+
 /// Compares; a quiet NaN is invalid if `signaling`.
+#[inline(always)]
 pub fn compare<F: Format>(fp: &mut Fp, a: u64, b: u64, signaling: bool) -> Relation {
+    if is_plain::<F>(a) && is_plain::<F>(b) { relation::<F>(a, b) } else { compare_unusual::<F>(fp, a, b, signaling) }
+}
+
+#[inline(never)]
+fn compare_unusual<F: Format>(fp: &mut Fp, a: u64, b: u64, signaling: bool) -> Relation {
     if is_nan::<F>(a) || is_nan::<F>(b) {
         if signaling || is_signaling::<F>(a) || is_signaling::<F>(b) {
             fp.raise(IE);
@@ -626,6 +756,7 @@ pub fn compare<F: Format>(fp: &mut Fp, a: u64, b: u64, signaling: bool) -> Relat
 }
 
 /// The order of two patterns that are no NaNs.
+#[inline(always)]
 pub fn relation<F: Format>(a: u64, b: u64) -> Relation {
     let key = |a: u64| {
         let magnitude = (a & !F::SIGN) as i64;
@@ -648,107 +779,4 @@ pub fn min<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
 pub fn max<F: Format>(fp: &mut Fp, a: u64, b: u64) -> u64 {
     let greater = compare::<F>(fp, a, b, true) == Relation::Greater;
     fp.operand::<F>(if greater { a } else { b })
-}
-
-/// Rounds to an integral value in the format; precision is not reported if `quiet`.
-pub fn round_to_integral<F: Format>(fp: &mut Fp, b: u64, quiet: bool) -> u64 {
-    if let Some(nan) = fp.nan::<F>(&[b]) {
-        return nan;
-    }
-    let b = fp.operand::<F>(b);
-    if is_zero::<F>(b) || is_infinite::<F>(b) {
-        return b;
-    }
-    let value = unpack::<F>(b);
-    if value.exponent >= F::FRACTION as i32 {
-        return b;
-    }
-    let shift = (127 - value.exponent) as u32;
-    let (integer, inexact) = fp.round_shift(value.significand, shift, value.sign);
-    if inexact && !quiet {
-        fp.raise(PE);
-    }
-    if integer == 0 {
-        return Fp::signed_zero::<F>(value.sign);
-    }
-    let zeros = integer.leading_zeros();
-    let exponent = 127 - zeros as i32;
-    // Exact: an integer below 2^(fraction bits + 1).
-    let field = (exponent + F::BIAS) as u64;
-    let fraction = (integer << zeros >> (127 - F::FRACTION)) as u64 & F::FRACTION_MASK;
-    Fp::signed_zero::<F>(value.sign) | field << F::FRACTION | fraction
-}
-
-/// To an integer of `bits` bits, or the indefinite integer and #I.
-pub fn to_integer<F: Format>(fp: &mut Fp, b: u64, bits: u32, signed: bool) -> u64 {
-    let mask = u64::MAX >> (64 - bits);
-    let indefinite = if signed { 1 << (bits - 1) } else { mask };
-    if is_nan::<F>(b) || is_infinite::<F>(b) {
-        fp.raise(IE);
-        return indefinite;
-    }
-    let b = fp.operand::<F>(b);
-    if is_zero::<F>(b) {
-        return 0;
-    }
-    let value = unpack::<F>(b);
-    if value.exponent > 64 {
-        fp.raise(IE);
-        return indefinite;
-    }
-    let (integer, inexact) = fp.round_shift(value.significand, (127 - value.exponent) as u32, value.sign);
-    let limit = match (signed, value.sign) {
-        (true, false) => (1u128 << (bits - 1)) - 1,
-        (true, true) => 1 << (bits - 1),
-        (false, false) => u128::from(mask),
-        (false, true) => 0,
-    };
-    if integer > limit {
-        fp.raise(IE);
-        return indefinite;
-    }
-    if inexact {
-        fp.raise(PE);
-    }
-    let integer = integer as u64;
-    (if value.sign { integer.wrapping_neg() } else { integer }) & mask
-}
-
-/// From an integer; `magnitude` with a sign.
-pub fn from_integer<F: Format>(fp: &mut Fp, sign: bool, magnitude: u64) -> u64 {
-    if magnitude == 0 {
-        return 0;
-    }
-    let zeros = magnitude.leading_zeros();
-    let significand = u128::from(magnitude) << (64 + zeros);
-    fp.round::<F>(Finite { sign, exponent: 63 - zeros as i32, significand })
-}
-
-/// From one format to another. `daz` says whether DAZ and the denormal-operand exception apply, `flush` whether FTZ
-/// does.
-pub fn convert<F: Format, G: Format>(fp: &mut Fp, b: u64, daz: bool, flush: bool) -> u64 {
-    let sign = if b & F::SIGN != 0 { G::SIGN } else { 0 };
-    if is_nan::<F>(b) {
-        if is_signaling::<F>(b) {
-            fp.raise(IE);
-        }
-        let fraction = b & F::FRACTION_MASK;
-        let fraction = if G::FRACTION >= F::FRACTION {
-            fraction << (G::FRACTION - F::FRACTION.min(G::FRACTION))
-        } else {
-            fraction >> (F::FRACTION - G::FRACTION.min(F::FRACTION))
-        };
-        return sign | G::INFINITY | G::QUIET | fraction;
-    }
-    let b = if daz { fp.operand::<F>(b) } else { b };
-    if daz {
-        fp.note_denormal::<F>(b);
-    }
-    if is_infinite::<F>(b) {
-        return sign | G::INFINITY;
-    }
-    if is_zero::<F>(b) {
-        return sign;
-    }
-    round_to::<G>(fp, unpack::<F>(b), flush)
 }

@@ -1,16 +1,9 @@
 //! What AVX-512 adds to the arithmetic of [`super::soft`]: exponents, significands, scaling, ranges, classes, repairs
 //! (SDM Vol. 2C, the instruction in each comment).
 
-use super::soft::{Double, Finite, Format, Fp, Rounding, Single, flag, is_denormal, is_nan, is_signaling, unpack};
-use super::soft::{Relation, convert, from_integer, relation, sub};
-
-fn is_infinite<F: Format>(a: u64) -> bool {
-    a & !F::SIGN == F::INFINITY
-}
-
-fn is_zero<F: Format>(a: u64) -> bool {
-    a & !F::SIGN == 0
-}
+use super::conversion::{convert, from_integer};
+use super::soft::{Double, Finite, Format, Fp, Relation, Rounding, Single, flag, relation, sub, unpack};
+use super::soft::{is_denormal, is_infinite, is_nan, is_signaling, is_zero};
 
 /// The quiet NaN of a NaN; a signaling one is invalid.
 fn quieted<F: Format>(fp: &mut Fp, a: u64) -> u64 {

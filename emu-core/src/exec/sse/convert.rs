@@ -5,6 +5,7 @@ use super::operands::Encoding;
 use crate::fault::Exec;
 use crate::flags::{CF, PF, ZF, bit};
 use crate::fpu::VectorRegister;
+use crate::fpu::conversion;
 use crate::fpu::soft::{self, Double, Format, Fp, Half, Relation, Rounding, Single};
 use crate::ir::kernels::Conversion::{self, *};
 use crate::ir::uop::Uop;
@@ -22,23 +23,23 @@ fn sign_extend(value: u64, bits: u32) -> i64 {
 }
 
 fn from_signed<F: Format>(fp: &mut Fp, value: i64) -> u64 {
-    soft::from_integer::<F>(fp, value < 0, value.unsigned_abs())
+    conversion::from_integer::<F>(fp, value < 0, value.unsigned_abs())
 }
 
 /// To an integer with the rounding of MXCSR.
 fn to_int<F: Format, const BITS: u32, const SIGNED: bool>(fp: &mut Fp, b: u64, _imm: u32) -> u64 {
-    soft::to_integer::<F>(fp, b, BITS, SIGNED)
+    conversion::to_integer::<F>(fp, b, BITS, SIGNED)
 }
 
 /// To an integer, truncated.
 fn truncate<F: Format, const BITS: u32, const SIGNED: bool>(fp: &mut Fp, b: u64, _imm: u32) -> u64 {
-    fp.with_rounding(Rounding::Zero, |fp| soft::to_integer::<F>(fp, b, BITS, SIGNED))
+    fp.with_rounding(Rounding::Zero, |fp| conversion::to_integer::<F>(fp, b, BITS, SIGNED))
 }
 
 /// VCVTPS2PH: FTZ does not apply; rounding in the immediate.
 fn to_half(fp: &mut Fp, b: u64, imm: u32) -> u64 {
     let rounding = if imm & 4 != 0 { fp.rounding } else { Rounding::from_bits(imm) };
-    fp.with_rounding(rounding, |fp| soft::convert::<Single, Half>(fp, b, true, false))
+    fp.with_rounding(rounding, |fp| conversion::convert::<Single, Half>(fp, b, true, false))
 }
 
 fn saturate_signed(value: u64, from: u32, to: u32) -> u64 {
@@ -51,18 +52,18 @@ fn saturate_unsigned(value: u64, to: u32) -> u64 {
 }
 
 const TABLE: &[Row] = &[
-    Row(Cvtps2pd, |fp, b, _| soft::convert::<Single, Double>(fp, b, true, true)),
-    Row(Cvtpd2ps, |fp, b, _| soft::convert::<Double, Single>(fp, b, true, true)),
-    Row(Vcvtph2ps, |fp, b, _| soft::convert::<Half, Single>(fp, b, false, true)),
+    Row(Cvtps2pd, |fp, b, _| conversion::convert::<Single, Double>(fp, b, true, true)),
+    Row(Cvtpd2ps, |fp, b, _| conversion::convert::<Double, Single>(fp, b, true, true)),
+    Row(Vcvtph2ps, |fp, b, _| conversion::convert::<Half, Single>(fp, b, false, true)),
     Row(Vcvtps2ph, to_half),
     Row(Cvtdq2ps, |fp, b, _| from_signed::<Single>(fp, sign_extend(b, 32))),
     Row(Cvtdq2pd, |fp, b, _| from_signed::<Double>(fp, sign_extend(b, 32))),
-    Row(Vcvtudq2ps, |fp, b, _| soft::from_integer::<Single>(fp, false, b)),
-    Row(Vcvtudq2pd, |fp, b, _| soft::from_integer::<Double>(fp, false, b)),
+    Row(Vcvtudq2ps, |fp, b, _| conversion::from_integer::<Single>(fp, false, b)),
+    Row(Vcvtudq2pd, |fp, b, _| conversion::from_integer::<Double>(fp, false, b)),
     Row(Vcvtqq2ps, |fp, b, _| from_signed::<Single>(fp, b as i64)),
     Row(Vcvtqq2pd, |fp, b, _| from_signed::<Double>(fp, b as i64)),
-    Row(Vcvtuqq2ps, |fp, b, _| soft::from_integer::<Single>(fp, false, b)),
-    Row(Vcvtuqq2pd, |fp, b, _| soft::from_integer::<Double>(fp, false, b)),
+    Row(Vcvtuqq2ps, |fp, b, _| conversion::from_integer::<Single>(fp, false, b)),
+    Row(Vcvtuqq2pd, |fp, b, _| conversion::from_integer::<Double>(fp, false, b)),
     Row(Cvtps2dq, to_int::<Single, 32, true>),
     Row(Cvttps2dq, truncate::<Single, 32, true>),
     Row(Cvtpd2dq, to_int::<Double, 32, true>),
@@ -172,9 +173,9 @@ fn put_scalar<E: Encoding>(cpu: &mut Cpu, u: &Uop, integer: u64) -> Exec {
     };
     let mut out = *cpu.vector(u.r2);
     if imm & DOUBLE != 0 {
-        out.set_element(3, 0, soft::from_integer::<Double>(&mut fp, sign, magnitude));
+        out.set_element(3, 0, conversion::from_integer::<Double>(&mut fp, sign, magnitude));
     } else {
-        out.set_element(2, 0, soft::from_integer::<Single>(&mut fp, sign, magnitude));
+        out.set_element(2, 0, conversion::from_integer::<Single>(&mut fp, sign, magnitude));
     }
     cpu.end_float(u, &fp)?;
     cpu.commit::<E>(u, out);
@@ -204,9 +205,9 @@ fn put_integer(cpu: &mut Cpu, u: &Uop, value: u64) -> Exec {
     }
     let bits = if imm & WIDE != 0 { 64 } else { 32 };
     let result = if imm & DOUBLE != 0 {
-        soft::to_integer::<Double>(&mut fp, value, bits, imm & UNSIGNED == 0)
+        conversion::to_integer::<Double>(&mut fp, value, bits, imm & UNSIGNED == 0)
     } else {
-        soft::to_integer::<Single>(&mut fp, value & 0xFFFF_FFFF, bits, imm & UNSIGNED == 0)
+        conversion::to_integer::<Single>(&mut fp, value & 0xFFFF_FFFF, bits, imm & UNSIGNED == 0)
     };
     cpu.end_float(u, &fp)?;
     cpu.gpr[u.r1 as usize & 31] = result;

@@ -5,7 +5,7 @@ use super::element::{from_fn, get};
 use super::operands::Encoding;
 use crate::fault::{Exec, Fault};
 use crate::fpu::VectorRegister;
-use crate::fpu::native::Native;
+use crate::fpu::conversion;
 use crate::fpu::soft::{self, Double, Format, Fp, Relation, Rounding, Signs, Single, flag};
 use crate::ir::kernels::FloatOperation::{self, *};
 use crate::ir::uop::Uop;
@@ -87,26 +87,12 @@ pub fn scalar<F: Format>(fp: &mut Fp, a: u128, b: u128, c: u128, f: impl Fn(&mut
 
 /// The rows of an operation on two operands: packed single and double, scalar single and double.
 macro_rules! four {
-    ($ps:ident, $pd:ident, $ss:ident, $sd:ident, $f:ident $(, $lane:ident)?) => {
+    ($ps:ident, $pd:ident, $ss:ident, $sd:ident, $f:ident) => {
         &[
-            Row($ps, |fp, a, b, _, _| {
-                $(if fp.fast && let Some(result) = Single::$lane(a, b) {
-                    return result;
-                })?
-                packed::<Single>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Single>(fp, a, b))
-            }),
-            Row($pd, |fp, a, b, _, _| {
-                $(if fp.fast && let Some(result) = Double::$lane(a, b) {
-                    return result;
-                })?
-                packed::<Double>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Double>(fp, a, b))
-            }),
-            Row($ss, |fp, a, b, _, _| {
-                scalar::<Single>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Single>(fp, a, b))
-            }),
-            Row($sd, |fp, a, b, _, _| {
-                scalar::<Double>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Double>(fp, a, b))
-            }),
+            Row($ps, |fp, a, b, _, _| packed::<Single>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Single>(fp, a, b))),
+            Row($pd, |fp, a, b, _, _| packed::<Double>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Double>(fp, a, b))),
+            Row($ss, |fp, a, b, _, _| scalar::<Single>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Single>(fp, a, b))),
+            Row($sd, |fp, a, b, _, _| scalar::<Double>(fp, a, b, 0, |fp, a, b, _| soft::$f::<Double>(fp, a, b))),
         ]
     };
 }
@@ -169,7 +155,7 @@ const COMPARE: &[Row] = &[
 /// ROUNDPS and its kind: rounding in bits 1:0 of the immediate, or MXCSR's if bit 2 is set; bit 3 hides precision.
 fn rounded<F: Format>(fp: &mut Fp, b: u64, imm: u32) -> u64 {
     let rounding = if imm & 4 != 0 { fp.rounding } else { Rounding::from_bits(imm) };
-    fp.with_rounding(rounding, |fp| soft::round_to_integral::<F>(fp, b, imm & 8 != 0))
+    fp.with_rounding(rounding, |fp| conversion::round_to_integral::<F>(fp, b, imm & 8 != 0))
 }
 
 /// HADDPS and its kind.
@@ -326,13 +312,15 @@ const OTHERS: &[Row] = &[
     Row(Rsqrtps, |fp, _, b, _, _| packed::<Single>(fp, 0, b, 0, |_, _, b, _| reciprocal_root(b))),
     Row(Rsqrtss, |fp, a, b, _, _| scalar::<Single>(fp, a, b, 0, |_, _, b, _| reciprocal_root(b))),
     Row(Cvtss2sd, |fp, a, b, _, _| {
-        scalar::<Double>(fp, a, b, 0, |fp, _, b, _| soft::convert::<Single, Double>(fp, b & 0xFFFF_FFFF, true, true))
+        scalar::<Double>(fp, a, b, 0, |fp, _, b, _| {
+            conversion::convert::<Single, Double>(fp, b & 0xFFFF_FFFF, true, true)
+        })
     }),
     Row(Cvtsd2ss, |fp, a, b, _, _| {
         if fp.active & 1 == 0 {
             return a;
         }
-        a & !0xFFFF_FFFF | u128::from(soft::convert::<Double, Single>(fp, b as u64, true, true))
+        a & !0xFFFF_FFFF | u128::from(conversion::convert::<Double, Single>(fp, b as u64, true, true))
     }),
 ];
 
@@ -340,10 +328,7 @@ static KERNELS: [KernelF; FloatOperation::ALL.len()] = by_number!(
     FloatOperation,
     [
         FUSED,
-        four!(Addps, Addpd, Addss, Addsd, add, native_lane_add),
-        four!(Subps, Subpd, Subss, Subsd, sub, native_lane_sub),
-        four!(Mulps, Mulpd, Mulss, Mulsd, mul, native_lane_mul),
-        four!(Divps, Divpd, Divss, Divsd, div, native_lane_div),
+        super::native::TABLE,
         four!(Minps, Minpd, Minss, Minsd, min),
         four!(Maxps, Maxpd, Maxss, Maxsd, max),
         four_unary!(Sqrtps, Sqrtpd, Sqrtss, Sqrtsd, |fp, b, _imm, F| { soft::sqrt::<F>(fp, b) }),

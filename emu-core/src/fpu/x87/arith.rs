@@ -116,30 +116,38 @@ fn zero_difference(n: &Numeric) -> F80 {
 #[inline]
 pub fn add_finite(n: &mut Numeric, a: Unpacked, b: Unpacked) -> F80 {
     let (big, small) = if a.exponent >= b.exponent { (a, b) } else { (b, a) };
-    // One bit of room for the carry.
-    let high = u128::from(big.significand) << 63;
-    let low = shift_right_jam(u128::from(small.significand) << 63, (big.exponent - small.exponent) as u32);
-    let (sign, sum) = if a.sign == b.sign {
-        (a.sign, high + low)
-    } else if high > low {
-        (big.sign, high - low)
-    } else if low > high {
-        (small.sign, low - high)
-    } else {
-        return zero_difference(n);
+    // What is too small to be shifted into the 128 bits still shows in their last one.
+    let (upper, lower) = match (big.exponent - small.exponent) as u32 {
+        shift @ 0..64 => (small.significand >> shift, small.significand << 1 << (63 - shift)),
+        shift @ 64..128 => {
+            let shift = shift - 64;
+            (0, small.significand >> shift | u64::from(small.significand << 1 << (63 - shift) != 0))
+        }
+        _ => (0, 1),
     };
+    let (sign, exponent) = (big.sign, big.exponent);
     let format = n.controlled();
-    n.round(Exact::normalized(sign, big.exponent + 1, sum), format)
-}
-
-/// Shifts right; bits that fall out leave a one in bit 0.
-#[inline]
-pub fn shift_right_jam(value: u128, shift: u32) -> u128 {
-    match shift {
-        0 => value,
-        1..=127 => value >> shift | u128::from(value << (128 - shift) != 0),
-        _ => u128::from(value != 0),
+    if a.sign == b.sign {
+        let (sum, carried) = big.significand.overflowing_add(upper);
+        let value = if carried {
+            let significand = u128::from(sum >> 1 | 1 << 63) << 64 | u128::from(sum << 63 | lower >> 1 | lower & 1);
+            Exact { sign, exponent: exponent + 1, significand }
+        } else {
+            Exact { sign, exponent, significand: u128::from(sum) << 64 | u128::from(lower) }
+        };
+        return n.round(value, format);
     }
+    let difference = (u128::from(big.significand) << 64).wrapping_sub(u128::from(upper) << 64 | u128::from(lower));
+    // With equal exponents the second may be the greater.
+    let (sign, difference) = if small.exponent == exponent && small.significand > big.significand {
+        (small.sign, difference.wrapping_neg())
+    } else {
+        (sign, difference)
+    };
+    if difference == 0 {
+        return zero_difference(n);
+    }
+    n.round(Exact::normalized(sign, exponent, difference), format)
 }
 
 /// a - b. A NaN keeps its sign.
@@ -301,7 +309,56 @@ pub fn compare(n: &mut Numeric, a: Operand, b: Operand, quiet: bool) -> Ordering
 
 #[cfg(test)]
 mod tests {
-    use super::integer_root;
+    use super::super::float80::{F80, Unpacked};
+    use super::super::round::{Exact, Numeric};
+    use super::{add_finite, integer_root};
+
+    /// Every rounding at every precision of sums of which 128 bits hold all digits.
+    #[test]
+    fn sum_at_any_distance_of_exponents_is_the_rounded_exact_one() {
+        let significands = [1 << 63, u64::MAX, 3 << 62, (1 << 63) + (1 << 45), (1 << 63) + 1, 0xAAAA_AAAA_AAAA_AAAA]
+            .map(|significand: u64| [significand, significand >> 44 << 44])
+            .concat();
+        let mut sums = 0;
+        for control in (0..16).map(|n| 0x7F | n << 8).filter(|control| control >> 8 & 3 != 1) {
+            for (&a, &b) in significands.iter().flat_map(|a| significands.iter().map(move |b| (a, b))) {
+                for distance in 0..120 {
+                    // All digits, in units of the last of `a` or `b`.
+                    let unit = a.trailing_zeros() + distance;
+                    let unit = unit.min(b.trailing_zeros());
+                    let (high, low) = (u128::from(a), u128::from(b >> unit));
+                    if distance + 64 - unit > 127 {
+                        continue;
+                    }
+                    let high = if distance >= unit { high << (distance - unit) } else { high >> (unit - distance) };
+                    for negative in [false, true] {
+                        let (sign, total) = match negative {
+                            false => (false, high + low),
+                            true => (high < low, high.abs_diff(low)),
+                        };
+                        sums += 1;
+                        let big = Unpacked { sign: false, exponent: distance as i32, significand: a };
+                        let small = Unpacked { sign: negative, exponent: 0, significand: b };
+                        let mut exact = Numeric::new(control);
+                        let expected = if total == 0 {
+                            F80::zero(control >> 10 & 3 == 1)
+                        } else {
+                            let exponent = 127 - 63 + unit as i32;
+                            let format = exact.controlled();
+                            exact.round(Exact::normalized(sign, exponent, total), format)
+                        };
+                        for (x, y) in [(big, small), (small, big)] {
+                            let mut n = Numeric::new(control);
+                            let sum = add_finite(&mut n, x, y);
+                            let case = format!("{x:x?} + {y:x?} under {control:#x}");
+                            assert_eq!((sum, n.flags, n.c1), (expected, exact.flags, exact.c1), "{case}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(sums > 100_000, "{sums}");
+    }
 
     #[test]
     fn integer_root_of_squares_and_their_neighbours_is_exact() {
