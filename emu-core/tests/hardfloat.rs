@@ -64,11 +64,11 @@ fn kinds<F: Format>() -> Vec<u64> {
         smallest + F::FRACTION_MASK,
         2 * smallest,
         // Their products and quotients are near the ends of the range.
-        one / 2 & F::INFINITY,
-        (one / 2 & F::INFINITY) + 1,
-        (one / 2 & F::INFINITY) - 1,
-        one + one / 2 & F::INFINITY,
-        (one + one / 2 & F::INFINITY) - 1,
+        (one / 2) & F::INFINITY,
+        ((one / 2) & F::INFINITY) + 1,
+        ((one / 2) & F::INFINITY) - 1,
+        (one + one / 2) & F::INFINITY,
+        ((one + one / 2) & F::INFINITY) - 1,
         one - exponent(u64::from(F::FRACTION) + 2),
         one - exponent(u64::from(F::FRACTION) + 1),
         one - exponent(u64::from(F::FRACTION)) + 1,
@@ -196,7 +196,7 @@ fn random<F: Format, G: Format>(seed: u64) {
     let (mut r, controls) = (Random(seed), controls());
     for n in 0..100_000 {
         // Half of them as most programs have it.
-        let control = if n & 1 == 0 { controls[n / 2 % controls.len()] } else { [0x1F80, 0x1FA0][n / 2 & 1] };
+        let control = if n & 1 == 0 { controls[n / 2 % controls.len()] } else { [0x1F80, 0x1FA0][(n / 2) & 1] };
         let (a, b, c) = match n % 3 {
             0 => (r.float::<F>(), r.float::<F>(), r.float::<F>()),
             // Results are exact, or miss that by a digit or two.
