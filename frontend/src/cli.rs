@@ -8,6 +8,7 @@ use crate::config::{
 use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
+use crate::models::ModelArgs;
 use crate::suite::TestArgs;
 use crate::time;
 use crate::trace::TraceSpec;
@@ -81,12 +82,8 @@ pub enum Command {
     },
     /// Run many scripts in parallel; status 0 only if all pass
     Test(TestArgs),
-    /// List the CPU models, or one model's CPUID leaves and MSRs
-    CpuModels {
-        /// The model to show
-        #[arg(value_name = "NAME")]
-        name: Option<String>,
-    },
+    /// List the CPU models, or one model's features, VMX controls, CPUID leaves and MSRs
+    CpuModels(ModelArgs),
 }
 
 /// Whether something is done.
@@ -150,7 +147,8 @@ pub struct RunArgs {
     /// Guest memory in MiB [default: 512]
     #[arg(long, allow_negative_numbers = true, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=MAX_MEMORY_MIB), help_heading = "Machine")]
     pub memory: Option<u64>,
-    /// CPU model; cpu-models lists them [default: corei5_arrandale_m520]
+    /// CPU model, with features taken away or added (haswell,-vpid,+pcid); a model's FILE.ron, or a dump of cpuid -r and
+    /// rdmsr; cpu-models lists them [default: corei5_arrandale_m520]
     #[arg(long, value_name = "NAME", help_heading = "Machine")]
     pub cpu_model: Option<String>,
     /// Cycles per guest second [default: 50000000]
