@@ -63,7 +63,7 @@ fn check_processors(pc: &Pc, model: &str, feature_control: u64) {
 
 #[test]
 fn processors_after_post_have_x87_caches_mtrrs_and_vmx_ready() {
-    for model in ["corei5_arrandale_m520", "max"] {
+    for model in CpuModel::names() {
         for processors in [1, 4] {
             check_processors(&booted(model, processors, 64 * MIB), model, 5);
         }

@@ -17,8 +17,11 @@ pub struct Capabilities {
     pub maxphyaddr: Option<u8>,
 }
 
-/// Reads the text of `path`.
-pub fn parse(path: &Path, text: &str) -> Result<Capabilities, InputError> {
+/// The registers that a text gives – value and line, from 0 – and the physical-address width.
+pub type Values = (BTreeMap<u32, (u64, usize)>, Option<u8>);
+
+/// Reads what the text of `path` gives, be it all that there is or not.
+pub fn values(path: &Path, text: &str) -> Result<Values, InputError> {
     let (mut values, mut maxphyaddr, mut asked) = (BTreeMap::new(), None, None);
     for (number, line) in text.lines().enumerate() {
         // `#` begins a comment, or is root's prompt.
@@ -53,8 +56,19 @@ pub fn parse(path: &Path, text: &str) -> Result<Capabilities, InputError> {
             return Err(InputError::file(path, problem).line(number + 1).remedy("give each MSR once"));
         }
     }
+    Ok((values, maxphyaddr))
+}
+
+/// Reads the text of `path`.
+pub fn parse(path: &Path, text: &str) -> Result<Capabilities, InputError> {
+    let (values, maxphyaddr) = values(path, text)?;
+    Ok(Capabilities { caps: complete(path, &values)?, maxphyaddr })
+}
+
+/// The capabilities of registers of which none may lack.
+pub fn complete(path: &Path, values: &BTreeMap<u32, (u64, usize)>) -> Result<VmxCapabilities, InputError> {
     let mut caps = VmxCapabilities::NONE;
-    for (&index, &(value, _)) in &values {
+    for (&index, &(value, _)) in values {
         caps.set_msr(index, value);
     }
     let needed = |index: &u32| *index != IA32_VMX_VMCS_ENUM && caps.read_msr(*index).is_some();
@@ -66,7 +80,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Capabilities, InputError> {
         return Err(InputError::file(path, format!("there is no {}", missing.join(", ")))
             .remedy("give lines such as 480 = 00da040000000004, or what rdmsr prints behind its command"));
     }
-    Ok(Capabilities { caps, maxphyaddr })
+    Ok(caps)
 }
 
 fn name(index: u32) -> String {
@@ -87,7 +101,11 @@ fn capability(word: &str) -> Option<u32> {
 
 /// A name that looks like a capability MSR's and is none.
 fn unknown(path: &Path, number: usize, tokens: &[&str]) -> Result<(), InputError> {
-    let like = |token: &&&str| token.to_ascii_uppercase().contains("VMX_");
+    let like = |token: &&&str| {
+        let token = token.to_ascii_uppercase();
+        let token = token.strip_prefix("MSR_").unwrap_or(&token);
+        token.strip_prefix("IA32_").unwrap_or(token).starts_with("VMX_")
+    };
     let Some(word) = tokens.iter().find(like) else { return Ok(()) };
     let names: Vec<String> = (IA32_VMX_BASIC..=IA32_VMX_EXIT_CTLS2).map(name).collect();
     let nearest = emu_vmx::dump::names::nearest(word, names.iter().map(String::as_str));

@@ -10,6 +10,7 @@ use crate::config::{AtaDrive, FloppyKind, MachineConfig, Rom};
 use crate::error::InputError;
 use crate::loader::{KernelFiles, LoadedKernel, standard_memory_map};
 use crate::machine::Machine;
+use crate::models;
 use crate::pc;
 use crate::pc::uefi::{self, Firmware};
 use crate::run::End;
@@ -112,7 +113,9 @@ pub fn describe(
     add("--restore", start.map_or("not given".to_owned(), |file| format!("a snapshot of {}", fingerprint(file))));
     add("--cpus", cpus.to_string());
     add("--memory", format!("{memory} MiB"));
-    add("--cpu-model", cpu_model.clone());
+    // A file's name says nothing of what is in it.
+    let model = models::is_file(cpu_model).then(|| models::find("--cpu-model", cpu_model)).transpose()?;
+    add("--cpu-model", model.map_or(cpu_model.clone(), |model| format!("a model {:016x}", model.fingerprint())));
     add("--ips", ips.to_string());
     add("--quantum", quantum.map_or_else(default, |quantum| quantum.to_string()));
     add("--seed-time", seed_time.map_or_else(default, |time| format!("{time} s after 1970")));

@@ -50,12 +50,10 @@ where
                 })
             }
             Some(Command::Test(args)) => suite::run(&args),
-            Some(Command::CpuModels { name }) => {
-                name.map_or_else(models::list, |name| models::show(&name)).map(|text| {
-                    output::print(&text);
-                    0
-                })
-            }
+            Some(Command::CpuModels(args)) => models::run(&args).map(|text| {
+                output::print(&text);
+                0
+            }),
         },
         Err(error) => Err(error),
     };

@@ -163,8 +163,8 @@ fn file_that_bochs_has_saved_is_read_without_a_warning() {
 fn cpu_model_of_bochs_is_replaced_by_the_nearest_with_a_warning() {
     for (name, nearest) in [
         ("bx_generic", "corei5_arrandale_m520"),
-        ("core2_penryn_t9600", "corei5_arrandale_m520"),
-        ("corei7_skylake_x", "max"),
+        ("core2_penryn_t9600", "penryn"),
+        ("corei7_skylake_x", "skylake_sp"),
         ("ryzen", "max"),
     ] {
         let (config, notices) = read(&host(&[]), &format!("cpu: model={name}"));

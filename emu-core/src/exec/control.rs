@@ -19,36 +19,6 @@ use emu_vmx::exit::{ExitReason, instruction_information, qualification};
 use emu_vmx::intercept::Instruction;
 use emu_vmx::tags::Invalidation;
 
-/// CR4's flags and the feature that brings each.
-const CR4_FEATURES: &[(Cr4, Feature)] = &[
-    (Cr4::VME, Feature::Vme),
-    (Cr4::PVI, Feature::Vme),
-    (Cr4::TSD, Feature::Tsc),
-    (Cr4::DE, Feature::De),
-    (Cr4::PSE, Feature::Pse),
-    (Cr4::PAE, Feature::Pae),
-    (Cr4::MCE, Feature::Mce),
-    (Cr4::PGE, Feature::Pge),
-    // CPUID has no bit for RDPMC; every processor with CMOV has it (SDM Vol. 3A 2.5).
-    (Cr4::PCE, Feature::Cmov),
-    (Cr4::OSFXSR, Feature::Fxsr),
-    (Cr4::OSXMMEXCPT, Feature::Sse),
-    (Cr4::UMIP, Feature::Umip),
-    (Cr4::LA57, Feature::La57),
-    (Cr4::VMXE, Feature::Vmx),
-    (Cr4::SMXE, Feature::Smx),
-    (Cr4::FSGSBASE, Feature::FsGsBase),
-    (Cr4::PCIDE, Feature::Pcid),
-    (Cr4::OSXSAVE, Feature::Xsave),
-    (Cr4::SMEP, Feature::Smep),
-    (Cr4::SMAP, Feature::Smap),
-    (Cr4::PKE, Feature::Pku),
-    (Cr4::CET, Feature::CetSs),
-    (Cr4::CET, Feature::CetIbt),
-    (Cr4::PKS, Feature::Pks),
-    (Cr4::LAM_SUP, Feature::Lam),
-];
-
 /// Whether a value of CR0 is consistent in itself (SDM Vol. 3A 2.5): PG needs PE, NW needs CD.
 pub fn cr0_is_consistent(cr0: Cr0) -> bool {
     (cr0.contains(Cr0::PE) || !cr0.contains(Cr0::PG)) && (cr0.contains(Cr0::CD) || !cr0.contains(Cr0::NW))
@@ -57,7 +27,7 @@ pub fn cr0_is_consistent(cr0: Cr0) -> bool {
 impl Cpu {
     /// The flags of CR4 that the model has.
     pub fn cr4_supported(&self) -> Cr4 {
-        CR4_FEATURES.iter().filter(|row| self.config.model.has(row.1)).fold(Cr4::empty(), |all, row| all | row.0)
+        self.config.model.cr4()
     }
 
     /// Whether PAE paging is in use with these registers: its PDPTEs are loaded with CR3 (SDM Vol. 3A 4.4.1).

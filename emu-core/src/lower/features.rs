@@ -2,11 +2,18 @@
 
 use crate::model::CpuModel;
 use crate::model::features::Feature;
+use emu_vmx::caps::EptVpidCap;
 use iced_x86::CpuidFeature;
 
 /// Whether a model has the instructions of a decoder's class.
 pub fn is_offered(model: &CpuModel, class: CpuidFeature) -> bool {
-    is_base_feature(class) || feature_of(class).is_some_and(|feature| model.has(feature))
+    let vmx = |bit| model.vmx().is_some_and(|vmx| vmx.caps.ept_vpid_cap.contains(bit));
+    match class {
+        // SDM Vol. 3C 31.3 "VMX Instructions": IA32_VMX_EPT_VPID_CAP has them.
+        CpuidFeature::INVEPT => vmx(EptVpidCap::INVEPT),
+        CpuidFeature::INVVPID => vmx(EptVpidCap::INVVPID),
+        _ => is_base_feature(class) || feature_of(class).is_some_and(|feature| model.has(feature)),
+    }
 }
 
 macro_rules! classes {
@@ -23,7 +30,7 @@ macro_rules! classes {
 
 classes! {
     TSC Tsc; MSR Msr; CX8 Cx8; SEP Sep; CMOV Cmov; CLFSH Clfsh; MMX Mmx; FXSR Fxsr; SSE Sse; SSE2 Sse2; SSE3 Sse3;
-    PCLMULQDQ Pclmulqdq; MONITOR Monitor; VMX Vmx; INVEPT Vmx; INVVPID Vmx; SMX Smx; SSSE3 Ssse3; FMA Fma;
+    PCLMULQDQ Pclmulqdq; MONITOR Monitor; VMX Vmx; SMX Smx; SSSE3 Ssse3; FMA Fma;
     CMPXCHG16B Cx16; SSE4_1 Sse41; SSE4_2 Sse42; MOVBE Movbe; POPCNT Popcnt; AES Aes; XSAVE Xsave; AVX Avx; F16C F16c;
     RDRAND Rdrand; FSGSBASE FsGsBase; BMI1 Bmi1; AVX2 Avx2; BMI2 Bmi2; INVPCID Invpcid; RTM Rtm; HLE_or_RTM Rtm;
     AVX512F Avx512F; AVX512DQ Avx512Dq; RDSEED Rdseed; ADX Adx; SMAP Smap; AVX512_IFMA Avx512Ifma;

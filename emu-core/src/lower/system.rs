@@ -3,6 +3,7 @@
 use super::lowerer::{End, Lowered, Lowerer};
 use crate::flags::{CF, DF};
 use crate::ir::op::Op;
+use crate::model::features::Feature;
 use iced_x86::{Instruction, Mnemonic};
 
 /// Lowers the instructions of this family.
@@ -19,6 +20,10 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Mnemonic::Cmc => flag(CF, 2),
         Mnemonic::Cld => flag(DF, 0),
         Mnemonic::Std => flag(DF, 1),
+        // SDM Vol. 2A, LAHF: in 64-bit mode only where CPUID.80000001H:ECX.LAHF-SAHF[bit 0] is 1.
+        Mnemonic::Lahf | Mnemonic::Sahf if l.mode.is_64bit() && !l.model.has(Feature::Lahf64) => {
+            Some((l.uop(Op::Undefined, 1), End::Ends))
+        }
         Mnemonic::Sahf => Some((l.uop(Op::Sahf, 1), End::Continues)),
         Mnemonic::Lahf => Some((l.uop(Op::Lahf, 1), End::Continues)),
         Mnemonic::Cli => Some((l.uop(Op::Cli, 1), End::Continues)),

@@ -2,6 +2,7 @@
 
 use super::tlb::Extent;
 use crate::fault::Stop;
+use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::addr::{physical_mask, sign_extend};
 use emu_vmx::arch::cr::{Cr0, Cr4};
@@ -350,10 +351,11 @@ impl Cpu {
         Ok(physical)
     }
 
-    /// Reserved bits of a 4 MiB page entry: 21, and the part of 20:13 beyond the physical address (SDM Vol. 3A
-    /// Table 4-4).
+    /// Reserved bits of a 4 MiB page entry: 21, and the part of 20:13 beyond the physical address, without PSE-36 all of
+    /// it (SDM Vol. 3A Table 4-4).
     fn pse36_reserved(&self, entry: u64) -> bool {
-        let bits = u32::from(self.config.model.physical_bits()).clamp(32, 40) - 32;
+        let model = &self.config.model;
+        let bits = if model.has(Feature::Pse36) { u32::from(model.physical_bits()).clamp(32, 40) - 32 } else { 0 };
         let high = entry >> 13 & 0x1FF;
         high >> bits != 0
     }

@@ -1,18 +1,29 @@
 //! Processor models: CPUID, MSRs and VMX capabilities as RON data.
 
+mod changes;
+mod contents;
+pub mod controls;
+mod depends;
 pub mod features;
+mod file;
+mod item;
+mod offered;
 pub mod vmx;
 
+pub use item::Item;
+
 use crate::hash::StableHash;
+use contents::Contents;
 use emu_vmx::arch::Efer;
+use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::msr::*;
-use emu_vmx::caps::{AllowedSettings, EptVpidCap, ProcessorFacts, VmxBasic, VmxCapabilities, VmxMisc};
-use emu_vmx::controls::{SecondaryVmExitControls, TertiaryProcessorControls, VmFunctions};
+use emu_vmx::caps::ProcessorFacts;
 use emu_vmx::field::FieldSet;
-use features::{Feature, Register};
+use features::Feature;
+use file::{contents_of, read};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use vmx::VmxModel;
 
 /// A model cannot be had.
@@ -34,14 +45,22 @@ pub enum ModelError {
         /// What is wrong.
         what: String,
     },
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Leaf {
-    leaf: u32,
-    subleaf: Option<u32>,
-    values: (u32, u32, u32, u32),
+    /// No feature and no control has this name.
+    #[error("no feature or VMX control is called {name:?}; the nearest name is {nearest:?}")]
+    UnknownFeature {
+        /// What was asked for.
+        name: String,
+        /// The name that is least unlike it.
+        nearest: String,
+    },
+    /// A feature cannot be added or taken away.
+    #[error("{feature:?}: {reason}")]
+    Refused {
+        /// Its name.
+        feature: String,
+        /// Why not.
+        reason: String,
+    },
 }
 
 /// An MSR that the processor only stores.
@@ -63,17 +82,6 @@ fn one() -> u32 {
     1
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename = "Model", deny_unknown_fields)]
-struct ModelFile {
-    name: String,
-    description: String,
-    brand: String,
-    cpuid: Vec<Leaf>,
-    msrs: Vec<PlainMsr>,
-    vmx: BTreeMap<u32, u64>,
-}
-
 /// CPUID's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuidResult {
@@ -92,22 +100,41 @@ pub struct CpuidResult {
 pub struct CpuModel {
     name: String,
     description: String,
-    leaves: BTreeMap<(u32, u32), CpuidResult>,
-    /// Leaves that ECX selects within.
-    indexed: Vec<u32>,
-    msrs: BTreeMap<u32, PlainMsr>,
-    vmx: BTreeMap<u32, u64>,
+    sources: Vec<String>,
+    reported: Vec<String>,
+    derived: BTreeMap<u32, String>,
+    /// The real processor's, as the file has it.
+    real: Arc<Contents>,
+    /// What is offered of it, and what was changed.
+    contents: Contents,
     vmx_model: Option<Arc<VmxModel>>,
     features: u128,
+    cr4: Cr4,
     physical_bits: u8,
     max_basic_leaf: u32,
     max_extended_leaf: u32,
 }
 
 const BUILT_IN: &[(&str, &str)] = &[
+    ("penryn", include_str!("../../models/penryn.ron")),
     ("corei5_arrandale_m520", include_str!("../../models/corei5_arrandale_m520.ron")),
+    ("sandy_bridge", include_str!("../../models/sandy_bridge.ron")),
+    ("haswell", include_str!("../../models/haswell.ron")),
+    ("skylake_sp", include_str!("../../models/skylake_sp.ron")),
+    ("ice_lake", include_str!("../../models/ice_lake.ron")),
+    ("sapphire_rapids", include_str!("../../models/sapphire_rapids.ron")),
     ("max", include_str!("../../models/max.ron")),
 ];
+
+/// The name of the model that has all that is implemented.
+const MAX: &str = "max";
+
+/// Its contents: what is implemented.
+static IMPLEMENTED: LazyLock<Contents> = LazyLock::new(|| {
+    let text = BUILT_IN.iter().find(|model| model.0 == MAX).map_or("", |model| model.1);
+    let file = read(text).unwrap_or_else(|error| unreachable!("the built-in models parse: {error}"));
+    contents_of(&file)
+});
 
 /// The model a machine has unless another is named.
 pub const DEFAULT: &str = "corei5_arrandale_m520";
@@ -136,54 +163,105 @@ impl CpuModel {
     pub fn everything() -> Self {
         let max = Self::named("max").unwrap_or_else(|error| unreachable!("the built-in models parse: {error}"));
         let features = Feature::ALL.iter().fold(0, |all, &feature| all | 1 << feature as u32);
-        Self { name: "everything".into(), features, ..max }
+        let cr4 = depends::CR4_FEATURES.iter().fold(Cr4::empty(), |all, row| all | row.0);
+        Self { name: "everything".into(), features, cr4, ..max }
+    }
+
+    /// A built-in model with changes: `haswell,-vpid,+pcid`.
+    pub fn of_spec(spec: &str) -> Result<Self, ModelError> {
+        match spec.split_once(',') {
+            None => Self::named(spec),
+            Some((name, changes)) => Self::named(name.trim())?.with(changes),
+        }
+    }
+
+    /// The model with features and controls put in and taken out by name: `-vpid,+pcid`. What cannot be without what is
+    /// taken out goes with it.
+    pub fn with(&self, changes: &str) -> Result<Self, ModelError> {
+        let contents = changes::apply(&self.contents, changes, &self.reported, &IMPLEMENTED)?;
+        Self { contents, name: format!("{},{changes}", self.name), ..self.clone() }.derive()
+    }
+
+    /// The model of a real machine's leaves – place (the subleaf where there are subleaves) and result – and VMX capability
+    /// MSRs. Registers that are only stored it has as `max` has them; `derived` are capability MSRs that were not among what
+    /// was read, and what their values were derived from.
+    pub fn of_machine(
+        name: &str,
+        source: &str,
+        leaves: &[(u32, Option<u32>, CpuidResult)],
+        vmx: &BTreeMap<u32, u64>,
+        derived: BTreeMap<u32, String>,
+    ) -> Result<Self, ModelError> {
+        let cpuid = leaves
+            .iter()
+            .map(|&(leaf, subleaf, r)| file::Leaf { leaf, subleaf, values: (r.eax, r.ebx, r.ecx, r.edx) })
+            .collect();
+        let file = file::ModelFile {
+            name: name.to_owned(),
+            description: format!("the machine of {source}"),
+            brand: String::new(),
+            sources: vec![source.to_owned()],
+            reported: Vec::new(),
+            derived,
+            cpuid,
+            msrs: IMPLEMENTED.msrs.values().copied().collect(),
+            vmx: vmx.clone(),
+        };
+        Self::of_file(file)
+    }
+
+    /// The real machine that the model is made from, as RON text that [`CpuModel::parse`] reads. Changes are not in it.
+    pub fn to_ron(&self) -> String {
+        file::write(self)
     }
 
     /// A model from RON text.
     pub fn parse(text: &str) -> Result<Self, ModelError> {
-        let file: ModelFile = ron::from_str(text)
-            .map_err(|error| ModelError::Invalid { place: error.position.to_string(), what: error.code.to_string() })?;
-        let mut leaves = BTreeMap::new();
-        let mut indexed = Vec::new();
-        for leaf in &file.cpuid {
-            let (eax, ebx, ecx, edx) = leaf.values;
-            leaves.insert((leaf.leaf, leaf.subleaf.unwrap_or(0)), CpuidResult { eax, ebx, ecx, edx });
-            if leaf.subleaf.is_some() && !indexed.contains(&leaf.leaf) {
-                indexed.push(leaf.leaf);
-            }
+        Self::of_file(read(text)?)
+    }
+
+    fn of_file(file: file::ModelFile) -> Result<Self, ModelError> {
+        let real = contents_of(&file);
+        if let Some(name) = file.reported.iter().find(|name| Item::find(name).is_none_or(|item| item.name() != *name)) {
+            let what = format!("no feature or VMX control is called {name:?}");
+            return Err(ModelError::Invalid { place: "reported".into(), what });
         }
-        for (leaf, result) in (0x8000_0002..).zip(brand_leaves(&file.brand)) {
-            leaves.insert((leaf, 0), result);
-        }
-        let highest = |first: u32| leaves.get(&(first, 0)).map_or(0, |leaf| leaf.eax);
-        let (max_basic_leaf, max_extended_leaf) = (highest(0), highest(0x8000_0000));
-        let physical_bits = leaves.get(&(0x8000_0008, 0)).map_or(36, |leaf| leaf.eax as u8);
-        if !(32..=52).contains(&physical_bits) {
-            let what = format!("physical address width {physical_bits} is not in 32 to 52");
-            return Err(ModelError::Invalid { place: "cpuid leaf 0x80000008".into(), what });
-        }
-        let mut msrs = BTreeMap::new();
-        for msr in file.msrs {
-            for n in 0..msr.count.min(256) {
-                msrs.insert(msr.index.wrapping_add(n), PlainMsr { index: msr.index.wrapping_add(n), count: 1, ..msr });
-            }
-        }
-        let mut model = Self {
+        let contents = match file.name == MAX {
+            true => real.clone(),
+            false => offered::offered(&real, &file.reported, &IMPLEMENTED),
+        };
+        let model = Self {
             name: file.name,
             description: file.description,
-            leaves,
-            max_basic_leaf,
-            max_extended_leaf,
-            indexed,
-            msrs,
-            vmx: file.vmx,
+            sources: file.sources,
+            reported: file.reported,
+            derived: file.derived,
+            real: Arc::new(real),
+            contents,
             vmx_model: None,
             features: 0,
-            physical_bits,
+            cr4: Cr4::empty(),
+            physical_bits: 0,
+            max_basic_leaf: 0,
+            max_extended_leaf: 0,
         };
-        model.features = Feature::ALL.iter().filter(|&&f| model.has_bit(f)).fold(0, |all, &f| all | 1 << f as u32);
-        model.vmx_model = model.make_vmx_model().map(Arc::new);
-        Ok(model)
+        model.derive()
+    }
+
+    /// Fills in what follows from the contents.
+    fn derive(mut self) -> Result<Self, ModelError> {
+        let contents = &self.contents;
+        let highest = |first: u32| contents.leaf(first, 0).eax;
+        (self.max_basic_leaf, self.max_extended_leaf) = (highest(0), highest(0x8000_0000));
+        self.physical_bits = contents.leaves.get(&(0x8000_0008, 0)).map_or(36, |leaf| leaf.eax as u8);
+        if !(32..=52).contains(&self.physical_bits) {
+            let what = format!("physical address width {} is not in 32 to 52", self.physical_bits);
+            return Err(ModelError::Invalid { place: "cpuid leaf 0x80000008".into(), what });
+        }
+        self.features = Feature::ALL.iter().filter(|&&f| contents.feature(f)).fold(0, |all, &f| all | 1 << f as u32);
+        self.cr4 = Cr4::from_bits_retain(self.contents.cr4());
+        self.vmx_model = self.make_vmx_model().map(Arc::new);
+        Ok(self)
     }
 
     /// What the rules of VMX need of the model: from the capability MSRs and CPUID.
@@ -191,30 +269,7 @@ impl CpuModel {
         if !self.has(Feature::Vmx) {
             return None;
         }
-        let msr = |index| self.vmx.get(&index).copied().unwrap_or(0);
-        let settings = |index| AllowedSettings(msr(index));
-        let caps = VmxCapabilities {
-            basic: VmxBasic(msr(IA32_VMX_BASIC)),
-            pinbased_ctls: settings(IA32_VMX_PINBASED_CTLS),
-            procbased_ctls: settings(IA32_VMX_PROCBASED_CTLS),
-            exit_ctls: settings(IA32_VMX_EXIT_CTLS),
-            entry_ctls: settings(IA32_VMX_ENTRY_CTLS),
-            misc: VmxMisc(msr(IA32_VMX_MISC)),
-            cr0_fixed0: msr(IA32_VMX_CR0_FIXED0),
-            cr0_fixed1: msr(IA32_VMX_CR0_FIXED1),
-            cr4_fixed0: msr(IA32_VMX_CR4_FIXED0),
-            cr4_fixed1: msr(IA32_VMX_CR4_FIXED1),
-            vmcs_enum: msr(IA32_VMX_VMCS_ENUM),
-            procbased_ctls2: settings(IA32_VMX_PROCBASED_CTLS2),
-            ept_vpid_cap: EptVpidCap::from_bits_retain(msr(IA32_VMX_EPT_VPID_CAP)),
-            true_pinbased_ctls: settings(IA32_VMX_TRUE_PINBASED_CTLS),
-            true_procbased_ctls: settings(IA32_VMX_TRUE_PROCBASED_CTLS),
-            true_exit_ctls: settings(IA32_VMX_TRUE_EXIT_CTLS),
-            true_entry_ctls: settings(IA32_VMX_TRUE_ENTRY_CTLS),
-            vmfunc: VmFunctions::from_bits_retain(msr(IA32_VMX_VMFUNC)),
-            procbased_ctls3: TertiaryProcessorControls::from_bits_retain(msr(IA32_VMX_PROCBASED_CTLS3)),
-            exit_ctls2: SecondaryVmExitControls::from_bits_retain(msr(IA32_VMX_EXIT_CTLS2)),
-        };
+        let caps = self.contents.caps();
         let writable = |index| self.plain_msr(index).map_or(0, |msr| msr.writable);
         let mut efer = Efer::empty();
         efer.set(Efer::SCE, self.has(Feature::Syscall));
@@ -243,16 +298,49 @@ impl CpuModel {
         self.vmx_model.as_ref()
     }
 
-    fn has_bit(&self, feature: Feature) -> bool {
-        let (leaf, subleaf, register, bit) = feature.place();
-        let result = self.leaves.get(&(leaf, subleaf)).copied().unwrap_or_default();
-        let value = match register {
-            Register::Eax => result.eax,
-            Register::Ebx => result.ebx,
-            Register::Ecx => result.ecx,
-            Register::Edx => result.edx,
-        };
-        value >> bit & 1 != 0
+    /// Whether the model has a feature or a control.
+    pub fn has_item(&self, item: Item) -> bool {
+        self.contents.has(item)
+    }
+
+    /// Whether VM entry demands that a control is 1.
+    pub fn demands(&self, item: Item) -> bool {
+        self.contents.demands(item)
+    }
+
+    /// What the real processor has and is not offered, since it is not implemented or was taken away.
+    pub fn not_offered(&self) -> impl Iterator<Item = Item> {
+        Item::all().filter(|item| self.real.has(*item) && !self.contents.has(*item))
+    }
+
+    /// What is reported although it is not implemented.
+    pub fn reported(&self) -> impl Iterator<Item = Item> {
+        self.reported.iter().filter_map(|name| Item::find(name)).filter(|item| self.contents.has(*item))
+    }
+
+    /// Where the values come from.
+    pub fn sources(&self) -> &[String] {
+        &self.sources
+    }
+
+    /// Capability MSRs of which no dump is known, and the rules that their values come from.
+    pub fn derived(&self) -> &BTreeMap<u32, String> {
+        &self.derived
+    }
+
+    /// The real processor's capability MSRs, as the file has them.
+    pub fn real_capabilities(&self) -> &BTreeMap<u32, u64> {
+        &self.real.vmx
+    }
+
+    /// The real processor's leaves, as the file has them.
+    pub fn real_leaves(&self) -> impl Iterator<Item = ((u32, u32), CpuidResult)> {
+        self.real.leaves.iter().map(|(&place, &result)| (place, result))
+    }
+
+    /// The flags of CR4 that its features bring.
+    pub fn cr4(&self) -> Cr4 {
+        self.cr4
     }
 
     /// Name, as `--cpu-model` takes it.
@@ -265,13 +353,15 @@ impl CpuModel {
         let Self {
             name: _,
             description: _,
-            leaves,
-            indexed,
-            msrs,
-            vmx,
-            // Follow from the others.
+            sources: _,
+            reported: _,
+            derived: _,
+            real: _,
+            contents: Contents { leaves, indexed, msrs, vmx },
+            // Follow from the contents.
             vmx_model: _,
             features: _,
+            cr4: _,
             physical_bits: _,
             max_basic_leaf: _,
             max_extended_leaf: _,
@@ -331,10 +421,9 @@ impl CpuModel {
         self.leaf(1, 0).eax
     }
 
-    /// A leaf as the model file has it; zeros where there is none.
+    /// A leaf before what depends on the processor is filled in; zeros where there is none.
     pub fn leaf(&self, leaf: u32, subleaf: u32) -> CpuidResult {
-        let subleaf = if self.indexed.contains(&leaf) { subleaf } else { 0 };
-        self.leaves.get(&(leaf, subleaf)).copied().unwrap_or_default()
+        self.contents.leaf(leaf, subleaf)
     }
 
     /// Highest basic leaf.
@@ -349,32 +438,23 @@ impl CpuModel {
 
     /// All leaves, for `cpu-models NAME`.
     pub fn leaves(&self) -> impl Iterator<Item = ((u32, u32), CpuidResult)> {
-        self.leaves.iter().map(|(&place, &result)| (place, result))
+        self.contents.leaves.iter().map(|(&place, &result)| (place, result))
     }
 
     /// An MSR that is only stored.
     pub fn plain_msr(&self, index: u32) -> Option<PlainMsr> {
-        self.msrs.get(&index).copied()
+        self.contents.msrs.get(&index).copied()
     }
 
     /// All MSRs that are only stored.
     pub fn plain_msrs(&self) -> impl Iterator<Item = &PlainMsr> {
-        self.msrs.values()
+        self.contents.msrs.values()
     }
 
     /// The VMX capability MSRs, by index.
     pub fn vmx_capabilities(&self) -> &BTreeMap<u32, u64> {
-        &self.vmx
+        &self.contents.vmx
     }
-}
-
-fn brand_leaves(brand: &str) -> [CpuidResult; 3] {
-    let mut bytes = [0u8; 48];
-    for (place, byte) in bytes.iter_mut().zip(brand.bytes().take(47)) {
-        *place = byte;
-    }
-    let word = |n: usize| u32::from_le_bytes([bytes[n * 4], bytes[n * 4 + 1], bytes[n * 4 + 2], bytes[n * 4 + 3]]);
-    [0, 4, 8].map(|n| CpuidResult { eax: word(n), ebx: word(n + 1), ecx: word(n + 2), edx: word(n + 3) })
 }
 
 #[cfg(test)]

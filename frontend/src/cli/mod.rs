@@ -11,6 +11,7 @@ pub use settings::{RunConfig, Settings, load_config, script, settings, without_m
 pub use together::check as check_together;
 
 use crate::error::InputError;
+use crate::models::ModelArgs;
 use crate::suite::TestArgs;
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -82,12 +83,8 @@ pub enum Command {
     },
     /// Run many scripts in parallel; status 0 only if all pass
     Test(TestArgs),
-    /// List the CPU models, or one model's CPUID leaves and MSRs
-    CpuModels {
-        /// The model to show
-        #[arg(value_name = "NAME")]
-        name: Option<String>,
-    },
+    /// List the CPU models, or one model's features, VMX controls, CPUID leaves and MSRs
+    CpuModels(ModelArgs),
 }
 
 /// What parsing a command line came to.

@@ -119,8 +119,8 @@ pub fn unread_parameter(option: &str, parameter: &str) -> Option<&'static str> {
     row.map(|(_, _, reason)| *reason)
 }
 
-/// Bochs's CPU models that are not here, each with the model of ours that comes nearest: the default one for processors
-/// without AVX, `max` for those with it.
+/// Bochs's CPU models that are not here, each with the model of ours that comes nearest: the same core or its successor;
+/// of other makers' the default one for processors without AVX, `max` for those with it.
 const BOCHS_MODELS: &[(&str, &[&str])] = &[
     (
         super::DEFAULT_CPU_MODEL,
@@ -140,28 +140,15 @@ const BOCHS_MODELS: &[(&str, &[&str])] = &[
             "phenom_8650_toliman",
             "core_duo_t2400_yonah",
             "atom_n270",
-            "core2_penryn_t9600",
             "corei5_lynnfield_750",
         ],
     ),
-    (
-        "max",
-        &[
-            "corei7_sandy_bridge_2600k",
-            "corei7_ivy_bridge_3770k",
-            "corei7_haswell_4770",
-            "broadwell_ult",
-            "corei7_skylake_x",
-            "corei3_cnl",
-            "corei7_icelake_u",
-            "tigerlake",
-            "sapphire_rapids",
-            "arrow_lake",
-            "zambezi",
-            "trinity_apu",
-            "ryzen",
-        ],
-    ),
+    ("penryn", &["core2_penryn_t9600"]),
+    ("sandy_bridge", &["corei7_sandy_bridge_2600k", "corei7_ivy_bridge_3770k"]),
+    ("haswell", &["corei7_haswell_4770", "broadwell_ult"]),
+    ("skylake_sp", &["corei7_skylake_x", "corei3_cnl"]),
+    ("ice_lake", &["corei7_icelake_u", "tigerlake"]),
+    ("max", &["arrow_lake", "zambezi", "trinity_apu", "ryzen"]),
 ];
 
 /// The model of ours that comes nearest to one of Bochs's.

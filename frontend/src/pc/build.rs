@@ -5,8 +5,8 @@ use super::uefi::Firmware;
 use crate::config::{AtaDrive, BootDevice, Floppy, FwCfgContents, FwCfgItem, MachineConfig, Rom};
 use crate::error::InputError;
 use crate::files;
+use crate::models;
 use emu_core::mem::ram::{LOW_RAM_LIMIT, MAX_ROM};
-use emu_core::model::CpuModel;
 use emu_devices::ata;
 use emu_devices::board::BoardConfig;
 use emu_devices::debug_ports::{DebugExit, DebugPortsConfig};
@@ -22,8 +22,7 @@ use std::sync::Arc;
 /// The PC of `config`. With `kernel` a ROM is added that takes over when the firmware boots; `uefi` takes the BIOS's place.
 pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Result<Pc, InputError> {
     let fw_cfg = fw_cfg(config, uefi.is_some())?;
-    let model = CpuModel::named(&config.cpu_model)
-        .map_err(|error| InputError::new("--cpu-model", error.to_string()).remedy("see rvmx-emu cpu-models"))?;
+    let model = models::find("--cpu-model", &config.cpu_model)?;
     let mode = if config.snapshot { OpenMode::Snapshot } else { OpenMode::ReadWrite };
     let mut drives: [Option<ata::AtaDrive>; 4] = [None, None, None, None];
     for (n, (place, drive)) in drives.iter_mut().zip(config.ata()).enumerate() {

@@ -1,0 +1,98 @@
+//! `haswell,-vpid,+pcid`: features and controls put in and taken out by name.
+
+use super::ModelError;
+use super::contents::Contents;
+use super::item::Item;
+use super::offered::{is_offered, take_dependents};
+
+/// One change.
+struct Change {
+    item: Item,
+    adds: bool,
+}
+
+/// Reads `-vpid,+pcid`.
+fn parse(text: &str) -> Result<Vec<Change>, ModelError> {
+    let mut changes: Vec<Change> = Vec::new();
+    for word in text.split(',').map(str::trim) {
+        let (adds, name) = match (word.strip_prefix('+'), word.strip_prefix('-')) {
+            (Some(name), _) => (true, name),
+            (_, Some(name)) => (false, name),
+            _ if word.is_empty() => return Err(refused(word, "a name is missing before or behind a comma")),
+            _ => return Err(refused(word, &format!("write +{word} or -{word}"))),
+        };
+        let item = Item::find(name).ok_or_else(|| ModelError::UnknownFeature {
+            name: emu_vmx::dump::names::shown(name),
+            nearest: Item::nearest(name).unwrap_or_else(|| "vmx".to_owned()),
+        })?;
+        if changes.iter().any(|other| other.item == item && other.adds != adds) {
+            return Err(refused(item.name(), "it is both added and taken away"));
+        }
+        changes.push(Change { item, adds });
+    }
+    Ok(changes)
+}
+
+fn refused(feature: &str, reason: &str) -> ModelError {
+    ModelError::Refused { feature: emu_vmx::dump::names::shown(feature), reason: reason.to_owned() }
+}
+
+/// `contents` with the changes of `text`. `max` says what is implemented.
+pub(super) fn apply(
+    contents: &Contents,
+    text: &str,
+    reported: &[String],
+    max: &Contents,
+) -> Result<Contents, ModelError> {
+    let changes = parse(text)?;
+    let mut changed = contents.clone();
+    for item in changes.iter().filter(|change| !change.adds).map(|change| change.item) {
+        if let Some(why) = item.essential() {
+            return Err(refused(item.name(), &format!("it cannot be taken away: {why}")));
+        }
+        if contents.demands(item) {
+            let why = "it cannot be taken away: VM entry demands it, or did on processors without TRUE capability MSRs";
+            return Err(refused(item.name(), why));
+        }
+        changed.take(item);
+    }
+    take_dependents(&mut changed);
+    let added = || changes.iter().filter(|change| change.adds).map(|change| change.item);
+    for item in added() {
+        if !is_offered(item, max, reported) {
+            return Err(refused(item.name(), &format!("{} is not implemented", item.words())));
+        }
+        if !changed.has(item) {
+            changed.put(item, max);
+        }
+        // Its parts: what it needs and what is nothing without it.
+        for needed in item.needs() {
+            let part = |needed: &Item| needed.needs().iter().any(|any| any.contains(&item)) && max.has(*needed);
+            if !needed.iter().any(|needed| changed.has(*needed))
+                && let Some(part) = needed.into_iter().find(part)
+            {
+                changed.put(part, max);
+            }
+        }
+    }
+    for item in added() {
+        if let Some(missing) = changed.missing(item) {
+            return Err(refused(item.name(), &needs(item, &missing, &changes)));
+        }
+    }
+    changed.settle(contents);
+    Ok(changed)
+}
+
+/// Why an item cannot be added.
+fn needs(item: Item, missing: &[Item], changes: &[Change]) -> String {
+    let names: Vec<&str> = missing.iter().map(|item| item.name()).collect();
+    let names = names.join(" or ");
+    let taken = missing.iter().any(|missing| changes.iter().any(|change| change.item == *missing));
+    let what = item.words();
+    match missing {
+        _ if taken => format!("{what} needs {names}, which is taken away"),
+        [only] => format!("{what} needs {names}, which the model lacks; add +{}", only.name()),
+        _ => format!("{what} needs {names}, and the model has none of them"),
+    }
+}
