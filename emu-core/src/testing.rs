@@ -1,6 +1,7 @@
 //! A processor with RAM and no board, for tests and tools.
 
 use crate::block::cache::CodeCache;
+use crate::block::tier::{Refused, Source, Tier};
 use crate::bus::{ApicMessage, Bus};
 use crate::exec::table::execute;
 use crate::fault::Exec;
@@ -193,6 +194,39 @@ impl Bench {
         if !cpu.scratch.flow.branched {
             let next = cpu.next_rip(&uop);
             cpu.set_rip(next);
+        }
+        Ok(())
+    }
+
+    /// [`Bench::step`] in flat code by what `tier` makes of the one instruction, if it makes anything of it.
+    pub fn step_compiled(&mut self, tier: &mut dyn Tier) -> Exec {
+        let mut env = Env { ram: &mut self.ram, bus: &mut self.bus, outbox: &mut self.outbox };
+        if env.ram.has_stale_pages() {
+            self.cache.drop_stale(&mut env);
+        }
+        let cpu = &mut self.cpu;
+        let block = self.cache.find(cpu, &mut env)?;
+        let uop = self.cache.block(block).alone;
+        let (start, wide) = (cpu.rip(), cpu.derived.mode.is_64bit());
+        let place = (start % PAGE) as u16;
+        if u64::from(place) + u64::from(uop.len) > PAGE {
+            return self.step();
+        }
+        let source = Source { block, uops: &[uop], cost: uop.cost.into(), place, wide };
+        let mut made = tier.compile(source);
+        if let Err(Refused::Full) = made {
+            tier.clear();
+            made = tier.compile(source);
+        }
+        let Ok(code) = made else { return self.step() };
+        cpu.block_limit = cpu.cycles + u64::from(uop.cost);
+        cpu.scratch.undone = 0;
+        cpu.scratch.flow.branched = false;
+        let left = tier.enter(cpu, &mut env, code);
+        tier.forget(code);
+        left.result.unwrap_or(Ok(()))?;
+        if !cpu.scratch.flow.branched {
+            cpu.set_rip(start.wrapping_add(uop.len.into()));
         }
         Ok(())
     }

@@ -56,6 +56,21 @@ impl Report {
     }
 }
 
+/// What to compare.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// Of the generator: the same seed gives the same cases.
+    pub seed: u64,
+    /// How many.
+    pub cases: u64,
+    /// The only mnemonic, if there is one.
+    pub only: Option<&'a str>,
+    /// How many differences to describe.
+    pub keep: usize,
+    /// Whether the compiled tier runs what it has templates for.
+    pub compiled: bool,
+}
+
 /// Which instructions to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
@@ -63,21 +78,24 @@ enum Family {
     Vector,
 }
 
-/// Runs `cases` cases of general-purpose instructions from `seed`; `only` names one mnemonic, `keep` is how many
-/// differences to describe.
-pub fn run(seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Report, SetupError> {
-    run_family(Family::Integer, seed, cases, only, keep)
+/// Runs cases of general-purpose instructions.
+pub fn run(plan: Plan) -> Result<Report, SetupError> {
+    run_family(Family::Integer, plan)
 }
 
 /// The same with MMX, SSE and AVX instructions.
-pub fn run_vectors(seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Report, SetupError> {
-    run_family(Family::Vector, seed, cases, only, keep)
+pub fn run_vectors(plan: Plan) -> Result<Report, SetupError> {
+    run_family(Family::Vector, plan)
 }
 
-fn run_family(family: Family, seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Report, SetupError> {
+fn run_family(family: Family, plan: Plan) -> Result<Report, SetupError> {
+    let Plan { seed, cases, only, keep, compiled } = plan;
     let mut generator = Generator::new(seed, Host::detect());
     let mut native = Native::new()?;
     let mut guest = Guest::default();
+    if compiled {
+        guest.compile();
+    }
     guest.fill_code(native.code());
     let mut report = Report::default();
     let mut counts: Vec<Count> = Vec::new();

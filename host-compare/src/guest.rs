@@ -4,6 +4,7 @@ use crate::fpu::Fpu;
 use crate::generate::Case;
 use crate::layout::{DATA, HIGH_CODE, HIGH_DATA, LOW_CODE, LOW_DATA, PAGE, WRITABLE};
 use crate::native::Outcome;
+use emu_core::block::tier::Tier;
 use emu_core::fault::Stop;
 use emu_core::flags;
 use emu_core::model::CpuModel;
@@ -21,6 +22,8 @@ const MAX_GOES: u64 = 1 << 16;
 pub struct Guest {
     bench: Bench,
     wide: bool,
+    /// Runs what it can compile; without it everything is interpreted.
+    tier: Option<Box<dyn Tier>>,
 }
 
 impl Default for Guest {
@@ -46,11 +49,16 @@ impl Default for Guest {
         bench.cpu.config.model = std::sync::Arc::new(CpuModel::everything());
         // A TSS without an I/O permission bitmap, as Linux gives it to a process that asks for none.
         bench.cpu.sys.segments[SegmentRegister::Tr as usize].limit = 0x60;
-        Self { bench, wide: true }
+        Self { bench, wide: true, tier: None }
     }
 }
 
 impl Guest {
+    /// From now on the compiled tier runs what it has templates for.
+    pub fn compile(&mut self) {
+        self.tier = emu_jit::tier(1);
+    }
+
     /// The data, all three pages.
     pub fn data(&self) -> &[u8] {
         &self.bench.ram.bytes()[DATA_AT..DATA_AT + DATA]
@@ -86,7 +94,11 @@ impl Guest {
         case.fpu.load(&mut cpu.fpu);
         let mut fault = None;
         for _ in 0..MAX_GOES {
-            match self.bench.step() {
+            let done = match &mut self.tier {
+                Some(tier) => self.bench.step_compiled(&mut **tier),
+                None => self.bench.step(),
+            };
+            match done {
                 Ok(()) if case.repeats && self.bench.cpu.rip() == start => continue,
                 Ok(()) => {}
                 Err(Stop::Fault) => {

@@ -34,6 +34,9 @@ struct Options {
     /// The image prints the states of this instruction, and the state of this number in full.
     #[arg(long, num_args = 2, value_names = ["INSTRUCTION", "STATE"])]
     dump: Option<Vec<u32>>,
+    /// Instructions that the compiled tier has templates for run compiled (not of the x87 FPU).
+    #[arg(long, conflicts_with = "x87")]
+    jit: bool,
     /// Differences to describe in full.
     #[arg(long, default_value_t = 10)]
     keep: usize,
@@ -42,6 +45,7 @@ struct Options {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn main() -> std::process::ExitCode {
     use clap::Parser;
+    use host_compare::compare::Plan;
     let options = Options::parse();
     if let Some(file) = &options.evex_table {
         return match write_table(&options, file) {
@@ -53,12 +57,15 @@ fn main() -> std::process::ExitCode {
         };
     }
     let start = std::time::Instant::now();
+    let Options { seed, cases, keep, .. } = options;
+    let only = options.only.as_deref();
+    let plan = Plan { seed, cases, only, keep, compiled: options.jit };
     let run = match (options.x87, options.vectors) {
-        (true, _) => host_compare::x87::run,
-        (_, true) => host_compare::compare::run_vectors,
-        _ => host_compare::compare::run,
+        (true, _) => host_compare::x87::run(seed, cases, only, keep),
+        (_, true) => host_compare::compare::run_vectors(plan),
+        _ => host_compare::compare::run(plan),
     };
-    let report = match run(options.seed, options.cases, options.only.as_deref(), options.keep) {
+    let report = match run {
         Ok(report) => report,
         Err(error) => {
             eprintln!("host-compare: {error}");

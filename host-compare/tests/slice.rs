@@ -3,7 +3,8 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[test]
 fn interpreter_and_host_agree_on_20000_random_cases() {
-    let report = host_compare::compare::run(2026, 20_000, None, 5).expect("the host allows the fixed mappings");
+    let plan = host_compare::compare::Plan { seed: 2026, cases: 20_000, only: None, keep: 5, compiled: false };
+    let report = host_compare::compare::run(plan).expect("the host allows the fixed mappings");
     assert!(report.differences.is_empty(), "{}{}", report.differences.join("\n"), report.table());
     assert_eq!(report.total().differences, 0);
     assert!(report.total().cases >= 20_000);

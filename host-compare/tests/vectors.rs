@@ -3,7 +3,8 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[test]
 fn vectors_of_interpreter_and_host_agree_on_50000_random_cases() {
-    let report = host_compare::compare::run_vectors(2026, 50_000, None, 5).expect("the host allows the fixed mappings");
+    let plan = host_compare::compare::Plan { seed: 2026, cases: 50_000, only: None, keep: 5, compiled: false };
+    let report = host_compare::compare::run_vectors(plan).expect("the host allows the fixed mappings");
     assert!(report.differences.is_empty(), "{}{}", report.differences.join("\n"), report.table());
     assert_eq!(report.total().differences, 0);
     assert!(report.total().cases >= 50_000);

@@ -74,6 +74,8 @@ pub struct CodeCache {
     full: bool,
     /// How often compiled blocks of a page were dropped because it was written.
     rewritten: NumberMap<u32, u32>,
+    /// How many cycles must be behind a chain of blocks, and before its boundary, for compiled code to be entered.
+    warm_up: u64,
     /// Compiles what is hot, if there is somebody who does.
     tier: Option<Box<dyn Tier>>,
     /// What has happened so far.
@@ -108,6 +110,7 @@ impl Default for CodeCache {
             entries: 0,
             full: false,
             rewritten: HashMap::default(),
+            warm_up: 0,
             tier: None,
             counts: CacheCounts::default(),
         }

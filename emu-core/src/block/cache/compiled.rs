@@ -17,12 +17,14 @@ impl CodeCache {
     /// From now on `tier`, or nobody, compiles what is hot. A run is the same with and without.
     pub fn set_tier(&mut self, tier: Option<Box<dyn Tier>>) {
         self.clear();
+        self.warm_up = tier.as_ref().map_or(0, |tier| WARM_UP.min(tier.threshold().into()) - 1);
         self.tier = tier;
     }
 
     /// How many cycles must be behind a chain of blocks, and before its boundary, for compiled code to be entered.
+    #[inline(always)]
     pub fn warm_up(&self) -> u64 {
-        self.tier.as_ref().map_or(0, |tier| WARM_UP.min(tier.threshold().into()) - 1)
+        self.warm_up
     }
 
     /// Whether somebody compiles.
