@@ -40,9 +40,8 @@ fn check(model: &CpuModel) {
     let components = model.leaf(0xD, 0).eax;
     let has = |feature| model.has(feature);
     let expected = if has(Feature::Xsave) {
-        3 | u32::from(has(Feature::Avx)) << 2
-            | (u32::from(has(Feature::Avx512F)) * 0xE0)
-            | u32::from(has(Feature::Pku)) << 9
+        let brings = |feature, mask| if has(feature) { mask } else { 0 };
+        3 | brings(Feature::Avx, 4) | brings(Feature::Avx512F, 0xE0) | brings(Feature::Pku, 0x200)
     } else {
         0
     };
@@ -80,6 +79,16 @@ fn check(model: &CpuModel) {
 #[test]
 fn every_model_is_consistent() {
     models().for_each(|model| check(&model));
+}
+
+/// What 64-bit operating systems take for granted.
+#[test]
+fn every_model_has_syscall_execute_disable_and_sse2() {
+    for model in models() {
+        for feature in [Feature::LongMode, Feature::Syscall, Feature::Nx, Feature::Sse2, Feature::Cx16, Feature::Vmx] {
+            assert!(model.has(feature), "{}: {feature:?}", model.name());
+        }
+    }
 }
 
 #[test]

@@ -8,9 +8,11 @@ use super::features::{self, Register};
 use super::item::Item;
 use emu_vmx::arch::msr::*;
 
-/// Bits of CPUID that are told though `max` does not: they speak of speed, of the package, or of registers that the model's
-/// file lists.
+/// Bits of CPUID that are told though `max` does not: they speak of speed, of the package, of registers that the model's
+/// file lists, or take away from the x87 unit what `max` keeps.
 const TOLD: &[&str] = &[
+    "fdp_excptn_only",
+    "deprecates_fcs_fds",
     "acpi",
     "ss",
     "htt",

@@ -36,6 +36,11 @@ pub fn model(path: &Path, text: &str) -> Result<CpuModel, InputError> {
         return Err(InputError::file(path, "there are no CPUID leaves 0 and 1")
             .remedy("give what cpuid -r prints, and behind it what rdmsr 0x480 to 0x493 print"));
     }
+    if let Some(leaf) = leaves.get_mut(&(0x8000_0001, 0)) {
+        // SYSCALL reads 0 outside 64-bit mode (SDM Vol. 2A, CPUID), where InstLatx64's dumps are made; every Intel 64
+        // processor has it.
+        leaf.edx |= (leaf.edx >> 29 & 1) << 11;
+    }
     let (values, _) = caps_file::values(path, &others)?;
     let (mut vmx, mut derived) = (BTreeMap::new(), BTreeMap::new());
     if leaves.get(&(1, 0)).is_some_and(|leaf| leaf.ecx >> 5 & 1 != 0) {
