@@ -26,6 +26,12 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// What a command has said; its exit status.
+fn printed(text: String) -> i32 {
+    output::print(&text);
+    0
+}
+
 /// Runs the program; the exit status.
 pub fn main<I, T>(arguments: I) -> i32
 where
@@ -50,10 +56,9 @@ where
                 })
             }
             Some(Command::Test(args)) => suite::run(&args),
-            Some(Command::CpuModels(args)) => models::run(&args).map(|text| {
-                output::print(&text);
-                0
-            }),
+            Some(Command::CpuModels(args)) => models::run(&args).map(printed),
+            Some(Command::Completions { shell }) => Ok(printed(cli::completions(shell))),
+            Some(Command::Man { command }) => cli::manual(command.as_deref()).map(printed),
         },
         Err(error) => Err(error),
     };

@@ -5,6 +5,7 @@ use rvmx_emu::config::sources::Host;
 use rvmx_emu::config::{AtaDrive, BootDevice, DisplayKind, Stream};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::process;
 
 /// Files by name, with size or text.
 struct Files(HashMap<&'static str, (u64, &'static str)>);
@@ -471,4 +472,31 @@ fn examples_and_documentation_are_read() {
         };
         read.unwrap_or_else(|e| panic!("{e}"));
     }
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_command_and_option() {
+    let run = |arguments: &[&str]| {
+        let output =
+            process::Command::new(env!("CARGO_BIN_EXE_rvmx-emu")).args(arguments).output().expect("the program starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (status, out) = run(&["completions", shell]);
+        assert_eq!(status, Some(0), "{shell}");
+        for word in ["vmcs-lint", "cpu-models", "max-instructions", "wall-time"] {
+            assert!(out.contains(word), "{shell}: {word}");
+        }
+    }
+    let pages: [(&[&str], [&str; 2]); 3] = [
+        (&["man"], ["cpu\\-model", "vmcs\\-lint"]),
+        (&["man", "debug"], ["\\-\\-tui", "\\-\\-json"]),
+        (&["man", "test"], ["\\-\\-junit", "\\-\\-jobs"]),
+    ];
+    for (page, words) in pages {
+        let (status, out) = run(page);
+        assert_eq!(status, Some(0), "{page:?}");
+        assert!(out.contains(".TH") && words.iter().all(|word| out.contains(word)), "{page:?}: {out}");
+    }
+    assert_eq!(run(&["completions", "csh"]).0, Some(2));
 }

@@ -218,7 +218,7 @@ impl Flags {
     }
 
     /// Auxiliary carry.
-    #[inline]
+    #[inline(always)]
     pub fn af(&self) -> bool {
         match self.source {
             FlagSource::Add | FlagSource::Inc | FlagSource::Sub | FlagSource::Dec => {
@@ -230,22 +230,39 @@ impl Flags {
     }
 
     /// Parity.
-    #[inline]
+    #[inline(always)]
     pub fn pf(&self) -> bool {
         if self.source == FlagSource::Explicit { self.bits & PF != 0 } else { parity(self.result) }
     }
 
     /// The six status flags as bits.
     pub fn status(&self) -> u64 {
-        if self.source == FlagSource::Explicit {
-            return self.bits & STATUS;
+        use FlagSource as From;
+        // One look at the source for all six, not one for each.
+        match self.source {
+            From::Explicit => self.bits & STATUS,
+            From::Inc => self.status_by(From::Inc),
+            From::Dec => self.status_by(From::Dec),
+            From::Result => self.status_by(From::Result),
+            From::Add => self.status_by(From::Add),
+            From::Sub => self.status_by(From::Sub),
+            From::Logic => self.status_by(From::Logic),
+            From::Shl => self.status_by(From::Shl),
+            From::Shr => self.status_by(From::Shr),
+            From::Sar => self.status_by(From::Sar),
         }
-        bit(self.cf(), CF)
-            | bit(self.pf(), PF)
-            | bit(self.af(), AF)
-            | bit(self.zf(), ZF)
-            | bit(self.sf(), SF)
-            | bit(self.of(), OF)
+    }
+
+    /// [`Flags::status`] where the source is known.
+    #[inline(always)]
+    fn status_by(&self, source: FlagSource) -> u64 {
+        let flags = Self { source, ..*self };
+        bit(flags.cf(), CF)
+            | bit(flags.pf(), PF)
+            | bit(flags.af(), AF)
+            | bit(flags.zf(), ZF)
+            | bit(flags.sf(), SF)
+            | bit(flags.of(), OF)
     }
 
     /// Sets all six status flags.

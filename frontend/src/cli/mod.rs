@@ -16,6 +16,7 @@ use crate::suite::TestArgs;
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use emu_vmx::dump::names::slip;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,18 @@ pub enum Command {
     Test(TestArgs),
     /// List the CPU models, or one model's features, VMX controls, CPUID leaves and MSRs
     CpuModels(ModelArgs),
+    /// Print a script that completes options and commands in a shell
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page, for man -l -
+    Man {
+        /// The page of a command [default: of running]
+        #[arg(value_name = "COMMAND", value_parser = ["debug", "vmcs-lint", "test", "cpu-models"])]
+        command: Option<String>,
+    },
 }
 
 /// What parsing a command line came to.
@@ -96,17 +109,40 @@ pub enum Parsed {
     Text(String),
 }
 
+/// The command line as clap has it.
+fn command() -> clap::Command {
+    // The help of the debugger is about what it takes.
+    let hidden = |debug: clap::Command| {
+        crate::debug::not_taken().fold(debug, |debug, name| debug.mut_arg(name, |option| option.hide(true)))
+    };
+    Cli::command().mut_subcommand("debug", hidden)
+}
+
+/// A script for `shell` that completes the command line.
+pub fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "rvmx-emu", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// The manual page of running, or of another command, as roff.
+pub fn manual(name: Option<&str>) -> Result<String, InputError> {
+    let mut all = command();
+    all.build();
+    let page = name.and_then(|name| all.find_subcommand(name)).unwrap_or(&all).clone();
+    let mut text = Vec::new();
+    let rendered = clap_mangen::Man::new(page).render(&mut text);
+    rendered.map_err(|error| InputError::new("man", error.to_string()))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
 /// Parses a command line, the program's name first.
 pub fn parse<I, T>(arguments: I) -> Result<Parsed, InputError>
 where
     I: IntoIterator<Item = T>,
     T: Into<std::ffi::OsString> + Clone,
 {
-    // The help of the debugger is about what it takes.
-    let hidden = |debug: clap::Command| {
-        crate::debug::not_taken().fold(debug, |debug, name| debug.mut_arg(name, |option| option.hide(true)))
-    };
-    let command = Cli::command().mut_subcommand("debug", hidden);
+    let command = command();
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let first = arguments.get(1).and_then(|first| first.to_str()).unwrap_or_default().to_owned();
     let misspelled = |error| misspelled_command(&first).unwrap_or(error);
