@@ -258,6 +258,10 @@ impl Pc {
             self.cpus.iter_mut().for_each(Cpu::pulse_lint1);
         }
         if requests.init {
+            // Software that resets the machine by the keyboard controller or port 92h means it.
+            if self.ends_at_reset {
+                return Some(PcExit::PowerOff);
+            }
             self.cpus.iter_mut().for_each(|cpu| cpu.accept_init());
         }
         if let Some(status) = requests.exit_status {

@@ -48,10 +48,40 @@ fn reset_ends_a_run_with_status_0_if_that_is_asked_for() {
         assert_eq!(run(&["--headless", "--max-time", "100", option, &image]).0, Some(0));
     }
     assert_eq!(run(&["--headless", "--max-time", "5", &image]).0, Some(4));
+    // By the keyboard controller: mov al,FEh; out 64h,al. By port 92h: in al,92h; and al,FEh; out 92h,al; or al,1; out 92h,al.
+    for code in [
+        &[0xB0, 0xFE, 0xE6, 0x64, 0xEB, 0xFE][..],
+        &[0xE4, 0x92, 0x24, 0xFE, 0xE6, 0x92, 0x0C, 1, 0xE6, 0x92, 0xEB, 0xFE],
+    ] {
+        let image = disk(&folder, code).display().to_string();
+        assert_eq!(run(&["--headless", "--max-time", "100", "--no-reboot", &image]).0, Some(0), "{code:x?}");
+    }
     // A triple fault: lidt of an empty table, then int3.
     let image = disk(&folder, &[0x0F, 0x01, 0x1E, 0x20, 0x7C, 0xCC]).display().to_string();
     assert_eq!(run(&["--headless", "--no-reboot", &image]).0, Some(3));
     assert_eq!(run(&["--headless", "--no-reboot", "--reset-on-triple-fault", &image]).0, Some(0));
+}
+
+#[test]
+fn folder_without_something_to_boot_ends_a_headless_run_with_status_3() {
+    let folder = Folder::new("traps-fat");
+    folder.file("x.txt", b"x");
+    let (status, told) = run(&["--headless", "--max-time", "100", "--fat", &folder.path("").display().to_string()]);
+    assert_eq!(status, Some(3), "{told}");
+}
+
+#[test]
+fn letters_behind_h_and_v_do_not_end_with_status_0() {
+    for line in [
+        &["-headless", "c.img"][..],
+        &["-hd", "c.img"],
+        &["-Vga", "c.img"],
+        &["debug", "-headless"],
+        &["test", "-hjobs"],
+    ] {
+        assert_eq!(run(line).0, Some(2), "{line:?}");
+    }
+    assert_eq!([run(&["-h"]).0, run(&["-V"]).0, run(&["debug", "-h"]).0], [Some(0); 3]);
 }
 
 #[test]

@@ -184,6 +184,13 @@ pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Re
         }
         "debug" => out.extend(rest.pop_front()),
         other if command.find_subcommand(other).is_some() => {
+            let options = rest.iter().filter_map(|argument| argument.to_str()).take_while(|text| *text != "--");
+            // -html is no -h.
+            if let Some(text) =
+                options.filter(|text| text.len() > 2).find(|text| text.starts_with("-h") || text.starts_with("-V"))
+            {
+                return Err(refuse(text, "there is no such option", format!("see rvmx-emu {other} --help")));
+            }
             out.extend(rest);
             return Ok(out);
         }
@@ -225,7 +232,11 @@ pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Re
             }
         } else if let Some(means) = meaning(text.trim_start_matches('-')) {
             spelling.carry_out(&text, means)?;
-        } else if !text.starts_with("--") && !own.keys().any(|own| own.len() == 2 && text.starts_with(own.as_str())) {
+        } else if !text.starts_with("--")
+            && !own.iter().any(|(own, takes)| *takes && own.len() == 2 && text.starts_with(own.as_str()))
+        {
+            // Behind a letter that takes a value stands the value; any other is no beginning of several letters, or
+            // -headless would print the help.
             let long = format!("-{text}");
             let remedy = match own.contains_key(&long) {
                 true => format!("did you mean {long}?"),

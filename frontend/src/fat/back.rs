@@ -57,6 +57,17 @@ fn read_tree(folder: &Folder, prefix: &str, depth: usize, left: &mut u64, tree: 
     Ok(())
 }
 
+/// The same error with the path that it is about.
+fn at(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Whether a path lies in the folder, and not behind a link: a folder may have become one since the disk was made.
+fn inside(folder: &Path, path: &Path) -> bool {
+    let mut parents = path.ancestors().skip(1).take_while(|parent| *parent != folder);
+    parents.all(|parent| fs::symlink_metadata(parent).is_ok_and(|metadata| metadata.is_dir()))
+}
+
 /// What is at a path of the host's: not what a link leads to.
 fn on_host(path: &Path) -> io::Result<Option<Entry>> {
     let metadata = match fs::symlink_metadata(path) {
@@ -93,6 +104,10 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
 fn write_file(root: &Folder, relative: &str, to: &Path) -> io::Result<()> {
     let temporary = beside(&to.with_file_name(".rvmx-emu-new"))?;
     let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    // It keeps what may be done with it.
+    if let Ok(old) = fs::symlink_metadata(to) {
+        file.set_permissions(old.permissions())?;
+    }
     let written = io::copy(&mut root.open_file(relative)?, &mut file).and_then(|_| fs::rename(&temporary, to));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
@@ -132,33 +147,61 @@ fn carry_back(folder: &Path, before: &Tree, image: &Path) -> io::Result<Report> 
             continue;
         }
         let path = folder.join(relative);
-        let removed = match entry {
-            // One that the host has put something into stays.
-            Entry::Folder => fs::remove_dir(&path).is_ok(),
-            Entry::File { .. } if on_host(&path)?.as_ref() == Some(entry) => fs::remove_file(&path).is_ok(),
-            Entry::File { .. } => false,
-        };
+        let removed = inside(folder, &path)
+            && match entry {
+                // One that the host has put something into stays.
+                Entry::Folder => fs::remove_dir(&path).is_ok(),
+                Entry::File { .. } => {
+                    on_host(&path).is_ok_and(|there| there.as_ref() == Some(entry)) && fs::remove_file(&path).is_ok()
+                }
+            };
         report.removed += usize::from(removed);
     }
+    // One that cannot be brought back does not keep the others from it.
+    let mut failed = None;
     for (key, (relative, entry)) in entries {
         let path = place(folder, before, relative);
-        let there = on_host(&path)?;
-        match entry {
-            Entry::Folder if there == Some(Entry::Folder) => {}
-            Entry::Folder => fs::create_dir(&path)?,
-            Entry::File { .. } if there.as_ref() == Some(entry) => {}
-            Entry::File { .. } if there.is_none() || there.as_ref() == before.0.get(key).map(|(_, entry)| entry) => {
-                write_file(&root, relative, &path)?;
-                report.written += 1;
-            }
-            Entry::File { .. } => {
-                let other = beside(&path)?;
-                write_file(&root, relative, &other)?;
-                report.conflicts.push(other);
-            }
+        let known = before.0.get(key).map(|(_, entry)| entry);
+        if let Err(error) = bring_back(folder, &root, relative, entry, known, &path, &mut report) {
+            failed.get_or_insert(at(&path)(error));
         }
     }
-    Ok(report)
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(report),
+    }
+}
+
+/// Brings one entry of the image's to `path`, where `known` was when the disk was made.
+fn bring_back(
+    folder: &Path,
+    root: &Folder,
+    relative: &str,
+    entry: &Entry,
+    known: Option<&Entry>,
+    path: &Path,
+    report: &mut Report,
+) -> io::Result<()> {
+    if !inside(folder, path) {
+        return Err(io::Error::other("a folder above it is none any longer"));
+    }
+    let there = on_host(path)?;
+    let read_only = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.permissions().readonly());
+    match entry {
+        Entry::Folder if there == Some(Entry::Folder) => {}
+        Entry::Folder => fs::create_dir(path)?,
+        Entry::File { .. } if there.as_ref() == Some(entry) => {}
+        Entry::File { .. } if there.is_none() || there.as_ref() == known && !read_only => {
+            write_file(root, relative, path)?;
+            report.written += 1;
+        }
+        Entry::File { .. } => {
+            let other = beside(path)?;
+            write_file(root, relative, &other)?;
+            report.conflicts.push(other);
+        }
+    }
+    Ok(())
 }
 
 /// Brings the image's changes into the folder; what is in the way as an error.

@@ -110,6 +110,61 @@ fn file_that_both_sides_have_changed_is_kept_in_both_forms() {
 
 #[test]
 #[cfg(unix)]
+fn folder_that_has_become_a_link_is_not_written_through_and_keeps_no_other_file_back() {
+    let (folder, outside) = (Temporary::new("moved"), Temporary::new("moved-outside"));
+    let (mut fat, _) = folder.attach();
+    guest(&fat, |root| {
+        root.open_file("EFI/BOOT/BOOTX64.EFI").expect("a file").write_all(b"guest").expect("written");
+        root.open_file("read me, please.txt").expect("a file").write_all(b"guest").expect("written");
+    });
+    fs::rename(folder.0.join("EFI"), folder.0.join("away")).expect("renamed");
+    std::os::unix::fs::symlink(outside.0.join("EFI"), folder.0.join("EFI")).expect("a link");
+    let told = fat.write_back().expect_err("a file has no place").to_string();
+    assert!(told.contains("BOOTX64.EFI: a folder above it is none any longer"), "{told}");
+    assert_eq!(fs::read(outside.0.join("EFI/BOOT/BOOTX64.EFI")).expect("a file"), [7; 10_000]);
+    assert_eq!(folder.text("read me, please.txt"), "guest");
+    fat.kept = false;
+}
+
+#[test]
+#[cfg(unix)]
+fn files_keep_what_may_be_done_with_them_and_read_only_ones_their_contents() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Temporary::new("modes");
+    let files = [("secret", 0o600), ("run.sh", 0o755), ("fixed", 0o444)];
+    let mode = |name: &str| fs::metadata(folder.0.join(name)).expect("a file").permissions().mode() & 0o777;
+    for (name, mode) in files {
+        let path = folder.0.join(name);
+        fs::write(&path, "host").expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+    let (mut fat, _) = folder.attach();
+    guest(&fat, |root| {
+        for (name, _) in files {
+            root.open_file(name).expect("a file").write_all(b"GUEST").expect("written");
+        }
+    });
+    let report = fat.write_back().expect("all is kept");
+    assert_eq!((report.written, report.conflicts), (2, vec![folder.0.join("fixed.guest")]));
+    assert_eq!(["secret", "run.sh", "fixed"].map(mode), [0o600, 0o755, 0o444]);
+    let texts = ["secret", "run.sh", "fixed", "fixed.guest"].map(|name| folder.text(name));
+    assert_eq!(texts, ["GUEST", "GUEST", "host", "GUEST"]);
+}
+
+#[test]
+fn file_of_terabytes_is_refused_before_it_is_read() {
+    let folder = Temporary::new("long");
+    let file = fs::File::create(folder.0.join("long")).expect("a file");
+    if file.set_len(1 << 40).is_err() {
+        return;
+    }
+    let mut machine = MachineConfig { fat: Some(folder.0.clone()), ..MachineConfig::default() };
+    let error = FatFolder::attach(&mut machine).expect_err("it is too long").to_string();
+    assert!(error.contains("it is longer than a file of a FAT file system"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
 fn links_are_neither_read_nor_written_through() {
     let (folder, outside) = (Temporary::new("links"), Temporary::new("outside"));
     std::os::unix::fs::symlink(outside.0.join("read me, please.txt"), folder.0.join("link")).expect("a link");

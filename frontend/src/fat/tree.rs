@@ -12,6 +12,8 @@ pub const MAX_ENTRIES: usize = 100_000;
 pub const MAX_DEPTH: usize = 32;
 /// Most bytes of all files: what a FAT32 file system of 4 KiB clusters has room for, with half of it free.
 pub const MAX_TOTAL: u64 = 16 << 30;
+/// The longest file of a FAT file system, in bytes.
+const LONGEST: u64 = u32::MAX as u64;
 
 /// A file or folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,12 +106,16 @@ impl Tree {
             let found = if kind.is_dir() {
                 Entry::Folder
             } else if kind.is_file() {
-                let read = fs::File::open(&path).and_then(digest);
+                let too_long =
+                    || InputError::file(&path, "it is longer than a file of a FAT file system").remedy("remove it");
+                // Before it is read: it may have terabytes.
+                if entry.metadata().map_err(io)?.len() > LONGEST {
+                    return Err(too_long());
+                }
+                let read = fs::File::open(&path).and_then(|file| digest(file.take(LONGEST + 1)));
                 let (length, hash) = read.map_err(|e| InputError::io(&path, "read the file", &e))?;
-                if length > u64::from(u32::MAX) {
-                    return Err(
-                        InputError::file(&path, "it is longer than a file of a FAT file system").remedy("remove it")
-                    );
+                if length > LONGEST {
+                    return Err(too_long());
                 }
                 Entry::File { length, hash }
             } else {

@@ -107,21 +107,46 @@ fn processors(spelling: &mut Spelling, argument: &str, value: &str) -> Result<()
     Ok(())
 }
 
-/// `max`, `host`, a name of ours; `+vmx` is what every model with VMX has anyway.
+/// `host`, `Haswell-noTSX,-vmx-vpid`, `max,vmx=on`.
 fn cpu(spelling: &mut Spelling, argument: &str, value: &str) -> Result<(), InputError> {
     let mut parts = value.split(',');
     let name = parts.next().unwrap_or_default();
-    if let Some(feature) = parts.find(|feature| !matches!(*feature, "+vmx" | "vmx" | "vmx=on" | "migratable=off")) {
-        let problem = format!("the feature {feature:?} cannot be chosen");
-        return Err(refuse(argument, &problem, "take the model that has it; rvmx-emu cpu-models lists them"));
-    }
-    let model = if name == "host" { "max" } else { name };
-    if !CpuModel::names().any(|known| known == model) {
-        let nearest = nearest_model(model).unwrap_or("max");
-        let remedy = format!("give --cpu-model {nearest}; rvmx-emu cpu-models lists them");
+    let ours = |name: &str| CpuModel::names().find(|known| *known == name);
+    // QEMU's models have suffixes for versions and for what was found wrong with the real ones.
+    let core = name.split(['-', '.']).next().unwrap_or_default().to_ascii_lowercase();
+    let model = match core.as_str() {
+        "host" => Some("max"),
+        "sandybridge" | "ivybridge" => Some("sandy_bridge"),
+        "westmere" | "nehalem" => Some("corei5_arrandale_m520"),
+        "broadwell" => Some("haswell"),
+        "skylake" | "cascadelake" => Some("skylake_sp"),
+        "icelake" => Some("ice_lake"),
+        "sapphirerapids" => Some("sapphire_rapids"),
+        core => ours(name).or_else(|| ours(core)),
+    };
+    let Some(model) = model else {
+        let remedy =
+            format!("give --cpu-model {}; rvmx-emu cpu-models lists them", nearest_model(name).unwrap_or("max"));
         return Err(refuse(argument, &format!("the model {name:?} is not here"), remedy));
+    };
+    let mut spec = model.to_owned();
+    for part in parts.filter(|part| !part.starts_with("migratable=")) {
+        let (sign, feature) = match (part.split_once('='), part.strip_prefix('-')) {
+            (Some((feature, "off")), _) | (None, Some(feature)) => ('-', feature),
+            (Some((feature, "on")), _) => ('+', feature),
+            (Some(_), _) => {
+                let remedy = "give NAME,-feature,+feature as in --cpu-model; rvmx-emu cpu-models NAME lists them";
+                return Err(refuse(argument, &format!("{part:?} is no feature to be on or off"), remedy));
+            }
+            (None, None) => ('+', part.strip_prefix('+').unwrap_or(part)),
+        };
+        // All models have it.
+        if (sign, feature) == ('+', "vmx") {
+            continue;
+        }
+        spec.push_str(&format!(",{sign}{}", feature.strip_prefix("vmx-").unwrap_or(feature)));
     }
-    spelling.push_two("--cpu-model", model);
+    spelling.push_two("--cpu-model", &spec);
     Ok(())
 }
 
