@@ -362,23 +362,7 @@ main:	xor eax, eax
 
 .off:	AT 24, 2, 0x4F
 	PRINT "Power off                     ", 10
-	mov si, .shut
-	mov dx, 0x8900
-.s:	lodsb
-	test al, al
-	jz .acpioff
-	out dx, al
-	jmp .s
-.acpioff:				; no such port: ACPI; S5 is sleep type 0 on the machines we know
-	mov dx, [pm1a]
-	test dx, dx
-	jz .stuck
-	mov ax, 0x2000
-	out dx, ax
-.stuck:	cli
-	hlt
-	jmp .stuck
-.shut:	db "Shutdown", 0
+	POWER_OFF
 
 bcd:	push ax				; al: two digits to es:di
 	shr al, 4

@@ -413,19 +413,4 @@ clear_message:
 power_off:
 	AT 24, 2, 0x4F
 	PRINT "Power off                                                                  "
-	mov esi, .shut
-	mov dx, 0x8900
-.s:	lodsb
-	test al, al
-	jz .acpi
-	out dx, al
-	jmp .s
-.acpi:	mov dx, [pm1a]			; no such port: ACPI; S5 is sleep type 0 on the machines we know
-	test dx, dx
-	jz .stuck
-	mov ax, 0x2000
-	out dx, ax
-.stuck:	cli
-	hlt
-	jmp .stuck
-.shut:	db "Shutdown", 0
+	POWER_OFF

@@ -8,7 +8,7 @@ use crate::same_run::{self, UnknownImage};
 use emu_core::block::tier::{Code, Exit, Left, Refused, Source, Tier};
 use emu_core::hash::StableHash;
 use emu_core::state::cpu::{Cpu, Env};
-use emu_devices::disk::{DiskImage, ImageError};
+use emu_devices::disk::ImageError;
 use emu_devices::pc::{DEFAULT_HZ, Pc, PcError, PcExit};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -125,13 +125,7 @@ impl Tier for Noting {
 }
 
 fn machine(image: &TestImage, cpus: u32) -> Result<Pc, Error> {
-    let medium = DiskImage::from_bytes(image.name, image.bytes.to_vec())?;
-    let builder = Pc::builder().processors(cpus).memory(64 << 20);
-    let builder = match image.kind {
-        test_images::Kind::Disk => builder.hard_disk(medium),
-        test_images::Kind::Floppy => builder.floppy(medium),
-    };
-    Ok(builder.build()?)
+    Ok(same_run::with_image(Pc::builder().processors(cpus).memory(64 << 20), image)?.build()?)
 }
 
 /// Brings processor `n` to `cycle`, in the turn in which it comes there.

@@ -16,7 +16,7 @@ use emu_devices::snapshot::{ReadError, Snapshot};
 use emu_devices::state::StateError;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use test_images::{Kind, TestImage};
+use test_images::TestImage;
 
 /// The options of `cargo xtask mix`.
 #[derive(Debug, clap::Args)]
@@ -114,13 +114,7 @@ impl Plan<'_> {
         // It boots from what is named last.
         let builder = builder.cd_rom(disc);
         let builder = match self.guest {
-            Guest::Image(image) => {
-                let medium = DiskImage::from_bytes(image.name, image.bytes.to_vec())?;
-                match image.kind {
-                    Kind::Disk => builder.hard_disk(medium),
-                    Kind::Floppy => builder.floppy(medium),
-                }
-            }
+            Guest::Image(image) => same_run::with_image(builder, image)?,
             Guest::Program(_) => builder.model(CpuModel::named("max")?),
         };
         let mut pc = builder.build()?;

@@ -1,9 +1,10 @@
 //! What the commands share that compare a run with the same run made otherwise.
 
-use emu_devices::pc::Pc;
+use emu_devices::disk::{DiskImage, ImageError};
+use emu_devices::pc::{Pc, PcBuilder};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;
-use test_images::TestImage;
+use test_images::{Kind, TestImage};
 
 /// Nothing in test-images is called so.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,15 @@ pub struct UnknownImage(String);
 /// The test image of that name.
 pub fn image(name: &str) -> Result<&'static TestImage, UnknownImage> {
     TestImage::find(name).ok_or_else(|| UnknownImage(name.to_owned()))
+}
+
+/// A machine with a test image in the drive that it is for.
+pub fn with_image(builder: PcBuilder, image: &TestImage) -> Result<PcBuilder, ImageError> {
+    let medium = DiskImage::from_bytes(image.name, image.bytes.to_vec())?;
+    Ok(match image.kind {
+        Kind::Disk => builder.hard_disk(medium),
+        Kind::Floppy => builder.floppy(medium),
+    })
 }
 
 /// Instructions and state. The clock is only what the last run came to, and a step may come to a little more.

@@ -4,7 +4,7 @@
 
 use crate::same_run::{self, Outcome, UnknownImage, length, outcome};
 use emu_core::observe::*;
-use emu_devices::disk::{DiskImage, ImageError};
+use emu_devices::disk::ImageError;
 use emu_devices::pc::{DEFAULT_HZ, Pc, PcError, PcExit};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -84,13 +84,7 @@ fn common_cycles(end: u64) -> Vec<u64> {
 }
 
 fn machine(image: &TestImage, setting: Setting) -> Result<Pc, Error> {
-    let medium = DiskImage::from_bytes(image.name, image.bytes.to_vec())?;
-    let builder = Pc::builder().processors(setting.cpus).memory(64 << 20);
-    let builder = match image.kind {
-        test_images::Kind::Disk => builder.hard_disk(medium),
-        test_images::Kind::Floppy => builder.floppy(medium),
-    };
-    Ok(builder.build()?)
+    Ok(same_run::with_image(Pc::builder().processors(setting.cpus).memory(64 << 20), image)?.build()?)
 }
 
 /// Runs to `cycle`; false when the machine has ended.

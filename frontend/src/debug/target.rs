@@ -309,7 +309,7 @@ impl Target {
             },
             How::Until(_) => None,
         };
-        let before = self.instructions();
+        let before = stepped.is_none().then(|| self.instructions());
         let Self { machine, tracer, .. } = self;
         let mut both = Observers::default();
         let observer: &mut dyn Observer = match tracer {
@@ -324,9 +324,11 @@ impl Target {
             How::Step(n) => machine.pc.step_observed(n, target, observer),
         };
         let after = machine.after(&exit);
-        let done = self.instructions().saturating_sub(before);
-        let idle = done.saturating_mul(IDLE) < self.pc().now().saturating_sub(now);
-        self.slice_ms = if idle { (self.slice_ms * 2).min(SLICE_MS.1) } else { SLICE_MS.0 };
+        if let Some(before) = before {
+            let done = self.instructions().saturating_sub(before);
+            let idle = done.saturating_mul(IDLE) < self.pc().now().saturating_sub(now);
+            self.slice_ms = if idle { (self.slice_ms * 2).min(SLICE_MS.1) } else { SLICE_MS.0 };
+        }
         if let Some(result) = after {
             self.ended = Some(result.clone());
             return Some(Came::Ended(result));
