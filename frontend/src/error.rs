@@ -82,6 +82,14 @@ impl InputError {
         self
     }
 
+    /// The error with another name for what it calls `old`.
+    pub fn renamed(mut self, old: &str, new: &str) -> Self {
+        let parts = &mut *self.0;
+        let texts = [Some(&mut parts.place), Some(&mut parts.problem), parts.remedy.as_mut()];
+        texts.into_iter().flatten().for_each(|text| *text = text.replace(old, new));
+        self
+    }
+
     /// Adds the remedy.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.0.remedy = Some(remedy.into());

@@ -57,6 +57,11 @@ pub fn resolved(path: &Path) -> PathBuf {
     path
 }
 
+/// Whether two names are those of one file.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    Identity::of(one).is_some_and(|identity| Identity::of(other) == Some(identity))
+}
+
 /// A use of a file.
 #[derive(Debug)]
 struct Use {
@@ -134,6 +139,33 @@ pub fn claim_output(path: &Path, what: &str) -> Result<(), InputError> {
     claimed.map_err(|error| InputError::io(path, &format!("write the {what}"), &error).remedy("give another file"))
 }
 
+/// How long somebody may take to write the first byte into a pipe that is read.
+#[cfg(unix)]
+const PATIENCE: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// Opens a file for reading. A pipe into which nobody writes within some seconds is an error: opening it would wait for
+/// ever.
+#[cfg(unix)]
+pub fn open(path: &Path) -> std::io::Result<File> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    use std::io::{Error, ErrorKind};
+    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if file.metadata()?.file_type().is_fifo() && poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&PATIENCE))? == 0 {
+        return Err(Error::new(ErrorKind::TimedOut, "nobody writes into this pipe"));
+    }
+    fcntl_setfl(&file, fcntl_getfl(&file)?.difference(OFlags::NONBLOCK))?;
+    Ok(file)
+}
+
+/// Elsewhere pipes are no files.
+#[cfg(not(unix))]
+pub fn open(path: &Path) -> std::io::Result<File> {
+    File::open(path)
+}
+
 /// Reads a file of at most `limit` bytes whole; `what` it holds is told in messages. A file without end costs no more than
 /// the limit, and one whose length says too much nothing.
 pub fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, InputError> {
@@ -142,7 +174,7 @@ pub fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, InputError> 
         let problem = format!("it has more than {limit} bytes, the most of a {what}");
         InputError::file(path, problem).remedy("give the right file")
     };
-    let file = File::open(path).map_err(error)?;
+    let file = open(path).map_err(error)?;
     if file.metadata().map_err(error)?.len() > limit {
         return Err(too_long());
     }
@@ -217,6 +249,19 @@ mod tests {
         let error = read(Path::new("/dev/zero"), "ROM", 1000).unwrap_err().to_string();
         assert_eq!(error, "/dev/zero: it has more than 1000 bytes, the most of a ROM; give the right file");
         assert_eq!(check_output(Path::new("/dev/null"), "log"), Ok(()));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn pipe_is_read_once_somebody_writes_into_it() {
+        let path = std::env::temp_dir().join(format!("rvmx-emu-pipe-{}", std::process::id()));
+        let made = std::process::Command::new("mkfifo").arg(&path).status().is_ok_and(|status| status.success());
+        assert!(made, "mkfifo is part of every Unix");
+        let to = path.clone();
+        let writer = std::thread::spawn(move || std::fs::write(to, "some text"));
+        assert_eq!(read_text(&path, "configuration", 100), Ok("some text".to_owned()));
+        writer.join().unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

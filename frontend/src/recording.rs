@@ -8,6 +8,7 @@
 use crate::background::BackgroundFile;
 use crate::config::{AtaDrive, FloppyKind, MachineConfig, Rom};
 use crate::error::InputError;
+use crate::files;
 use crate::loader::{KernelFiles, LoadedKernel, standard_memory_map};
 use crate::machine::Machine;
 use crate::models;
@@ -19,7 +20,6 @@ use emu_devices::disk::{DiskImage, MediumId, OpenMode};
 use emu_devices::input::{InjectError, InputEvent, MAX_BYTES, Stamped};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -276,7 +276,7 @@ pub struct Recording {
 impl Recording {
     /// Reads a recording.
     pub fn read(path: &Path) -> Result<Self, InputError> {
-        let file = File::open(path).map_err(|error| InputError::io(path, "read the recording", &error))?;
+        let file = files::open(path).map_err(|error| InputError::io(path, "read the recording", &error))?;
         Self::parse(&mut BufReader::new(file)).map_err(|problem| InputError::file(path, problem).remedy("record again"))
     }
 

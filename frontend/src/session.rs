@@ -8,7 +8,7 @@ use crate::display::terminal::Terminal;
 use crate::display::window::Window;
 use crate::display::{Display, Headless};
 use crate::error::InputError;
-use crate::fat::FatFolder;
+use crate::fat::{self, FatFolder};
 use crate::files::{self, InUse};
 use crate::loader::{self, KernelFiles};
 use crate::logging::LogFilter;
@@ -93,13 +93,22 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
         return Ok(0);
     }
     let mut folder = FatFolder::attach(&mut settings.machine)?;
+    let _files = in_use(folder.as_ref());
     let ended = run_settings(args, settings, &notices, script.as_ref());
     write_back(folder.as_mut(), ended)
+}
+
+/// The files of `--fat`: no output takes their place.
+fn in_use(folder: Option<&FatFolder>) -> InUse {
+    let mut used = InUse::default();
+    folder.into_iter().flat_map(FatFolder::files).for_each(|path| used.add(&path, "a file of the folder of --fat"));
+    used
 }
 
 /// Brings what the guest has written to the disk of `--fat` back, whatever the run came to.
 fn write_back(folder: Option<&mut FatFolder>, ended: Result<i32, InputError>) -> Result<i32, InputError> {
     let Some(folder) = folder else { return ended };
+    let ended = ended.map_err(|error| folder.name_folder(error));
     let report = match (folder.write_back(), ended) {
         (Ok(report), Ok(status)) => (report, status),
         (Err(error), Err(first)) => {
@@ -115,7 +124,8 @@ fn write_back(folder: Option<&mut FatFolder>, ended: Result<i32, InputError>) ->
             other.display()
         ));
     }
-    log::info!("--fat: {} files written, {} removed", report.written, report.removed);
+    let fat::Report { written, removed, renamed, .. } = report;
+    log::info!("--fat: {written} files written, {removed} removed, {renamed} renamed");
     Ok(status)
 }
 
@@ -190,6 +200,7 @@ fn debug(args: &RunArgs, source: &debug::Source) -> Result<i32, InputError> {
     }
     settings.machine.display = Some(DisplayKind::None);
     let mut folder = FatFolder::attach(&mut settings.machine)?;
+    let _files = in_use(folder.as_ref());
     let ended = debug_settings(args, &settings, &notices, source);
     write_back(folder.as_mut(), ended)
 }

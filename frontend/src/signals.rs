@@ -2,8 +2,9 @@
 //! too long for is then left, so that the end comes within a second.
 
 use crate::error::InputError;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long output may still be waited for once a signal has arrived.
@@ -38,6 +39,7 @@ impl Signals {
             flag::register(signal, seen).map_err(error)?;
             flag::register_usize(signal, Arc::clone(&this.number), signal.unsigned_abs() as usize).map_err(error)?;
         }
+        end_guard();
         // A second run in one process (only tests do that) has the first one's for its output.
         let _ = CAUGHT.set(this.clone());
         Ok(this)
@@ -129,26 +131,109 @@ pub fn while_drawing<R>(draw: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Notes how the terminal is now, and gives it back so before SIGTERM, SIGHUP or SIGQUIT ends the process; before SIGINT,
-/// too, if the terminal takes nothing of a drawing.
+/// What is put in order before a signal ends the process.
+#[derive(Debug, Default)]
+struct Order {
+    /// How the terminal was.
+    #[cfg(unix)]
+    modes: Option<rustix::termios::Termios>,
+    /// The disk of `--fat`.
+    disk: Option<Disk>,
+}
+
+/// The disk of `--fat`, as a file of the host's.
+#[derive(Debug, Clone)]
+pub enum Disk {
+    /// What the guest writes to it is for nobody.
+    Temporary(PathBuf),
+    /// The guest has written nothing to it that must be kept.
+    Fresh(PathBuf),
+    /// It may hold what the guest has written.
+    Used(PathBuf),
+}
+
+static ORDER: Mutex<Order> = Mutex::new(Order {
+    #[cfg(unix)]
+    modes: None,
+    disk: None,
+});
+
+fn order() -> MutexGuard<'static, Order> {
+    ORDER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells which file is the disk of `--fat`: a fresh one is removed when a signal ends the process, and where a used one is
+/// gets told.
+pub fn set_disk(disk: Option<Disk>) {
+    order().disk = disk;
+}
+
+/// The disk of `--fat` is used from now on.
+pub fn disk_is_used() {
+    let disk = &mut order().disk;
+    if let Some(Disk::Fresh(path)) = disk {
+        *disk = Some(Disk::Used(std::mem::take(path)));
+    }
+}
+
+/// Gives the terminal back, once a signal ends the process, as it is now.
 #[cfg(unix)]
 pub fn guard_terminal() -> Result<(), InputError> {
+    order().modes = rustix::termios::tcgetattr(std::io::stdin()).ok();
+    guard()
+}
+
+/// What ends the thread of [`guard`].
+#[cfg(unix)]
+static GUARD: Mutex<Option<signal_hook::iterator::Handle>> = Mutex::new(None);
+
+/// Puts things in order before SIGTERM, SIGHUP, SIGQUIT or SIGINT ends the process. A SIGINT that [`interrupts`] tells of
+/// ends it only if the terminal takes nothing of a drawing. Until the run catches them ([`Signals::catch`]).
+#[cfg(unix)]
+pub fn guard() -> Result<(), InputError> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::iterator::Signals;
-    let modes = rustix::termios::tcgetattr(std::io::stdin()).ok();
+    let mut guard = GUARD.lock().unwrap_or_else(PoisonError::into_inner);
+    if guard.is_some() {
+        return Ok(());
+    }
     let error = |e: std::io::Error| InputError::new("signals", format!("cannot be caught: {e}"));
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]).map_err(error)?;
+    *guard = Some(signals.handle());
     std::thread::spawn(move || {
         for signal in signals.forever() {
-            if signal == SIGINT && !is_stuck() {
+            if signal == SIGINT && INTERRUPT.get().is_some() && !is_stuck() {
                 continue;
             }
-            give_back(modes.as_ref());
+            put_in_order();
             // It does not come back.
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     });
     Ok(())
+}
+
+/// The run handles signals itself from now on.
+#[cfg(unix)]
+fn end_guard() {
+    if let Some(handle) = GUARD.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        handle.close();
+    }
+}
+
+#[cfg(unix)]
+fn put_in_order() {
+    // Held until the end: nobody else removes the disk meanwhile.
+    let order = order();
+    give_back(order.modes.as_ref());
+    match &order.disk {
+        Some(Disk::Temporary(path) | Disk::Fresh(path)) => drop(std::fs::remove_file(path)),
+        Some(Disk::Used(path)) => {
+            let text = format!("rvmx-emu: what the guest has written to the disk of --fat is in {}\n", path.display());
+            let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+        }
+        None => {}
+    }
 }
 
 /// Whether one and the same drawing goes on for too long.
@@ -186,5 +271,11 @@ fn give_back(modes: Option<&rustix::termios::Termios>) {
 /// Elsewhere there is nothing to do.
 #[cfg(not(unix))]
 pub fn guard_terminal() -> Result<(), InputError> {
+    guard()
+}
+
+/// Elsewhere the host's own handling stays.
+#[cfg(not(unix))]
+pub fn guard() -> Result<(), InputError> {
     Ok(())
 }

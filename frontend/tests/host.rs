@@ -182,6 +182,57 @@ fn terminate_now(mut child: std::process::Child) -> Option<i32> {
 
 #[test]
 #[cfg(unix)]
+fn input_from_a_pipe_that_nobody_writes_into_is_refused() {
+    let folder = Folder::new("host-pipe-in");
+    let disk = disk(&folder);
+    let fifo = folder.path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().is_ok_and(|status| status.success()));
+    let fifo = fifo.to_str().expect("a name");
+    let disk = disk.to_str().expect("a name");
+    let item = format!("name=opt/x,file={fifo}");
+    let uefi = format!("--uefi={fifo}");
+    let start = |arguments: &[&str]| {
+        let mut child = emulator();
+        child.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        child.spawn().expect("the program")
+    };
+    let run = |arguments: &[&str]| start(&[&["--headless", "--max-time", "0.01", "--snapshot"], arguments].concat());
+    let children = [
+        run(&["--config", fifo]),
+        run(&["--script", fifo, disk]),
+        run(&["--rom", fifo]),
+        run(&["--vga-rom", fifo, disk]),
+        run(&[&uefi]),
+        run(&["--uefi", "--uefi-vars", fifo]),
+        run(&["--fw-cfg", &item, disk]),
+        run(&["--kernel", fifo]),
+        run(&["--kernel", disk, "--initrd", fifo]),
+        run(&["--restore", fifo, disk]),
+        run(&["--replay", fifo, disk]),
+        run(&["--medium", fifo, disk]),
+        run(&["--hda", fifo]),
+        run(&["--fda", fifo]),
+        run(&["--cdrom", fifo]),
+        run(&["--fat", fifo]),
+        run(&["--cpu-model", &format!("{fifo}.ron"), disk]),
+        run(&[fifo]),
+        start(&["debug", "-x", fifo, disk]),
+        start(&["vmcs-lint", fifo]),
+        start(&["vmcs-lint", "--caps", fifo, disk]),
+        start(&["cpu-models", "--import", fifo]),
+    ];
+    let suite = start(&["test", fifo]);
+    for (number, child) in children.into_iter().enumerate() {
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(2), "{number}: {}", errors(&output));
+        assert!(errors(&output).contains(fifo), "{number}: {}", errors(&output));
+    }
+    // A script that is wrong counts as one that has failed.
+    assert_eq!(suite.wait_with_output().expect("it ends").status.code(), Some(1));
+}
+
+#[test]
+#[cfg(unix)]
 fn run_whose_output_nobody_takes_ends_at_the_first_signal() {
     let folder = Folder::new("host-blocked");
     let rom = guest(&folder, "port_e9");

@@ -147,7 +147,9 @@ fn is_firmware(path: &Path) -> bool {
     use std::io::Read;
     let mut head = [0; 44];
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("fd"))
-        || std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head[40..] == *b"_FVH"
+        || path.is_file()
+            && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok()
+            && head[40..] == *b"_FVH"
 }
 
 /// Which of our own options take a value, by their long and short names.

@@ -43,7 +43,7 @@ impl Host for RealHost {
 
     fn bytes(&self, path: &Path, at: u64, length: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let read = std::fs::File::open(path).and_then(|mut file| {
+        let read = files::open(path).and_then(|mut file| {
             file.seek(SeekFrom::Start(at))?;
             file.take(length as u64).read_to_end(&mut bytes)
         });
@@ -66,7 +66,7 @@ impl Host for RealHost {
 
 /// Reads a file that is no longer than a text.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let file = files::open(path).map_err(|e| e.to_string())?;
     let metadata = file.metadata().map_err(|e| e.to_string())?;
     if metadata.is_dir() {
         return Err("it is a folder".to_owned());

@@ -1,7 +1,8 @@
 //! From the image back into the folder.
 
 use super::image::{self, Partition};
-use super::tree::{Entry, MAX_DEPTH, MAX_ENTRIES, Tree, check_name, digest, key};
+use super::tree::{Entry, MAX_DEPTH, MAX_ENTRIES, Tree, check_name, key, read_through};
+use crate::files;
 use fatfs::Dir;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -14,6 +15,8 @@ pub struct Report {
     pub written: usize,
     /// Files and folders removed.
     pub removed: usize,
+    /// Files and folders whose names differ in case from those that they had.
+    pub renamed: usize,
     /// Files that both sides have changed: the guest's is under this other name.
     pub conflicts: Vec<PathBuf>,
 }
@@ -41,11 +44,11 @@ fn read_tree(folder: &Folder, prefix: &str, depth: usize, left: &mut u64, tree: 
             // Files that share clusters could be longer than the disk, all together.
             *left =
                 left.checked_sub(entry.len()).ok_or_else(|| bad("its files are longer than the disk".to_owned()))?;
-            let (length, hash) = digest(entry.to_file())?;
-            if length != entry.len() {
+            let file = read_through(entry.to_file(), |_| Ok(()))?;
+            if !matches!(file, Entry::File { length, .. } if length == entry.len()) {
                 return Err(bad(format!("{relative:?} ends too early")));
             }
-            Entry::File { length, hash }
+            file
         };
         if tree.0.insert(key(&relative), (relative.clone(), found)).is_some() {
             return Err(bad(format!("the name {relative:?} is there twice")));
@@ -83,8 +86,7 @@ fn on_host(path: &Path) -> io::Result<Option<Entry>> {
         // A link or special file: nothing that the image can have.
         return Ok(Some(Entry::File { length: u64::MAX, hash: 0 }));
     }
-    let (length, hash) = digest(File::open(path)?)?;
-    Ok(Some(Entry::File { length, hash }))
+    read_through(File::open(path)?, |_| Ok(())).map(Some)
 }
 
 /// A name beside `path` that is free.
@@ -101,14 +103,14 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Writes a file of the image's: whole under another name first, so that half of one never takes the old one's place.
-fn write_file(root: &Folder, relative: &str, to: &Path) -> io::Result<()> {
+fn write_file(from: &mut impl io::Read, to: &Path) -> io::Result<()> {
     let temporary = beside(&to.with_file_name(".rvmx-emu-new"))?;
     let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
     // It keeps what may be done with it.
     if let Ok(old) = fs::symlink_metadata(to) {
         file.set_permissions(old.permissions())?;
     }
-    let written = io::copy(&mut root.open_file(relative)?, &mut file).and_then(|_| fs::rename(&temporary, to));
+    let written = io::copy(from, &mut file).and_then(|_| fs::rename(&temporary, to));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
@@ -130,78 +132,145 @@ fn place(folder: &Path, before: &Tree, relative: &str) -> PathBuf {
     path
 }
 
+/// What is carried back, and what came of it.
+struct Carrying<'a> {
+    folder: &'a Path,
+    before: &'a Tree,
+    after: &'a Tree,
+    report: Report,
+    /// The first thing that could not be brought back: it does not keep the others from it.
+    failed: Option<io::Error>,
+}
+
 fn carry_back(folder: &Path, before: &Tree, image: &Path) -> io::Result<Report> {
-    let system = image::open(image)?;
+    if !folder.is_dir() {
+        return Err(io::Error::other("the folder is not there any longer"));
+    }
+    let system = image::open(image).map_err(at(image))?;
     let root = system.root_dir();
     let (mut after, mut left) = (Tree::default(), fs::metadata(image)?.len());
     // Everything is read before anything is written.
     read_tree(&root, "", 0, &mut left, &mut after)?;
-    let mut report = Report::default();
-    let changed = |key: &String, entry: &Entry| before.0.get(key).map(|(_, entry)| entry) != Some(entry);
-    let mut entries: Vec<_> = after.0.iter().filter(|(key, (_, entry))| changed(key, entry)).collect();
-    entries.sort_by_key(|(_, (path, _))| path.matches('/').count());
+    let mut carrying = Carrying { folder, before, after: &after, report: Report::default(), failed: None };
     // What is gone goes first: a file may have become a folder.
-    for (key, (relative, entry)) in before.0.iter().rev() {
-        let there = after.0.get(key).map(|(_, entry)| matches!(entry, Entry::Folder));
-        if there == Some(matches!(entry, Entry::Folder)) {
-            continue;
-        }
-        let path = folder.join(relative);
-        let removed = inside(folder, &path)
-            && match entry {
-                // One that the host has put something into stays.
-                Entry::Folder => fs::remove_dir(&path).is_ok(),
-                Entry::File { .. } => {
-                    on_host(&path).is_ok_and(|there| there.as_ref() == Some(entry)) && fs::remove_file(&path).is_ok()
-                }
-            };
-        report.removed += usize::from(removed);
-    }
-    // One that cannot be brought back does not keep the others from it.
-    let mut failed = None;
-    for (key, (relative, entry)) in entries {
-        let path = place(folder, before, relative);
-        let known = before.0.get(key).map(|(_, entry)| entry);
-        if let Err(error) = bring_back(folder, &root, relative, entry, known, &path, &mut report) {
-            failed.get_or_insert(at(&path)(error));
-        }
-    }
-    match failed {
+    carrying.remove();
+    carrying.bring_folder(&root, "")?;
+    carrying.rename();
+    match carrying.failed {
         Some(error) => Err(error),
-        None => Ok(report),
+        None => Ok(carrying.report),
     }
 }
 
-/// Brings one entry of the image's to `path`, where `known` was when the disk was made.
-fn bring_back(
-    folder: &Path,
-    root: &Folder,
-    relative: &str,
-    entry: &Entry,
-    known: Option<&Entry>,
-    path: &Path,
-    report: &mut Report,
-) -> io::Result<()> {
-    if !inside(folder, path) {
-        return Err(io::Error::other("a folder above it is none any longer"));
-    }
-    let there = on_host(path)?;
-    let read_only = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.permissions().readonly());
-    match entry {
-        Entry::Folder if there == Some(Entry::Folder) => {}
-        Entry::Folder => fs::create_dir(path)?,
-        Entry::File { .. } if there.as_ref() == Some(entry) => {}
-        Entry::File { .. } if there.is_none() || there.as_ref() == known && !read_only => {
-            write_file(root, relative, path)?;
-            report.written += 1;
-        }
-        Entry::File { .. } => {
-            let other = beside(path)?;
-            write_file(root, relative, &other)?;
-            report.conflicts.push(other);
+impl Carrying<'_> {
+    /// Removes what the guest has removed, unless the host has changed it.
+    fn remove(&mut self) {
+        for (key, (relative, entry)) in self.before.0.iter().rev() {
+            let there = self.after.0.get(key).map(|(_, entry)| matches!(entry, Entry::Folder));
+            if there == Some(matches!(entry, Entry::Folder)) {
+                continue;
+            }
+            let path = self.folder.join(relative);
+            let removed = inside(self.folder, &path)
+                && match entry {
+                    // One that the host has put something into stays.
+                    Entry::Folder => fs::remove_dir(&path).is_ok(),
+                    Entry::File { .. } => {
+                        on_host(&path).is_ok_and(|there| there.as_ref() == Some(entry))
+                            && fs::remove_file(&path).is_ok()
+                    }
+                };
+            self.report.removed += usize::from(removed);
         }
     }
-    Ok(())
+
+    /// Brings back what has changed in one of the image's folders.
+    fn bring_folder(&mut self, folder: &Folder, prefix: &str) -> io::Result<()> {
+        for found in folder.iter() {
+            let found = found?;
+            let name = found.file_name();
+            if name == "." || name == ".." {
+                continue;
+            }
+            let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+            let key = key(&relative);
+            let Some((_, entry)) = self.after.0.get(&key) else { continue };
+            let known = self.before.0.get(&key).map(|(_, entry)| entry);
+            if known != Some(entry) {
+                let path = place(self.folder, self.before, &relative);
+                let brought = if found.is_dir() {
+                    self.bring_back(&mut io::empty(), entry, known, &path)
+                } else {
+                    self.bring_back(&mut found.to_file(), entry, known, &path)
+                };
+                if let Err(error) = brought {
+                    self.failed.get_or_insert(at(&path)(error));
+                }
+            }
+            if found.is_dir() {
+                self.bring_folder(&found.to_dir(), &relative)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings one entry of the image's to `path`, where `known` was when the disk was made.
+    fn bring_back(
+        &mut self,
+        from: &mut impl io::Read,
+        entry: &Entry,
+        known: Option<&Entry>,
+        path: &Path,
+    ) -> io::Result<()> {
+        if !inside(self.folder, path) {
+            return Err(io::Error::other("a folder above it is none any longer"));
+        }
+        let there = on_host(path)?;
+        let read_only = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.permissions().readonly());
+        match entry {
+            Entry::Folder if there == Some(Entry::Folder) => {}
+            Entry::Folder => fs::create_dir(path)?,
+            Entry::File { .. } if there.as_ref() == Some(entry) => {}
+            Entry::File { .. } if there.is_none() || there.as_ref() == known && !read_only => {
+                write_file(from, path)?;
+                self.report.written += 1;
+            }
+            Entry::File { .. } => {
+                let other = beside(path)?;
+                write_file(from, &other)?;
+                self.report.conflicts.push(other);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what the guest has renamed in case alone its new name, what lies deepest first. A name in capitals may be that
+    /// of a guest without long names, which knows no others: the host's stays.
+    fn rename(&mut self) {
+        let mut renamed: Vec<_> = self
+            .after
+            .0
+            .iter()
+            .filter_map(|(key, (after, _))| {
+                let before = &self.before.0.get(key)?.0;
+                let names = (before.rsplit('/').next()?, after.rsplit('/').next()?);
+                (names.0 != names.1 && names.1 != super::tree::key(names.0)).then_some((before, names.1))
+            })
+            .collect();
+        renamed.sort_by_key(|(before, _)| std::cmp::Reverse(before.matches('/').count()));
+        for (before, name) in renamed {
+            let path = self.folder.join(before);
+            let new = path.with_file_name(name);
+            let taken = fs::symlink_metadata(&new).is_ok() && !files::is_same(&path, &new);
+            if taken || !inside(self.folder, &path) || fs::symlink_metadata(&path).is_err() {
+                continue;
+            }
+            match fs::rename(&path, new) {
+                Ok(()) => self.report.renamed += 1,
+                Err(error) => drop(self.failed.get_or_insert(at(&path)(error))),
+            }
+        }
+    }
 }
 
 /// Brings the image's changes into the folder; what is in the way as an error.

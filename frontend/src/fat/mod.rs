@@ -10,9 +10,10 @@ pub use back::Report;
 
 use crate::config::{AtaDrive, MachineConfig};
 use crate::error::InputError;
+use crate::signals::{self, Disk};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use tree::Tree;
+use tree::{Entry, Tree};
 
 /// A folder whose image is in a drive.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub struct FatFolder {
     kept: bool,
 }
 
+/// How the names of images begin.
+const NAME: &str = "rvmx-emu-fat-";
+
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl FatFolder {
@@ -38,13 +42,35 @@ impl FatFolder {
         let place = free.ok_or_else(|| {
             InputError::new("--fat", "all four places for drives are taken").remedy("leave one of the drives out")
         })?;
-        let before = Tree::of_folder(&folder)?;
+        let mut before = Tree::of_folder(&folder)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let image = std::env::temp_dir().join(format!("rvmx-emu-fat-{}-{number}.img", std::process::id()));
-        let fat = Self { folder, image, before, dropped, kept: false };
-        image::make(&fat.folder, &fat.before, &fat.image)?;
+        let image = std::env::temp_dir().join(format!("{NAME}{}-{number}.img", std::process::id()));
+        signals::set_disk(Some(if dropped { Disk::Temporary(image.clone()) } else { Disk::Fresh(image.clone()) }));
+        signals::guard()?;
+        let mut fat = Self { folder, image, before: Tree::default(), dropped, kept: false };
+        image::make(&fat.folder, &mut before, &fat.image)?;
+        fat.before = before;
         *place = Some(AtaDrive::Disk { image: fat.image.clone(), geometry: None });
         Ok(Some(fat))
+    }
+
+    /// An error that names the image names the folder instead, which is what the user knows.
+    pub fn name_folder(&self, error: InputError) -> InputError {
+        let disk = format!("the disk of --fat {}", self.folder.display());
+        error.renamed(&self.image.display().to_string(), &disk)
+    }
+
+    /// The folder, if a configuration's image is the disk of it.
+    pub fn of_image<'a>(machine: &'a MachineConfig, image: &Path) -> Option<&'a Path> {
+        let name = image.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let ours = name.starts_with(NAME) && image.parent() == Some(&std::env::temp_dir());
+        machine.fat.as_deref().filter(|_| ours)
+    }
+
+    /// The host's files that are on the disk.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let files = self.before.0.values().filter(|(_, entry)| *entry != Entry::Folder);
+        files.map(|(path, _)| self.folder.join(path))
     }
 
     /// The image.
@@ -60,7 +86,11 @@ impl FatFolder {
         let result = back::write_back(&self.folder, &self.before, &self.image);
         self.kept = result.is_err();
         result.map_err(|problem| {
-            InputError::file(&self.folder, problem).remedy(format!(
+            let error = InputError::file(&self.folder, problem);
+            if !self.image.exists() {
+                return error.remedy("something has removed the disk's file from the folder for temporary files");
+            }
+            error.remedy(format!(
                 "what the guest has written is in {}, whose first partition begins at byte {}",
                 self.image.display(),
                 image::PARTITION
@@ -74,6 +104,7 @@ impl Drop for FatFolder {
         if !self.kept {
             let _ = std::fs::remove_file(&self.image);
         }
+        signals::set_disk(None);
     }
 }
 

@@ -74,7 +74,7 @@ fn files_that_the_guest_writes_changes_and_removes_are_so_in_the_folder() {
         file.write_all(b"hello, host").expect("written");
         root.remove("gone.txt").expect("removed");
     });
-    assert_eq!(fat.write_back(), Ok(Report { written: 2, removed: 1, conflicts: Vec::new() }));
+    assert_eq!(fat.write_back(), Ok(Report { written: 2, removed: 1, ..Report::default() }));
     assert_eq!(
         (folder.text("logs/A long name.txt"), folder.text("read me, please.txt")),
         ("new".into(), "hello, host".into())
@@ -214,4 +214,56 @@ fn names_that_fat_does_not_have_are_refused() {
         error.contains("a:b: its name has a character that FAT file systems do not have in names; rename it"),
         "{error}"
     );
+}
+
+#[test]
+fn name_that_differs_in_case_alone_is_given_to_the_hosts_file_but_for_capitals() {
+    let folder = Temporary::new("case");
+    fs::write(folder.0.join("notes.txt"), "x").expect("a file");
+    let (mut fat, _) = folder.attach();
+    guest(&fat, |root| {
+        // fatfs renames nothing to a name that it takes for the same.
+        for (old, between, new) in
+            [("read me, please.txt", "1", "Read Me, Please.txt"), ("notes.txt", "2", "NOTES.TXT")]
+        {
+            root.rename(old, root, between).expect("renamed");
+            root.rename(between, root, new).expect("renamed");
+        }
+    });
+    assert_eq!(fat.write_back(), Ok(Report { renamed: 1, ..Report::default() }));
+    assert_eq!((folder.text("Read Me, Please.txt"), folder.text("notes.txt")), ("hello".into(), "x".into()));
+    assert_eq!(fs::read_dir(&folder.0).expect("the folder").count(), 3);
+}
+
+#[test]
+fn what_is_gone_before_the_end_is_told_with_what_to_do() {
+    let folder = Temporary::new("gone");
+    let (mut fat, _) = folder.attach();
+    fs::remove_file(fat.image()).expect("removed");
+    let told = fat.write_back().expect_err("no image").to_string();
+    assert!(told.contains("something has removed the disk's file"), "{told}");
+    let (mut fat, _) = folder.attach();
+    let image = fat.image().to_owned();
+    fs::remove_dir_all(&folder.0).expect("removed");
+    let told = fat.write_back().expect_err("no folder").to_string();
+    assert!(
+        told.contains("the folder is not there any longer") && told.contains(&image.display().to_string()),
+        "{told}"
+    );
+    drop(fat);
+    fs::remove_file(image).expect("it was kept");
+}
+
+#[test]
+fn folder_that_the_disk_cannot_have_is_refused_by_name() {
+    let folder = Temporary::new("refused");
+    let refused = |folder: &Temporary| {
+        let mut machine = MachineConfig { fat: Some(folder.0.clone()), ..MachineConfig::default() };
+        FatFolder::attach(&mut machine).expect_err("it is refused").to_string()
+    };
+    fs::write(folder.0.join("\u{1F600}.txt"), "x").expect("a file");
+    assert!(refused(&folder).contains("\u{1F600}.txt: its name has a character beyond U+FFFF"));
+    fs::remove_file(folder.0.join("\u{1F600}.txt")).expect("removed");
+    (0..=tree::MAX_IN_FOLDER).for_each(|n| fs::write(folder.0.join(n.to_string()), "x").expect("a file"));
+    assert!(refused(&folder).contains("1003 files; 1000 is the most in one folder"), "{}", refused(&folder));
 }

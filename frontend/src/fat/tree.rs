@@ -10,6 +10,8 @@ use std::path::Path;
 /// Most files and folders, and the deepest nesting.
 pub const MAX_ENTRIES: usize = 100_000;
 pub const MAX_DEPTH: usize = 32;
+/// Most files and folders in one folder: each costs a search through those before it.
+pub const MAX_IN_FOLDER: usize = 1000;
 /// Most bytes of all files: what a FAT32 file system of 4 KiB clusters has room for, with half of it free.
 pub const MAX_TOTAL: u64 = 16 << 30;
 /// The longest file of a FAT file system, in bytes.
@@ -20,7 +22,7 @@ const LONGEST: u64 = u32::MAX as u64;
 pub enum Entry {
     /// A folder.
     Folder,
-    /// A file: its length and the hash of its bytes.
+    /// A file: its length and the hash of its bytes, 0 until they were read.
     File { length: u64, hash: u64 },
 }
 
@@ -53,23 +55,23 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Length and hash of what `from` holds.
-pub fn digest(mut from: impl Read) -> io::Result<(u64, u64)> {
-    let (mut hash, mut length, mut buffer) = (StableHash::new(), 0, Vec::with_capacity(PIECE as usize));
+/// Bytes that are read and hashed together.
+const PIECE: u64 = 1 << 16;
+
+/// Reads `from` to its end and gives each piece to `each`; the entry of a file that holds this.
+pub fn read_through(mut from: impl Read, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Entry> {
+    let (mut length, mut hash, mut buffer) = (0, StableHash::new(), Vec::with_capacity(PIECE as usize));
     loop {
         buffer.clear();
         // Whole pieces: how many bytes a read brings must not be in the hash.
-        let count = from.by_ref().take(PIECE).read_to_end(&mut buffer)?;
-        hash.bytes(&buffer);
-        length += count as u64;
-        if (count as u64) < PIECE {
-            return Ok((length, hash.get()));
+        if from.by_ref().take(PIECE).read_to_end(&mut buffer)? == 0 {
+            return Ok(Entry::File { length, hash: hash.get() });
         }
+        length += buffer.len() as u64;
+        hash.bytes(&buffer);
+        each(&buffer)?;
     }
 }
-
-/// Bytes that are hashed together.
-const PIECE: u64 = 1 << 16;
 
 impl Tree {
     /// What a folder of the host's holds. Links and special files are left out, with a word.
@@ -96,28 +98,30 @@ impl Tree {
         }
         let mut entries = fs::read_dir(folder).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
         entries.sort_by_key(fs::DirEntry::file_name);
+        if entries.len() > MAX_IN_FOLDER {
+            let problem = format!("it has {} files; {MAX_IN_FOLDER} is the most in one folder", entries.len());
+            return Err(InputError::file(folder, problem).remedy("give a folder with what the guest needs"));
+        }
         for entry in entries {
             let path = entry.path();
             let bad = |problem: &str| InputError::file(&path, format!("its name {problem}")).remedy("rename it");
             let name = entry.file_name().into_string().map_err(|_| bad("is no text"))?;
             check_name(&name).map_err(bad)?;
+            if name.chars().any(|c| c > '\u{FFFF}') {
+                return Err(bad("has a character beyond U+FFFF, which the disk's names do not have"));
+            }
             let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
             let kind = entry.file_type().map_err(io)?;
             let found = if kind.is_dir() {
                 Entry::Folder
             } else if kind.is_file() {
-                let too_long =
-                    || InputError::file(&path, "it is longer than a file of a FAT file system").remedy("remove it");
-                // Before it is read: it may have terabytes.
-                if entry.metadata().map_err(io)?.len() > LONGEST {
-                    return Err(too_long());
-                }
-                let read = fs::File::open(&path).and_then(|file| digest(file.take(LONGEST + 1)));
-                let (length, hash) = read.map_err(|e| InputError::io(&path, "read the file", &e))?;
+                let length = entry.metadata().map_err(io)?.len();
                 if length > LONGEST {
-                    return Err(too_long());
+                    return Err(
+                        InputError::file(&path, "it is longer than a file of a FAT file system").remedy("remove it")
+                    );
                 }
-                Entry::File { length, hash }
+                Entry::File { length, hash: 0 }
             } else {
                 log::warn!(target: "disk", "{}: links and special files are not on the disk of --fat", path.display());
                 continue;

@@ -1,6 +1,7 @@
 //! The machine's own BIOS, seen from outside: whether it has found nothing to boot, and why.
 
 use crate::config::{AtaDrive, BootDevice, MachineConfig};
+use crate::fat::FatFolder;
 use emu_core::state::system::Activity;
 use emu_devices::pc::Pc;
 use emu_vmx::arch::segment::SegmentRegister;
@@ -34,7 +35,10 @@ pub fn why_nothing_boots(config: &MachineConfig) -> String {
                     AtaDrive::Disk { image, .. } => Some(image),
                     AtaDrive::Cdrom { .. } => None,
                 });
-                reasons.extend(first.map(|image| of_sector(image, true)));
+                reasons.extend(first.map(|image| match FatFolder::of_image(config, image) {
+                    Some(folder) => format!("the disk of --fat {} is for --uefi or --kernel", folder.display()),
+                    None => of_sector(image, true),
+                }));
             }
             BootDevice::Floppy => {
                 let image = config.fda.as_ref().and_then(|floppy| floppy.image.as_deref());

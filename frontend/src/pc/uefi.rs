@@ -72,6 +72,9 @@ fn home(place: &str) -> PathBuf {
     }
 }
 
+/// What helps where a file is not fit for variables.
+const ANOTHER: &str = "give another file with --uefi-vars; one that is not there is made";
+
 /// The first of the usual places that has both files.
 fn find() -> Result<(PathBuf, PathBuf), InputError> {
     let places = PLACES.iter().map(|(_, code, variables)| (home(code), home(variables)));
@@ -97,8 +100,8 @@ pub fn load(uefi: &Uefi) -> Result<Firmware, InputError> {
         Some(code) => (code.clone(), beside(code)),
         None => find().map(|(code, variables)| (code, Some(variables)))?,
     };
-    let read = |path: &Path| files::read(path, "UEFI firmware", MAX_ROM as u64);
-    let mut code = read(&code_file)?;
+    let read = |path: &Path| files::read(path, "file of UEFI variables", MAX_ROM as u64);
+    let mut code = files::read(&code_file, "UEFI firmware", MAX_ROM as u64)?;
     let no_firmware = |problem: &str| InputError::file(&code_file, problem).remedy(INSTALL);
     let first = volume(&code).ok_or_else(|| no_firmware("it is no UEFI firmware"))?;
     let variables = if is_variables(&code) {
@@ -116,6 +119,11 @@ pub fn load(uefi: &Uefi) -> Result<Firmware, InputError> {
         })?;
         check_variables(&template, read(&template)?, None)?
     };
+    if let Some(path) = uefi.vars.as_deref().filter(|path| path.exists() && !path.is_file()) {
+        return Err(
+            InputError::file(path, "the UEFI variables cannot be kept in it: it is no regular file").remedy(ANOTHER)
+        );
+    }
     let variables = match uefi.vars.as_deref().filter(|path| path.exists()) {
         Some(path) => check_variables(path, read(path)?, Some(variables.len()))?,
         None => variables,
@@ -134,7 +142,7 @@ fn check_variables(path: &Path, variables: Vec<u8>, length: Option<usize>) -> Re
             Some(length) if !fits => format!("it has {} bytes, this firmware's variables {length}", variables.len()),
             _ => "it holds no UEFI variables".to_owned(),
         };
-        return Err(InputError::file(path, problem).remedy("give another file; one that is not there is made"));
+        return Err(InputError::file(path, problem).remedy(ANOTHER));
     }
     Ok(variables)
 }
@@ -149,7 +157,7 @@ pub struct VariablesFile {
 impl VariablesFile {
     /// Opens it, or makes it of the firmware's first variables. Nobody else may write to it meanwhile.
     pub fn open(path: &Path, firmware: &Firmware) -> Result<Self, InputError> {
-        let error = |e: std::io::Error| InputError::io(path, "open the UEFI variables", &e);
+        let error = |e: std::io::Error| InputError::io(path, "open the UEFI variables", &e).remedy(ANOTHER);
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(error)?;
         if matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {

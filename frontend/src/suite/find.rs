@@ -2,11 +2,11 @@
 
 use crate::config::sources::MAX_TEXT_BYTES;
 use crate::error::InputError;
+use crate::files;
 use crate::script::lines::is_script;
 use crate::script::values::short;
 use regex::Regex;
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
@@ -72,7 +72,7 @@ fn identity(path: &Path) -> (PathBuf, PathBuf) {
 /// wrong with it.
 fn may_be_script(path: &Path) -> bool {
     let mut bytes = Vec::new();
-    let Ok(_) = File::open(path).and_then(|file| file.take(MAX_TEXT_BYTES).read_to_end(&mut bytes)) else {
+    let Ok(_) = files::open(path).and_then(|file| file.take(MAX_TEXT_BYTES).read_to_end(&mut bytes)) else {
         return true;
     };
     // Of UTF-16, whose other bytes are 0 where the text is ASCII.
