@@ -343,6 +343,20 @@ pub enum VmxAbort {
     LongModeTo32BitHost = 6,
 }
 
+impl VmxAbort {
+    /// Why there was one.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::SavingMsrs => "guest MSRs could not be saved",
+            Self::HostPdptes => "the host's PDPTEs are bad",
+            Self::CorruptedVmcs => "the current VMCS is corrupted",
+            Self::LoadingMsrs => "host MSRs could not be loaded",
+            Self::MachineCheck => "machine check during the VM exit",
+            Self::LongModeTo32BitHost => "VM exit from IA-32e mode to a 32-bit host",
+        }
+    }
+}
+
 /// What a VM exit loads (28.5).
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostPlan {

@@ -92,7 +92,7 @@ impl Cpu {
         let mut active = std::mem::take(&mut self.vmx.active);
         let (Some(non_root), Some(vmcs)) = (&self.vmx.non_root, active.get_mut(&current)) else {
             self.vmx.active = active;
-            log::error!(target: "vmx", "VM exit {:?} outside VMX non-root operation", details.reason);
+            log::error!(target: "vmx", "VM exit \"{}\" outside VMX non-root operation", details.reason.text());
             return;
         };
         let virtual_nmi = non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked);
@@ -372,7 +372,7 @@ impl Cpu {
 
     /// SDM Vol. 3C 28.7 "VMX Aborts": the indicator goes into the region, and the processor shuts down until it is reset.
     fn vmx_abort(&mut self, env: &mut Env, abort: VmxAbort) {
-        log::error!(target: "vmx", "processor {}: VMX abort {} ({abort:?}): shutdown (SDM Vol. 3C 28.7)", self.sys.index, abort as u32);
+        log::error!(target: "vmx", "processor {}: VMX abort {} ({}): shutdown (SDM Vol. 3C 28.7)", self.sys.index, abort as u32, abort.text());
         let at = self.vmx.current.wrapping_add(ABORT_OFFSET as u64);
         env.ram.dma_write(at, &(abort as u32).to_le_bytes());
         self.vmx.non_root = None;
