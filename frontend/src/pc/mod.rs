@@ -2,7 +2,7 @@
 
 mod acpi;
 mod bios;
-mod build;
+pub(crate) mod build;
 mod kernel;
 pub mod uefi;
 
@@ -173,7 +173,7 @@ impl PcMachine {
             PcExit::Shutdown { processor, rip } => {
                 let cpu = self.pc.cpus.get(*processor as usize);
                 let what = match cpu.and_then(|cpu| cpu.notes.history.vmx_abort()) {
-                    Some(abort) => format!("VMX abort {}", abort as u32),
+                    Some(abort) => format!("VMX abort {} ({})", abort as u32, abort.text()),
                     None => "triple fault".to_owned(),
                 };
                 Some(RunResult::Died(format!("{what} on processor {processor} at RIP {rip:#x}")))
@@ -291,7 +291,10 @@ impl Machine for PcMachine {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
         let here = self.pc.configuration();
         let snapshot = snapshot_file::decode(snapshot, &here).map_err(|error| error.to_string())?;
-        self.pc.restore(&snapshot).map_err(|error| error.to_string())?;
+        self.pc.restore(&snapshot).map_err(|error| match error {
+            StateError::OtherMedium { removable: true, .. } => format!("{error}, with --medium FILE or in the drive"),
+            error => error.to_string(),
+        })?;
         if let Some(exits) = &mut self.exits {
             exits.forget_after(&self.pc.cpus.iter().map(|cpu| cpu.cycles).collect::<Vec<_>>());
         }
