@@ -400,6 +400,21 @@ impl Board {
         (self.wires.ports, self.wires.mmio) = (ports, mmio);
     }
 
+    /// A port of isa-debug-exit's that another device has, and that device. PCI devices that firmware has yet to place
+    /// have none.
+    pub fn before_debug_exit(&mut self) -> Option<(u16, DeviceId)> {
+        let exit = self.debug.exit_ports();
+        let other_ports = self.debug.other_ports();
+        let mut found = None;
+        self.each_device(|id, device| {
+            let ports = if id == DeviceId::Debug { other_ports.clone() } else { device.claims().ports };
+            let meets = |range: Range<u32>| exit.clone().find(|port| range.contains(port));
+            let port = ports.into_iter().find_map(meets).and_then(|port| u16::try_from(port).ok());
+            found = found.or(port.map(|port| (port, id)));
+        });
+        found
+    }
+
     fn port_device(&self, port: u16) -> Option<DeviceId> {
         DeviceId::ALL.get(usize::from(self.wires.ports[usize::from(port)])).copied()
     }

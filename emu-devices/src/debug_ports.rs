@@ -3,6 +3,7 @@
 use crate::device::{Claims, Ctx, Device, all_ones, push_output, split_read, split_write};
 use crate::state::{StateError, Stateful, check};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// The word that Bochs's BIOS writes to port 8900h, letter by letter, to power off.
 const SHUTDOWN: &[u8] = b"Shutdown";
@@ -102,14 +103,12 @@ impl DebugPorts {
                 codes.push(value);
             }
             0x92 => {
-                let before = std::mem::replace(&mut self.state.port_92, value & 0x03);
+                // Bit 0 is a pulse of INIT#, over before anybody can read it.
+                let before = std::mem::replace(&mut self.state.port_92, value & 0x02);
                 if (before ^ value) & 0x02 != 0 {
                     ctx.requests.a20 = Some(value & 0x02 != 0);
                 }
-                // INIT# is pulsed as the bit goes from 0 to 1.
-                if !before & value & 0x01 != 0 {
-                    ctx.requests.init = true;
-                }
+                ctx.requests.init |= value & 0x01 != 0;
             }
             0xE9 => push_output(&mut self.output.text, value),
             0x402 if self.config.port_402 => push_output(&mut self.output.text, value),
@@ -130,7 +129,24 @@ impl DebugPorts {
     }
 
     fn is_debug_exit(&self, port: u16) -> bool {
-        self.config.debug_exit.is_some_and(|exit| port.wrapping_sub(exit.port) < u16::from(exit.size))
+        self.exit_ports().contains(&u32::from(port))
+    }
+
+    /// The ports of isa-debug-exit, none without it.
+    pub fn exit_ports(&self) -> Range<u32> {
+        match self.config.debug_exit {
+            Some(DebugExit { port, size }) => u32::from(port)..(u32::from(port) + u32::from(size)).min(0x1_0000),
+            None => 0..0,
+        }
+    }
+
+    /// The ports besides those of isa-debug-exit.
+    pub(crate) fn other_ports(&self) -> Vec<Range<u32>> {
+        let mut ports = vec![0x80..0x81, 0x92..0x93, 0xE9..0xEA, 0x8900..0x8901];
+        if self.config.port_402 {
+            ports.push(0x402..0x403);
+        }
+        ports
     }
 }
 
@@ -155,13 +171,8 @@ impl Stateful for DebugPorts {
 
 impl Device for DebugPorts {
     fn claims(&self) -> Claims {
-        let mut ports = vec![0x80..0x81, 0x92..0x93, 0xE9..0xEA, 0x8900..0x8901];
-        if self.config.port_402 {
-            ports.push(0x402..0x403);
-        }
-        if let Some(DebugExit { port, size }) = self.config.debug_exit {
-            ports.push(u32::from(port)..(u32::from(port) + u32::from(size)).min(0x1_0000));
-        }
+        let mut ports = self.other_ports();
+        ports.extend(Some(self.exit_ports()).filter(|exit| !exit.is_empty()));
         Claims { ports, mmio: vec![] }
     }
 
@@ -238,16 +249,16 @@ mod tests {
     }
 
     #[test]
-    fn port_92_moves_a20_and_resets_on_the_rising_edge_only() {
+    fn port_92_moves_a20_and_bit_0_resets_and_reads_0_again() {
         let (mut bench, mut ports) = ports();
         bench.outb(&mut ports, 0x92, 0x02);
         assert_eq!(bench.requests.a20, Some(true));
         assert!(!bench.requests.init);
-        bench.outb(&mut ports, 0x92, 0x03);
-        assert!(bench.requests.init);
-        bench.requests.init = false;
-        bench.outb(&mut ports, 0x92, 0x03);
-        assert!(!bench.requests.init);
+        for _ in 0..2 {
+            bench.outb(&mut ports, 0x92, 0x03);
+            assert!(std::mem::take(&mut bench.requests.init));
+            assert_eq!(bench.inb(&mut ports, 0x92), 0x02);
+        }
     }
 
     #[test]

@@ -26,23 +26,30 @@ use serde::{Deserialize, Serialize};
 /// Makes [`DeviceId`] and its order, [`Board`]'s fields and their power-on, what a call of a device is lent, and
 /// [`DevicesState`]. A device that may be missing is an `Option`.
 macro_rules! devices {
-    ($config:ident => $($(#[$doc:meta])* $id:ident $field:ident: $device:ty = $new:expr;)*) => {
+    ($config:ident => $($(#[doc = $doc:literal])* $id:ident $field:ident: $device:ty = $new:expr;)*) => {
         /// The devices of the board, in the order in which they are reset, and have an address that two of them claim.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[repr(u8)]
         pub enum DeviceId {
-            $($(#[$doc])* $id,)*
+            $($(#[doc = $doc])* $id,)*
         }
 
         impl DeviceId {
             /// All of them, in order.
             pub const ALL: [DeviceId; [$(stringify!($id)),*].len()] = [$(Self::$id),*];
+
+            /// What it is, for people.
+            pub fn words(self) -> &'static str {
+                match self {
+                    $(Self::$id => concat!($($doc),*).trim_ascii().trim_end_matches('.'),)*
+                }
+            }
         }
 
         /// Everything around the processors.
         pub struct Board {
             pub(crate) wires: Wires,
-            $($(#[$doc])* pub $field: $device,)*
+            $($(#[doc = $doc])* pub $field: $device,)*
         }
 
         impl Board {

@@ -282,8 +282,9 @@ impl Pci {
     }
 
     fn write_reset_control(&mut self, ctx: &mut Ctx, value: u8) {
-        let before = std::mem::replace(&mut self.state.reset_control, value & 0x06);
-        if !before & value & 0x04 != 0 {
+        // Bit 1 says what bit 2 does, which is a pulse and reads 0 again.
+        self.state.reset_control = value & 0x02;
+        if value & 0x04 != 0 {
             if value & 0x02 != 0 {
                 ctx.requests.reset = true;
             } else {
@@ -490,18 +491,18 @@ mod tests {
     }
 
     #[test]
-    fn port_cf9_rising_edge_of_bit_2_resets() {
+    fn port_cf9_bit_2_resets_and_reads_0_again() {
         let (mut bench, mut pci) = bus();
         bench.outb(&mut pci, 0xCF9, 0x02);
         assert!(!bench.requests.reset);
         bench.outb(&mut pci, 0xCF9, 0x06);
-        assert!(bench.requests.reset);
-        bench.requests.reset = false;
-        bench.outb(&mut pci, 0xCF9, 0x06);
-        assert!(!bench.requests.reset, "no edge");
-        bench.outb(&mut pci, 0xCF9, 0x00);
-        bench.outb(&mut pci, 0xCF9, 0x04);
-        assert!(bench.requests.init && !bench.requests.reset, "without bit 1 only the processor is reset");
+        assert!(std::mem::take(&mut bench.requests.reset));
+        for _ in 0..2 {
+            bench.outb(&mut pci, 0xCF9, 0x04);
+            assert!(!bench.requests.reset, "without bit 1 only the processor is reset");
+            assert!(std::mem::take(&mut bench.requests.init));
+            assert_eq!(bench.inb(&mut pci, 0xCF9), 0);
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub enum StateError {
         saved: String,
         /// The same of what is in the drive now.
         here: String,
+        /// Whether it can be put there by being at hand: the drive's medium can be changed.
+        removable: bool,
     },
     /// The host cannot read an image through, which its fingerprint needs.
     #[error("{image}: cannot read the image for its fingerprint: {source}")]

@@ -1,5 +1,6 @@
 //! What a user did that cannot be done: one line that says where, what and what to do instead.
 
+use emu_vmx::dump::names::{shown, slip};
 use std::fmt;
 use std::path::Path;
 
@@ -113,17 +114,50 @@ impl fmt::Display for InputError {
             text.push_str(&format!("; {remedy}"));
         }
         // A file's own words may be quoted in the message; they must not break the line or drive the terminal.
-        f.write_str(&visible(&text, &[]))
+        f.write_str(&shortened(&visible(&text, &[])))
     }
+}
+
+/// Most characters of one message: a file that is no text may come in one line.
+const MAX_MESSAGE: usize = 2000;
+
+/// A text whose middle is left out if it is too long.
+fn shortened(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= MAX_MESSAGE {
+        return text.to_owned();
+    }
+    let half = MAX_MESSAGE / 2;
+    let (head, tail) = (text.chars().take(half), text.chars().skip(length - half));
+    head.chain(" … ".chars()).chain(tail).collect()
+}
+
+/// Whether a character shows nothing, or moves what stands beside it: control characters, and those that join, split or
+/// turn the direction of writing.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
 /// A text that does not drive the terminal: control characters, but for those of `kept`, are escaped.
 pub fn visible(text: &str, kept: &[char]) -> String {
     let mut all = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && !kept.contains(&c) { all.extend(c.escape_default()) } else { all.push(c) }
+        if is_unseen(c) && !kept.contains(&c) { all.extend(c.escape_default()) } else { all.push(c) }
     }
     all
+}
+
+/// The end of a message about a word that is nearly one of `words`: `; did you mean X?`, or nothing.
+pub fn did_you_mean<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
+    slip(&shown(word), words).map_or(String::new(), |near| format!("; did you mean {near}?"))
+}
+
+/// What is wrong with a word behind `FILE,` in an option's value; `forms` is what can stand there, `words` its names.
+pub fn unknown_word(word: &str, forms: &str, words: &[&str]) -> String {
+    let near = did_you_mean(word, words.iter().copied());
+    let near = if near.is_empty() { "; a file with a comma in its name cannot be given" } else { &near };
+    format!("{:?} does not belong behind the file; give {forms}{near}", shown(word))
 }
 
 #[cfg(test)]
@@ -134,6 +168,14 @@ mod tests {
     fn input_error_with_all_parts_is_one_line() {
         let error = InputError::new("bs", "\"a\nb\" is not a number").at(3, 7).field("cpu: ips").remedy("write ips=1");
         assert_eq!(error.to_string(), "bs:3:7: cpu: ips: \"a\\nb\" is not a number; write ips=1");
+    }
+
+    #[test]
+    fn message_about_a_file_that_is_no_text_is_short_and_drives_no_terminal() {
+        let wild = "\x1b]0;x\x07\u{9b}31m\u{202e}\u{200b}\n".repeat(10_000);
+        let told = InputError::new("bs", wild).line(1).remedy("give a text").to_string();
+        assert!(told.chars().count() < 2100 && told.starts_with("bs:1: ") && told.ends_with("; give a text"), "{told}");
+        assert!(!told.chars().any(is_unseen), "{told}");
     }
 
     #[test]

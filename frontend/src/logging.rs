@@ -1,8 +1,9 @@
 //! `--log`: the log of all crates on standard error or in a file, by level and part.
 
 use crate::background::BackgroundFile;
-use crate::error::InputError;
+use crate::error::{InputError, did_you_mean};
 use crate::output;
+use emu_vmx::dump::names::shown;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -72,7 +73,9 @@ impl FromStr for LogFilter {
     fn from_str(text: &str) -> Result<Self, String> {
         let level = |text: &str| -> Result<LevelFilter, String> {
             let found = LevelFilter::from_str(text.trim()).ok();
-            found.ok_or_else(|| format!("{text:?} is no level; give off, error, warn, info, debug or trace"))
+            let levels = ["off", "error", "warn", "info", "debug", "trace"];
+            let near = || did_you_mean(text, levels.into_iter());
+            found.ok_or_else(|| format!("{:?} is no level; give {}{}", shown(text), levels.join(", "), near()))
         };
         let mut filter = Self::default();
         for item in text.split(',') {
@@ -83,7 +86,8 @@ impl FromStr for LogFilter {
             let known = PARTS.iter().find(|(part, _)| *part == name.trim()).map(|(part, _)| *part);
             let part = known.ok_or_else(|| {
                 let all: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
-                format!("{name:?} is no part; give one of {}", all.join(", "))
+                let near = did_you_mean(name, all.iter().copied());
+                format!("{:?} is no part; give one of {}{near}", shown(name), all.join(", "))
             })?;
             filter.parts.push((part, level(wanted)?));
         }
@@ -245,6 +249,7 @@ mod tests {
     #[test]
     fn log_filter_with_an_unknown_word_says_what_there_is() {
         assert!("loud".parse::<LogFilter>().unwrap_err().contains("error, warn"));
+        assert!("wran".parse::<LogFilter>().unwrap_err().ends_with("did you mean warn?"));
         assert!("disc=info".parse::<LogFilter>().unwrap_err().contains("disk"));
     }
 

@@ -287,6 +287,7 @@ fn check_outputs(settings: &Settings, script: Option<&Script>) -> Result<(), Inp
             files::check_output(path, "output of the script")?;
         }
         script::check::files(script)?;
+        script::check::machine(script, machine)?;
     }
     let stream = |stream: &Stream| match stream {
         Stream::File(path) => Some(path.clone()),

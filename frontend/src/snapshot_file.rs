@@ -51,15 +51,26 @@ pub fn encode(snapshot: &Snapshot) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The snapshot in a file's bytes, for a machine of configuration `here`.
-pub fn decode(bytes: &[u8], here: &Configuration) -> Result<Snapshot, DecodeError> {
+/// Looks whether a file begins as a snapshot of this version does.
+pub fn check(path: &Path) -> Result<(), DecodeError> {
+    let mut head = Vec::new();
+    File::open(path).and_then(|file| file.take(12).read_to_end(&mut head)).map_err(ReadError::Io)?;
+    body(&head).map(drop)
+}
+
+/// What follows magic and version.
+fn body(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(DecodeError::NotASnapshot)?;
     let (version, rest) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
-    let version = u32::from_le_bytes(*version);
-    if version != VERSION {
-        return Err(DecodeError::Version(version));
+    match u32::from_le_bytes(*version) {
+        VERSION => Ok(rest),
+        version => Err(DecodeError::Version(version)),
     }
-    let (hash, body) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
+}
+
+/// The snapshot in a file's bytes, for a machine of configuration `here`.
+pub fn decode(bytes: &[u8], here: &Configuration) -> Result<Snapshot, DecodeError> {
+    let (hash, body) = body(bytes)?.split_first_chunk().ok_or(DecodeError::Damaged)?;
     if StableHash::of(body) != u64::from_le_bytes(*hash) {
         return Err(DecodeError::Damaged);
     }

@@ -1,7 +1,9 @@
 //! `--trace FILE[,cpu=N][,from=CYCLE][,to=CYCLE]`.
 
 use crate::background::BackgroundFile;
-use crate::error::InputError;
+use crate::cli::numbers::number;
+use crate::config::MAX_CPUS;
+use crate::error::{InputError, unknown_word};
 use emu_core::trace::{TraceFilter, Tracer};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -39,19 +41,21 @@ impl FromStr for TraceSpec {
         let mut filter = TraceFilter::default();
         for part in parts {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let number = || value.parse::<u64>().map_err(|_| format!("{name} needs a number, not {value:?}"));
+            let number = || number(0..=u64::MAX, "")(value).map_err(|problem| format!("{name}: {problem}"));
             match name {
                 "cpu" => {
                     let number = number()?;
-                    filter.cpu = Some(u32::try_from(number).map_err(|_| format!("there is no processor {number}"))?);
+                    let processor = u32::try_from(number).ok().filter(|number| *number < MAX_CPUS);
+                    let problem = || format!("there is no processor {number}; give 0 to {}", MAX_CPUS - 1);
+                    filter.cpu = Some(processor.ok_or_else(problem)?);
                 }
                 "from" => filter.from = number()?,
                 "to" => filter.to = number()?,
-                _ => return Err(format!("{name:?} is none of cpu=N, from=CYCLE, to=CYCLE")),
+                _ => return Err(unknown_word(name, "cpu=N, from=CYCLE, to=CYCLE", &["cpu", "from", "to"])),
             }
         }
         if filter.from > filter.to {
-            return Err(format!("from={} lies behind to={}", filter.from, filter.to));
+            return Err(format!("from={} lies behind to={}; give from the smaller one", filter.from, filter.to));
         }
         Ok(Self { file: file.into(), filter })
     }
@@ -69,8 +73,14 @@ mod tests {
         assert_eq!(plain.filter, TraceFilter::default());
         for (text, expected) in [
             ("", "give a file"),
-            ("t,form=3", "\"form\" is none of"),
-            ("t,cpu=x", "cpu needs a number, not \"x\""),
+            (
+                "t,form=3",
+                "\"form\" does not belong behind the file; give cpu=N, from=CYCLE, to=CYCLE; did you mean from?",
+            ),
+            ("t,CPU=3", "did you mean cpu?"),
+            ("t,cpu=254", "there is no processor 254; give 0 to 253"),
+            ("t,to=-1", "to: -1 is out of range; give 0 or more"),
+            ("t,cpu=x", "cpu: \"x\" is no whole number"),
             ("t,from=9,to=8", "from=9 lies behind to=8"),
         ] {
             assert!(text.parse::<TraceSpec>().unwrap_err().contains(expected), "{text}");

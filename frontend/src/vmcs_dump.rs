@@ -1,7 +1,7 @@
 //! `--vmcs-dump FILE[,all]`: every VMCS that failed to enter, or every one, as text that `vmcs-lint` takes.
 
 use crate::background::BackgroundFile;
-use crate::error::InputError;
+use crate::error::{InputError, unknown_word};
 use emu_core::observe::{EntryOutcome, Observer, View, VmEntry, Watch};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::checks::{BasicFailure, all_rules};
@@ -25,11 +25,21 @@ impl FromStr for VmcsDumpSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let stem = text.strip_suffix("=all").or_else(|| text.strip_suffix(",all"));
-        match stem.unwrap_or(text) {
-            "" => Err("give a file, as in --vmcs-dump failed.txt or --vmcs-dump every.txt,all".to_owned()),
-            file => Ok(Self { file: file.into(), all: stem.is_some() }),
+        let (file, words) = text.split_once(',').unwrap_or((text, ""));
+        let (file, mut all) = match file.strip_suffix("=all") {
+            Some(file) => (file, true),
+            None => (file, false),
+        };
+        if file.is_empty() {
+            return Err("give a file, as in --vmcs-dump failed.txt or --vmcs-dump every.txt,all".to_owned());
         }
+        for word in words.split(',').filter(|_| text.contains(',')) {
+            match word {
+                "all" => all = true,
+                word => return Err(unknown_word(word, "all", &["all"])),
+            }
+        }
+        Ok(Self { file: file.into(), all })
     }
 }
 
@@ -105,6 +115,19 @@ mod tests {
             assert_eq!(spec(text).unwrap(), VmcsDumpSpec { file: "a.txt".into(), all: true });
         }
         assert!(spec("").unwrap_err().contains("give a file"));
-        assert!(spec("=all").unwrap_err().contains("give a file"));
+        for text in ["=all", ",all", ","] {
+            assert!(spec(text).unwrap_err().contains("give a file"), "{text}");
+        }
+        let told = |text| spec(text).unwrap_err();
+        assert_eq!(
+            told("F,foo"),
+            "\"foo\" does not belong behind the file; give all; a file with a comma in its name cannot be given"
+        );
+        for text in ["F,ALL", "F,al", "F,all,al"] {
+            assert!(told(text).contains("did you mean all?"), "{text}");
+        }
+        for text in ["F,", "F,all,", "F,,all"] {
+            assert!(told(text).contains("\"\" does not belong behind the file"), "{text}");
+        }
     }
 }

@@ -319,6 +319,19 @@ fn help_is_a_word_too() {
 }
 
 #[test]
+fn short_help_is_one_screen_and_names_options_that_there_are() {
+    let long = args("--help").expect_err("help");
+    for (line, long) in [("-h", long), ("debug -h", args("debug --help").expect_err("help"))] {
+        let text = args(line).expect_err("help");
+        assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 79), "{text}");
+        for option in text.split([' ', ',', ':', '.']).filter(|word| word.starts_with("--")) {
+            assert!(long.contains(option), "{line}: {option}");
+        }
+    }
+    assert!(args("vmcs-lint -h").expect_err("help").contains("--caps"));
+}
+
+#[test]
 fn help_names_every_option_of_the_contract() {
     let help = args("--help").expect_err("help");
     for option in [
@@ -381,28 +394,37 @@ fn mistakes_say_what_where_and_what_to_do() {
         ("c.img --hda d.img", "command line: IMAGE and --hda name the same drive; give one of them"),
         ("--hda no.img", "--hda: there is no file \"no.img\"; correct the path"),
         ("-f nobs", "nobs: cannot read the configuration: not found; correct the path given with -f"),
-        (
-            "c.img --boot tape",
-            "command line: invalid value 'tape' for '--boot <DEVICE>'; give one of disk, floppy, cdrom",
-        ),
-        (
-            "c.img --cpus 0",
-            "command line: invalid value '0' for '--cpus <N>': 0 is not in 1..=254; see rvmx-emu --help",
-        ),
-        (
-            "c.img --max-time -1",
-            "command line: invalid value '-1' for '--max-time <SECONDS>': give a number of seconds above 0; see rvmx-emu \
-             --help",
-        ),
+        ("c.img --boot tape", "--boot: \"tape\" is not possible; give one of disk, floppy, cdrom"),
+        ("c.img --boot disc", "--boot: \"disc\" is not possible; give one of disk, floppy, cdrom; did you mean disk?"),
+        ("c.img --cpus 0", "--cpus: 0 is out of range; give 1 to 254 processors"),
+        ("c.img --max-time -1", "--max-time: \"-1\" is no number of seconds above 0; give seconds, such as 2.5"),
         (
             "c.img --serial udp:4444",
-            "command line: invalid value 'udp:4444' for '--serial <TO>': udp is not offered; give stdio, none, pty, tcp:PORT, \
-             unix:PATH or a file, one of this name as ./udp:4444; see rvmx-emu --help",
+            "--serial: udp is not offered; give stdio, none, pty, tcp:PORT, unix:PATH or a file, one of this name as \
+             ./udp:4444",
+        ),
+        ("c.img --debugcon pty", "--debugcon: \"pty\" is for COM1; give stdio, none or a file"),
+        ("c.img --hda", "--hda: its value is missing or empty; see rvmx-emu --help"),
+        (
+            "c.img --hda --headless",
+            "--hda: its value is missing: \"--headless\" begins with a dash; give one, or a file of this name as \
+             --hda=./--headless",
+        ),
+        ("c.img --headless=1", "--headless: it takes no value, and \"1\" is one; leave the value out"),
+        ("c.img --stats --stats", "--stats: it stands there twice; give it once"),
+        ("c.img --replay r --script s", "--replay: it and --script exclude each other; give one of them"),
+        ("c.img --gdb-no-wait", "--gdb-no-wait: there is no GDB to wait for; give --gdb PORT, too"),
+        (
+            "c.img --vmcs-dump F,ALL",
+            "--vmcs-dump: \"ALL\" does not belong behind the file; give all; did you mean all?",
         ),
         (
-            "c.img --debugcon pty",
-            "command line: invalid value 'pty' for '--debugcon <TO>': it is for COM1; give stdio, none or a file; see rvmx-emu \
-             --help",
+            "c.img -- foo",
+            "command line: there are two images, c.img and foo; give the second drive by its name: --hdb, --fda or --cdrom",
+        ),
+        (
+            "-- c.img -x",
+            "command line: there are two images, c.img and -x; give the second drive by its name: --hdb, --fda or --cdrom",
         ),
         ("c.img --append x", "--append: there is no kernel that it is for; give a kernel, too"),
         ("c.img --initrd initrd", "--initrd: there is no kernel that it is for; give a kernel, too"),
@@ -455,7 +477,7 @@ fn names_of_places_that_are_no_file_are_refused_and_files_with_a_colon_are_taken
     for place in ["tcp:4444", "tcp-connect:a:1", "unix:/tmp/socket", "unix-connect:s", "pty", "device:/dev/ttyS0"] {
         assert!(set(&format!("c.img --serial {place}")).machine.serial.is_link(), "{place}");
         let text = error(&format!("c.img --debugcon {place}"));
-        assert!(text.contains("it is for COM1; give stdio, none or a file"), "{place}: {text}");
+        assert!(text.contains("is for COM1; give stdio, none or a file"), "{place}: {text}");
     }
     for file in ["./tcp:4444", "/tmp/a:b", "C:\\log.txt", "out.txt", "a.b:c"] {
         assert_eq!(set(&format!("c.img --serial {file}")).machine.serial, Stream::File(file.into()), "{file}");
@@ -503,6 +525,16 @@ fn completions_and_manual_pages_name_every_command_and_option() {
             assert!(out.contains(word), "{shell}: {word}");
         }
     }
+    // Nobody is offered what no help shows.
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(!run(&["completions", shell]).1.contains("end-with-stdin"), "{shell}");
+    }
+    let fish = run(&["completions", "fish"]).1;
+    let debug: Vec<&str> = fish.lines().filter(|line| line.contains("subcommand debug")).collect();
+    assert!(
+        debug.iter().any(|line| line.contains("-l tui")) && !debug.iter().any(|line| line.contains("-l stats")),
+        "{fish}"
+    );
     let pages: [(&[&str], [&str; 2]); 3] = [
         (&["man"], ["cpu\\-model", "vmcs\\-lint"]),
         (&["man", "debug"], ["\\-\\-tui", "\\-\\-json"]),

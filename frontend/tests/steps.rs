@@ -5,6 +5,7 @@ mod common;
 use common::folder::Folder;
 use common::{Act, FakeMachine, driver};
 use rvmx_emu::config::sources::RealHost;
+use rvmx_emu::config::{AtaDrive, Floppy, MachineConfig};
 use rvmx_emu::run::Limits;
 use rvmx_emu::script::execute::{Failure, Outcome, execute};
 use rvmx_emu::script::{self, Script, check};
@@ -163,4 +164,62 @@ fn files_are_checked_before_the_run() {
         let error = load(&folder, "s.ron", &format!("Script({field}: {name:?}, steps: [])")).unwrap_err();
         assert!(error.contains(&format!("s.ron: {field}: there is no file ")), "{error}");
     }
+}
+
+#[test]
+fn steps_that_the_machine_can_only_fail_are_told_before_the_run() {
+    let folder = Folder::new("misfits");
+    for (name, bytes) in [("a.img", 1_474_560), ("big.iso", 4 << 20), ("empty.img", 0), ("old.snap", 64)] {
+        folder.file(name, &vec![0; bytes]);
+    }
+    let plain =
+        MachineConfig { hda: Some(AtaDrive::Disk { image: "c.img".into(), geometry: None }), ..Default::default() };
+    let floppy = Floppy { kind: None, image: None, write_protected: false };
+    let cdrom = Some(AtaDrive::Cdrom { image: None });
+    let all = MachineConfig { fda: Some(floppy), hdc: cdrom, debug_exit: Some(0xf4), cpus: 4, ..plain.clone() };
+    let passing = MachineConfig { debug_exit_pass: Some(1), ..all.clone() };
+    let without_vmx = MachineConfig { cpu_model: "corei5_arrandale_m520,-vmx".into(), ..all.clone() };
+    let told = |config: &MachineConfig, steps: &str| {
+        let script = load(&folder, "s.ron", &format!("Script(steps: [\n{steps}])")).expect(steps);
+        check::machine(&script, config).map_err(|error| error.to_string())
+    };
+    let good = "InsertFloppy(\"a.img\"), Eject(\"fda\"), InsertCd(\"big.iso\"), Eject(\"cdrom\"), ExpectReg(\"cpu3.rax\", 0), \
+                ExpectMem(0x1fffffff, \"00\"), WaitExit(33, 1), ExpectExits(\"CPUID\", 1), ExpectEntryFailure(\"VMfailInvalid\"), \
+                PowerOff, ExpectText(\"x\"), ScreenDump(\"new\")";
+    assert_eq!(told(&all, good), Ok(()));
+    for (config, steps, expected) in [
+        (
+            &plain,
+            "InsertFloppy(\"a.img\")",
+            "there is no drive for removable media at floppy drive A:; give the drive a floppy with --fda FILE",
+        ),
+        (&plain, "Eject(\"fdb\")", "floppy drive B:"),
+        (
+            &plain,
+            "Repeat(2, [InsertCd(\"big.iso\")])",
+            "there is no drive for removable media at drive 0 of ATA channel 1; give the drive a disc with --cdrom FILE",
+        ),
+        (&all, "Insert(\"hda\", \"a.img\")", "media can be changed in fda, fdb and cdrom"),
+        (&all, "InsertFloppy(\"big.iso\")", "4194304 bytes are too many for a floppy disk; give another image"),
+        (&all, "InsertFloppy(\"empty.img\")", "empty"),
+        (&all, "ExpectReg(\"cpu4.rax\", 0)", "there is no processor 4; the last is 3; give more with --cpus or cpus:"),
+        (&all, "ExpectMem(0xffffffff, \"00 00\")", "memory ends at 0xffffffff; give a physical address below"),
+        (&plain, "WaitExit(33, 1)", "there is no isa-debug-exit; give it with --debug-exit PORT or debug_exit:"),
+        (&all, "WaitExit(32, 1)", "gives the status (v << 1) | 1, never 32; give an odd number"),
+        (&passing, "WaitExit(33, 1)", "the status is 0 or 1, never 33; give 0 or 1"),
+        (&all, "Restore(\"old.snap\")", "it is no snapshot; give a file that a Snapshot step has written"),
+        (&without_vmx, "ExpectExits(\"CPUID\", 1)", "has no VMX; give one that has, with --cpu-model or cpu_model:"),
+        (&without_vmx, "ExpectEntryFailure(\"VMfailInvalid\")", "has no VMX"),
+        (
+            &all,
+            "PowerOff, Wait(1)",
+            "Wait(1): the machine has been switched off by PowerOff before; give PowerOff last",
+        ),
+        (&all, "Repeat(2, [Key(\"a\"), PowerOff])", "Key(\"a\"): the machine has been switched off"),
+    ] {
+        let error = told(config, steps).expect_err(steps);
+        assert!(error.contains("s.ron:2: ") && error.contains(expected), "{steps}: {error}");
+    }
+    assert_eq!(told(&without_vmx, "ExpectExits(\"CPUID\", 0)"), Ok(()));
+    assert_eq!(told(&all, "PowerOff, Snapshot(\"x\"), Restore(\"x\"), Wait(1)"), Ok(()));
 }

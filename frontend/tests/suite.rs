@@ -149,7 +149,7 @@ fn wrong_usage_is_one_line_with_status_2() {
         (&["--filter", "a(", "."], "--filter: \"a(\" is no regular expression: unclosed group; "),
         (&["--filter", "zzz", "."], "--filter: none of 1 scripts has a path that it matches; "),
         (&["--junit", "no/r.xml", "."], "no/r.xml: cannot write the JUnit report: "),
-        (&["--jobs", "0", "."], "command line: invalid value '0' for '--jobs <N>'"),
+        (&["--jobs", "0", "."], "--jobs: 0 is out of range; give 1 to 100000 scripts"),
         (&[], "command line: "),
     ] {
         let (status, out, err) = test(&folder, arguments);
@@ -170,7 +170,10 @@ fn script_alone_is_a_whole_test_and_options_override_it() {
     };
     assert_eq!(run(&[]), (Some(0), String::new()));
     let (status, err) = run(&["--cpus", "1"]);
-    assert!(status == Some(1) && err.contains("there is no processor 1; the last is 0\n"), "{err}");
+    assert!(
+        status == Some(2) && err.contains("there is no processor 1; the last is 0; give more with --cpus"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -213,4 +216,13 @@ fn signal_ends_all_processes() {
     let out = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(130), "{out}");
     assert!(out.contains("stop ") && out.contains("0 passed, 0 failed, 1 stopped"), "{out}");
+}
+
+#[test]
+fn examples_pass_as_a_whole() {
+    let folder = Folder::new("suite-examples");
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let (status, out, err) = test(&folder, &[examples]);
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(out.contains("2 scripts: 2 passed, 0 failed; "), "{out}");
 }

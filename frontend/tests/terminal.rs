@@ -220,3 +220,35 @@ fn serial_console_passes_every_key_once_and_ctrl_a_x_ends_it() {
     assert!(shown.contains("<\x03\x01q>"), "{shown:?}");
     assert!(shown.contains("Ctrl-A x ends the run") && shown.contains("Ctrl-A h       this help"), "{shown:?}");
 }
+
+/// A disk whose guest shows columns of the first 16 colours in mode 13h, and writes a byte to port E9h for each picture.
+fn picture(folder: &Folder) -> PathBuf {
+    // mov ax,13h; int 10h; mov ax,0A000h; mov es,ax; cld; xor di,di; again: mov ax,di; and al,0Fh; stosb;
+    // test di,di; jnz again; out 0E9h,al; jmp again
+    let code =
+        b"\xB8\x13\x00\xCD\x10\xB8\x00\xA0\x8E\xC0\xFC\x31\xFF\x89\xF8\x24\x0F\xAA\x85\xFF\x75\xF7\xE6\xE9\xEB\xF3";
+    bootable(folder, code)
+}
+
+#[test]
+fn picture_is_shown_as_sixels_where_the_terminal_says_that_it_has_them() {
+    for (answer, sixels) in [("\x1b[?62;4;22c", true), ("\x1b[?62;22c", false)] {
+        let folder = Folder::new(if sixels { "sixels" } else { "half-blocks" });
+        let ((mut user, name), log) = (terminal(), folder.path("e9"));
+        tcsetwinsize(&user, Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 800, ws_ypixel: 480 }).expect("a terminal");
+        // It waits there until somebody reads.
+        user.write_all(answer.as_bytes()).expect("the terminal takes it");
+        let disk = picture(&folder);
+        let mut child = run_on(&name, &["--display", "terminal", "--debugcon"], &[&log, &disk]);
+        let keep = File::options().read(true).write(true).open(&name).expect("the terminal opens");
+        let shown = reader(&user);
+        screens(&log, 1);
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(terminate(&mut child), Some(128 + 15));
+        drop(keep);
+        let shown = shown.join().expect("the reader");
+        assert!(shown.contains("\x1b[c"), "it asks");
+        assert_eq!(shown.contains("\x1bP0;1;0q\"1;1;640;400#"), sixels);
+        assert_eq!(shown.contains('▀'), !sixels);
+    }
+}

@@ -49,7 +49,7 @@ fn traced_run_is_the_same_run_and_has_a_line_for_each_instruction() {
 #[test]
 fn trace_option_that_makes_no_sense_says_what_to_give() {
     for (spec, expected) in [
-        ("t.txt,form=3", "\"form\" is none of cpu=N, from=CYCLE, to=CYCLE"),
+        ("t.txt,form=3", "\"form\" does not belong behind the file; give cpu=N, from=CYCLE, to=CYCLE"),
         ("t.txt,cpu=2", "--trace: there is no processor 2; give cpu=0 to cpu=1"),
         ("no/such/t.txt", "no/such/t.txt: cannot write the trace: "),
     ] {

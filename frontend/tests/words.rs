@@ -97,3 +97,41 @@ fn every_value_with_a_meaning_has_words() {
         }
     }
 }
+
+/// The macros of the log in a source, each with its line and all that stands in its parentheses.
+fn log_lines(source: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for name in ["error!(", "warn!(", "info!(", "debug!(", "trace!(", "error_once!("] {
+        for (at, _) in source.match_indices(name) {
+            let (mut depth, mut quoted, mut before) = (0, false, ' ');
+            let body = source[at + name.len() - 1..].chars().take_while(|c| {
+                quoted ^= *c == '"' && before != '\\';
+                depth += i32::from(!quoted && *c == '(') - i32::from(!quoted && *c == ')');
+                before = *c;
+                depth > 0
+            });
+            found.push((source[..at].lines().count(), body.collect()));
+        }
+    }
+    found
+}
+
+#[test]
+fn log_tells_nothing_in_the_form_of_rusts_own_values() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut count = 0;
+    for folder in ["emu-vmx", "emu-core", "emu-jit", "emu-devices", "frontend"] {
+        for entry in walkdir::WalkDir::new(root.join(folder).join("src")) {
+            let path = entry.expect("the folder can be read").into_path();
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).expect("it can be read");
+            for (line, text) in log_lines(&source) {
+                count += 1;
+                assert!(!text.contains("?}"), "{}:{line}: {text}", path.display());
+            }
+        }
+    }
+    assert!(count > 40, "{count} macros");
+}

@@ -38,8 +38,7 @@ pub(super) struct ModelFile {
 
 /// Reads RON text.
 pub(super) fn read(text: &str) -> Result<ModelFile, ModelError> {
-    ron::from_str(text)
-        .map_err(|error| ModelError::Invalid { place: error.position.to_string(), what: error.code.to_string() })
+    ron::from_str(text).map_err(|error| ModelError::Syntax(Box::new(error)))
 }
 
 /// What a file says.

@@ -37,10 +37,13 @@ pub enum ModelError {
         /// Names that exist.
         known: String,
     },
-    /// A model file that does not parse or does not fit together.
+    /// A model file that does not parse: line, column and what RON says of it.
+    #[error("CPU model {0}")]
+    Syntax(Box<ron::error::SpannedError>),
+    /// A model file that does not fit together.
     #[error("CPU model {place}: {what}")]
     Invalid {
-        /// Line and column, or the field.
+        /// The field.
         place: String,
         /// What is wrong.
         what: String,

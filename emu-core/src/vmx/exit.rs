@@ -92,7 +92,7 @@ impl Cpu {
         let mut active = std::mem::take(&mut self.vmx.active);
         let (Some(non_root), Some(vmcs)) = (&self.vmx.non_root, active.get_mut(&current)) else {
             self.vmx.active = active;
-            log::error!(target: "vmx", "VM exit {:?} outside VMX non-root operation", details.reason);
+            log::error!(target: "vmx", "VM exit \"{}\" outside VMX non-root operation", details.reason.text());
             return;
         };
         let virtual_nmi = non_root.virtual_nmis().then_some(non_root.virtual_nmi_blocked);

@@ -15,6 +15,49 @@ pub(super) fn is_write(code: u8) -> bool {
     matches!(code, 0x30 | 0x31 | 0x34 | 0x39 | 0xC5 | 0xE8 | 0xA0)
 }
 
+/// What ATA/ATAPI-6 calls a command, for the log.
+pub(super) fn name(code: u8) -> &'static str {
+    match code {
+        0x08 => "DEVICE RESET",
+        0x10..=0x1F => "RECALIBRATE",
+        0x20 | 0x21 => "READ SECTOR(S)",
+        0x24 => "READ SECTOR(S) EXT",
+        0x25 => "READ DMA EXT",
+        0x27 => "READ NATIVE MAX ADDRESS EXT",
+        0x29 => "READ MULTIPLE EXT",
+        0x30 | 0x31 => "WRITE SECTOR(S)",
+        0x34 => "WRITE SECTOR(S) EXT",
+        0x35 => "WRITE DMA EXT",
+        0x39 => "WRITE MULTIPLE EXT",
+        0x40 | 0x41 => "READ VERIFY SECTOR(S)",
+        0x42 => "READ VERIFY SECTOR(S) EXT",
+        0x70..=0x7F => "SEEK",
+        0x90 => "EXECUTE DEVICE DIAGNOSTIC",
+        0x91 => "INITIALIZE DEVICE PARAMETERS",
+        0x94 | 0xE0 => "STANDBY IMMEDIATE",
+        0x95 | 0xE1 => "IDLE IMMEDIATE",
+        0x96 | 0xE2 => "STANDBY",
+        0x97 | 0xE3 => "IDLE",
+        0x98 | 0xE5 => "CHECK POWER MODE",
+        0x99 | 0xE6 => "SLEEP",
+        0xA0 => "PACKET",
+        0xA1 => "IDENTIFY PACKET DEVICE",
+        0xC4 => "READ MULTIPLE",
+        0xC5 => "WRITE MULTIPLE",
+        0xC6 => "SET MULTIPLE MODE",
+        0xC8 | 0xC9 => "READ DMA",
+        0xCA | 0xCB => "WRITE DMA",
+        0xE4 => "READ BUFFER",
+        0xE7 => "FLUSH CACHE",
+        0xE8 => "WRITE BUFFER",
+        0xEA => "FLUSH CACHE EXT",
+        0xEC => "IDENTIFY DEVICE",
+        0xEF => "SET FEATURES",
+        0xF8 => "READ NATIVE MAX ADDRESS",
+        _ => "no command of this drive",
+    }
+}
+
 /// How a command moves sectors.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {

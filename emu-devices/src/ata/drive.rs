@@ -78,6 +78,13 @@ pub struct Deep {
     pub previous: u8,
 }
 
+/// As the 16 bits that a 48-bit command takes: what was written before, and last.
+impl std::fmt::Display for Deep {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{:02X}{:02X}h", self.previous, self.current)
+    }
+}
+
 impl Deep {
     fn write(&mut self, value: u8) {
         self.previous = std::mem::replace(&mut self.current, value);
@@ -318,8 +325,8 @@ impl Drive<'_> {
         let state = &mut *self.state;
         log::trace!(
             target: "disk",
-            "ATA: command {code:02X}h, count {:02X?}, low {:02X?}, mid {:02X?}, high {:02X?}, device {:02X}h",
-            state.count, state.low, state.mid, state.high, state.device
+            "ATA: command {code:02X}h ({}), count {}, LBA low {}, mid {}, high {}, device {:02X}h",
+            super::commands::name(code), state.count, state.low, state.mid, state.high, state.device
         );
         state.command = code;
         state.interrupt = false;

@@ -68,8 +68,21 @@ impl Board {
         }
     }
 
-    /// Takes the medium of a drive out and puts another in, or none. The guest sees the change.
+    /// Takes the medium of a drive out, which the guest sees.
+    fn take_out(&mut self, place: DrivePlace) {
+        let old = match place {
+            DrivePlace::Ata { channel, drive } => self.ata.change_disc(channel.into(), drive.into(), None),
+            DrivePlace::Floppy { drive } => self.floppy.change_disk(drive.into(), None).unwrap_or(None),
+        };
+        self.wires.shelf.extend(old);
+    }
+
+    /// Takes the medium of a drive out and puts another in, the same again, or none. The guest sees the change.
     pub(super) fn change_medium(&mut self, place: DrivePlace, medium: Option<MediumId>) {
+        let there = self.medium(place).and_then(|image| image.id().ok());
+        if medium.is_some() && there == medium && self.takes_media(place) {
+            self.take_out(place);
+        }
         let shelf = &mut self.wires.shelf;
         let found = medium.and_then(|wanted| shelf.iter().position(|image| image.id().is_ok_and(|id| id == wanted)));
         if medium.is_some() && found.is_none() {

@@ -119,7 +119,8 @@ impl Board {
                 let text = |id: Option<MediumId>| id.map_or("no medium".to_owned(), |id| id.to_string());
                 let name = saved.as_ref().map_or("", |medium| medium.name.as_str());
                 let saved = format!("{name:?} ({})", text(*wanted));
-                return Err(StateError::OtherMedium { drive: place.to_string(), saved, here: text(*here) });
+                let (drive, here, removable) = (place.to_string(), text(*here), self.takes_media(*place));
+                return Err(StateError::OtherMedium { drive, saved, here, removable });
             };
             at_hand.swap_remove(found);
         }

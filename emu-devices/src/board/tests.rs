@@ -198,8 +198,48 @@ fn media_changed_since_the_snapshot_are_where_they_were_after_it_is_restored() {
     // A machine that has not that medium at hand says so, and stays as it was.
     let mut other = Machine::new();
     let error = other.board.restore(after).unwrap_err();
-    assert!(matches!(error, StateError::OtherMedium { .. }), "{error}");
+    assert!(matches!(error, StateError::OtherMedium { removable: true, .. }), "{error}");
     assert_eq!(other.board.medium(drive).unwrap().id().unwrap(), first);
+}
+
+#[test]
+fn medium_put_into_the_drive_that_it_is_in_is_a_change_that_the_guest_sees() {
+    let mut machine = Machine::new();
+    let drive = DrivePlace::Floppy { drive: 0 };
+    let there = machine.board.medium(drive).unwrap().id().unwrap();
+    let changed = |machine: &mut Machine| machine.board.port_read(&mut machine.ram, machine.now, 0x3F7, 1) & 0x80 != 0;
+    // Motor A: on; a seek to track 1 with the disk in the drive takes the line back.
+    for (port, value) in [(0x3F2, 0x1C), (0x3F5, 0x0F), (0x3F5, 0), (0x3F5, 1)] {
+        machine.now += HZ;
+        machine.board.port_write(&mut machine.ram, machine.now, port, 1, value);
+    }
+    machine.now += HZ;
+    machine.board.advance(&mut machine.ram, machine.now);
+    assert!(!changed(&mut machine));
+    insert(&mut machine, drive, there);
+    assert!(changed(&mut machine));
+    assert_eq!(machine.board.medium(drive).unwrap().id().unwrap(), there);
+    assert_eq!(machine.board.media().count(), Machine::new().board.media().count());
+}
+
+#[test]
+fn debug_exit_over_another_devices_port_is_found_with_that_device() {
+    let found = |port: u16| {
+        let (mut config, mut ram) = (config(), Ram::new(1 << 20).unwrap());
+        config.debug.debug_exit = Some(DebugExit { port, size: 4 });
+        Board::new(config, &mut ram).before_debug_exit()
+    };
+    assert_eq!((found(0xF4), found(0x501), found(0xFFFE)), (None, None, None));
+    for (port, expected, device) in [
+        (0x64, 0x64, DeviceId::Keyboard),
+        (0x61, 0x61, DeviceId::Pit),
+        (0xE7, 0xE9, DeviceId::Debug),
+        (0xCF5, 0xCF8, DeviceId::Pci),
+        (0x3F8, 0x3F8, DeviceId::Serial),
+    ] {
+        assert_eq!(found(port), Some((expected, device)), "{port:#x}");
+        assert!(!device.words().is_empty() && !device.words().ends_with('.'));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A place for a drive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DrivePlace {
     /// On an ATA channel.
     Ata {
@@ -94,7 +94,7 @@ impl DiskImage {
         let here = self.id()?;
         if id != here {
             let (saved, here) = (format!("{name:?} ({id})"), format!("{:?} ({here})", self.name()));
-            return Err(StateError::OtherMedium { drive: "drive".to_owned(), saved, here });
+            return Err(StateError::OtherMedium { drive: "drive".to_owned(), saved, here, removable: false });
         }
         match overlay {
             Some(overlay) if self.written().is_some() => {

@@ -63,6 +63,37 @@ fn decode(code: u8) -> Option<(Command, usize)> {
     })
 }
 
+/// What the data sheet calls a command, for the log.
+pub(super) fn name(code: u8) -> &'static str {
+    match decode(code).map(|(command, _)| command) {
+        None => "INVALID",
+        Some(Command::Specify) => "SPECIFY",
+        Some(Command::SenseDriveStatus) => "SENSE DRIVE STATUS",
+        Some(Command::Recalibrate) => "RECALIBRATE",
+        Some(Command::SenseInterrupt) => "SENSE INTERRUPT STATUS",
+        Some(Command::DumpRegisters) => "DUMPREG",
+        Some(Command::Seek) => "SEEK",
+        Some(Command::RelativeSeek) => "RELATIVE SEEK",
+        Some(Command::Version) => "VERSION",
+        Some(Command::Perpendicular) => "PERPENDICULAR MODE",
+        Some(Command::Configure) => "CONFIGURE",
+        Some(Command::Lock) => "LOCK",
+        Some(Command::Data(operation)) => match operation {
+            Operation::ReadTrack => "READ TRACK",
+            Operation::Write => "WRITE DATA",
+            Operation::Read => "READ DATA",
+            Operation::WriteDeleted => "WRITE DELETED DATA",
+            Operation::ReadId => "READ ID",
+            Operation::ReadDeleted => "READ DELETED DATA",
+            Operation::Format => "FORMAT TRACK",
+            Operation::Verify => "VERIFY",
+            Operation::Scan(Scan::Equal) => "SCAN EQUAL",
+            Operation::Scan(Scan::LowOrEqual) => "SCAN LOW OR EQUAL",
+            Operation::Scan(Scan::HighOrEqual) => "SCAN HIGH OR EQUAL",
+        },
+    }
+}
+
 impl Floppy {
     /// A byte in the command phase.
     pub(super) fn command_byte(&mut self, ctx: &mut Ctx, value: u8) {

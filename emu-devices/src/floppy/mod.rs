@@ -349,7 +349,13 @@ impl Floppy {
 
     /// The command ends with these result bytes; commands with an execution phase interrupt.
     fn finish(&mut self, ctx: &mut Ctx, result: &[u8], interrupt: bool) {
-        log::trace!(target: "disk", "floppy: command {:02X?}, result {result:02X?}", self.state.command);
+        log::trace!(
+            target: "disk",
+            "floppy: command {} ({}), result {}",
+            hexadecimal(&self.state.command),
+            commands::name(self.parameter(0)),
+            if result.is_empty() { "none".to_owned() } else { hexadecimal(result) }
+        );
         self.state.result = result.to_vec();
         self.state.phase = if result.is_empty() { Phase::Command } else { Phase::Result };
         self.state.command.clear();
@@ -359,6 +365,11 @@ impl Floppy {
 }
 
 /// Without the disks, which are the board's to put away.
+/// Bytes as they stand in the log.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}h")).collect::<Vec<_>>().join(" ")
+}
+
 impl Stateful for Floppy {
     type Saved = FloppyState;
 

@@ -1,5 +1,6 @@
 //! The options of a run.
 
+use super::numbers::{number, number32, port, seconds, tcp_port, word};
 use crate::config::size::mebibytes;
 use crate::config::{BootDevice, DisplayKind, FwCfgItem, IPS_RANGE, MAX_CPUS, MAX_MEMORY_MIB, QUANTUM_RANGE, Stream};
 use crate::loader::LinuxEntry;
@@ -8,6 +9,7 @@ use crate::time;
 use crate::trace::TraceSpec;
 use crate::vmcs_dump::VmcsDumpSpec;
 use clap::Args;
+use emu_vmx::dump::names::shown;
 use std::path::PathBuf;
 
 /// Whether something is done.
@@ -84,7 +86,7 @@ pub struct RunArgs {
     pub linux_entry: Option<LinuxEntry>,
 
     /// Logical processors [default: 1]
-    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)), help_heading = "Machine")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = number32(1..=MAX_CPUS, "processors"), help_heading = "Machine")]
     pub cpus: Option<u32>,
     /// Guest memory in MiB, or with a unit as 512M or 1G [default: 512]
     #[arg(long, allow_negative_numbers = true, value_name = "MIB", value_parser = memory, help_heading = "Machine")]
@@ -97,10 +99,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "CLOCK", value_parser = clock, help_heading = "Machine")]
     pub clock: Option<String>,
     /// Cycles per guest second [default: 50000000]
-    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(IPS_RANGE), help_heading = "Machine")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = number(IPS_RANGE, "cycles"), help_heading = "Machine")]
     pub ips: Option<u64>,
     /// Cycles a processor runs before the next one's turn
-    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(QUANTUM_RANGE), help_heading = "Machine")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = number(QUANTUM_RANGE, "cycles"), help_heading = "Machine")]
     pub quantum: Option<u64>,
     /// BIOS image [default: the built-in one]
     #[arg(long, value_name = "FILE", help_heading = "Machine")]
@@ -121,10 +123,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "RFC3339", value_parser = time::parse_rfc3339, help_heading = "Machine")]
     pub seed_time: Option<i64>,
     /// isa-debug-exit at this port: a write of v ends the run with status (v<<1)|1
-    #[arg(long, value_name = "PORT", value_parser = port, help_heading = "Machine")]
+    #[arg(long, allow_negative_numbers = true, value_name = "PORT", value_parser = port, help_heading = "Machine")]
     pub debug_exit: Option<u16>,
     /// With --debug-exit: a write of V ends the run with status 0, one of anything else with status 1
-    #[arg(long, value_name = "V", value_parser = word, requires = "debug_exit", help_heading = "Machine")]
+    #[arg(long, allow_negative_numbers = true, value_name = "V", value_parser = word, help_heading = "Machine")]
     pub debug_exit_pass: Option<u32>,
     /// Add QEMU's pc-testdev and pci-testdev
     #[arg(long, help_heading = "Machine")]
@@ -139,7 +141,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Machine")]
     pub ignore_bad_msrs: bool,
     /// Compile code that has run N times to host code (an experiment) [default of N: 100]
-    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Machine")]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = number32(1..=u32::MAX, "times"), help_heading = "Machine")]
     pub jit: Option<u32>,
     /// Interpret all code, which is the default still
     #[arg(long, overrides_with = "jit", help_heading = "Machine")]
@@ -187,7 +189,7 @@ pub struct RunArgs {
     pub realtime: Option<Switch>,
 
     /// End the run after N instructions, status 4
-    #[arg(long, allow_negative_numbers = true, value_name = "N", help_heading = "Limits and diagnosis")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = number(0..=u64::MAX, "instructions"), help_heading = "Limits and diagnosis")]
     pub max_instructions: Option<u64>,
     /// End the run after this much guest time, status 4
     #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", value_parser = seconds, help_heading = "Limits and diagnosis")]
@@ -202,10 +204,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE[,all]", help_heading = "Limits and diagnosis")]
     pub vmcs_dump: Option<VmcsDumpSpec>,
     /// Wait for GDB on 127.0.0.1:PORT; 0: on a free port, which is told
-    #[arg(long, allow_negative_numbers = true, value_name = "PORT", help_heading = "Limits and diagnosis")]
+    #[arg(long, allow_negative_numbers = true, value_name = "PORT", value_parser = tcp_port, help_heading = "Limits and diagnosis")]
     pub gdb: Option<u16>,
     /// With --gdb: let the guest run until GDB comes
-    #[arg(long, requires = "gdb", help_heading = "Limits and diagnosis")]
+    #[arg(long, help_heading = "Limits and diagnosis")]
     pub gdb_no_wait: bool,
     /// error, warn, info, debug or trace; LEVEL,part=LEVEL for one part [default: warn]
     #[arg(long, value_name = "LEVEL", help_heading = "Limits and diagnosis")]
@@ -216,44 +218,27 @@ pub struct RunArgs {
     /// Print one JSON line of counters on standard error at exit
     #[arg(long, help_heading = "Limits and diagnosis")]
     pub stats: bool,
-    /// End as at SIGTERM once standard input ends: what `test` runs ends with it
-    #[arg(long, hide = true)]
+    /// `--end-with-stdin`, which is nobody's but our own: end as at SIGTERM once standard input ends, so that what `test`
+    /// runs ends with it.
+    #[arg(skip)]
     pub end_with_stdin: bool,
-}
-
-/// A port number, decimal or 0x-hexadecimal.
-fn port(text: &str) -> Result<u16, String> {
-    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    let parsed = hex.map_or_else(|| text.parse().ok(), |digits| u16::from_str_radix(digits, 16).ok());
-    parsed.ok_or_else(|| "give a port from 0 to 0xffff".to_owned())
-}
-
-/// A number, decimal or 0x-hexadecimal.
-fn word(text: &str) -> Result<u32, String> {
-    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    let parsed = hex.map_or_else(|| text.parse().ok(), |digits| u32::from_str_radix(digits, 16).ok());
-    parsed.ok_or_else(|| "give a number of 32 bits".to_owned())
 }
 
 /// Guest memory in MiB.
 fn memory(text: &str) -> Result<u64, String> {
     let mebibytes = mebibytes(text)?;
     let range = 1..=MAX_MEMORY_MIB;
-    if range.contains(&mebibytes) { Ok(mebibytes) } else { Err(format!("{mebibytes} is not in {range:?}")) }
+    let problem =
+        || format!("{mebibytes} MiB are out of range; give 1 to {MAX_MEMORY_MIB} MiB, or with a unit as 512M or 1G");
+    if range.contains(&mebibytes) { Ok(mebibytes) } else { Err(problem()) }
 }
 
 /// A stream that nothing comes from.
 fn output(text: &str) -> Result<Stream, String> {
     match text.parse()? {
-        link if Stream::is_link(&link) => Err("it is for COM1; give stdio, none or a file".to_owned()),
+        link if Stream::is_link(&link) => Err(format!("{:?} is for COM1; give stdio, none or a file", shown(text))),
         stream => Ok(stream),
     }
-}
-
-/// A positive number of seconds.
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse::<f64>().ok().filter(|s| s.is_finite() && *s > 0.0);
-    seconds.ok_or_else(|| "give a number of seconds above 0".to_owned())
 }
 
 /// The only clock that there is.
@@ -261,6 +246,6 @@ fn clock(text: &str) -> Result<String, String> {
     match text {
         "ips" => Ok(text.to_owned()),
         "model" => Err("costs from the CPU model are not implemented; give ips".to_owned()),
-        _ => Err("give ips".to_owned()),
+        _ => Err(format!("{:?} is no clock; give ips", shown(text))),
     }
 }

@@ -3,11 +3,14 @@
 mod args;
 mod drives;
 mod firmware;
+mod mistakes;
+pub mod numbers;
 mod settings;
 mod spelling;
 mod together;
 
 pub use args::{RunArgs, Switch};
+use mistakes::one_line;
 pub use settings::{RunConfig, Settings, load_config, script, settings, without_medium};
 pub use together::check as check_together;
 
@@ -15,7 +18,7 @@ use crate::error::InputError;
 use crate::models::ModelArgs;
 use crate::suite::TestArgs;
 use clap::builder::styling::Styles;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use emu_vmx::dump::names::slip;
@@ -26,6 +29,51 @@ const AFTER_HELP: &str = "\
 Leaving: the window by Ctrl-Alt-M Q, or by closing it; the terminal by Ctrl-]; --serial stdio on a terminal by\nCtrl-A x. Ctrl-C is the guest's (docs/display.md).\n
 Exit status: 0 the guest powered off, or the script passed; 1 the script failed, or a replay ended\notherwise than its recording; 2 bad usage, configuration, image \
 or file; 3 the guest died; 4 a limit was reached; else isa-debug-exit's.";
+
+/// `-h`: one screen.
+const ESSENTIALS: &str = "\
+rvmx-emu: an x86-64 PC emulator with complete software VMX
+
+  rvmx-emu [OPTIONS] IMAGE                boot a disk, floppy or CD image
+  rvmx-emu [OPTIONS] -f FILE              a Bochs configuration, or FILE.ron
+  rvmx-emu debug [OPTIONS] IMAGE          the same in the debugger
+  rvmx-emu vmcs-lint DUMP                 VM-entry checks that a dump fails
+  rvmx-emu test FILES|DIRS                run scripts in parallel
+  rvmx-emu cpu-models [NAME]              the CPU models, or what one has
+
+  --hda FILE, --fda FILE, --cdrom FILE    drives; --boot DEVICE, --snapshot
+  --kernel FILE --initrd FILE --append S  Linux, Multiboot; --uefi, --fat DIR
+  --cpus N  --memory MIB                  processors [1], memory [512]
+  --cpu-model NAME                        [corei5_arrandale_m520]
+  --display window|terminal|none          or --headless
+  --serial stdio|FILE|tcp:PORT            COM1; --debugcon FILE: port E9h
+  --script FILE.ron                       type to the guest, check its screen
+  --max-time S, --wall-time S             end the run then, status 4
+  --gdb PORT                              wait for GDB
+  --log LEVEL  --dump-state FILE          what the machine does, how it ended
+
+Leaving: window Ctrl-Alt-M Q, terminal Ctrl-], --serial stdio Ctrl-A x.
+All options and the exit status: --help, rvmx-emu COMMAND --help, rvmx-emu man.
+";
+
+/// `debug -h`.
+const ESSENTIALS_DEBUG: &str = "\
+rvmx-emu debug [OPTIONS] IMAGE: the debugger, before the first instruction
+
+  -c COMMANDS                  carry these out, separated by semicolons
+  -x FILE                      read commands from a file
+  --tui                        registers, code, memory, VMCS and screen at once
+  --json                       answer every command with one line of JSON
+  -f FILE                      a Bochs configuration, or our own FILE.ron
+  --hda, --fda, --cdrom FILE   drives; --kernel FILE, --uefi, --fat DIR
+  --cpus N  --memory MIB  --cpu-model NAME
+                               the machine
+  --restore FILE               start from a snapshot
+  --max-time SECONDS           end each run after this much guest time
+
+The debugger's commands: help at its prompt, and docs/debugger.md.
+All options: rvmx-emu debug --help.
+";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -119,10 +167,25 @@ fn command() -> clap::Command {
     Cli::command().mut_subcommand("debug", hidden)
 }
 
+/// The commands by name, as clap wants them for a command that is built anew.
+const COMMANDS: [&str; 6] = ["debug", "vmcs-lint", "test", "cpu-models", "completions", "man"];
+
+/// A command with its commands, without the options that its help does not show.
+fn shown_only(name: &'static str, command: &clap::Command) -> clap::Command {
+    let arguments = command.get_arguments().filter(|argument| !argument.is_hide_set()).cloned();
+    let commands = command.get_subcommands().filter_map(|own| {
+        let name = COMMANDS.into_iter().find(|name| *name == own.get_name())?;
+        Some(shown_only(name, own))
+    });
+    let shown = clap::Command::new(name).version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
+    let shown = if name == "rvmx-emu" { shown } else { shown.disable_version_flag(true) };
+    shown.about(command.get_about().cloned().unwrap_or_default()).args(arguments).subcommands(commands)
+}
+
 /// A script for `shell` that completes the command line.
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "rvmx-emu", &mut script);
+    clap_complete::generate(shell, &mut shown_only("rvmx-emu", &command()), "rvmx-emu", &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 
@@ -147,13 +210,32 @@ where
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let first = arguments.get(1).and_then(|first| first.to_str()).unwrap_or_default().to_owned();
     let misspelled = |error| misspelled_command(&first).unwrap_or(error);
-    let arguments = spelling::translate(arguments, &command).map_err(misspelled)?;
-    match command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => Ok(Parsed::Cli(Box::new(cli))),
+    let translated = spelling::translate(arguments, &command).map_err(misspelled)?;
+    let short = short_help(&translated.arguments);
+    match command.try_get_matches_from(translated.arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(mut cli) => {
+            cli.run.end_with_stdin = translated.end_with_stdin;
+            Ok(Parsed::Cli(Box::new(cli)))
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelp && short.is_some() => {
+            Ok(Parsed::Text(short.unwrap_or_default().to_owned()))
+        }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Text(error.to_string()))
         }
         Err(error) => Err(misspelled(one_line(&error))),
+    }
+}
+
+/// The text of `-h`, if that is how help is asked for, and not clap's own of a command with few options.
+fn short_help(arguments: &[OsString]) -> Option<&'static str> {
+    let asks = |option: &str| arguments.iter().skip(1).any(|argument| argument == option);
+    let name = arguments.get(1).and_then(|first| first.to_str()).unwrap_or_default();
+    match name {
+        _ if !asks("-h") || asks("--help") => None,
+        "debug" => Some(ESSENTIALS_DEBUG),
+        other if COMMANDS.contains(&other) => None,
+        _ => Some(ESSENTIALS),
     }
 }
 
@@ -165,33 +247,4 @@ fn misspelled_command(first: &str) -> Option<InputError> {
         .filter(|near| *near != first && !first.starts_with('-') && !Path::new(first).exists())?;
     let problem = format!("there is no command {first:?}");
     Some(InputError::new("command line", problem).remedy(format!("did you mean {near}?")))
-}
-
-/// clap's several lines as our one: the first sentence, what was possible, and where to read on.
-fn one_line(error: &clap::Error) -> InputError {
-    let text = error.to_string();
-    if text.starts_with("error: the subcommand") {
-        return InputError::new("command line", "options stand before the command")
-            .remedy("give them behind it, as in rvmx-emu debug --headless IMAGE");
-    }
-    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
-    let mut problem = lines.first().map_or("bad usage", |line| line.trim_start_matches("error: ")).to_owned();
-    // A sentence that ends in a colon goes on with the arguments it is about.
-    if problem.ends_with(':') {
-        let arguments: Vec<&str> = lines.iter().skip(1).take_while(|line| !line.is_empty()).copied().collect();
-        problem = format!("{problem} {}", arguments.join(", "));
-    }
-    let list = |kind| match error.get(kind) {
-        Some(ContextValue::Strings(values)) if !values.is_empty() => Some(values.join(", ")),
-        Some(ContextValue::String(value)) if !value.is_empty() => Some(value.clone()),
-        _ => None,
-    };
-    let remedy = if let Some(values) = list(ContextKind::ValidValue) {
-        format!("give one of {values}")
-    } else if let Some(argument) = list(ContextKind::SuggestedArg) {
-        format!("did you mean {argument}?")
-    } else {
-        "see rvmx-emu --help".to_owned()
-    };
-    InputError::new("command line", problem).remedy(remedy)
 }

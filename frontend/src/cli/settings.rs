@@ -98,7 +98,7 @@ pub fn without_medium(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<
     };
     if !args.set.is_empty() {
         let more;
-        (machine, more) = bochsrc::parse_over(host, machine, Path::new("command line"), &args.set.join("\n"))?;
+        (machine, more) = bochsrc::parse_over(host, machine, Path::new("--set"), &args.set.join("\n"))?;
         notices.extend(more);
     }
     apply_drives(host, args, &mut machine)?;
@@ -133,6 +133,13 @@ pub fn without_medium(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<
     machine.check("command line")?;
     notices.extend(firmware::suit(&mut machine)?);
     let run = run_config(host, args, &machine.run)?;
+    if machine.debug_exit_pass.is_some() && machine.debug_exit.is_none() {
+        return Err(InputError::new("--debug-exit-pass", "there is no isa-debug-exit that it is for")
+            .remedy("give --debug-exit PORT, too"));
+    }
+    if run.gdb_no_wait && run.gdb.is_none() {
+        return Err(InputError::new("--gdb-no-wait", "there is no GDB to wait for").remedy("give --gdb PORT, too"));
+    }
     Ok((Settings { machine, run }, notices))
 }
 

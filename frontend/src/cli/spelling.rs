@@ -6,6 +6,7 @@ mod qemu;
 
 use crate::config::options::is_bochs_option;
 use crate::error::InputError;
+use emu_vmx::dump::names::shown;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::path::Path;
@@ -69,6 +70,21 @@ struct Spelling {
     images: Vec<String>,
     /// There is an option that nobody knows: what follows may be its value.
     unknown: bool,
+    end_with_stdin: bool,
+}
+
+/// A command line in our own spelling.
+pub(super) struct Translated {
+    /// For clap.
+    pub arguments: Vec<OsString>,
+    /// `--end-with-stdin` is given, which clap does not know of.
+    pub end_with_stdin: bool,
+}
+
+impl From<Vec<OsString>> for Translated {
+    fn from(arguments: Vec<OsString>) -> Self {
+        Self { arguments, end_with_stdin: false }
+    }
 }
 
 impl Spelling {
@@ -152,24 +168,58 @@ fn is_firmware(path: &Path) -> bool {
             && head[40..] == *b"_FVH"
 }
 
-/// Which of our own options take a value, by their long and short names.
-fn own_options(command: &clap::Command, debugger: bool) -> HashMap<String, bool> {
+/// What an option of our own takes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Takes {
+    /// A value, as the next argument.
+    value: bool,
+    /// One that may begin with a dash.
+    dashed: bool,
+    /// One that may be a negative number, which its parser refuses with its range.
+    negative: bool,
+}
+
+impl Takes {
+    /// Whether `value` can be the option's.
+    fn accepts(self, value: &str) -> bool {
+        let number = value.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        !value.starts_with('-') || value == "-" || self.dashed || self.negative && number
+    }
+
+    /// Refuses an option in the place of this one's value.
+    fn check(self, option: &str, value: Option<&OsString>) -> Result<(), InputError> {
+        match value.and_then(|value| value.to_str()).filter(|value| !self.accepts(value)) {
+            Some(value) => {
+                let value = shown(value);
+                Err(InputError::new(option, format!("its value is missing: {value:?} begins with a dash"))
+                    .remedy(format!("give one, or a file of this name as {option}=./{value}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Our own options by their long and short names.
+fn own_options<'c>(commands: impl Iterator<Item = &'c clap::Command>) -> HashMap<String, Takes> {
     let mut options = HashMap::new();
-    let debug = command.find_subcommand("debug").filter(|_| debugger);
-    for argument in command.get_arguments().chain(debug.into_iter().flat_map(clap::Command::get_arguments)) {
+    for argument in commands.flat_map(clap::Command::get_arguments) {
         // A value that stands behind `=` is of the same argument.
-        let takes = argument.get_action().takes_values() && !argument.is_require_equals_set();
+        let takes = Takes {
+            value: argument.get_action().takes_values() && !argument.is_require_equals_set(),
+            dashed: argument.is_allow_hyphen_values_set(),
+            negative: argument.is_allow_negative_numbers_set(),
+        };
         options.extend(argument.get_long().map(|long| (format!("--{long}"), takes)));
         options.extend(argument.get_short().map(|short| (format!("-{short}"), takes)));
     }
     for flag in ["--help", "-h", "--version", "-V"] {
-        options.insert(flag.to_owned(), false);
+        options.insert(flag.to_owned(), Takes::default());
     }
     options
 }
 
 /// Puts our spellings in place of QEMU's and Bochs's.
-pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Result<Vec<OsString>, InputError> {
+pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Result<Translated, InputError> {
     let mut rest: VecDeque<OsString> = arguments.into();
     let mut out: Vec<OsString> = rest.pop_front().into_iter().collect();
     let first = rest.front().and_then(|first| first.to_str()).unwrap_or_default().to_owned();
@@ -178,7 +228,7 @@ pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Re
             let about = rest.get(1).filter(|name| name.to_str().is_some_and(|n| command.find_subcommand(n).is_some()));
             out.extend(about.cloned());
             out.push("--help".into());
-            return Ok(out);
+            return Ok(out.into());
         }
         "run" => {
             let problem = "there is no command \"run\": running is what rvmx-emu does without one";
@@ -193,12 +243,18 @@ pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Re
             {
                 return Err(refuse(text, "there is no such option", format!("see rvmx-emu {other} --help")));
             }
+            let own = own_options(command.find_subcommand(other).into_iter());
+            for (at, option) in rest.iter().enumerate().take_while(|(_, option)| *option != "--") {
+                let takes = option.to_str().and_then(|option| own.get(option)).filter(|takes| takes.value);
+                takes.map_or(Ok(()), |takes| takes.check(&option.to_string_lossy(), rest.get(at + 1)))?;
+            }
             out.extend(rest);
-            return Ok(out);
+            return Ok(out.into());
         }
         _ => {}
     }
-    let (start, own) = (out.len(), own_options(command, first == "debug"));
+    let debug = command.find_subcommand("debug").filter(|_| first == "debug");
+    let (start, own) = (out.len(), own_options([command].into_iter().chain(debug)));
     let mut spelling = Spelling {
         out,
         rest,
@@ -209,6 +265,7 @@ pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Re
         serial: false,
         images: Vec::new(),
         unknown: false,
+        end_with_stdin: false,
     };
     while let Some(argument) = spelling.rest.pop_front() {
         let Some(text) = argument.to_str().map(str::to_owned) else {
@@ -216,7 +273,9 @@ pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Re
             continue;
         };
         if text == "--" {
+            // Whatever stands behind it is an image, whether it looks like an option or not.
             spelling.out.push(argument);
+            spelling.images.extend(spelling.rest.iter().map(|image| image.to_string_lossy().into_owned()));
             spelling.out.append(&mut spelling.rest.into());
             spelling.rest = VecDeque::new();
         } else if command.find_subcommand(&text).is_some() {
@@ -224,18 +283,22 @@ pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Re
             spelling.out.push(argument);
         } else if !text.starts_with('-') || text == "-" {
             spelling.bare(&text)?;
+        } else if text == "--end-with-stdin" {
+            spelling.end_with_stdin = true;
         } else if text == "--uefi" {
             spelling.uefi();
         } else if let Some(takes) = own.get(&text) {
             spelling.serial |= text == "--serial";
             spelling.out.push(argument);
-            if *takes {
-                spelling.out.extend(spelling.rest.pop_front());
+            if takes.value {
+                let next = spelling.rest.pop_front();
+                takes.check(&text, next.as_ref())?;
+                spelling.out.extend(next);
             }
         } else if let Some(means) = meaning(text.trim_start_matches('-')) {
             spelling.carry_out(&text, means)?;
         } else if !text.starts_with("--")
-            && !own.iter().any(|(own, takes)| *takes && own.len() == 2 && text.starts_with(own.as_str()))
+            && !own.iter().any(|(own, takes)| takes.value && own.len() == 2 && text.starts_with(own.as_str()))
         {
             // Behind a letter that takes a value stands the value; any other is no beginning of several letters, or
             // -headless would print the help.
@@ -255,9 +318,9 @@ pub(super) fn translate(arguments: Vec<OsString>, command: &clap::Command) -> Re
 
 impl Spelling {
     /// What depends on the whole line.
-    fn finish(mut self, start: usize) -> Result<Vec<OsString>, InputError> {
+    fn finish(mut self, start: usize) -> Result<Translated, InputError> {
         if let ([first, .., second], false) = (self.images.as_slice(), self.unknown) {
-            let problem = format!("there are two images, {first} and {second}");
+            let problem = format!("there are two images, {} and {}", shown(first), shown(second));
             let remedy = "give the second drive by its name: --hdb, --fda or --cdrom";
             return Err(InputError::new("command line", problem).remedy(remedy));
         }
@@ -276,6 +339,6 @@ impl Spelling {
         if self.debugger && self.out.get(1).is_none_or(|first| first != "debug") {
             self.out.insert(start, "debug".into());
         }
-        Ok(self.out)
+        Ok(Translated { arguments: self.out, end_with_stdin: self.end_with_stdin })
     }
 }

@@ -12,6 +12,7 @@ use crate::error::InputError;
 use crate::loader::LinuxEntry;
 use emu_devices::disk::{FloppyFormat, Geometry};
 use emu_devices::fw_cfg::MAX_NAME;
+use emu_vmx::dump::names::shown;
 use run::RunFields;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -201,11 +202,14 @@ impl std::str::FromStr for FwCfgItem {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || "give name=NAME,file=FILE or name=NAME,string=TEXT".to_owned();
+        let bad = || format!("{:?} is no item; give name=NAME,file=FILE or name=NAME,string=TEXT", shown(text));
         let (name, rest) = text.split_once(',').ok_or_else(bad)?;
         let name = name.strip_prefix("name=").unwrap_or(name);
         if name.is_empty() || name.len() > MAX_NAME || !name.is_ascii() {
-            return Err(format!("a name has 1 to {MAX_NAME} characters of ASCII"));
+            let problem = format!("{:?} is no name of an item", shown(name));
+            return Err(format!(
+                "{problem}; give 1 to {MAX_NAME} characters of ASCII, as in name=opt/org.example/x,string=TEXT"
+            ));
         }
         let contents = match rest.split_once('=').ok_or_else(bad)? {
             ("file", file) => FwCfgContents::File(PathBuf::from(file)),
@@ -251,7 +255,7 @@ impl Stream {
 fn address(text: &str) -> Result<String, String> {
     let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
     if port.parse::<u16>().is_err() {
-        return Err(format!("{text:?} is no TCP port; give tcp:PORT or tcp:HOST:PORT"));
+        return Err(format!("{:?} is no TCP port; give tcp:PORT or tcp:HOST:PORT, with 0 to 65535", shown(text)));
     }
     Ok(format!("{}:{port}", if host.is_empty() { "127.0.0.1" } else { host }))
 }
@@ -271,11 +275,11 @@ impl std::str::FromStr for Stream {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let place = |rest: &str| match rest {
-            "" => Err(format!("{text:?}: the path is missing")),
+            "" => Err(format!("{:?} has no path; give one, as in {}PATH", shown(text), shown(text))),
             rest => Ok(PathBuf::from(rest)),
         };
         match text.split_once(':').unwrap_or((text, "")) {
-            _ if text.is_empty() => Err("give stdio, none, pty, tcp:PORT, unix:PATH or a file".to_owned()),
+            _ if text.is_empty() => Err("it is empty; give stdio, none, pty, tcp:PORT, unix:PATH or a file".to_owned()),
             ("none", "") => Ok(Self::None),
             ("stdio", "") => Ok(Self::Stdio),
             ("pty", "") => Ok(Self::Pty),
@@ -286,8 +290,10 @@ impl std::str::FromStr for Stream {
             ("device", rest) => place(rest).map(Self::Device),
             _ => match scheme(text) {
                 Some(scheme) => Err(format!(
-                    "{scheme} is not offered; give stdio, none, pty, tcp:PORT, unix:PATH or a file, one of this name as \
-                     ./{text}"
+                    "{} is not offered; give stdio, none, pty, tcp:PORT, unix:PATH or a file, one of this name as \
+                     ./{}",
+                    shown(scheme),
+                    shown(text)
                 )),
                 None => Ok(Self::File(PathBuf::from(text))),
             },
@@ -521,10 +527,10 @@ pub enum Severity {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The file's own words must not break the line or drive the terminal.
-        let text: String = self.text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let told = InputError::new(&self.place, &self.text);
         match self.line {
-            0 => write!(f, "{}: {text}", self.place),
-            line => write!(f, "{}:{line}: {text}", self.place),
+            0 => write!(f, "{told}"),
+            line => write!(f, "{}", told.line(line)),
         }
     }
 }

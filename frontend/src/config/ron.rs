@@ -1,5 +1,8 @@
 //! Our own configuration format: [`MachineConfig`] as RON.
 
+mod place;
+pub mod words;
+
 use super::MachineConfig;
 use super::sources::{Host, locate};
 use crate::error::InputError;
@@ -10,20 +13,13 @@ pub fn dialect() -> ron::Options {
     ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME)
 }
 
-/// Turns a RON error into ours. `start` names what the file must hold, for the remedy.
-pub fn error(path: &Path, error: &ron::error::SpannedError, remedy: &str) -> InputError {
-    InputError::file(path, error.code.to_string()).at(error.position.line, error.position.col).remedy(remedy)
-}
+/// A configuration, as messages about one have it.
+const KIND: words::Kind =
+    words::Kind { see: "docs/config.md for the fields, or rvmx-emu --dump-config for all of them", form: |_| None };
 
 /// Parses a configuration; names in it stay as they are written.
 pub fn parse(path: &Path, text: &str) -> Result<MachineConfig, InputError> {
-    let config: MachineConfig = dialect().from_str(text).map_err(|e| {
-        let told = error(path, &e, "see docs/config.md for the fields, or rvmx-emu --dump-config for all of them");
-        match field_before(text, e.position.line, e.position.col) {
-            Some(field) => told.field(field),
-            None => told,
-        }
-    })?;
+    let config: MachineConfig = dialect().from_str(text).map_err(|e| words::error(path, text, &e, KIND))?;
     config.check(&path.display().to_string()).map_err(|error| {
         let place = error.field_name().and_then(|field| {
             let last = field.rsplit(": ").find_map(|part| place_of(text, part));
@@ -40,18 +36,6 @@ pub fn parse(path: &Path, text: &str) -> Result<MachineConfig, InputError> {
 /// A line without its comment.
 fn code_of(line: &str) -> &str {
     line.split("//").next().unwrap_or(line)
-}
-
-/// The field whose value is at this place: the last name with a colon before it.
-fn field_before(text: &str, line: usize, column: usize) -> Option<String> {
-    let found = text.lines().take(line).enumerate().filter_map(|(index, whole)| {
-        let end = if index + 1 == line { column } else { usize::MAX };
-        let code: String = code_of(whole).chars().take(end).collect();
-        let before = code.rsplit_once(':')?.0;
-        let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
-        before.get(start..).filter(|name| !name.is_empty()).map(str::to_owned)
-    });
-    found.last()
 }
 
 /// Line and column at which a field stands, from 1.

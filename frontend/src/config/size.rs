@@ -1,7 +1,8 @@
 //! Sizes of memory as people write them.
 
-use serde::Serializer;
+use emu_vmx::dump::names::shown;
 use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serializer};
 use std::fmt;
 
 /// MiB from `512`, `512M`, `1G`, `512MiB` (and KiB, if they are whole MiB). The problem as an error.
@@ -9,7 +10,7 @@ pub fn mebibytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let bad = || format!("{text:?} is no size; write 512, 512M or 1G");
+    let bad = || format!("{:?} is no size; write 512, 512M or 1G", shown(text));
     let number: u64 = number.parse().map_err(|_| bad())?;
     let unit = unit.trim().to_ascii_lowercase();
     let unit = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit);
@@ -48,6 +49,14 @@ impl Visitor<'_> for Size {
 /// For `#[serde(with)]`: MiB, as a number or a text.
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     from.deserialize_any(Size)
+}
+
+/// The same of a field that may be missing.
+pub fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(transparent)]
+    struct Mebibytes(#[serde(deserialize_with = "deserialize")] u64);
+    Ok(Option::<Mebibytes>::deserialize(from)?.map(|Mebibytes(size)| size))
 }
 
 /// For `#[serde(with)]`: MiB as a number.

@@ -51,11 +51,21 @@ impl Host for RealHost {
     }
 
     fn read_text(&self, path: &Path) -> Result<String, String> {
-        Ok(String::from_utf8_lossy(&read(path)?).into_owned())
+        let bytes = read(path)?;
+        // No text has zero bytes, but UTF-16's, which is no form for these files either.
+        if bytes.contains(&0) && !bytes.starts_with(&[0xFF, 0xFE]) && !bytes.starts_with(&[0xFE, 0xFF]) {
+            return Err("it is no text file".to_owned());
+        }
+        files::text(bytes.clone()).or_else(|error| match error {
+            files::NoText::Utf16 => Err(format!("it is {error}")),
+            // Comments may be in any encoding.
+            files::NoText::NoUtf8 => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        })
     }
 
     fn read_utf8(&self, path: &Path) -> Result<String, String> {
-        files::text(read(path)?).map_err(|e| format!("it is {e}"))
+        let text = files::text(read(path)?).map_err(|e| format!("it is {e}"))?;
+        if text.contains('\0') { Err("it is no text file".to_owned()) } else { Ok(text) }
     }
 
     fn now(&self) -> i64 {

@@ -47,11 +47,19 @@ fn nearest(color: [u8; 3]) -> u8 {
     }
 }
 
+/// The last line, which says how to leave.
+pub fn draw_status(status: &str, buffer: &mut Buffer) {
+    let area = buffer.area;
+    let columns = usize::from(area.width);
+    let text = format!(" {LEAVE}  {status:columns$}");
+    buffer.set_stringn(0, area.height.saturating_sub(1), text, columns, hint_style());
+}
+
 /// Draws `frame` as large as it fits above the last line, which says how to leave.
 pub fn draw(frame: &Frame, colors: Colors, status: &str, buffer: &mut Buffer) {
     let area = buffer.area;
     let (columns, rows) = (usize::from(area.width), usize::from(area.height));
-    buffer.set_stringn(0, area.height - 1, format!(" {LEAVE}  {status:columns$}"), columns, hint_style());
+    draw_status(status, buffer);
     let (width, height) = size(frame, columns, 2 * rows.saturating_sub(1));
     let left = (columns - width) / 2;
     for row in 0..height.div_ceil(2) {
@@ -68,13 +76,13 @@ pub fn draw(frame: &Frame, colors: Colors, status: &str, buffer: &mut Buffer) {
 }
 
 /// The largest size with the frame's proportions within `width` by `height`.
-fn size(frame: &Frame, width: usize, height: usize) -> (usize, usize) {
+pub fn size(frame: &Frame, width: usize, height: usize) -> (usize, usize) {
     let (w, h) = (frame.width.max(1), frame.height.max(1));
     if width * h <= height * w { (width, (width * h / w).min(height)) } else { (height * w / h, height) }
 }
 
 /// The mean colour of the pixels that place `n` of `of` stands for, in each direction.
-fn average(frame: &Frame, (x, width): (usize, usize), (y, height): (usize, usize)) -> [u8; 3] {
+pub fn average(frame: &Frame, (x, width): (usize, usize), (y, height): (usize, usize)) -> [u8; 3] {
     let part = |n: usize, of: usize, all: usize| {
         let from = n * all / of;
         from..((n + 1) * all / of).max(from + 1).min(all)

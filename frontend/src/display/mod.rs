@@ -3,6 +3,7 @@
 pub mod choose;
 mod fit;
 mod half_blocks;
+mod sixel;
 pub mod status;
 pub mod terminal;
 mod terminal_keys;

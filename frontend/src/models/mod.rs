@@ -4,10 +4,16 @@
 mod dump;
 mod show;
 
-use crate::error::InputError;
+use crate::config::ron::words;
+use crate::error::{InputError, did_you_mean};
 use crate::files;
 use emu_core::model::{CpuModel, ModelError};
+use emu_vmx::dump::names::shown;
 use std::path::{Path, PathBuf};
+
+/// A model's file, as messages about one have it.
+const KIND: words::Kind =
+    words::Kind { see: "docs/cpu-models.md, or rvmx-emu cpu-models --import for a whole one", form: |_| None };
 
 /// The longest model or dump, bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -69,11 +75,15 @@ pub fn find(place: &str, spec: &str) -> Result<CpuModel, InputError> {
 fn blame(place: &str, error: ModelError) -> InputError {
     match error {
         ModelError::Unknown { name, known } => {
-            InputError::new(place, format!("no CPU model is called {name:?}")).remedy(format!("give one of {known}"))
+            let near = did_you_mean(&name, CpuModel::names());
+            InputError::new(place, format!("no CPU model is called {:?}", shown(&name)))
+                .remedy(format!("give one of {known}{near}"))
         }
         ModelError::Invalid { place: field, what } => InputError::new(place, what).field(field),
+        // Only a file has text that may be wrong.
+        ModelError::Syntax(error) => InputError::new(place, error.to_string()),
         ModelError::UnknownFeature { name, nearest } => {
-            InputError::new(place, format!("no feature or VMX control is called {name:?}"))
+            InputError::new(place, format!("no feature or VMX control is called {:?}", shown(&name)))
                 .remedy(format!("the nearest name is {nearest}; cpu-models max lists all"))
         }
         ModelError::Refused { feature, reason } => InputError::new(place, reason).field(feature),
@@ -88,14 +98,8 @@ fn from_file(path: &Path) -> Result<CpuModel, InputError> {
         return dump::model(path, &text);
     }
     CpuModel::parse(&text).map_err(|error| match &error {
-        ModelError::Invalid { place, what } => {
-            let position =
-                place.split_once(':').and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
-            match position {
-                Some((line, column)) => InputError::file(path, what.clone()).at(line, column),
-                None => InputError::file(path, what.clone()).field(place.clone()),
-            }
-        }
+        ModelError::Syntax(error) => words::error(path, &text, error, KIND),
+        ModelError::Invalid { place, what } => InputError::file(path, what.clone()).field(place.clone()),
         _ => InputError::file(path, error.to_string()),
     })
 }

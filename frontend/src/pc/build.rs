@@ -110,6 +110,11 @@ pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Resul
         InputError::new(place, error.to_string())
     })?;
     pc.cpus.iter_mut().for_each(|cpu| cpu.config.ignore_bad_msrs = config.ignore_bad_msrs);
+    if let (Some((port, device)), Some(exit)) = (pc.board.before_debug_exit(), config.debug_exit) {
+        let problem =
+            format!("{exit:#x} to {:#x}: port {port:#x} is of another device: {}", u32::from(exit) + 3, device.words());
+        return Err(InputError::new("--debug-exit", problem).remedy("give a free port, such as 0xf4 or 0x501"));
+    }
     #[cfg(feature = "jit")]
     pc.set_tier(config.jit.and_then(emu_jit::tier));
     Ok(pc)

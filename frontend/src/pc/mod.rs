@@ -3,7 +3,7 @@
 mod acpi;
 mod bios;
 mod boot_order;
-mod build;
+pub(crate) mod build;
 mod kernel;
 pub mod uefi;
 
@@ -292,7 +292,10 @@ impl Machine for PcMachine {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
         let here = self.pc.configuration();
         let snapshot = snapshot_file::decode(snapshot, &here).map_err(|error| error.to_string())?;
-        self.pc.restore(&snapshot).map_err(|error| error.to_string())?;
+        self.pc.restore(&snapshot).map_err(|error| match error {
+            StateError::OtherMedium { removable: true, .. } => format!("{error}, with --medium FILE or in the drive"),
+            error => error.to_string(),
+        })?;
         if let Some(exits) = &mut self.exits {
             exits.forget_after(&self.pc.cpus.iter().map(|cpu| cpu.cycles).collect::<Vec<_>>());
         }

@@ -359,6 +359,13 @@ impl Executor<'_, '_> {
                 let exited = |this: &mut Self| this.driver.end() == Some(&End::ExitStatus(*status));
                 self.wait_or_fail(*s, "the guest has not ended the run", exited)
             }
+            Step::WaitDeath(text, s) => {
+                let dead = |this: &mut Self| match this.driver.end() {
+                    Some(end @ (End::Halted | End::Died(_))) => end.words().contains(&text.0),
+                    _ => false,
+                };
+                self.wait_or_fail(*s, "the guest has not died", dead)
+            }
             Step::PowerOff => {
                 self.off = true;
                 Ok(())

@@ -11,13 +11,16 @@ pub mod values;
 pub use step::{Include, Step};
 pub use values::Seconds;
 
-use crate::config::ron::{dialect, error};
+use crate::config::ron::{dialect, words};
 use crate::config::sources::{Host, locate};
-use crate::config::{BootDevice, Uefi};
+use crate::config::{BootDevice, Uefi, size};
 use crate::error::InputError;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+
+/// A script, as messages about one have it.
+const KIND: words::Kind = words::Kind { see: "docs/scripting.md for fields and steps", form: step::form };
 
 /// Scripts that may include each other, one in the other.
 const MAX_INCLUDES: usize = 16;
@@ -82,8 +85,8 @@ pub struct Script {
     /// Logical processors.
     #[serde(default)]
     pub cpus: Option<u32>,
-    /// Guest memory in MiB.
-    #[serde(default)]
+    /// Guest memory in MiB; or a text with a unit.
+    #[serde(default, deserialize_with = "size::optional")]
     pub memory: Option<u64>,
     /// CPU model.
     #[serde(default)]
@@ -113,8 +116,7 @@ fn default_timeout() -> Seconds {
 
 /// Parses a script; no other file is looked at.
 pub fn parse(path: &Path, text: &str) -> Result<Script, InputError> {
-    let script: Script =
-        dialect().from_str(text).map_err(|e| error(path, &e, "see docs/scripting.md for the steps"))?;
+    let script: Script = dialect().from_str(text).map_err(|e| words::error(path, text, &e, KIND))?;
     let script = Script { file: path.to_owned(), lines: lines::of_steps(text), ..script };
     script.check_header()?;
     Ok(script)
@@ -318,7 +320,7 @@ mod tests {
                     KeyDown(\"LeftCtrl\"), KeyUp(\"LeftCtrl\"), ExpectLine(\"c\"), SendSerial(\"d\\n\"), Reset, \
                     MouseMove(-3, 40), MouseWheel(1), Click(Left), ButtonDown(Middle), ButtonUp(Right), \
                     Insert(\"fda\", \"b.img\"), Eject(\"cdrom\"), InsertFloppy(\"b.img\"), InsertCd(\"x.iso\"), \
-                    WaitPowerOff(3), WaitExit(33, 4), WaitMatch(\"^a+$\", 3), ExpectMatch(\"b|c\"), \
+                    WaitPowerOff(3), WaitExit(33, 4), WaitDeath(\"VMX abort\", 5), WaitMatch(\"^a+$\", 3), ExpectMatch(\"b|c\"), \
                     RejectMatch(\"d\"), WaitSerialMatch(\"e\", 1), WaitDebugconMatch(\"f\", 2), \
                     ExpectScreen(\"golden.txt\"), ExpectReg(\"cpu1.rax\", 0x10), ExpectMem(0x7c00, \"eb 3c\"), \
                     ExpectExits(\"CPUID\", 3), ExpectEntryFailure(\"VMfailInvalid\"), \

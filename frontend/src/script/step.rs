@@ -120,12 +120,70 @@ pub enum Step {
     WaitPowerOff(Seconds),
     /// Until the guest ends the run through isa-debug-exit with this status.
     WaitExit(i32, Seconds),
+    /// Until the guest dies - a triple fault, a VMX abort, all processors halted for good - and this is told of it.
+    WaitDeath(Text, Seconds),
     /// Switches the machine off.
     PowerOff,
     /// These steps, so many times.
     Repeat(Times, Vec<Step>),
     /// The steps of another script.
     Include(Include),
+}
+
+/// How each step is written.
+const FORMS: [(&str, &str); 47] = [
+    ("WaitText", "WaitText(\"text\", seconds)"),
+    ("WaitLine", "WaitLine(\"line\", seconds)"),
+    ("WaitNoText", "WaitNoText(\"text\", seconds)"),
+    ("WaitStable", "WaitStable(quiet seconds, seconds)"),
+    ("Key", "Key(\"F2\")"),
+    ("KeyTimes", "KeyTimes(\"Down\", times)"),
+    ("KeyDown", "KeyDown(\"LeftShift\")"),
+    ("KeyUp", "KeyUp(\"LeftShift\")"),
+    ("Type", "Type(\"text\\n\")"),
+    ("MouseMove", "MouseMove(right, up)"),
+    ("Mouse", "Mouse(right, up)"),
+    ("MouseWheel", "MouseWheel(clicks)"),
+    ("Click", "Click(Left), Click(Right) or Click(Middle)"),
+    ("ButtonDown", "ButtonDown(Left), ButtonDown(Right) or ButtonDown(Middle)"),
+    ("ButtonUp", "ButtonUp(Left), ButtonUp(Right) or ButtonUp(Middle)"),
+    ("Insert", "Insert(\"fda\", \"file\")"),
+    ("InsertFloppy", "InsertFloppy(\"file\")"),
+    ("InsertCd", "InsertCd(\"file\")"),
+    ("Eject", "Eject(\"cdrom\")"),
+    ("ExpectText", "ExpectText(\"text\")"),
+    ("RejectText", "RejectText(\"text\")"),
+    ("ExpectLine", "ExpectLine(\"line\")"),
+    ("WaitMatch", "WaitMatch(\"regex\", seconds)"),
+    ("ExpectMatch", "ExpectMatch(\"regex\")"),
+    ("RejectMatch", "RejectMatch(\"regex\")"),
+    ("ExpectScreen", "ExpectScreen(\"golden.txt\")"),
+    ("ExpectReg", "ExpectReg(\"rax\", 0x10), with a value of 64 bits"),
+    ("ExpectMem", "ExpectMem(0x7c00, \"eb 3c\")"),
+    ("ExpectExits", "ExpectExits(\"CPUID\", 3)"),
+    ("ExpectEntryFailure", "ExpectEntryFailure(\"guest.cr0.fixed\")"),
+    ("WaitSerial", "WaitSerial(\"text\", seconds)"),
+    ("SendSerial", "SendSerial(\"text\")"),
+    ("WaitDebugcon", "WaitDebugcon(\"text\", seconds)"),
+    ("WaitSerialMatch", "WaitSerialMatch(\"regex\", seconds)"),
+    ("WaitDebugconMatch", "WaitDebugconMatch(\"regex\", seconds)"),
+    ("Wait", "Wait(seconds), with 0 to 1000000"),
+    ("ScreenDump", "ScreenDump(\"file\")"),
+    ("Screenshot", "Screenshot(\"file.png\")"),
+    ("Snapshot", "Snapshot(\"file\")"),
+    ("Restore", "Restore(\"file\")"),
+    ("Reset", "Reset, without parentheses"),
+    ("WaitPowerOff", "WaitPowerOff(seconds)"),
+    ("WaitExit", "WaitExit(status, seconds)"),
+    ("WaitDeath", "WaitDeath(\"VMX abort\", seconds)"),
+    ("PowerOff", "PowerOff, without parentheses"),
+    ("Repeat", "Repeat(times, [steps]), with 1 to 1000000 times"),
+    ("Include", "Include(\"file.ron\")"),
+];
+
+/// How the step of this name is written.
+pub fn form(name: &str) -> Option<&'static str> {
+    FORMS.iter().find(|(step, _)| *step == name).map(|(_, form)| *form)
 }
 
 impl Step {
@@ -167,6 +225,20 @@ impl Step {
         match self {
             Self::ExpectScreen(path) if !updates_golden() => Some(path),
             _ => None,
+        }
+    }
+
+    /// Whether the step fails on a machine that has been switched off. Those that wait for something need none if it is
+    /// there already.
+    pub fn needs_time(&self) -> bool {
+        match self {
+            Self::Key(_) | Self::KeyTimes(_, 1..) | Self::KeyDown(_) | Self::KeyUp(_) | Self::Type(_) => true,
+            Self::MouseMove(..) | Self::MouseWheel(_) | Self::Click(_) | Self::ButtonDown(_) | Self::ButtonUp(_) => {
+                true
+            }
+            Self::Insert(..) | Self::InsertFloppy(_) | Self::InsertCd(_) | Self::Eject(_) => true,
+            Self::SendSerial(_) | Self::Wait(_) | Self::Reset => true,
+            _ => false,
         }
     }
 
@@ -212,6 +284,7 @@ impl fmt::Display for Step {
             Self::Reset => write!(f, "Reset"),
             Self::WaitPowerOff(s) => write!(f, "WaitPowerOff({s})"),
             Self::WaitExit(status, s) => write!(f, "WaitExit({status}, {s})"),
+            Self::WaitDeath(text, s) => write!(f, "WaitDeath({:?}, {s})", text.0),
             Self::PowerOff => write!(f, "PowerOff"),
             Self::InsertFloppy(path) => write!(f, "InsertFloppy({path:?})"),
             Self::InsertCd(path) => write!(f, "InsertCd({path:?})"),
@@ -237,5 +310,20 @@ impl fmt::Display for Step {
             }
             Self::Include(include) => include.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_has_a_form() {
+        let error = crate::config::ron::dialect().from_str::<Step>("None(1)").expect_err("there is no such step").code;
+        let ron::error::Error::NoSuchEnumVariant { expected, .. } = error else { panic!("{error}") };
+        let forms: Vec<&str> = FORMS.iter().map(|(name, _)| *name).collect();
+        assert!(expected.iter().all(|name| forms.contains(name)), "{expected:?}");
+        assert!(FORMS.iter().all(|(name, form)| form.starts_with(name)));
+        assert_eq!(forms.len(), expected.len());
     }
 }

@@ -7,6 +7,7 @@ mod junit;
 mod report;
 
 use crate::background::BackgroundFile;
+use crate::cli::numbers::number32;
 use crate::error::InputError;
 use crate::output;
 use crate::signals::Signals;
@@ -26,7 +27,7 @@ const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Args)]
 pub struct TestArgs {
     /// Scripts that run at a time [default: as many as the host has processors]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// Write a report as JUnit XML
     #[arg(long, value_name = "FILE.xml")]
@@ -37,6 +38,12 @@ pub struct TestArgs {
     /// Scripts, and folders whose *.ron that begin with Script( are scripts
     #[arg(value_name = "FILES|DIRS", required = true)]
     pub paths: Vec<PathBuf>,
+}
+
+/// A number of scripts.
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    let number = number32(1..=100_000, "scripts")(text)? as usize;
+    NonZeroUsize::new(number).ok_or_else(|| "give 1 or more".to_owned())
 }
 
 /// How a script went.
