@@ -111,7 +111,7 @@ impl Generator<'_> {
             MovsxRm32 => (2, true, true),
             _ => return false,
         };
-        if is_high(uop.r1) || is_high(uop.r2) || in_memory && !is_plain(uop) {
+        if is_high(uop.r1) || in_memory && !is_plain(uop) {
             return false;
         }
         let back = if in_memory {
@@ -128,8 +128,12 @@ impl Generator<'_> {
             self.load(from_width, RAX);
             Some(back)
         } else {
-            let from = self.read(uop.r2, RAX);
-            self.extend(from_width, RAX, from);
+            if is_high(uop.r2) {
+                self.read_high(uop.r2, RAX);
+            } else {
+                let from = self.read(uop.r2, RAX);
+                self.extend(from_width, RAX, from);
+            }
             None
         };
         if signed {
