@@ -436,7 +436,11 @@ impl Thunks {
             ; .arch x64
             ; ret
             ; stopped:
-            ; add rsp, 8
+            // The host predicts returns by counting calls: this one returns, too, if not to where it was called.
+            ; lea rax, [->left]
+            ; mov [rsp], rax
+            ; ret
+            ; ->left:
             ; mov Rd(RAX), DWORD STOPPED as i32
             ; jmp ->leave
         );

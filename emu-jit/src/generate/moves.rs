@@ -85,6 +85,22 @@ impl Generator<'_> {
                 self.store(width, RCX);
                 dynasm!(self.asm ; .arch x64 ; =>back);
             }
+            Op::MovRmAbsolute | Op::MovMrAbsolute => {
+                let (slow, back) = self.slow_path();
+                self.load_number(RAX, uop.imm);
+                self.translate_offset(uop.seg, width, op == Op::MovMrAbsolute, slow);
+                if op == Op::MovMrAbsolute {
+                    let from = self.read(uop.r1, RCX);
+                    self.store(width, from);
+                } else {
+                    self.load(width, RAX);
+                    self.set(uop.r1, width, RAX);
+                }
+                dynasm!(self.asm ; .arch x64 ; =>back);
+                self.host = HostFlags::None;
+                // Neither sees the flags.
+                self.leaves = Some(self.known);
+            }
             Op::Lea => {
                 self.address(uop);
                 self.set(uop.r1, width, RAX);

@@ -169,6 +169,12 @@ fn instruction(s: &mut Source) -> Vec<u8> {
             let form = s.below(4) as u8;
             with_operand(s, &[0x88 | form], reg, form & 1 != 0, 0, Either)
         }
+        13 if s.wide && s.one_in(3) => {
+            // mov rax, [moffs64], and back.
+            let wide = if s.one_in(2) { 0x48 } else { 0x40 };
+            let place = DATA + s.below(0x1010);
+            [&[wide, s.pick(&[0xA0, 0xA1, 0xA2, 0xA3])][..], &place.to_le_bytes()].concat()
+        }
         13 => match s.below(3) {
             0 => with_operand(s, &[0xC6], 0, false, 1, Either),
             1 => with_operand(s, &[0xC7], 0, true, 4, Either),
