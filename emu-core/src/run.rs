@@ -169,10 +169,14 @@ impl Cpu {
                         told = true;
                         self.run_watched(env, cache, id, *observer);
                     }
-                    None if cache.has_tier() => self.run_tiered(env, cache, id),
-                    None => {
-                        self.run_chain::<false>(env, cache, id, u64::MAX);
+                    None if !cache.has_tier() => {
+                        self.run_chain::<false>(env, cache, id);
                     }
+                    None if !cache.is_interpreted(id) => self.run_tiered(env, cache, id),
+                    None => match self.run_chain::<true>(env, cache, id) {
+                        Some(next) if self.cycles < self.block_limit => self.run_tiered(env, cache, next),
+                        _ => {}
+                    },
                 },
                 Err(stop) => self.stopped(env, stop),
             }
@@ -288,16 +292,10 @@ impl Cpu {
         cache.find(self, env)
     }
 
-    /// Runs blocks from `id` on – at least one instruction – for as long as nothing asks for the boundary. If `ENDS`, not
-    /// beyond cycle `end` either: the block that comes next there.
+    /// Runs blocks from `id` on – at least one instruction – for as long as nothing asks for the boundary. If `TIERED`, up to
+    /// a block that is compiled, or counts its runs until it is, either: that block.
     #[inline(never)]
-    fn run_chain<const ENDS: bool>(
-        &mut self,
-        env: &mut Env,
-        cache: &mut CodeCache,
-        mut id: u32,
-        end: u64,
-    ) -> Option<u32> {
+    fn run_chain<const TIERED: bool>(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) -> Option<u32> {
         // What changes these leaves the chain.
         let plain = !self.carried.single_step && self.derived.cs_bound == u64::MAX;
         let mut first_block = true;
@@ -344,7 +342,7 @@ impl Cpu {
                 if delta != 0 {
                     break delta;
                 }
-                if ENDS && self.cycles >= end {
+                if TIERED && !cache.is_interpreted(id) {
                     return Some(id);
                 }
             };
@@ -368,7 +366,7 @@ impl Cpu {
                     };
                 }
             }
-            if ENDS && self.cycles >= end {
+            if TIERED && !cache.is_interpreted(id) {
                 return Some(id);
             }
         }

@@ -17,6 +17,7 @@ use emu_core::block::cache::{CacheCounts, CodeCache};
 use emu_core::block::tier::Tier;
 use emu_core::bus::{ApicMessage, Bus};
 use emu_core::hash::StableHash;
+use emu_core::ir::op::Op;
 use emu_core::lapic::route;
 use emu_core::mem::ram::{Legacy, MemoryError, Ram, RomError};
 use emu_core::model::CpuModel;
@@ -198,6 +199,11 @@ impl Pc {
     /// From now on `tier`, or nobody, compiles what is hot. A run is the same with and without.
     pub fn set_tier(&mut self, tier: Option<Box<dyn Tier>>) {
         self.cache.set_tier(tier);
+    }
+
+    /// How often compiled code has called the interpreter for an operation, for statistics.
+    pub fn handler_calls(&self) -> Vec<(Op, u64)> {
+        self.cache.handler_calls()
     }
 
     /// What has happened in the cache of decoded blocks, for statistics.

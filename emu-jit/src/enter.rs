@@ -1,13 +1,16 @@
 //! The way into compiled code and out of it, and from it to the interpreter's handlers.
 
 use crate::layout::{
-    BLOCK_LIMIT, BUDGET, CR0, CR4, CYCLE_COUNT, ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, FPU, GUEST_MXCSR,
-    INSTRUCTIONS, PINNED, RAX, RDX, TLB_VERSION, frame, gpr, vector,
+    BLOCK_LIMIT, BUDGET, CR0, CR4, CYCLE_COUNT, ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, FLAG_A, FLAG_B,
+    FLAG_BITS, FLAG_RESULT, FLAG_SOURCE, FPU, GUEST_MXCSR, INSTRUCTIONS, PINNED, RAX, RDX, TLB_VERSION, frame, gpr,
+    vector,
 };
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
 use emu_core::exec::table::execute;
 use emu_core::fault::Exec;
+use emu_core::flags::{AF, FlagSource};
+use emu_core::ir::op::ROWS;
 use emu_core::ir::uop::Uop;
 use emu_core::mem::tlb::{ENTRIES, Entry, FetchEntry};
 use emu_core::state::cpu::{Cpu, Env};
@@ -63,7 +66,11 @@ pub struct Context {
     env: *mut Env<'static>,
     stopped: Option<Stopped>,
     panic: Option<Box<dyn Any + Send>>,
+    calls: *mut Calls,
 }
+
+/// How often the handler of an operation was called, by the operation's number.
+pub type Calls = [u64; ROWS];
 
 /// Where a handler has ended the run.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +108,9 @@ unsafe extern "sysv64" fn call(cpu: *mut Cpu, context: *mut Context, site: *cons
     let (cpu, context, site) = unsafe { (&mut *cpu, &mut *context, &*site) };
     // SAFETY: the same of what the context points to; nobody else uses it, and its lifetime ends behind `run`'s.
     let env = unsafe { &mut *context.env };
+    // SAFETY: as of the environment.
+    let calls = unsafe { &mut *context.calls };
+    calls[site.uop.operation() as usize % ROWS] += 1;
     let start = page.wrapping_add(site.place.into());
     cpu.set_rip(start);
     cpu.scratch.flow = site.flow;
@@ -140,6 +150,15 @@ unsafe extern "sysv64" fn keep_carry(cpu: *mut Cpu) {
     flags.set_cf(carry);
 }
 
+/// Sets CF, and leaves the other flags as they are.
+///
+/// # Safety
+/// As of [`condition`].
+unsafe extern "sysv64" fn set_carry(cpu: *mut Cpu, on: u32) {
+    // SAFETY: `run` was lent it exclusively and holds no reference to it while compiled code runs.
+    unsafe { &mut *cpu }.flags.set_cf(on != 0);
+}
+
 /// The translation that a memory access has used last: it is used again, and the TLB not asked, as long as that has not
 /// changed.
 #[derive(Debug, Clone, Copy)]
@@ -171,6 +190,11 @@ pub struct Thunks {
     pub condition: usize,
     /// [`keep_carry`]; other guest registers stay.
     pub keep_carry: usize,
+    /// [`set_carry`] to EDX; other guest registers stay.
+    pub set_carry: usize,
+    /// Makes AF one of the bits, and PF, ZF and SF the result's unless they are bits, too: CF and OF are to be set. RAX and
+    /// RCX are lost.
+    pub settle: usize,
     /// Loads the guest's vector registers and MXCSR if it may use SSE, and all exceptions are masked; whether it did, in
     /// AL. RCX is lost.
     pub vectors: usize,
@@ -324,6 +348,33 @@ fn load_vectors(asm: &mut VecAssembler<X64Relocation>) {
     );
 }
 
+/// [`Thunks::settle`], as [`Flags::set_cf_of`](emu_core::flags::Flags::set_cf_of) does it.
+fn settle(asm: &mut VecAssembler<X64Relocation>) {
+    dynasm!(asm
+        ; .arch x64
+        ; movzx eax, BYTE [rbp + FLAG_SOURCE]
+        ; test eax, eax
+        ; jz >settled
+        ; cmp al, FlagSource::Result as i8
+        ; je >settled
+        ; cmp al, FlagSource::Logic as i8
+        ; mov eax, 0
+        ; jae >clear
+        ; mov rax, [rbp + FLAG_A]
+        ; xor rax, [rbp + FLAG_B]
+        ; xor rax, [rbp + FLAG_RESULT]
+        ; and eax, AF as i32
+        ; clear:
+        ; mov rcx, [rbp + FLAG_BITS]
+        ; and rcx, !(AF as i32)
+        ; or rcx, rax
+        ; mov [rbp + FLAG_BITS], rcx
+        ; mov BYTE [rbp + FLAG_SOURCE], FlagSource::Result as i8
+        ; settled:
+        ; ret
+    );
+}
+
 impl Thunks {
     /// The code, to be placed at `base`, and its addresses.
     pub fn generate(base: usize) -> Result<(Vec<u8>, Self), DynasmError> {
@@ -385,7 +436,11 @@ impl Thunks {
             ; .arch x64
             ; ret
             ; stopped:
-            ; add rsp, 8
+            // The host predicts returns by counting calls: this one returns, too, if not to where it was called.
+            ; lea rax, [->left]
+            ; mov [rsp], rax
+            ; ret
+            ; ->left:
             ; mov Rd(RAX), DWORD STOPPED as i32
             ; jmp ->leave
         );
@@ -393,6 +448,10 @@ impl Thunks {
         keeping_call(&mut asm, condition as *const () as usize);
         let keep_carry_thunk = base + asm.offset().0;
         keeping_call(&mut asm, keep_carry as *const () as usize);
+        let set_carry_thunk = base + asm.offset().0;
+        keeping_call(&mut asm, set_carry as *const () as usize);
+        let settle_thunk = base + asm.offset().0;
+        settle(&mut asm);
         let vectors = base + asm.offset().0;
         load_vectors(&mut asm);
         let look_up = [false, true].map(|write| {
@@ -403,7 +462,8 @@ impl Thunks {
             })
         });
         let (call, condition, keep_carry) = (call_thunk, condition_thunk, keep_carry_thunk);
-        let thunks = Self { enter, exit, call, condition, keep_carry, vectors, look_up };
+        let (set_carry, settle) = (set_carry_thunk, settle_thunk);
+        let thunks = Self { enter, exit, call, condition, keep_carry, set_carry, settle, vectors, look_up };
         Ok((asm.finalize()?, thunks))
     }
 
@@ -417,6 +477,7 @@ impl Thunks {
         cpu: &mut Cpu,
         env: &mut Env,
         jumps: &Jumps,
+        calls: &mut Calls,
         code: usize,
         page: u64,
     ) -> (u32, u64, Option<Stopped>) {
@@ -430,6 +491,7 @@ impl Thunks {
             env: ptr::from_mut(env).cast(),
             stopped: None,
             panic: None,
+            calls,
         };
         // SAFETY: the caller says that there is code of this type.
         let enter: unsafe extern "sysv64" fn(*mut Cpu, *mut Context, usize) -> u32 =

@@ -22,6 +22,9 @@ mod memory;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tier;
 
+/// Whether there is a tier for this host.
+pub const SERVED: bool = cfg!(all(target_arch = "x86_64", target_os = "linux"));
+
 /// How often a block is interpreted before it is compiled, if nobody says: compiling pays for itself after about that.
 pub const THRESHOLD: u32 = 100;
 

@@ -1,9 +1,10 @@
 //! The tier: what is compiled, how its blocks are linked, and how they go.
 
-use crate::enter::{JUMP_BITS, Jump, Jumps, NO_JUMP, NOTHING, Remembered, STOPPED, Site, Thunks, jump_slot};
+use crate::enter::{Calls, JUMP_BITS, Jump, Jumps, NO_JUMP, NOTHING, Remembered, STOPPED, Site, Thunks, jump_slot};
 use crate::generate::{self, Kind};
 use crate::memory::CodeMemory;
 use emu_core::block::tier::{Code, Exit, Left, Refused, Source, Tier};
+use emu_core::ir::op::{Op, ROWS};
 use emu_core::state::cpu::{Cpu, Env};
 use std::cell::UnsafeCell;
 use std::io;
@@ -56,6 +57,7 @@ pub struct Templates {
     map_epoch: u64,
     /// Where the guest memory begins that accesses remember.
     ram: usize,
+    calls: Box<Calls>,
 }
 
 impl Templates {
@@ -74,6 +76,7 @@ impl Templates {
             jumps: [(); 2].map(|()| Box::new([NO_JUMP; 1 << JUMP_BITS])),
             map_epoch: 0,
             ram: 0,
+            calls: Box::new([0; ROWS]),
         })
     }
 
@@ -162,7 +165,7 @@ impl Tier for Templates {
         };
         let page = rip.wrapping_sub(place.into());
         // SAFETY: the thunks and the block were pushed where they were generated for, and the block was not forgotten.
-        let (exit, page, stopped) = unsafe { self.thunks.run(cpu, env, &self.jumps, address, page) };
+        let (exit, page, stopped) = unsafe { self.thunks.run(cpu, env, &self.jumps, &mut self.calls, address, page) };
         let place_of = |index: u32| {
             let compiled = self.compiled.get(index as usize).and_then(Option::as_ref);
             compiled.map_or((block, place), |compiled| (compiled.block, compiled.place))
@@ -218,6 +221,11 @@ impl Tier for Templates {
                 *jump = NO_JUMP;
             }
         }
+    }
+
+    fn calls(&self) -> Vec<(Op, u64)> {
+        let counts = Op::ALL.iter().zip(self.calls.iter());
+        counts.filter(|(_, count)| **count != 0).map(|(op, count)| (*op, *count)).collect()
     }
 
     fn clear(&mut self) {

@@ -2,6 +2,7 @@
 
 use crate::instructions::code;
 use crate::tables::{Paging, at, fill, fill_paging, selector};
+use crate::tiers::{Tiers, Trail};
 use crate::{Source, board};
 use emu_core::block::cache::CodeCache;
 use emu_core::bus::ApicMessage;
@@ -237,21 +238,29 @@ pub fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
 
 /// One processor and RAM, or a whole PC with one or two processors, runs random code.
 pub fn guest_code(source: &mut Source) {
-    let max = source.chance(65);
-    if source.chance(60) { bare(source, &model(max)) } else { whole(source, &model(max)) }
+    guest_code_in(source, Tiers::INTERPRETED);
 }
 
-fn bare(source: &mut Source, model: &Arc<CpuModel>) {
+/// [`guest_code`] with what the runs have come to.
+pub fn guest_code_in(source: &mut Source, tiers: Tiers) -> Trail {
+    let max = source.chance(65);
+    if source.chance(60) { bare(source, &model(max), tiers) } else { whole(source, &model(max), tiers) }
+}
+
+fn bare(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
     let mut ram = Ram::new(1 << 20).expect("the host has memory");
     let mut cpu = Cpu::new(model.clone(), 0, 0);
     let mut bus = BareBus { port_value: source.bits(4) as u32, ..BareBus::default() };
     let mut cache = CodeCache::default();
+    cache.set_tier(tiers.tier());
     let mut outbox: Vec<ApicMessage> = Vec::new();
+    let mut trail = Trail::default();
     set_up(source, &mut cpu, &mut ram);
     for _ in 0..8 {
         let limit = cpu.cycles + 1 + source.below(500);
         let mut env = Env { ram: &mut ram, bus: &mut bus, outbox: &mut outbox };
         let exit = cpu.run(&mut env, &mut cache, limit);
+        trail.note(tiers, &cpu);
         assert!(cpu.cycles <= limit + SLACK, "ran until {} instead of {limit}", cpu.cycles);
         match exit {
             RunExit::Budget => assert!(cpu.cycles >= limit, "came back at {} before {limit}", cpu.cycles),
@@ -271,9 +280,11 @@ fn bare(source: &mut Source, model: &Arc<CpuModel>) {
             }
         }
     }
+    trail.end(tiers, &ram);
+    trail
 }
 
-fn whole(source: &mut Source, model: &Arc<CpuModel>) {
+fn whole(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
     let processors = 1 + source.below(2) as u32;
     let config = PcConfig {
         processors,
@@ -286,6 +297,8 @@ fn whole(source: &mut Source, model: &Arc<CpuModel>) {
         board: board::config(source),
     };
     let mut pc = emu_devices::pc::Pc::new(config).expect("the ROM is good");
+    pc.set_tier(tiers.tier());
+    let mut trail = Trail::default();
     set_up(source, &mut pc.cpus[0], &mut pc.ram);
     if processors > 1 && source.chance(60) {
         let mut second = Source::seeded(source.bits(3));
@@ -294,7 +307,11 @@ fn whole(source: &mut Source, model: &Arc<CpuModel>) {
     let mut resets = 0;
     for _ in 0..4 {
         let limit = pc.now() + 1 + source.below(1500);
-        match pc.run_until(limit) {
+        let exit = pc.run_until(limit);
+        for cpu in &pc.cpus {
+            trail.note(tiers, cpu);
+        }
+        match exit {
             PcExit::Limit => assert!(pc.now() >= limit && pc.now() <= limit + SLACK, "{} for {limit}", pc.now()),
             PcExit::ExitStatus(_) => {}
             exit @ (PcExit::Observer { .. } | PcExit::Work) => panic!("nobody asked for {exit:?}"),
@@ -309,5 +326,6 @@ fn whole(source: &mut Source, model: &Arc<CpuModel>) {
         }
         board::press(source, &mut pc.board, &mut pc.ram);
     }
-    pc.state_hash();
+    trail.ends_with(pc.state_hash());
+    trail
 }

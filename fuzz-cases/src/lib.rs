@@ -1,5 +1,6 @@
 //! Fuzz targets of the machine as functions of their input: [`guest_code`], [`host_work`], [`ports_mmio`],
-//! [`disk_images`], [`roms`], [`snapshots`], [`vmx_entry`], [`vmx_ept`], [`vmx_instructions`].
+//! [`disk_images`], [`roms`], [`snapshots`], [`vmx_entry`], [`vmx_ept`], [`vmx_instructions`],
+//! [`tiers`].
 //!
 //! Each turns any bytes into a machine and something it does, for a bounded number of cycles, and panics on a defect: a
 //! panic of the machine itself, or time that does not go on. `fuzz/` drives them with libFuzzer; this crate's tests run
@@ -14,6 +15,7 @@ mod rom;
 mod snapshot;
 mod source;
 mod tables;
+mod tiers;
 mod vmx;
 
 pub use board::ports_mmio;
@@ -23,13 +25,14 @@ pub use host::host_work;
 pub use rom::roms;
 pub use snapshot::snapshots;
 pub use source::Source;
+pub use tiers::tiers;
 pub use vmx::{vmx_entry, vmx_ept, vmx_instructions};
 
 /// A target: its name and what it does with an input.
 pub type Target = (&'static str, fn(&mut Source));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("guest_code", guest_code),
     ("host_work", host_work),
     ("ports_mmio", ports_mmio),
@@ -39,4 +42,5 @@ pub const TARGETS: [Target; 9] = [
     ("vmx_entry", vmx_entry),
     ("vmx_ept", vmx_ept),
     ("vmx_instructions", vmx_instructions),
+    ("tiers", tiers),
 ];

@@ -54,3 +54,8 @@ fn vmx_instructions_with_any_operands_do_not_panic() {
 fn runs_cut_by_their_work_are_the_runs_in_one_piece() {
     run("host_work", 60);
 }
+
+#[test]
+fn guests_end_in_the_same_state_in_both_tiers() {
+    run("tiers", 400);
+}

@@ -89,10 +89,11 @@ impl Tier for Noting {
     fn enter(&mut self, cpu: &mut Cpu, env: &mut Env, code: Code) -> Left {
         let left = self.tier.enter(cpu, env, code);
         // What was cut short is yet to be put right by whoever has entered. What has reached a device, or the end of the turn,
-        // may bring the processor something before the other machine can be stopped.
+        // may bring the processor something before the other machine can be stopped. Behind PAUSE the time is given away
+        // before anybody can stop.
         let cut_short = left.result.is_some_and(|result| result.is_err()) || cpu.scratch.undone != 0;
         let signals = env.bus.attention() || !env.outbox.is_empty() || env.ram.has_stale_pages();
-        if cut_short || signals || cpu.cycles >= cpu.scratch.turn_end {
+        if cut_short || signals || cpu.carried.gives_way || cpu.cycles >= cpu.scratch.turn_end {
             return left;
         }
         let rip = cpu.rip();

@@ -26,6 +26,10 @@ pub struct Args {
     /// Start of the random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Record every other run compiled, what has run N times, and replay it interpreted, and the rest the other way round
+    /// [default: as --jit and --no-jit of the machine say]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    jit: Option<u32>,
     /// The machine, as rvmx-emu's command line has it
     #[arg(last = true, required = true)]
     machine: Vec<String>,
@@ -50,13 +54,20 @@ pub fn main(args: &Args) -> i32 {
 }
 
 fn check(args: &Args) -> Result<String, String> {
-    let recipe = Recipe::of(&args.machine)?;
-    let path = std::env::temp_dir().join(format!("rvmx-emu-recordings-{}.rec", std::process::id()));
+    let mut recipe = Recipe::of(&args.machine)?;
+    let path =
+        std::env::temp_dir().join(format!("rvmx-emu-recordings-{}-{}.rec", std::process::id(), args.jit.unwrap_or(0)));
     let (mut events, mut instructions) = (0, 0);
     for n in 0..args.runs {
         let seed = args.seed.wrapping_add(n);
+        if args.jit.is_some() {
+            recipe.config.jit = args.jit.filter(|_| n % 2 == 0);
+        }
         let (input, end) =
             record(&recipe, &path, seed, args.seconds).map_err(|problem| format!("run {n}: {problem}"))?;
+        if args.jit.is_some() {
+            recipe.config.jit = args.jit.filter(|_| n % 2 == 1);
+        }
         replay(&recipe, &path, seed)
             .map_err(|problem| format!("run {n} (--seed {seed} --runs 1): {problem}; see {}", path.display()))?;
         events += input;
@@ -147,11 +158,21 @@ fn replay(recipe: &Recipe, path: &Path, seed: u64) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn recordings_of_a_guest_that_reads_keys_are_replayed_to_the_same_end() {
+    fn report(jit: Option<u32>) -> Result<String, String> {
         let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/demo.img");
         let machine = vec![image.to_owned(), "--cpus".to_owned(), "2".to_owned()];
-        let report = check(&Args { runs: 2, seconds: 0.7, seed: 9, machine });
+        check(&Args { runs: 2, seconds: 0.7, seed: 9, jit, machine })
+    }
+
+    #[test]
+    fn recordings_of_a_guest_that_reads_keys_are_replayed_to_the_same_end() {
+        let report = report(None);
+        assert!(report.as_ref().is_ok_and(|text| text.starts_with("2 recordings")), "{report:?}");
+    }
+
+    #[test]
+    fn recordings_of_one_tier_are_replayed_to_the_same_end_in_the_other() {
+        let report = report(Some(1));
         assert!(report.as_ref().is_ok_and(|text| text.starts_with("2 recordings")), "{report:?}");
     }
 }

@@ -74,8 +74,8 @@ pub struct CodeCache {
     full: bool,
     /// How often compiled blocks of a page were dropped because it was written.
     rewritten: NumberMap<u32, u32>,
-    /// How many cycles must be behind a chain of blocks, and before its boundary, for compiled code to be entered.
-    warm_up: u64,
+    /// How many cycles there must be before the boundary for compiled code to be entered.
+    least_stay: u64,
     /// Compiles what is hot, if there is somebody who does.
     tier: Option<Box<dyn Tier>>,
     /// What has happened so far.
@@ -110,7 +110,7 @@ impl Default for CodeCache {
             entries: 0,
             full: false,
             rewritten: HashMap::default(),
-            warm_up: 0,
+            least_stay: 0,
             tier: None,
             counts: CacheCounts::default(),
         }
@@ -338,7 +338,7 @@ impl CodeCache {
 
     fn insert(&mut self, block: Block) -> u32 {
         self.counts.built += 1;
-        let coolness = self.coolness(block.key);
+        let coolness = self.coolness(&block);
         let block = Block { generation: self.next_generation(), coolness, ..block };
         self.uops += block.uops.len();
         match self.free.pop() {

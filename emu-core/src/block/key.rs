@@ -30,6 +30,11 @@ impl Key {
         self.0 as u8 & 3 == Size::Bits64 as u8
     }
 
+    /// Whether it is code of 16 bits.
+    pub fn is_16bit(self) -> bool {
+        self.0 as u8 & 3 == Size::Bits16 as u8
+    }
+
     /// The page of guest memory.
     pub fn page(self) -> u32 {
         (self.0 >> MODE_BITS >> 12) as u32

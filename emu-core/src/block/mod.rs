@@ -10,6 +10,7 @@ use crate::lower::{self, flags};
 use crate::state::cpu::Cpu;
 use crate::state::scratch::Flow;
 use key::Key;
+use std::cell::Cell;
 use tier::Code;
 
 /// The number of no block.
@@ -50,7 +51,7 @@ pub struct Block {
     /// How often it is yet to be interpreted before the tier is asked, or 0 if it was asked.
     coolness: u32,
     /// How little its compiled code was worth the way in and out of late.
-    reluctance: u16,
+    reluctance: Cell<u16>,
     /// The first instruction, for running it alone.
     pub alone: Uop,
 }
@@ -105,6 +106,6 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, uops: &mut Vec<Uop>) -> Block {
         next_link: 0,
         code: None,
         coolness: 0,
-        reluctance: 0,
+        reluctance: Cell::new(0),
     }
 }

@@ -2,6 +2,7 @@
 //! is the one that the interpreter would have made.
 
 use crate::fault::Exec;
+use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::state::cpu::{Cpu, Env};
 use std::num::NonZeroU32;
@@ -68,4 +69,8 @@ pub trait Tier: Send {
     fn forget(&mut self, code: Code);
     /// Drops everything.
     fn clear(&mut self);
+    /// How often compiled code has called the handler of each operation, for those that it has.
+    fn calls(&self) -> Vec<(Op, u64)> {
+        Vec::new()
+    }
 }

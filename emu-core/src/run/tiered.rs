@@ -12,31 +12,29 @@ impl Cpu {
     pub(super) fn run_tiered(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
         // What changes these leaves the chain.
         if self.carried.single_step || !self.runs_flat_code() {
-            self.run_chain::<false>(env, cache, id, u64::MAX);
+            self.run_chain::<false>(env, cache, id);
             return;
         }
         // What runs a few instructions only, before the boundary has something to do, is not worth the way in and out.
-        let warm_up = cache.warm_up();
+        let least = cache.least_stay();
         let began = self.cycles;
-        if warm_up != 0 {
-            match self.run_chain::<true>(env, cache, id, began + warm_up) {
-                Some(next) => id = next,
-                None => return,
-            }
-        }
         let mut start = self.rip();
         // An exit of compiled code that leads to block `id`.
         let mut way = None;
         loop {
+            // What nobody compiles, or is not worth entering, runs as it does without a tier.
+            if self.cycles < self.block_limit && cache.is_interpreted(id) {
+                match self.run_chain::<true>(env, cache, id) {
+                    Some(next) => (id, start, way) = (next, self.rip(), None),
+                    None => return,
+                }
+            }
             let mut exit = None;
             let code = cache.code(id);
             if let (Some(way), Some(code)) = (way, code) {
                 cache.link_code(way, code);
             }
-            let worthwhile = warm_up == 0
-                || self.block_limit.saturating_sub(self.cycles) >= warm_up
-                    && code.is_some()
-                    && cache.is_worth_entering(id);
+            let worthwhile = self.block_limit.saturating_sub(self.cycles) >= least;
             let (entered, before) = (id, self.cycles);
             let result = match code.filter(|_| worthwhile).and_then(|code| cache.enter(self, env, code)) {
                 Some(left) => {

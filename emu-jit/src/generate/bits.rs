@@ -3,9 +3,9 @@
 use super::Generator;
 use super::flags::{HostFlags, Known};
 use super::memory::is_plain;
-use crate::layout::{FLAG_RESULT, RAX, RCX, RDX};
-use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use emu_core::flags::FlagSource;
+use crate::layout::{FLAG_BITS, FLAG_RESULT, RAX, RCX, RDX};
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
+use emu_core::flags::{CF, FlagSource, STATUS};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;
 
@@ -24,6 +24,7 @@ enum Shape {
     Rr,
     Ri,
     Mi,
+    Mr,
 }
 
 fn bit_of(op: Op) -> Option<(Change, Shape)> {
@@ -32,15 +33,19 @@ fn bit_of(op: Op) -> Option<(Change, Shape)> {
         BtRr => (Change::Nothing, Shape::Rr),
         BtRi => (Change::Nothing, Shape::Ri),
         BtMi => (Change::Nothing, Shape::Mi),
+        BtMr => (Change::Nothing, Shape::Mr),
         BtsRr => (Change::Set, Shape::Rr),
         BtsRi => (Change::Set, Shape::Ri),
         BtsMi => (Change::Set, Shape::Mi),
+        BtsMr => (Change::Set, Shape::Mr),
         BtrRr => (Change::Reset, Shape::Rr),
         BtrRi => (Change::Reset, Shape::Ri),
         BtrMi => (Change::Reset, Shape::Mi),
+        BtrMr => (Change::Reset, Shape::Mr),
         BtcRr => (Change::Complement, Shape::Rr),
         BtcRi => (Change::Complement, Shape::Ri),
         BtcMi => (Change::Complement, Shape::Mi),
+        BtcMr => (Change::Complement, Shape::Mr),
         _ => return None,
     })
 }
@@ -72,6 +77,10 @@ impl Generator<'_> {
             return self.bit(change, shape, uop);
         }
         match op {
+            Op::FlagBit if uop.imm == CF => self.carry_flag(uop.r1),
+            Op::PopcntRr | Op::PopcntRm | Op::LzcntRr | Op::LzcntRm | Op::TzcntRr | Op::TzcntRm => {
+                self.count_bits(op, uop)
+            }
             Op::BsfRr | Op::BsrRr | Op::BsfRm | Op::BsrRm => self.scan(op, uop),
             Op::Bswap if uop.width_index() >= 2 => {
                 let host = self.read(uop.r1, RAX);
@@ -90,15 +99,23 @@ impl Generator<'_> {
     fn bit(&mut self, change: Change, shape: Shape, uop: &Uop) -> bool {
         let width = uop.width_index();
         let seen = !self.nobody_sees_flags();
-        if width == 0 || seen && !self.can_set_carry() || shape == Shape::Mi && !is_plain(uop) {
+        let in_memory = matches!(shape, Shape::Mi | Shape::Mr);
+        if width == 0 || in_memory && !is_plain(uop) {
             return false;
         }
         let number = uop.imm as i8;
-        let back = if shape == Shape::Mi {
+        let back = if in_memory {
             let (slow, back) = self.slow_path();
-            self.translate(uop, width, change != Change::Nothing, slow);
-            self.load(width, RCX);
-            self.change_bit(change, width, RCX, number);
+            if shape == Shape::Mi {
+                self.translate(uop, width, change != Change::Nothing, slow);
+                self.load(width, RCX);
+                self.change_bit(change, width, RCX, number);
+            } else {
+                self.translate_bit_string(uop, width, change != Change::Nothing, slow);
+                self.load(width, RCX);
+                let number = self.read(uop.r2, RDX);
+                self.change_numbered(change, width, RCX, number);
+            }
             if change != Change::Nothing {
                 self.store(width, RCX);
             }
@@ -112,12 +129,7 @@ impl Generator<'_> {
                 self.change_bit(change, width, host, number);
             } else {
                 let number = self.read(uop.r2, RCX);
-                match change {
-                    Change::Nothing => on_register_by_width!(self, width, bt, host, number),
-                    Change::Set => on_register_by_width!(self, width, bts, host, number),
-                    Change::Reset => on_register_by_width!(self, width, btr, host, number),
-                    Change::Complement => on_register_by_width!(self, width, btc, host, number),
-                }
+                self.change_numbered(change, width, host, number);
             }
             if change != Change::Nothing {
                 self.wrote(uop.r1, host);
@@ -132,6 +144,30 @@ impl Generator<'_> {
             dynasm!(self.asm ; .arch x64 ; =>back);
         }
         true
+    }
+
+    /// RAX = the host's address of that word of a bit string which the number in `r2` is in.
+    fn translate_bit_string(&mut self, uop: &Uop, width: usize, write: bool, slow: DynamicLabel) {
+        self.address(uop);
+        let number = self.read(uop.r2, RCX);
+        let (to_word, to_bytes) = (3 + width as i8, width as i8);
+        match width {
+            1 => dynasm!(self.asm ; .arch x64 ; movsx rcx, Rw(number)),
+            2 => dynasm!(self.asm ; .arch x64 ; movsxd rcx, Rd(number)),
+            _ => dynasm!(self.asm ; .arch x64 ; mov rcx, Rq(number)),
+        }
+        dynasm!(self.asm ; .arch x64 ; sar rcx, BYTE to_word ; shl rcx, BYTE to_bytes ; add rax, rcx);
+        self.cut_address(uop);
+        self.translate_offset(uop.seg, width, write, slow);
+    }
+
+    fn change_numbered(&mut self, change: Change, width: usize, host: u8, number: u8) {
+        match change {
+            Change::Nothing => on_register_by_width!(self, width, bt, host, number),
+            Change::Set => on_register_by_width!(self, width, bts, host, number),
+            Change::Reset => on_register_by_width!(self, width, btr, host, number),
+            Change::Complement => on_register_by_width!(self, width, btc, host, number),
+        }
     }
 
     fn change_bit(&mut self, change: Change, width: usize, host: u8, number: i8) {
@@ -190,6 +226,74 @@ impl Generator<'_> {
         }
         self.host = HostFlags::None;
         self.leaves = Some(Known::Nothing);
+        true
+    }
+
+    /// CLC, STC and CMC.
+    fn carry_flag(&mut self, action: u8) -> bool {
+        if action == 2 {
+            self.load_carry();
+        }
+        self.host = HostFlags::None;
+        match action {
+            0 => dynasm!(self.asm ; .arch x64 ; clc),
+            1 => dynasm!(self.asm ; .arch x64 ; stc),
+            _ => dynasm!(self.asm ; .arch x64 ; cmc),
+        }
+        self.set_carry();
+        true
+    }
+
+    /// POPCNT, LZCNT and TZCNT, where the host has them, too.
+    fn count_bits(&mut self, op: Op, uop: &Uop) -> bool {
+        let width = uop.width_index();
+        let in_memory = matches!(op, Op::PopcntRm | Op::LzcntRm | Op::TzcntRm);
+        let there = match op {
+            Op::PopcntRr | Op::PopcntRm => is_x86_feature_detected!("popcnt"),
+            Op::LzcntRr | Op::LzcntRm => is_x86_feature_detected!("lzcnt"),
+            _ => is_x86_feature_detected!("bmi1"),
+        };
+        if !there || width == 0 || in_memory && !is_plain(uop) {
+            return false;
+        }
+        let (source, back) = if in_memory {
+            let (slow, back) = self.slow_path();
+            self.translate(uop, width, false, slow);
+            self.load(width, RCX);
+            (RCX, Some(back))
+        } else {
+            (self.read(uop.r2, RCX), None)
+        };
+        // The number fits in 16 bits.
+        dynasm!(self.asm ; .arch x64 ; mov edx, 0);
+        match op {
+            Op::PopcntRr | Op::PopcntRm => on_register_by_width!(self, width, popcnt, RDX, source),
+            Op::LzcntRr | Op::LzcntRm => on_register_by_width!(self, width, lzcnt, RDX, source),
+            _ => on_register_by_width!(self, width, tzcnt, RDX, source),
+        }
+        self.host = HostFlags::None;
+        if matches!(op, Op::PopcntRr | Op::PopcntRm) {
+            dynasm!(self.asm ; .arch x64 ; setz al ; movzx eax, al ; shl eax, 6);
+            self.record_bits();
+            self.leaves = Some(Known::Explicit);
+        } else {
+            dynasm!(self.asm
+                ; .arch x64
+                ; setb al
+                ; movzx eax, al
+                ; mov rcx, [rbp + FLAG_BITS]
+                ; and rcx, !STATUS as i32
+                ; or rcx, rax
+                ; mov [rbp + FLAG_BITS], rcx
+                ; mov [rbp + FLAG_RESULT], rdx
+            );
+            self.record_source(FlagSource::Result, width);
+            self.leaves = Some(Known::Result(width));
+        }
+        self.set(uop.r1, width, RDX);
+        if let Some(back) = back {
+            dynasm!(self.asm ; .arch x64 ; =>back);
+        }
         true
     }
 

@@ -1,7 +1,7 @@
 //! Status flags: recorded as the interpreter records them, and the host's own where they are still those of the guest.
 
 use super::{Generator, is_live};
-use crate::layout::{FLAG_A, FLAG_B, FLAG_BITS, FLAG_RESULT, FLAG_SOURCE, RDX};
+use crate::layout::{FLAG_A, FLAG_B, FLAG_BITS, FLAG_RESULT, FLAG_SOURCE, RCX, RDX};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::{CF, FlagSource, OF, PF, STATUS, ZF};
 use emu_core::ir::op::{FlagEffect, FlagForm, Op};
@@ -282,13 +282,18 @@ impl Generator<'_> {
         }
     }
 
-    /// Whether [`Generator::set_carry`] has a template.
-    pub fn can_set_carry(&self) -> bool {
-        !matches!(self.known, Known::Nothing | Known::Shift(_))
-    }
-
     /// Records the host's CF as the guest's; the other flags stay. RAX, RCX and the host's flags are lost.
     pub fn set_carry(&mut self) {
+        if matches!(self.known, Known::Nothing | Known::Shift(_)) {
+            let thunk = self.thunks.set_carry;
+            dynasm!(self.asm ; .arch x64 ; setb dl ; movzx edx, dl ; call extern thunk);
+            self.host = HostFlags::None;
+            self.leaves = Some(match self.known {
+                Known::Shift(width) => Known::Result(width),
+                known => known,
+            });
+            return;
+        }
         dynasm!(self.asm ; .arch x64 ; setb al ; movzx eax, al ; mov rcx, [rbp + FLAG_BITS]);
         let (source, leaves) = match self.known {
             Known::Sum(width) | Known::CarriedSum(width) => (Some(FlagSource::Inc), Known::Result(width)),
@@ -311,6 +316,68 @@ impl Generator<'_> {
         }
         self.host = HostFlags::None;
         self.leaves = Some(leaves);
+    }
+
+    /// Before a rotation, which leaves all flags but CF and OF; RAX, RCX and the host's flags are lost.
+    pub fn settle(&mut self) {
+        let thunk = self.thunks.settle;
+        dynasm!(self.asm ; .arch x64 ; call extern thunk);
+        self.host = HostFlags::None;
+    }
+
+    /// Behind [`Generator::settle`] and a rotation: the host's CF is the guest's, and OF is the difference of the result's
+    /// upper two bits or, for one to the left, of the upper one and CF. The result is in RDX, which is lost, as RAX and RCX.
+    pub fn record_rotation(&mut self, width: usize, left: bool) {
+        self.carry_and_overflow(width, left);
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rcx, [rbp + FLAG_BITS]
+            ; and rcx, !(CF | OF) as i32
+            ; or rcx, rax
+            ; mov [rbp + FLAG_BITS], rcx
+        );
+        self.host = HostFlags::None;
+    }
+
+    /// The same of SHLD and SHRD, which leave no flag as it is; the result is in `to`, too.
+    pub fn record_double_shift(&mut self, width: usize, left: bool, to: u8) {
+        self.store_cut(FLAG_RESULT, width, to, RCX);
+        self.carry_and_overflow(width, left);
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rcx, [rbp + FLAG_BITS]
+            ; and rcx, !STATUS as i32
+            ; or rcx, rax
+            ; mov [rbp + FLAG_BITS], rcx
+        );
+        self.record_source(FlagSource::Result, width);
+        self.host = HostFlags::None;
+    }
+
+    /// EAX = CF and OF as of [`Generator::record_rotation`]. RDX and RCX are lost.
+    fn carry_and_overflow(&mut self, width: usize, left: bool) {
+        let (top, second) = ((8i8 << width).wrapping_sub(1), (8i8 << width).wrapping_sub(2));
+        dynasm!(self.asm ; .arch x64 ; setb al ; movzx eax, al);
+        if left {
+            dynasm!(self.asm ; .arch x64 ; shr rdx, BYTE top ; xor edx, eax);
+        } else {
+            dynasm!(self.asm ; .arch x64 ; shr rdx, BYTE second ; mov ecx, edx ; shr ecx, 1 ; xor edx, ecx);
+        }
+        dynasm!(self.asm ; .arch x64 ; and edx, 1 ; shl edx, 11 ; or eax, edx);
+    }
+
+    /// What is known behind a rotation.
+    pub fn behind_rotation(&self) -> Known {
+        match self.known {
+            Known::Nothing | Known::Explicit => self.known,
+            Known::Difference(width)
+            | Known::Sum(width)
+            | Known::CarriedSum(width)
+            | Known::CarriedDifference(width)
+            | Known::Logic(width)
+            | Known::Result(width)
+            | Known::Shift(width) => Known::Result(width),
+        }
     }
 
     /// Records a product whose low half is in `low`: the host's CF says whether it is all. RCX, RDX and the host's flags

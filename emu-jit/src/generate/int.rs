@@ -157,6 +157,14 @@ impl Generator<'_> {
 
     fn binary(&mut self, binary: Binary, shape: Shape, uop: &Uop) -> bool {
         let width = uop.width_index();
+        let compares = matches!(binary, Binary::Cmp | Binary::Test);
+        if compares && shape == Shape::Ri && is_high(uop.r1) {
+            if !self.is_dead(uop) {
+                self.read_high(uop.r1, RAX);
+                self.apply(binary, width, RAX, Second::Number(uop.imm), true);
+            }
+            return true;
+        }
         let registers = match shape {
             Shape::Rr => is_high(uop.r1) || is_high(uop.r2),
             Shape::Mi => false,
@@ -170,7 +178,7 @@ impl Generator<'_> {
         if matches!(shape, Shape::Ri | Shape::Mi) && short(width, uop.imm).is_none() {
             return false;
         }
-        let writes = !matches!(binary, Binary::Cmp | Binary::Test);
+        let writes = !compares;
         if binary.carries() {
             self.load_carry();
         }

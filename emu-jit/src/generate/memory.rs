@@ -55,7 +55,7 @@ impl Generator<'_> {
     }
 
     /// RAX as wide as addresses are.
-    fn cut_address(&mut self, uop: &Uop) {
+    pub fn cut_address(&mut self, uop: &Uop) {
         if uop.scale >> 2 == 32 {
             dynasm!(self.asm ; .arch x64 ; mov eax, eax);
         }
@@ -75,7 +75,7 @@ impl Generator<'_> {
 
     /// [`Generator::translate`] of the offset in RAX. In 64-bit mode segments bound nothing, and FS and GS alone have a
     /// base. Elsewhere what may be written may be read, too.
-    fn translate_offset(&mut self, segment: u8, width: usize, write: bool, slow: DynamicLabel) {
+    pub fn translate_offset(&mut self, segment: u8, width: usize, write: bool, slow: DynamicLabel) {
         if !self.source.wide {
             let last = (1 << width) - 1;
             dynasm!(self.asm

@@ -3,6 +3,7 @@
 //! A template either does the whole micro-op or has changed nothing when it gives way to the handler. Status flags are
 //! recorded in memory as the handlers record them, so that whoever comes next finds them.
 
+mod atomic;
 mod bits;
 mod branch;
 mod flags;
@@ -179,6 +180,7 @@ impl Generator<'_> {
             || self.moves(op, uop)
             || self.shift(op, uop)
             || self.bits(op, uop)
+            || self.atomic(op, uop)
             || self.product(op, uop)
             || self.stack(op, uop)
             || self.vector(op, uop);
@@ -325,6 +327,13 @@ impl Generator<'_> {
         scratch
     }
 
+    /// `to` = AH, CH, DH or BH, zero-extended. The host's flags are lost.
+    fn read_high(&mut self, register: u8, to: u8) {
+        let host = self.read(whole(register), to);
+        dynasm!(self.asm ; .arch x64 ; movzx Rd(to), Rw(host) ; shr Rd(to), BYTE 8);
+        self.host = HostFlags::None;
+    }
+
     /// A guest register, changed in the host register that [`Generator::read`] has named, has its new value.
     fn wrote(&mut self, register: u8, host: u8) {
         if pinned(register).is_none() {
@@ -365,6 +374,11 @@ impl Generator<'_> {
 /// Whether a register operation leaves its status flags.
 fn is_live(uop: &Uop) -> bool {
     uop.op & FORMS != NO_FLAGS
+}
+
+/// The register that a byte operand is a part of.
+fn whole(register: u8) -> u8 {
+    register & !REG_HIGH_BYTE
 }
 
 /// Whether an operand of this width is AH, CH, DH or BH.

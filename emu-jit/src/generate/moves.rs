@@ -85,6 +85,22 @@ impl Generator<'_> {
                 self.store(width, RCX);
                 dynasm!(self.asm ; .arch x64 ; =>back);
             }
+            Op::MovRmAbsolute | Op::MovMrAbsolute => {
+                let (slow, back) = self.slow_path();
+                self.load_number(RAX, uop.imm);
+                self.translate_offset(uop.seg, width, op == Op::MovMrAbsolute, slow);
+                if op == Op::MovMrAbsolute {
+                    let from = self.read(uop.r1, RCX);
+                    self.store(width, from);
+                } else {
+                    self.load(width, RAX);
+                    self.set(uop.r1, width, RAX);
+                }
+                dynasm!(self.asm ; .arch x64 ; =>back);
+                self.host = HostFlags::None;
+                // Neither sees the flags.
+                self.leaves = Some(self.known);
+            }
             Op::Lea => {
                 self.address(uop);
                 self.set(uop.r1, width, RAX);
@@ -111,7 +127,7 @@ impl Generator<'_> {
             MovsxRm32 => (2, true, true),
             _ => return false,
         };
-        if is_high(uop.r1) || is_high(uop.r2) || in_memory && !is_plain(uop) {
+        if is_high(uop.r1) || in_memory && !is_plain(uop) {
             return false;
         }
         let back = if in_memory {
@@ -128,8 +144,12 @@ impl Generator<'_> {
             self.load(from_width, RAX);
             Some(back)
         } else {
-            let from = self.read(uop.r2, RAX);
-            self.extend(from_width, RAX, from);
+            if is_high(uop.r2) {
+                self.read_high(uop.r2, RAX);
+            } else {
+                let from = self.read(uop.r2, RAX);
+                self.extend(from_width, RAX, from);
+            }
             None
         };
         if signed {

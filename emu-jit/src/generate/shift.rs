@@ -3,7 +3,7 @@
 use super::flags::{HostFlags, Known};
 use super::memory::is_plain;
 use super::{Generator, is_high};
-use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT, RAX, RCX, RDX};
+use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT, RAX, RCX, RDX, frame};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::FlagSource;
 use emu_core::ir::op::Op;
@@ -36,7 +36,8 @@ impl Generator<'_> {
     pub fn shift(&mut self, op: Op, uop: &Uop) -> bool {
         match op {
             Op::RolRi | Op::RorRi | Op::RolRc | Op::RorRc => self.rotate(op, uop),
-            Op::ShldRi | Op::ShrdRi => self.double_shift(op, uop),
+            Op::RclRi | Op::RcrRi => self.rotate_through_carry(op, uop),
+            Op::ShldRi | Op::ShrdRi | Op::ShldRc | Op::ShrdRc => self.double_shift(op, uop),
             Op::ShlRc | Op::ShrRc | Op::SarRc => self.shift_by_counter(op, uop),
             Op::ShlMi | Op::ShrMi | Op::SarMi => self.shift_in_memory(op, uop),
             Op::ShlRi | Op::ShrRi | Op::SarRi => self.shift_register(op, uop),
@@ -145,50 +146,132 @@ impl Generator<'_> {
         true
     }
 
-    /// Rotates leave most flags as they are: they have a template where the next micro-ops overwrite them all.
+    /// ECX = the count in the guest's CL.
+    fn load_count(&mut self) {
+        let counter = self.read(1, RCX);
+        if counter != RCX {
+            dynasm!(self.asm ; .arch x64 ; mov ecx, Rd(counter));
+        }
+    }
+
+    /// Rotates leave all flags but CF and OF, and those too if the count is 0.
     fn rotate(&mut self, op: Op, uop: &Uop) -> bool {
         let width = uop.width_index();
-        if is_high(uop.r1) || !self.nobody_sees_flags() {
+        if is_high(uop.r1) {
             return false;
         }
-        let by_counter = matches!(op, Op::RolRc | Op::RorRc);
+        let (left, by_counter) = (matches!(op, Op::RolRi | Op::RolRc), matches!(op, Op::RolRc | Op::RorRc));
+        let seen = !self.nobody_sees_flags() && (by_counter || uop.imm != 0);
+        let end = self.asm.new_dynamic_label();
         if by_counter {
-            let counter = self.read(1, RCX);
-            if counter != RCX {
-                dynasm!(self.asm ; .arch x64 ; mov ecx, Rd(counter));
+            self.load_count();
+        }
+        if width == 2 {
+            // It is written also by a count of 0.
+            let host = self.read(uop.r1, RAX);
+            dynasm!(self.asm ; .arch x64 ; mov Rd(host), Rd(host));
+            self.wrote(uop.r1, host);
+        }
+        if seen {
+            if by_counter {
+                let mask = if width == 3 { 63 } else { 31 };
+                dynasm!(self.asm ; .arch x64 ; test cl, mask ; jz =>end);
+            }
+            self.settle();
+            if by_counter {
+                self.load_count();
             }
         }
         let host = self.read(uop.r1, RAX);
-        if width == 2 {
-            dynasm!(self.asm ; .arch x64 ; mov Rd(host), Rd(host));
-        }
         let count = uop.imm as i8;
-        match op {
-            Op::RolRi => shift_by_width!(self, width, rol, host, BYTE count),
-            Op::RorRi => shift_by_width!(self, width, ror, host, BYTE count),
-            Op::RolRc => shift_by_width!(self, width, rol, host, cl),
-            _ => shift_by_width!(self, width, ror, host, cl),
+        match (left, by_counter) {
+            (true, false) => shift_by_width!(self, width, rol, host, BYTE count),
+            (false, false) => shift_by_width!(self, width, ror, host, BYTE count),
+            (true, true) => shift_by_width!(self, width, rol, host, cl),
+            (false, true) => shift_by_width!(self, width, ror, host, cl),
         }
         self.wrote(uop.r1, host);
         self.host = HostFlags::None;
+        if seen {
+            dynasm!(self.asm ; .arch x64 ; mov rdx, Rq(host));
+            self.record_rotation(width, left);
+            dynasm!(self.asm ; .arch x64 ; =>end);
+            // With a count of 0 the flags are what they were.
+            self.leaves = Some(if by_counter { Known::Nothing } else { self.behind_rotation() });
+        } else {
+            self.leaves = Some(if by_counter || uop.imm != 0 { Known::Nothing } else { self.known });
+        }
         true
     }
 
-    /// SHLD and SHRD, likewise.
-    fn double_shift(&mut self, op: Op, uop: &Uop) -> bool {
+    /// RCL and RCR by a number: the processor's, whose count is below the width.
+    fn rotate_through_carry(&mut self, op: Op, uop: &Uop) -> bool {
         let (width, count) = (uop.width_index(), uop.imm as i8);
-        if width < 2 || count == 0 || !self.nobody_sees_flags() {
+        if is_high(uop.r1) || width < 2 || count == 0 {
             return false;
         }
+        let left = op == Op::RclRi;
+        self.load_carry();
+        dynasm!(self.asm ; .arch x64 ; setb al ; mov [rsp + frame::SPARE], al);
+        self.settle();
+        let host = self.read(uop.r1, RAX);
+        dynasm!(self.asm ; .arch x64 ; cmp BYTE [rsp + frame::SPARE], 1 ; cmc);
+        if left {
+            shift_by_width!(self, width, rcl, host, BYTE count);
+        } else {
+            shift_by_width!(self, width, rcr, host, BYTE count);
+        }
+        self.wrote(uop.r1, host);
+        dynasm!(self.asm ; .arch x64 ; mov rdx, Rq(host));
+        self.record_rotation(width, left);
+        self.leaves = Some(self.behind_rotation());
+        true
+    }
+
+    /// SHLD and SHRD of registers; a count of 0 leaves the flags.
+    fn double_shift(&mut self, op: Op, uop: &Uop) -> bool {
+        let (width, count) = (uop.width_index(), uop.imm as i8);
+        let (left, by_counter) = (matches!(op, Op::ShldRi | Op::ShldRc), matches!(op, Op::ShldRc | Op::ShrdRc));
+        if width < 2 || !by_counter && count == 0 {
+            return false;
+        }
+        let seen = !self.nobody_sees_flags();
+        let end = self.asm.new_dynamic_label();
+        if by_counter {
+            self.load_count();
+        }
         let (to, from) = (self.read(uop.r1, RAX), self.read(uop.r2, RDX));
-        match (op, width) {
-            (Op::ShldRi, 2) => dynasm!(self.asm ; .arch x64 ; shld Rd(to), Rd(from), BYTE count),
-            (Op::ShldRi, _) => dynasm!(self.asm ; .arch x64 ; shld Rq(to), Rq(from), BYTE count),
-            (_, 2) => dynasm!(self.asm ; .arch x64 ; shrd Rd(to), Rd(from), BYTE count),
-            _ => dynasm!(self.asm ; .arch x64 ; shrd Rq(to), Rq(from), BYTE count),
+        if by_counter {
+            if width == 2 {
+                dynasm!(self.asm ; .arch x64 ; mov Rd(to), Rd(to));
+                self.wrote(uop.r1, to);
+            }
+            if seen {
+                let mask = if width == 3 { 63 } else { 31 };
+                dynasm!(self.asm ; .arch x64 ; test cl, mask ; jz =>end);
+            }
+        }
+        match (left, width, by_counter) {
+            (true, 2, false) => dynasm!(self.asm ; .arch x64 ; shld Rd(to), Rd(from), BYTE count),
+            (true, _, false) => dynasm!(self.asm ; .arch x64 ; shld Rq(to), Rq(from), BYTE count),
+            (false, 2, false) => dynasm!(self.asm ; .arch x64 ; shrd Rd(to), Rd(from), BYTE count),
+            (false, _, false) => dynasm!(self.asm ; .arch x64 ; shrd Rq(to), Rq(from), BYTE count),
+            (true, 2, true) => dynasm!(self.asm ; .arch x64 ; shld Rd(to), Rd(from), cl),
+            (true, _, true) => dynasm!(self.asm ; .arch x64 ; shld Rq(to), Rq(from), cl),
+            (false, 2, true) => dynasm!(self.asm ; .arch x64 ; shrd Rd(to), Rd(from), cl),
+            (false, _, true) => dynasm!(self.asm ; .arch x64 ; shrd Rq(to), Rq(from), cl),
         }
         self.wrote(uop.r1, to);
         self.host = HostFlags::None;
+        self.leaves = Some(Known::Nothing);
+        if seen {
+            dynasm!(self.asm ; .arch x64 ; mov rdx, Rq(to));
+            self.record_double_shift(width, left, to);
+            dynasm!(self.asm ; .arch x64 ; =>end);
+            if !by_counter {
+                self.leaves = Some(Known::Result(width));
+            }
+        }
         true
     }
 }

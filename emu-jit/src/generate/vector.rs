@@ -148,6 +148,42 @@ fn two_sources(kernel: TwoSources) -> Option<Code> {
     Some(Code(0x66, opcode, false))
 }
 
+/// Shifts by an immediate number: the digit that stands in place of the first register.
+fn by_number(kernel: TwoSources) -> Option<(Code, u8)> {
+    use TwoSources::*;
+    let (opcode, digit) = match kernel {
+        PsrlwImmediate => (0x71, 2),
+        PsrawImmediate => (0x71, 4),
+        PsllwImmediate => (0x71, 6),
+        PsrldImmediate => (0x72, 2),
+        PsradImmediate => (0x72, 4),
+        PslldImmediate => (0x72, 6),
+        PsrlqImmediate => (0x73, 2),
+        Psrldq => (0x73, 3),
+        PsllqImmediate => (0x73, 6),
+        Pslldq => (0x73, 7),
+        _ => return None,
+    };
+    Some((Code(0x66, opcode, true), digit))
+}
+
+/// Shifts of all elements by the number in a register.
+fn by_count(kernel: TwoSources) -> Option<Code> {
+    use TwoSources::*;
+    let opcode = match kernel {
+        Psrlw => 0xD1,
+        Psrld => 0xD2,
+        Psrlq => 0xD3,
+        Psraw => 0xE1,
+        Psrad => 0xE2,
+        Psllw => 0xF1,
+        Pslld => 0xF2,
+        Psllq => 0xF3,
+        _ => return None,
+    };
+    Some(Code(0x66, opcode, false))
+}
+
 /// Moves between registers that are operations of two sources.
 fn register_move(kernel: TwoSources) -> Option<Code> {
     use TwoSources::*;
@@ -175,6 +211,9 @@ impl Generator<'_> {
             Op::VmovFromGpr | Op::VmovToGpr => self.general_move(op, uop),
             Op::TwoRr if whole => {
                 let kernel = TwoSources::ALL[uop.kernel()].0;
+                if let Some((code, digit)) = by_number(kernel).filter(|_| uop.base == uop.r1) {
+                    return self.on_registers(code, digit, uop.r1, uop);
+                }
                 let code = two_sources(kernel).or_else(|| register_move(kernel));
                 code.is_some_and(|code| self.on_registers(code, uop.r1, uop.base, uop))
             }
@@ -199,6 +238,12 @@ impl Generator<'_> {
             }
             Op::ConvertRm => conversion(Conversion::ALL[uop.kernel()].0).is_some_and(|code| self.on_memory(code, uop)),
             Op::IntToFloatR | Op::FloatToIntR => self.between(op, uop),
+            Op::IntToFloatM | Op::FloatToIntM => self.between_memory(op, uop),
+            Op::VmoveMask => self.move_mask(uop),
+            Op::CountRr if whole => {
+                let code = by_count(TwoSources::ALL[uop.kernel()].0);
+                code.is_some_and(|code| self.on_registers(code, uop.r1, uop.base, uop))
+            }
             Op::CompareScalarR | Op::CompareScalarM => self.comparison(op, uop),
             _ => match arithmetic(op) {
                 Some(code) if whole && in_memory(op) => self.on_memory(code, uop),
@@ -339,6 +384,43 @@ impl Generator<'_> {
         true
     }
 
+    /// Conversions between scalars in memory and general registers.
+    fn between_memory(&mut self, op: Op, uop: &Uop) -> bool {
+        let imm = uop.imm8();
+        if imm & UNSIGNED != 0 || op == Op::IntToFloatM && uop.r1 != uop.r2 {
+            return false;
+        }
+        let prefix = if imm & DOUBLE != 0 { 0xF2 } else { 0xF3 };
+        let wide = imm & WIDE != 0;
+        let Some(end) = self.vector_place(uop, false, false) else { return false };
+        if op == Op::IntToFloatM {
+            self.emit(Code(prefix, 0x2A, false), wide, uop.r1, None, uop);
+        } else {
+            let opcode = if imm & TRUNCATED != 0 { 0x2C } else { 0x2D };
+            let to = pinned(uop.r1).unwrap_or(RAX);
+            self.emit(Code(prefix, opcode, false), wide, to, None, uop);
+            self.wrote(uop.r1, to);
+        }
+        self.end_vector(end);
+        true
+    }
+
+    /// PMOVMSKB, MOVMSKPS and MOVMSKPD.
+    fn move_mask(&mut self, uop: &Uop) -> bool {
+        let code = match uop.element_log2() {
+            0 => Code(0x66, 0xD7, false),
+            2 => Code(0, 0x50, false),
+            3 => Code(0x66, 0x50, false),
+            _ => return false,
+        };
+        let back = self.with_vectors();
+        let to = pinned(uop.r1).unwrap_or(RAX);
+        self.emit(code, false, to, Some(uop.base), uop);
+        self.wrote(uop.r1, to);
+        dynasm!(self.asm ; .arch x64 ; =>back);
+        true
+    }
+
     fn comparison(&mut self, op: Op, uop: &Uop) -> bool {
         let imm = uop.imm8();
         let prefix = if imm & DOUBLE != 0 { 0x66 } else { 0 };
@@ -370,6 +452,8 @@ fn in_memory(op: Op) -> bool {
             | FloatRm
             | ConvertRm
             | CompareScalarM
+            | IntToFloatM
+            | FloatToIntM
             | AddPsRm
             | AddPdRm
             | AddSsRm

@@ -150,7 +150,7 @@ fn division(s: &mut Source) -> Vec<u8> {
 /// One instruction. Which registers it may write is [`Source::target`]'s, but for byte registers of old.
 fn instruction(s: &mut Source) -> Vec<u8> {
     let reg = s.target();
-    match s.below(36) {
+    match s.below(39) {
         0..=8 => {
             let row = (s.below(8) as u8) << 3;
             let form = s.below(4) as u8;
@@ -168,6 +168,12 @@ fn instruction(s: &mut Source) -> Vec<u8> {
         11 | 12 => {
             let form = s.below(4) as u8;
             with_operand(s, &[0x88 | form], reg, form & 1 != 0, 0, Either)
+        }
+        13 if s.wide && s.one_in(3) => {
+            // mov rax, [moffs64], and back.
+            let wide = if s.one_in(2) { 0x48 } else { 0x40 };
+            let place = DATA + s.below(0x1010);
+            [&[wide, s.pick(&[0xA0, 0xA1, 0xA2, 0xA3])][..], &place.to_le_bytes()].concat()
         }
         13 => match s.below(3) {
             0 => with_operand(s, &[0xC6], 0, false, 1, Either),
@@ -245,6 +251,21 @@ fn instruction(s: &mut Source) -> Vec<u8> {
             2 => [&[0x68][..], &s.number().to_le_bytes()[..4]].concat(),
             _ => with_operand(s, &[0xFF], 6, true, 0, Memory),
         },
+        35 => {
+            let opcode = [0x0F, s.pick(&[0xB8, 0xBC, 0xBD])];
+            [vec![0xF3], with_operand(s, &opcode, reg, true, 0, Either)].concat()
+        }
+        36 => {
+            let opcode = s.pick(&[0xB0, 0xB1, 0xC0, 0xC1, 0xB1, 0xC1]);
+            with_operand(s, &[0x0F, opcode], reg, opcode & 1 != 0, 0, Either)
+        }
+        // A bit of a bit string: and reg, 3ff; bt [m], reg.
+        37 => {
+            let rex = s.wide.then_some(0x48 | reg >> 3);
+            let cut = rex.into_iter().chain([0x81, 0xE0 | reg & 7, 0xFF, 3, 0, 0]).collect();
+            let row = s.pick(&[0xA3, 0xAB, 0xB3, 0xBB]);
+            [cut, with_operand(s, &[0x0F, row], reg, true, 0, Memory)].concat()
+        }
         // A frame: mov rbp, rsp; push rax; leave. The popped one is any.
         34 if s.wide => vec![0x48, 0x89, 0xE5, 0x50, 0xC9],
         34 => vec![0x89, 0xE5, 0x50, 0xC9],

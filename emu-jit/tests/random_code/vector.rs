@@ -74,10 +74,10 @@ const VECTOR: [(u8, u8, bool, u64); 66] = [
 ];
 
 /// Whole-register operations of SSE2 by the byte behind 66h 0Fh.
-const WHOLE: [u8; 48] = [
+const WHOLE: [u8; 56] = [
     0xDB, 0xDF, 0xEB, 0xEF, 0xFC, 0xFD, 0xFE, 0xD4, 0xF8, 0xF9, 0xFA, 0xFB, 0xEC, 0xED, 0xDC, 0xDD, 0xE8, 0xE9, 0xD8,
     0xD9, 0xD5, 0xE5, 0xE4, 0xF4, 0xF5, 0xF6, 0xE0, 0xE3, 0xDA, 0xDE, 0xEA, 0xEE, 0x74, 0x75, 0x76, 0x64, 0x65, 0x66,
-    0x60, 0x61, 0x62, 0x6C, 0x68, 0x69, 0x6A, 0x6D, 0x63, 0x67,
+    0x60, 0x61, 0x62, 0x6C, 0x68, 0x69, 0x6A, 0x6D, 0x63, 0x67, 0xD1, 0xD2, 0xD3, 0xE1, 0xE2, 0xF1, 0xF2, 0xF3,
 ];
 
 /// An SSE instruction. Memory operands are mostly aligned, and within a page.
@@ -95,12 +95,31 @@ pub fn vector(s: &mut Source) -> Vec<u8> {
             (0xF3, 0x2C, false),
             (0xF2, 0x2D, false),
             (0xF3, 0x2D, false),
+            (0x66, 0xD7, false),
+            (0x66, 0x50, false),
         ]);
         let (first, second) = if from_general { (reg, general) } else { (general, reg) };
         let rex = 0x40 | wide | first >> 3 << 2 | second >> 3;
         let rex = s.wide.then_some(rex);
         let tail = [0x0F, opcode, 0xC0 | first << 3 & 0x38 | second & 7];
         return [prefix].into_iter().chain(rex).chain(tail).collect();
+    }
+    if s.one_in(10) {
+        // Between memory and general registers.
+        let (prefix, opcode) = s.pick(&[(0xF2, 0x2A), (0xF3, 0x2A), (0xF2, 0x2C), (0xF3, 0x2C), (0xF2, 0x2D)]);
+        let first = if opcode == 0x2A { reg } else { s.target() };
+        let rex = s.wide.then_some(0x40 | if s.one_in(2) { 8 } else { 0 } | first >> 3 << 2);
+        let tail = [0x0F, opcode, first << 3 & 0x38 | 4, 0x25];
+        let place = (DATA as u32 + 8 * s.below(0x100) as u32).to_le_bytes();
+        return [prefix].into_iter().chain(rex).chain(tail).chain(place).collect();
+    }
+    if s.one_in(10) {
+        // Shifts by a number.
+        let (opcode, digit) = s.pick(&[(0x71, 2), (0x71, 4), (0x71, 6), (0x72, 2), (0x72, 4), (0x72, 6), (0x73, 2)]);
+        let digit = if opcode == 0x73 { s.pick(&[2, 3, 6, 7]) } else { digit };
+        let rex = s.wide.then_some(0x40 | reg >> 3);
+        let tail = [0x0F, opcode, 0xC0 | digit << 3 | reg & 7, s.below(70) as u8];
+        return [0x66].into_iter().chain(rex).chain(tail).collect();
     }
     let (prefix, opcode, immediate, bytes) =
         if s.one_in(3) { (0x66, s.pick(&WHOLE), false, 16) } else { s.pick(&VECTOR) };

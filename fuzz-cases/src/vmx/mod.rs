@@ -5,6 +5,7 @@ mod machine;
 
 use crate::Source;
 use crate::guest::{SLACK, set_up};
+use crate::tiers::{Tiers, Trail};
 use emu_core::bus::ApicMessage;
 use emu_core::run::RunExit;
 use emu_core::state::cpu::Cpu;
@@ -30,7 +31,13 @@ const ENTRY_FAILURE: u64 = 1 << 31;
 /// Random VMCS contents over a valid base: VM entry succeeds exactly if no rule of `emu-vmx` fails, and fails as the
 /// rule says; then the guest and its VMM run.
 pub fn vmx_entry(source: &mut Source) {
+    vmx_entry_in(source, Tiers::INTERPRETED);
+}
+
+/// [`vmx_entry`] with what the runs have come to.
+pub fn vmx_entry_in(source: &mut Source, tiers: Tiers) -> Trail {
     let mut bench = machine::host(source);
+    bench.cache.set_tier(tiers.tier());
     let mut vmcs = machine::base_vmcs(source, &mut bench);
     let changes = source.pick(&[0, 0, 1, 1, 2, 4, 16]);
     for _ in 0..changes {
@@ -39,14 +46,20 @@ pub fn vmx_entry(source: &mut Source) {
     machine::host_code(source, &mut bench);
     machine::enter_root(&mut bench, vmcs);
     enter(&mut bench);
-    run(source, &mut bench, GUEST_CYCLES);
+    run(source, &mut bench, GUEST_CYCLES, tiers)
 }
 
 /// Guests under EPT whose structures are random, or right with mistakes.
 pub fn vmx_ept(source: &mut Source) {
+    vmx_ept_in(source, Tiers::INTERPRETED);
+}
+
+/// [`vmx_ept`] with what the runs have come to.
+pub fn vmx_ept_in(source: &mut Source, tiers: Tiers) -> Trail {
     let mut bench = machine::host(source);
+    bench.cache.set_tier(tiers.tier());
     let mut vmcs = machine::base_vmcs(source, &mut bench);
-    let Some(vmx) = bench.cpu.config.model.vmx().cloned() else { return };
+    let Some(vmx) = bench.cpu.config.model.vmx().cloned() else { return Trail::default() };
     let secondary = vmcs.get(Field::SecondaryProcessorControls) | 2;
     vmcs.set(Field::SecondaryProcessorControls, vmx.caps.procbased_ctls2.adjust(secondary as u32).into());
     let primary = vmcs.get(Field::PrimaryProcessorControls) | 1 << 31;
@@ -79,12 +92,18 @@ pub fn vmx_ept(source: &mut Source) {
     machine::host_code(source, &mut bench);
     machine::enter_root(&mut bench, vmcs);
     enter(&mut bench);
-    run(source, &mut bench, GUEST_CYCLES);
+    run(source, &mut bench, GUEST_CYCLES, tiers)
 }
 
 /// VMX instructions with random operands, before and in VMX operation, in 64-bit mode and in all the others.
 pub fn vmx_instructions(source: &mut Source) {
+    vmx_instructions_in(source, Tiers::INTERPRETED);
+}
+
+/// [`vmx_instructions`] with what the runs have come to.
+pub fn vmx_instructions_in(source: &mut Source, tiers: Tiers) -> Trail {
     let mut bench = machine::host(source);
+    bench.cache.set_tier(tiers.tier());
     if source.chance(70) {
         let vmcs = machine::base_vmcs(source, &mut bench);
         machine::host_code(source, &mut bench);
@@ -105,7 +124,7 @@ pub fn vmx_instructions(source: &mut Source) {
     if start < at::VMXON {
         bench.ram.dma_write(start, &code);
     }
-    run(source, &mut bench, CYCLES);
+    run(source, &mut bench, CYCLES, tiers)
 }
 
 /// A random field gets another value.
@@ -171,7 +190,8 @@ fn enter(bench: &mut Bench) {
 }
 
 /// Runs in goes until a guest has had [`GUEST_INSTRUCTIONS`], or for `cycles`.
-fn run(source: &mut Source, bench: &mut Bench, cycles: u64) {
+fn run(source: &mut Source, bench: &mut Bench, cycles: u64, tiers: Tiers) -> Trail {
+    let mut trail = Trail::default();
     let end = bench.cpu.cycles + cycles;
     let mut in_guest = 0;
     for _ in 0..100 {
@@ -181,6 +201,7 @@ fn run(source: &mut Source, bench: &mut Bench, cycles: u64) {
         let limit = bench.cpu.cycles + 1 + source.below(700);
         let (guest, exits, instructions) = moment(&bench.cpu);
         let exit = bench.run(limit - bench.cpu.cycles);
+        trail.note(tiers, &bench.cpu);
         let after = moment(&bench.cpu);
         // Only goes that were the guest's alone.
         if guest && after.0 && exits == after.1 {
@@ -205,6 +226,8 @@ fn run(source: &mut Source, bench: &mut Bench, cycles: u64) {
             }
         }
     }
+    trail.end(tiers, &bench.ram);
+    trail
 }
 
 /// Whether a guest runs, the VM exits so far, the instructions so far.

@@ -36,8 +36,8 @@ pub struct Args {
     /// Cycles a processor runs before the next one's turn [default: the machine's]
     #[arg(long, value_name = "N")]
     quantum: Option<u64>,
-    /// Compile what has run N times [default: interpret everything]
-    #[arg(long, value_name = "N")]
+    /// Compile what has run N times [default: as the emulator does by itself]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jit: Option<u32>,
     /// Print the screen of each image that differs
     #[arg(long)]

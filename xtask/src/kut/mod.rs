@@ -33,6 +33,9 @@ pub struct Args {
     /// The emulator [default: built from this workspace]
     #[arg(long, value_name = "FILE")]
     emulator: Option<PathBuf>,
+    /// Compile what has run N times [default: as the emulator does by itself]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    jit: Option<u32>,
     /// Outputs, errors and environment files go here
     #[arg(long, value_name = "DIR", default_value = "target/kvm-unit-tests")]
     logs: PathBuf,
@@ -86,7 +89,8 @@ fn run_all(args: &Args) -> Result<bool, Error> {
     std::fs::create_dir_all(&args.logs).map_err(host(&args.logs))?;
     let emulator = args.emulator.clone().map_or_else(build_emulator, Ok)?;
     let host_limit = Duration::from_secs(args.host_limit);
-    let places = run::Places { emulator, kernels, logs: args.logs.clone(), host_limit, reuse: args.reuse };
+    let places =
+        run::Places { emulator, kernels, logs: args.logs.clone(), jit: args.jit, host_limit, reuse: args.reuse };
     let results = results(args, &plan, &tests, &places)?;
     let rows: Vec<_> = tests.iter().zip(results).collect();
     let text = table::markdown(&rows);

@@ -22,6 +22,8 @@ pub struct Places {
     pub kernels: PathBuf,
     /// Outputs and environment files.
     pub logs: PathBuf,
+    /// How often code runs until it is compiled, if not as the emulator has it by itself.
+    pub jit: Option<u32>,
     /// The time of the host that a test may take.
     pub host_limit: Duration,
     /// A test that has its results among the logs is not run again.
@@ -86,6 +88,7 @@ fn execute(test: &Test, places: &Places) -> io::Result<String> {
     std::fs::write(file("env"), environment(test))?;
     let mut child = Command::new(&places.emulator)
         .args(options(test, &places.kernels, &file("env")))
+        .args(places.jit.map(|threshold| format!("--jit={threshold}")))
         .stdin(Stdio::null())
         .stdout(File::create(file("out"))?)
         .stderr(File::create(file("err"))?)

@@ -33,6 +33,9 @@ pub struct Args {
     /// The emulator [default: built from this workspace]
     #[arg(long, value_name = "FILE")]
     emulator: Option<PathBuf>,
+    /// Compile what has run N times [default: as the emulator does by itself]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    jit: Option<u32>,
     /// The initrd and the serial ports' outputs go here
     #[arg(long, value_name = "DIR", default_value = "target/linux")]
     logs: PathBuf,
@@ -103,6 +106,7 @@ fn run(
     let output = Command::new(emulator)
         .args(["--headless", "--debugcon", "none", "--cpu-model", model, "--linux-entry", entry])
         .args(["--cpus", &cpus.to_string(), "--max-time", &args.max_time.to_string()])
+        .args(args.jit.map(|threshold| format!("--jit={threshold}")))
         .args(["--append", format!("console=ttyS0 {}", args.append).trim_end()])
         .arg("--kernel")
         .arg(&args.kernel)

@@ -4,27 +4,32 @@ use super::CodeCache;
 use crate::block::Block;
 use crate::block::key::Key;
 use crate::block::tier::{Code, Exit, Left, Refused, Source, Tier};
+use crate::ir::op::Op;
 use crate::state::cpu::{Cpu, Env};
 
 /// Cycles that make up for the way into compiled code and out of it.
 const LONG_STAY: u64 = 16;
 /// So many short stays, one behind the other, and a block is interpreted for a while.
 const RELUCTANT: u16 = 32;
-/// [`CodeCache::warm_up`] and one, if blocks are not compiled at once.
-const WARM_UP: u64 = 17;
 
 impl CodeCache {
     /// From now on `tier`, or nobody, compiles what is hot. A run is the same with and without.
     pub fn set_tier(&mut self, tier: Option<Box<dyn Tier>>) {
         self.clear();
-        self.warm_up = tier.as_ref().map_or(0, |tier| WARM_UP.min(tier.threshold().into()) - 1);
+        // What is compiled at once is always entered.
+        self.least_stay = tier.as_ref().map_or(0, |tier| if tier.threshold() == 1 { 0 } else { LONG_STAY });
         self.tier = tier;
     }
 
-    /// How many cycles must be behind a chain of blocks, and before its boundary, for compiled code to be entered.
+    /// How many cycles there must be before the boundary for compiled code to be entered.
     #[inline(always)]
-    pub fn warm_up(&self) -> u64 {
-        self.warm_up
+    pub fn least_stay(&self) -> u64 {
+        self.least_stay
+    }
+
+    /// How often compiled code has called the handler of each operation, for those that it has.
+    pub fn handler_calls(&self) -> Vec<(Op, u64)> {
+        self.tier.as_ref().map_or_else(Vec::new, |tier| tier.calls())
     }
 
     /// Whether somebody compiles.
@@ -46,29 +51,31 @@ impl CodeCache {
         self.blocks[id as usize].code
     }
 
-    /// Whether the compiled code of a block is to be entered where the chain has come to it: not if it was left at once
-    /// again and again.
+    /// Whether a block is interpreted without a word to the tier: it was refused, or left at once again and again.
     #[inline(always)]
-    pub fn is_worth_entering(&mut self, id: u32) -> bool {
-        let reluctance = &mut self.blocks[id as usize].reluctance;
-        if *reluctance < RELUCTANT {
+    pub fn is_interpreted(&self, id: u32) -> bool {
+        let block = &self.blocks[id as usize];
+        let reluctance = block.reluctance.get();
+        if reluctance >= RELUCTANT {
+            block.reluctance.set(reluctance - 1);
             return true;
         }
-        *reluctance -= 1;
-        false
+        block.coolness == 0 && block.code.is_none()
     }
 
     /// The compiled code that was entered at a block has run for so many cycles.
     #[inline(always)]
     pub fn note_stay(&mut self, id: u32, cycles: u64) {
-        let reluctance = &mut self.blocks[id as usize].reluctance;
-        *reluctance = match *reluctance {
+        if self.least_stay == 0 {
+            return;
+        }
+        let reluctance = &self.blocks[id as usize].reluctance;
+        reluctance.set(match reluctance.get() {
             _ if cycles >= LONG_STAY => 0,
             // For a good while it is not tried again.
             short if short == RELUCTANT - 1 => 64 * RELUCTANT,
-            // Who enters it all the same may do so for ever.
             short => short.saturating_add(1),
-        };
+        });
     }
 
     /// Asks the tier to compile a block. Where there is no more room, everything that was compiled goes, and the block
@@ -77,7 +84,7 @@ impl CodeCache {
     #[inline(never)]
     fn compile(&mut self, id: u32) {
         let (Some(tier), block) = (&mut self.tier, &mut self.blocks[id as usize]) else { return };
-        if block.key == Key::NONE || block.second_page.is_some() || block.uops.is_empty() {
+        if block.uops.is_empty() {
             return;
         }
         let (place, wide) = (block.key.place(), block.key.is_64bit());
@@ -87,7 +94,9 @@ impl CodeCache {
             Err(Refused::Full) => {
                 tier.clear();
                 let threshold = tier.threshold();
-                for block in &mut self.blocks {
+                block.coolness = threshold;
+                // What was refused stays so.
+                for block in self.blocks.iter_mut().filter(|block| block.code.is_some()) {
                     (block.code, block.coolness) = (None, threshold);
                 }
             }
@@ -115,9 +124,13 @@ impl CodeCache {
     }
 
     /// How often a new block is interpreted before it is compiled. What a guest writes again and again is worth it less
-    /// and less.
-    pub(super) fn coolness(&self, key: Key) -> u32 {
+    /// and less; 0 if it never is.
+    pub(super) fn coolness(&self, block: &Block) -> u32 {
         let Some(tier) = &self.tier else { return 0 };
+        let key = block.key;
+        if key == Key::NONE || key.is_16bit() || block.second_page.is_some() {
+            return 0;
+        }
         let rewritten = self.rewritten.get(&key.page()).copied().unwrap_or_default();
         tier.threshold().saturating_mul(1u32.checked_shl(rewritten).unwrap_or(u32::MAX))
     }
