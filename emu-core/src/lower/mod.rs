@@ -30,6 +30,7 @@ pub mod string;
 pub mod system;
 pub mod tables;
 pub mod vmx;
+pub mod work;
 pub mod x87;
 pub mod xsave;
 
