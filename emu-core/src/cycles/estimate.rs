@@ -68,9 +68,8 @@ impl Work {
     }
 }
 
-/// A run of instructions, from its end.
-pub struct Run<'a> {
-    table: &'a Table,
+/// A run of instructions, from its end; empty at first.
+pub struct Run {
     issued: u32,
     busy: u32,
     load: [u32; MOST_SETS],
@@ -82,13 +81,14 @@ pub struct Run<'a> {
     before_branch: bool,
 }
 
-impl<'a> Run<'a> {
-    /// The empty run.
-    pub fn new(table: &'a Table) -> Self {
+impl Default for Run {
+    fn default() -> Self {
         let ways = Box::new([[NO_WAY; REGISTERS]; REGISTERS]);
-        Self { table, issued: 0, busy: 0, load: [0; MOST_SETS], touched: 0, ways, before_branch: false }
+        Self { issued: 0, busy: 0, load: [0; MOST_SETS], touched: 0, ways, before_branch: false }
     }
+}
 
+impl Run {
     /// Empties it.
     pub fn clear(&mut self) {
         (self.issued, self.busy, self.touched, self.before_branch) = (0, 0, 0, false);
@@ -104,20 +104,20 @@ impl<'a> Run<'a> {
     }
 
     /// Puts an instruction before the run.
-    pub fn put_before(&mut self, work: &Work) {
+    pub fn put_before(&mut self, table: &Table, work: &Work) {
         let fused = work.fuses && self.before_branch;
         self.before_branch = work.branch;
         // What remains of a comparison that has become one with its branch is what it loads.
         self.issued += u32::from(if fused { work.issued - 1 } else { work.issued });
         self.busy += u32::from(work.busy);
         for group in work.groups.iter().skip(usize::from(fused)).flatten() {
-            self.use_ports(group.ports, group.count.into());
+            self.use_ports(table, group.ports, group.count.into());
         }
         self.chain(work);
     }
 
-    fn use_ports(&mut self, ports: Ports, count: u32) {
-        for (set, load) in self.table.narrow.iter().zip(&mut self.load) {
+    fn use_ports(&mut self, table: &Table, ports: Ports, count: u32) {
+        for (set, load) in table.narrow.iter().zip(&mut self.load) {
             if ports & !set == 0 {
                 *load += count;
             }
@@ -145,9 +145,9 @@ impl<'a> Run<'a> {
     }
 
     /// How long an iteration of the run takes, in parts of a cycle ([`UNIT`]).
-    pub fn estimate(&self) -> u32 {
-        let renaming = self.issued * UNIT / u32::from(self.table.width);
-        let loads = self.table.narrow.iter().zip(&self.load);
+    pub fn estimate(&self, table: &Table) -> u32 {
+        let renaming = self.issued * UNIT / u32::from(table.width);
+        let loads = table.narrow.iter().zip(&self.load);
         let ports = loads.map(|(set, load)| load * UNIT / set.count_ones()).max().unwrap_or(0);
         renaming.max(ports).max(self.busy * UNIT).max(self.recurrence() * UNIT / 2)
     }
@@ -186,7 +186,7 @@ fn bits(mut set: u64) -> impl Iterator<Item = usize> {
 
 /// Cycles that an iteration of these instructions takes, in parts of a cycle ([`UNIT`]).
 pub fn estimate(table: &Table, works: &[Work]) -> u32 {
-    let mut run = Run::new(table);
-    works.iter().rev().for_each(|work| run.put_before(work));
-    run.estimate()
+    let mut run = Run::default();
+    works.iter().rev().for_each(|work| run.put_before(table, work));
+    run.estimate(table)
 }

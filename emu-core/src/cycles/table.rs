@@ -210,6 +210,12 @@ impl Table {
         })
     }
 
+    /// The most that the translations of one access can take, cycles: a source and a destination in two pages each, with
+    /// five levels of paging and of EPT.
+    pub fn most_walking(&self) -> u64 {
+        4 * (u64::from(self.events.tlb_miss) + 35 * u64::from(self.events.walk_entry))
+    }
+
     /// The row of a class.
     #[inline]
     pub fn row(&self, class: Class) -> &Row {

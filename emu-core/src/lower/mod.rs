@@ -8,6 +8,7 @@ pub mod bits;
 pub mod bmi;
 pub mod branch;
 pub mod control;
+pub mod costs;
 pub mod cpuid;
 pub mod far;
 pub mod fast_call;

@@ -8,32 +8,31 @@ use crate::cycles::class::Class;
 use crate::cycles::estimate::{CARRY, FLAGS, MASKS, MMX, VECTORS, Work, X87};
 use crate::cycles::table::{Fuses, Group, Table};
 use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfo, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
-    RflagsBits,
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfo, InstructionInfoFactory, Mnemonic, OpAccess,
+    OpKind, Register, RflagsBits,
 };
 
 pub use class::class_of;
 
 /// Finds out what instructions do.
-pub struct Works<'a> {
-    table: &'a Table,
+pub struct Works {
     info: InstructionInfoFactory,
 }
 
-impl<'a> Works<'a> {
-    /// For one table.
-    pub fn new(table: &'a Table) -> Self {
-        Self { table, info: InstructionInfoFactory::new() }
+impl Default for Works {
+    fn default() -> Self {
+        Self { info: InstructionInfoFactory::new() }
     }
+}
 
+impl Works {
     /// The work of the instructions that `code` holds, of 16, 32 or 64 bits: for tests and tools.
-    pub fn of_code(&mut self, bits: u32, code: &[u8]) -> Vec<Work> {
-        Decoder::new(bits, code, DecoderOptions::NONE).into_iter().map(|i| self.of(&i)).collect()
+    pub fn of_code(&mut self, table: &Table, bits: u32, code: &[u8]) -> Vec<Work> {
+        Decoder::new(bits, code, DecoderOptions::NONE).into_iter().map(|i| self.of(table, &i)).collect()
     }
 
     /// The work of an instruction.
-    pub fn of(&mut self, i: &Instruction) -> Work {
-        let table = self.table;
+    pub fn of(&mut self, table: &Table, i: &Instruction) -> Work {
         let class = class_of(i);
         let row = table.row(class);
         let mut work = Work::default();
@@ -122,10 +121,7 @@ fn is_write(access: OpAccess) -> bool {
 }
 
 fn is_read(access: OpAccess) -> bool {
-    matches!(
-        access,
-        OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite
-    )
+    matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite)
 }
 
 /// Whether others become one with this branch.

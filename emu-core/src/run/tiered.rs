@@ -17,9 +17,10 @@ impl Cpu {
         }
         // What runs a few instructions only, before the boundary has something to do, is not worth the way in and out.
         let warm_up = cache.warm_up();
-        let began = self.cycles;
+        // Instructions may cost nothing, and iterations do not count as instructions.
+        let began = (self.cycles, self.instructions);
         if warm_up != 0 {
-            match self.run_chain::<true>(env, cache, id, began + warm_up) {
+            match self.run_chain::<true>(env, cache, id, self.cycles + warm_up) {
                 Some(next) => id = next,
                 None => return,
             }
@@ -45,7 +46,7 @@ impl Cpu {
                     left.result
                 }
                 None if !self.ends_within_bound(cache, id, start) => {
-                    if self.cycles == began || self.cycles < self.block_limit {
+                    if (self.cycles, self.instructions) == began || self.cycles < self.block_limit {
                         self.run_one(env, cache, id, start);
                     }
                     return;
@@ -53,7 +54,7 @@ impl Cpu {
                 None => self.run_block(env, cache, id),
             };
             let Some(result) = result else {
-                if self.cycles == began || self.cycles < self.block_limit {
+                if (self.cycles, self.instructions) == began || self.cycles < self.block_limit {
                     self.run_part(env, cache, id, start);
                 }
                 return;
@@ -124,7 +125,7 @@ impl Cpu {
     #[inline(always)]
     fn run_block(&mut self, env: &mut Env, cache: &CodeCache, id: u32) -> Option<Exec> {
         let block = cache.block(id);
-        if self.cycles + block.cost > self.block_limit {
+        if self.cycles + block.bound > self.block_limit {
             return None;
         }
         // A block without instructions is none that was found.

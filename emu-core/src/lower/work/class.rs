@@ -102,10 +102,9 @@ fn general(i: &Instruction) -> Option<Class> {
         Andn | Blsi | Blsmsk | Blsr | Bzhi => Class::Bmi,
         Bextr => Class::Extract,
         Imul if i.op_count() > 1 => Class::Multiply,
-        Mul | Imul => by_width(
-            i,
-            [Class::MultiplyByte, Class::MultiplyWord, Class::MultiplyDouble, Class::MultiplyLong],
-        ),
+        Mul | Imul => {
+            by_width(i, [Class::MultiplyByte, Class::MultiplyWord, Class::MultiplyDouble, Class::MultiplyLong])
+        }
         Mulx => Class::MultiplyLong,
         Div => by_width(i, [Class::DivideByte, Class::DivideWord, Class::DivideDouble, Class::DivideLong]),
         Idiv => by_width(i, [Class::DivideByte, Class::DivideWord, Class::DivideDouble, Class::DivideLongSigned]),

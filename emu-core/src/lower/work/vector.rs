@@ -1,7 +1,7 @@
 //! The classes of vector and x87 instructions.
 
-use crate::cycles::class::Class;
 use super::class::{is_register, sources_are_one};
+use crate::cycles::class::Class;
 use iced_x86::{Instruction, Mnemonic, OpKind};
 use std::sync::LazyLock;
 
