@@ -169,6 +169,7 @@ pub fn pc(bios: Vec<u8>, vga_bios: Vec<u8>) -> Pc {
         model: Arc::new(CpuModel::default_model()),
         memory,
         quantum: DEFAULT_QUANTUM,
+        cycles: None,
         bios,
         vga_bios,
         option_roms: Vec::new(),

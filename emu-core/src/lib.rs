@@ -5,6 +5,7 @@
 
 pub mod block;
 pub mod bus;
+pub mod cycles;
 pub mod disasm;
 pub mod event;
 pub mod exec;

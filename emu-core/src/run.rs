@@ -79,11 +79,13 @@ impl Cpu {
         let mut told = false;
         let each = self.notes.watch.contains(Watch::INSTRUCTIONS);
         self.scratch.turn_end = slice.turn_end;
+        self.scratch.step = slice.step;
         self.scratch.progressed = false;
         self.carried.asleep = false;
         self.see_new_code(env.ram);
         loop {
             self.scratch.flow.exact = true;
+            self.scratch.walking = 0;
             if let Some(observer) = &mut observer {
                 told |= self.tell(env.ram, *observer);
                 if std::mem::take(&mut told) && observer.stops() {
@@ -110,7 +112,8 @@ impl Cpu {
             let deadline = self.next_deadline();
             let mut block_limit = slice.stop.min(deadline);
             if slice.step {
-                block_limit = block_limit.min(self.cycles + 1);
+                // An instruction may cost nothing: then no block runs whole.
+                block_limit = block_limit.min(self.cycles + u64::from(self.config.cycles.is_none()));
             }
             self.block_limit = block_limit;
             if let Some(non_root) = &self.vmx.non_root
@@ -145,6 +148,10 @@ impl Cpu {
             if let Some(observer) = &mut observer {
                 told |= self.tell(env.ram, *observer);
             }
+            // The fetch has taken time, and what is due by now comes before the instruction.
+            if fetched.is_ok() && self.scratch.walking != 0 {
+                continue;
+            }
             if let Ok(id) = fetched
                 && each
                 && let Some(observer) = &mut observer
@@ -163,6 +170,8 @@ impl Cpu {
                 self.begin_step();
             }
             self.scratch.progressed = true;
+            // It was given up because it needs its own time, and its translations have taken theirs.
+            self.cycles += std::mem::take(&mut self.scratch.owed);
             match fetched {
                 Ok(id) => match observer.as_mut().filter(|_| each) {
                     Some(observer) => {
@@ -271,7 +280,7 @@ impl Cpu {
             }
             self.tell(env.ram, observer);
             observer.after_instruction(View { cpu: self, ram: env.ram }, Instruction { rip, uop });
-            if self.block_limit != limit || self.cycles >= limit || observer.stops() {
+            if self.block_limit != limit || self.cycles >= limit || self.scratch.step || observer.stops() {
                 return false;
             }
             if branched {
@@ -307,7 +316,7 @@ impl Cpu {
             let delta = loop {
                 // A block runs whole if it ends in time, so that the limit falls on the same instruction wherever
                 // blocks begin.
-                if self.cycles + block.cost > self.block_limit || !plain {
+                if self.cycles + block.bound > self.block_limit || !plain {
                     if !first_block && self.cycles >= self.block_limit {
                         return None;
                     }
@@ -316,7 +325,7 @@ impl Cpu {
                         self.run_one(env, cache, id, start);
                         return None;
                     }
-                    if self.cycles + block.cost > self.block_limit {
+                    if self.cycles + block.bound > self.block_limit {
                         self.run_part(env, cache, id, start);
                         return None;
                     }
@@ -403,7 +412,7 @@ impl Cpu {
             if self.run_alone(env, &uop.showing_flags(), start).is_err() || self.scratch.flow.branched {
                 return;
             }
-            if self.cycles >= self.block_limit {
+            if self.cycles >= self.block_limit || self.scratch.step {
                 return self.set_rip(start.wrapping_add(uop.next()));
             }
         }
@@ -449,6 +458,9 @@ impl Cpu {
                 // Breakpoints that it has met, and what an observer is to be told of it, come again.
                 self.forget_debug_hits();
                 self.notes.observed.clear();
+                let walking = std::mem::take(&mut self.scratch.walking);
+                self.cycles -= walking;
+                self.scratch.owed = walking;
                 cache.isolate(id, done);
             }
             Err(stop) => {

@@ -212,7 +212,7 @@ impl Bench {
         if u64::from(place) + u64::from(uop.len) > PAGE {
             return self.step();
         }
-        let source = Source { block, uops: &[uop], cost: uop.cost.into(), place, wide };
+        let source = Source { block, uops: &[uop], cost: uop.cost.into(), bound: uop.cost.into(), place, wide };
         let mut made = tier.compile(source);
         if let Err(Refused::Full) = made {
             tier.clear();

@@ -16,11 +16,12 @@ use crate::disk::ImageError;
 use emu_core::block::cache::{CacheCounts, CodeCache};
 use emu_core::block::tier::Tier;
 use emu_core::bus::{ApicMessage, Bus};
+use emu_core::cycles::table::Table;
 use emu_core::hash::StableHash;
 use emu_core::ir::op::Op;
 use emu_core::lapic::route;
 use emu_core::mem::ram::{Legacy, MemoryError, Ram, RomError};
-use emu_core::model::CpuModel;
+use emu_core::model::{CpuModel, ModelError};
 use emu_core::state::cpu::Cpu;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct PcConfig {
     pub memory: u64,
     /// Cycles a processor runs before the next one's turn.
     pub quantum: u64,
+    /// What instructions and events cost; without, an instruction is a cycle.
+    pub cycles: Option<Arc<Table>>,
     /// The system ROM; ends at 4 GiB.
     pub bios: Vec<u8>,
     /// The VGA BIOS at C0000h; none when empty.
@@ -51,6 +54,9 @@ pub enum PcError {
     /// A ROM does not fit.
     #[error(transparent)]
     Rom(#[from] RomError),
+    /// The CPU model has no table of cycles.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The host has not enough memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
@@ -153,6 +159,7 @@ impl Pc {
         for cpu in &mut cpus {
             cpu.config.takes_turns = several;
             cpu.config.hz = hz;
+            cpu.config.cycles.clone_from(&config.cycles);
         }
         Ok(Self {
             cpus,

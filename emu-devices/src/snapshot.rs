@@ -25,6 +25,8 @@ pub struct Configuration {
     pub memory: u64,
     /// Cycles in a turn.
     pub quantum: u64,
+    /// What the clock counts.
+    pub clock: String,
     /// Hash of all ROMs.
     pub rom_hash: u64,
     /// MSRs that the model does not have are ignored.
@@ -41,6 +43,7 @@ impl Configuration {
                 format!("a CPU model {} with the hash {:016x}", this.model, this.model_hash),
                 format!("{} KiB of memory", this.memory >> 10),
                 format!("turns of {} cycles", this.quantum),
+                format!("the clock {}", this.clock),
                 format!("ROMs with the hash {:016x}", this.rom_hash),
                 format!("{} for MSRs that do not exist", if this.ignores_bad_msrs { "no exception" } else { "#GP" }),
             ]

@@ -6,7 +6,7 @@
 //! recording of a run that was killed has what happened until shortly before.
 
 use crate::background::BackgroundFile;
-use crate::config::{AtaDrive, FloppyKind, MachineConfig, Rom};
+use crate::config::{AtaDrive, Clock, FloppyKind, MachineConfig, Rom};
 use crate::error::InputError;
 use crate::files;
 use crate::loader::{KernelFiles, LoadedKernel, standard_memory_map};
@@ -105,6 +105,7 @@ pub fn describe(
     // A folder's disk is in its drive by now.
     let MachineConfig { uefi, fw_cfg, fat: _, run: _, .. } = config;
     let MachineConfig { vmx_unlocked, no_reboot, debug_exit_pass, .. } = config;
+    let MachineConfig { clock, .. } = config;
     let MachineConfig { serial: _, debugcon: _, display: _, realtime: _, .. } = config;
     let mut all = Description::new();
     let mut add = |name: &str, value: String| all.push((name.to_owned(), value));
@@ -116,6 +117,9 @@ pub fn describe(
     // A file's name says nothing of what is in it.
     let model = models::is_file(cpu_model).then(|| models::find("--cpu-model", cpu_model)).transpose()?;
     add("--cpu-model", model.map_or(cpu_model.clone(), |model| format!("a model {:016x}", model.fingerprint())));
+    if *clock != Clock::Ips {
+        add("--clock", format!("{clock:?}").to_lowercase());
+    }
     add("--ips", ips.to_string());
     add("--quantum", quantum.map_or_else(default, |quantum| quantum.to_string()));
     add("--seed-time", seed_time.map_or_else(default, |time| format!("{time} s after 1970")));

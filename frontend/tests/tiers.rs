@@ -6,16 +6,27 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a run of an image's script has come to.
-fn outcome(image: &test_images::TestImage, tier: &str) -> String {
+fn outcome(image: &test_images::TestImage, tier: &str, clock: &str) -> String {
     let (name, folder) = (image.name, concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images"));
     let output = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
-        .args(["--headless", "--snapshot", "--debugcon", "none", "--stats", "--cpus", &image.cpus.to_string(), tier])
+        .args([
+            "--headless",
+            "--snapshot",
+            "--debugcon",
+            "none",
+            "--stats",
+            "--cpus",
+            &image.cpus.to_string(),
+            tier,
+            "--clock",
+            clock,
+        ])
         .args(if matches!(name, "evex" | "programs") { &["--cpu-model", "max"][..] } else { &[] })
         .args(["--script", &format!("{folder}/scripts/{name}.ron"), &format!("{folder}/images/{name}.img")])
         .output()
         .expect("the program starts");
     let err = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{name} {tier}: {err}");
+    assert_eq!(output.status.code(), Some(0), "{name} {tier} {clock}: {err}");
     let line = err.lines().find(|line| line.starts_with('{')).expect("--stats prints a line");
     let counters = ["\"instructions\":", "\"cycles\":", "\"state_hash\":"].map(|field| {
         let start = line.find(field).expect("the field is there");
@@ -30,10 +41,12 @@ fn every_image_ends_in_the_same_state_in_both_tiers() {
     std::thread::scope(|scope| {
         let work = || {
             while let Some(image) = test_images::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let interpreted = outcome(image, "--no-jit");
-                // At once, and as late as it is worth it.
-                for tier in ["--jit=1", "--jit"] {
-                    assert_eq!(interpreted, outcome(image, tier), "{} {tier}", image.name);
+                for clock in ["ips", "model"] {
+                    let interpreted = outcome(image, "--no-jit", clock);
+                    // At once, and as late as it is worth it.
+                    for tier in ["--jit=1", "--jit"] {
+                        assert_eq!(interpreted, outcome(image, tier, clock), "{} {tier} {clock}", image.name);
+                    }
                 }
             }
         };

@@ -194,6 +194,7 @@ fn boot(source: &mut Source, board: BoardConfig) {
         model: model(false),
         memory: 2 << 20,
         quantum: 1000,
+        cycles: None,
         bios: firmware::BIOS.to_vec(),
         vga_bios: firmware::VGABIOS.to_vec(),
         option_roms: Vec::new(),

@@ -291,6 +291,7 @@ fn whole(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
         model: model.clone(),
         memory: 4 << 20,
         quantum: source.pick(&[1, 50, 1000]),
+        cycles: None,
         bios: firmware::BIOS.to_vec(),
         vga_bios: Vec::new(),
         option_roms: Vec::new(),

@@ -84,6 +84,7 @@ pub fn roms(source: &mut Source) {
         model: model(max),
         memory: source.below(5) << 19,
         quantum: 1000,
+        cycles: None,
         bios,
         vga_bios,
         option_roms,

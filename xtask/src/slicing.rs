@@ -34,6 +34,9 @@ pub struct Args {
     /// All runs but the one in one piece compile what has run N times
     #[arg(long, value_name = "N")]
     jit: Option<u32>,
+    /// The clock counts the cycles of the CPU model, and not instructions
+    #[arg(long)]
+    model_clock: bool,
 }
 
 /// The machine besides its image.
@@ -42,6 +45,7 @@ struct Setting {
     cpus: u32,
     /// Of what is compared with the run in one piece, which is interpreted.
     jit: Option<u32>,
+    model_clock: bool,
 }
 
 /// What was compared and found different, or could not be run.
@@ -84,7 +88,9 @@ fn common_cycles(end: u64) -> Vec<u64> {
 }
 
 fn machine(image: &TestImage, setting: Setting) -> Result<Pc, Error> {
-    Ok(same_run::with_image(Pc::builder().processors(setting.cpus).memory(64 << 20), image)?.build()?)
+    let builder = Pc::builder().processors(setting.cpus).memory(64 << 20);
+    let builder = if setting.model_clock { builder.model_clock() } else { builder };
+    Ok(same_run::with_image(builder, image)?.build()?)
 }
 
 /// Runs to `cycle`; false when the machine has ended.
@@ -259,7 +265,7 @@ pub fn check(args: &Args) -> Result<(), Error> {
         let image = same_run::image(name)?;
         for &cpus in &args.cpus {
             let cycles = common_cycles(end);
-            let setting = Setting { cpus, jit: args.jit };
+            let setting = Setting { cpus, jit: args.jit, model_clock: args.model_clock };
             let expected = in_one_piece(image, setting, &cycles)?;
             let last = expected.last().copied().unwrap_or_default();
             for n in 0..args.slicings {
@@ -289,7 +295,7 @@ mod tests {
 
     /// The beginning of an image: the firmware, and for most of them all that they do.
     fn check_image(name: &str, cpus: u32) {
-        check_setting(name, Setting { cpus, jit: None });
+        check_setting(name, Setting { cpus, jit: None, model_clock: false });
     }
 
     fn check_setting(name: &str, setting: Setting) {
@@ -311,8 +317,21 @@ mod tests {
 
     #[test]
     fn compiled_images_in_pieces_are_the_same_runs() {
-        check_setting("vmxexits", Setting { cpus: 1, jit: Some(1) });
-        check_setting("smp", Setting { cpus: 4, jit: Some(20) });
+        check_setting("vmxexits", Setting { cpus: 1, jit: Some(1), model_clock: false });
+        check_setting("smp", Setting { cpus: 4, jit: Some(20), model_clock: false });
+    }
+
+    #[test]
+    fn images_whose_clock_is_the_models_in_pieces_are_the_same_runs() {
+        for (name, cpus, jit) in [
+            ("demo", 1, None),
+            ("vmxexits", 1, Some(1)),
+            ("timers", 1, None),
+            ("smp", 4, Some(20)),
+            ("paging", 1, None),
+        ] {
+            check_setting(name, Setting { cpus, jit, model_clock: true });
+        }
     }
 
     #[test]

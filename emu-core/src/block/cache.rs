@@ -4,9 +4,9 @@ mod compiled;
 
 use super::key::{Key, NumberMap};
 use super::tier::Tier;
-use super::{Block, LINKS, Link, NO_BLOCK, NO_LINK, decode};
+use super::{Block, LINKS, Link, NO_BLOCK, NO_LINK, Workshop, decode};
 use crate::fault::Stop;
-use crate::ir::uop::{MAX_INSTRUCTION, Uop};
+use crate::ir::uop::MAX_INSTRUCTION;
 use crate::mem::ram::{PAGE, Place};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::observed::{BuiltBlock, Observed, Watch};
@@ -63,7 +63,7 @@ pub struct CodeCache {
     /// The generation of the next block.
     generation: u32,
     /// Where blocks are decoded.
-    scratch: Vec<Uop>,
+    workshop: Workshop,
     /// Most blocks.
     limit: usize,
     /// Micro-ops of all blocks.
@@ -104,7 +104,7 @@ impl Default for CodeCache {
             pages: HashMap::default(),
             jumps: Box::new([NO_JUMP; JUMP_ENTRIES]),
             generation: 1,
-            scratch: Vec::new(),
+            workshop: Workshop::default(),
             limit: MAX_BLOCKS,
             uops: 0,
             entries: 0,
@@ -370,11 +370,11 @@ impl CodeCache {
     fn build(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, offset: usize, key: Key) -> Result<u32, Stop> {
         let page_end = (offset & !0xFFF) + PAGE as usize;
         let bytes = &env.ram.bytes()[offset..page_end];
-        let block = decode(cpu, bytes, key, &mut self.scratch);
+        let (block, seen) = decode(cpu, bytes, key, &mut self.workshop, true);
         if block.uops.is_empty() {
             return self.build_straddling(cpu, env, linear, offset, key);
         }
-        env.ram.mark_code(offset, block.len as usize);
+        env.ram.mark_code(offset, seen);
         cpu.see_new_code(env.ram);
         if cpu.notes.watch.contains(Watch::BLOCKS) {
             let instructions = block.uops.len() as u32;
@@ -404,7 +404,7 @@ impl CodeCache {
         let split = first.min(MAX_INSTRUCTION);
         bytes[..split].copy_from_slice(&env.ram.bytes()[offset..offset + split]);
         bytes[split..].copy_from_slice(&env.ram.bytes()[second..second + MAX_INSTRUCTION - split]);
-        let mut block = decode(cpu, &bytes, key, &mut self.scratch);
+        let (mut block, _) = decode(cpu, &bytes, key, &mut self.workshop, false);
         block.keep(1);
         block.second_page = Some(physical & !0xFFF);
         env.ram.mark_code(offset, first);
@@ -430,7 +430,7 @@ impl CodeCache {
             };
             bytes[n] = cpu.read_physical(env, physical, 1) as u8;
             n += 1;
-            let block = decode(cpu, &bytes[..n], Key::NONE, &mut self.scratch);
+            let (block, _) = decode(cpu, &bytes[..n], Key::NONE, &mut self.workshop, false);
             if n == MAX_INSTRUCTION || !block.uops.is_empty() {
                 break block;
             }

@@ -6,6 +6,7 @@ pub mod tier;
 
 use crate::ir::op::Op;
 use crate::ir::uop::Uop;
+use crate::lower::costs::Costs;
 use crate::lower::{self, flags};
 use crate::state::cpu::Cpu;
 use crate::state::scratch::Flow;
@@ -35,6 +36,11 @@ pub struct Block {
     pub uops: Box<[Uop]>,
     /// Static cost of all instructions, cycles.
     pub cost: u64,
+    /// It runs whole if so many cycles are left: all of them and, if the last instruction costs nothing, one more, so that
+    /// it begins in time.
+    pub bound: u64,
+    /// Every instruction costs one cycle.
+    uniform: bool,
     /// Length in bytes.
     pub len: u32,
     /// What [`Scratch::flow`](crate::state::scratch::Scratch::flow) is as it begins: a single instruction's time is exact.
@@ -63,7 +69,7 @@ impl Block {
     /// Static cost of the last `count` instructions.
     #[inline(always)]
     pub fn cost_of_last(&self, count: usize) -> u64 {
-        if self.cost == self.uops.len() as u64 { count as u64 } else { self.sum_of_last(count) }
+        if self.uniform { count as u64 } else { self.sum_of_last(count) }
     }
 
     #[inline(never)]
@@ -77,26 +83,54 @@ impl Block {
             let mut uops: Vec<Uop> = self.uops[..count].iter().map(|uop| uop.showing_flags()).collect();
             crate::lower::flags::specialize(&mut uops);
             self.len = uops.last().map_or(0, |uop| uop.next() as u32);
-            self.cost = uops.iter().map(|uop| u64::from(uop.cost)).sum();
+            (self.cost, self.bound, self.uniform) = cost_of(&uops);
             self.flow = flow_of(&uops);
             self.uops = uops.into();
         }
     }
 }
 
+/// [`Block::cost`], [`Block::bound`], [`Block::uniform`].
+fn cost_of(uops: &[Uop]) -> (u64, u64, bool) {
+    let cost = uops.iter().map(|uop| u64::from(uop.cost)).sum();
+    let idle_end = uops.last().is_some_and(|uop| uop.cost == 0);
+    (cost, cost + u64::from(idle_end), uops.iter().all(|uop| uop.cost == 1))
+}
+
 fn flow_of(uops: &[Uop]) -> Flow {
     Flow { branched: false, exact: uops.len() == 1 }
 }
 
-/// Decodes the instructions at the start of `bytes`: none if the first is cut off. `uops` is where they are collected.
-fn decode(cpu: &Cpu, bytes: &[u8], key: Key, uops: &mut Vec<Uop>) -> Block {
+/// Where blocks are decoded, and what finds their costs.
+#[derive(Default)]
+struct Workshop {
+    uops: Vec<Uop>,
+    costs: Costs,
+}
+
+/// Decodes the instructions at the start of `bytes`: none if the first is cut off. Also says how many bytes it depends on.
+/// `whole`: these are bytes of one page, and not of one instruction.
+fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: bool) -> (Block, usize) {
+    let Workshop { uops, costs } = workshop;
     let len = lower::lower(cpu.derived.mode, &cpu.config.model, bytes, uops);
+    let mut seen = len;
+    if let Some(table) = &cpu.config.cycles {
+        let bits = cpu.derived.mode.code.bits();
+        if whole {
+            seen = seen.max(costs.assign(table, bits, bytes, key.place().into(), uops));
+        } else if let Some(first) = uops.first_mut() {
+            costs.assign_alone(table, bits, bytes, first);
+        }
+    }
     let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
     flags::specialize(uops);
-    Block {
+    let (cost, bound, uniform) = cost_of(uops);
+    let block = Block {
         len: len as u32,
         alone,
-        cost: uops.iter().map(|uop| u64::from(uop.cost)).sum(),
+        cost,
+        bound,
+        uniform,
         flow: flow_of(uops),
         uops: uops.as_slice().into(),
         second_page: None,
@@ -107,5 +141,6 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, uops: &mut Vec<Uop>) -> Block {
         code: None,
         coolness: 0,
         reluctance: Cell::new(0),
-    }
+    };
+    (block, seen)
 }

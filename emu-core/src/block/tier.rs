@@ -24,6 +24,8 @@ pub struct Source<'a> {
     pub uops: &'a [Uop],
     /// What all of them cost, cycles.
     pub cost: u64,
+    /// It may begin if so many cycles are left: [`Block::bound`](super::Block::bound), which is `cost` or one more.
+    pub bound: u64,
     /// Offset of its first byte in its page.
     pub place: u16,
     /// Whether it is of 64-bit mode. If not, CS has base 0 and limit FFFF_FFFFh whenever it is entered.

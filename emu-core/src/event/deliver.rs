@@ -94,7 +94,7 @@ impl Cpu {
             let result = self.try_deliver(env, &delivery);
             self.vmx.injecting = false;
             match result {
-                Ok(()) => return,
+                Ok(()) => return self.spend(|events| events.delivery.into()),
                 Err(Stop::Fault) => {}
                 // Not where time is exact.
                 Err(Stop::Alone) => continue,

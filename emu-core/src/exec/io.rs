@@ -51,6 +51,8 @@ impl Cpu {
             self.note_debug_hits(hits);
         }
         self.after_device(env);
+        let hz = self.config.hz;
+        self.spend(|events| u64::from(events.port_ns).saturating_mul(hz) / 1_000_000_000);
     }
 
     fn port_read<W: Width>(&mut self, env: &mut Env, port: u16) -> u64 {

@@ -74,8 +74,12 @@ impl Cpu {
         let slice = if alone { 1 } else { slice };
         let wanted = count.min(slice);
         let mut done = 0;
+        let (limit, walking) = (self.block_limit, self.config.cycles.as_ref().map_or(0, |table| table.most_walking()));
         let result = loop {
-            match iteration(self, env, wanted - done) {
+            // Translations take time that is not known before: near the limit, one iteration at a time.
+            let left = limit.saturating_sub(self.cycles + walking).max(1);
+            let most = if walking == 0 { wanted - done } else { left.min(wanted - done) };
+            match iteration(self, env, most) {
                 Ok((n, go_on)) => {
                     done += n;
                     // The next iteration's device sees its own time.
@@ -91,7 +95,8 @@ impl Cpu {
         };
         match result {
             Ok(go_on) => {
-                self.cycles -= 1;
+                // The iterations are all that it costs.
+                self.cycles -= u64::from(u.cost);
                 self.carried.repeating = go_on && done < count;
                 if self.carried.repeating {
                     self.again(u);

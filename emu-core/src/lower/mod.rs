@@ -8,6 +8,7 @@ pub mod bits;
 pub mod bmi;
 pub mod branch;
 pub mod control;
+pub mod costs;
 pub mod cpuid;
 pub mod far;
 pub mod fast_call;
@@ -30,6 +31,7 @@ pub mod string;
 pub mod system;
 pub mod tables;
 pub mod vmx;
+pub mod work;
 pub mod x87;
 pub mod xsave;
 

@@ -712,6 +712,7 @@ impl Cpu {
     #[inline(never)]
     fn fill(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
         let page = self.translate(env, linear, access)?;
+        self.spend_walk();
         let physical = env.ram.gate_a20(page.physical);
         if physical & !0xFFF == self.apic_access_page() {
             return self.redirect_apic_access(env, physical, linear, len, access);

@@ -142,6 +142,7 @@ impl Cpu {
     /// Translates `linear` for an access; sets accessed and dirty flags. #PF is parked if it is not allowed.
     pub fn translate(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<Page, Stop> {
         debug_assert_eq!(self.tlb.present(), &self.address_space());
+        self.scratch.walked = 0;
         if !self.sys.cr0.contains(Cr0::PG) {
             let physical = linear & physical_mask(self.config.model.physical_bits());
             // Without paging every address is a user-mode one to mode-based execute control (SDM Vol. 3C 29.3.2).
@@ -212,6 +213,7 @@ impl Cpu {
             let (place, shift) = shape.entry(table, level, linear);
             let entry_size = shape.entry_size();
             let entry_address = self.paging_entry_address(env, place, linear, access, false)?;
+            self.scratch.walked += 1;
             let entry = if entry_size == 8 {
                 self.read_quadword(env, entry_address)
             } else {
@@ -438,6 +440,7 @@ impl Cpu {
             return self.gp(0);
         }
         let page = self.translate(env, linear, Access::data(Kind::Fetch, self.sys.cpl == 3))?;
+        self.spend_walk();
         let physical = env.ram.gate_a20(page.physical);
         if physical & !0xFFF == self.apic_access_page() {
             let access = Access::data(Kind::Fetch, self.sys.cpl == 3);

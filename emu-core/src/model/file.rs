@@ -25,6 +25,9 @@ pub(super) struct ModelFile {
     /// Where the values come from.
     #[serde(default)]
     pub sources: Vec<String>,
+    /// The table of cycles that is the processor's, or the nearest.
+    #[serde(default)]
+    pub cycles: String,
     /// Features and controls that are reported although they are not implemented.
     #[serde(default)]
     pub reported: Vec<String>,
@@ -71,6 +74,9 @@ pub(super) fn write(model: &CpuModel) -> String {
     let strings = |list: &[String]| list.iter().map(|text| format!("        {text:?},\n")).collect::<String>();
     // Writing to a string does not fail.
     let _ = write!(out, "    sources: [\n{}    ],\n", strings(&model.sources));
+    if !model.cycles.is_empty() {
+        let _ = writeln!(out, "    cycles: {:?},", model.cycles);
+    }
     let _ = write!(out, "    reported: [\n{}    ],\n    derived: {{\n", strings(&model.reported));
     for (index, rule) in &model.derived {
         let _ = writeln!(out, "        0x{index:X}: {rule:?},");

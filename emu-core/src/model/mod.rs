@@ -12,6 +12,7 @@ pub mod vmx;
 
 pub use item::Item;
 
+use crate::cycles::table::{Table, TableError};
 use crate::hash::StableHash;
 use contents::Contents;
 use emu_vmx::arch::Efer;
@@ -104,6 +105,7 @@ pub struct CpuModel {
     name: String,
     description: String,
     sources: Vec<String>,
+    cycles: String,
     reported: Vec<String>,
     derived: BTreeMap<u32, String>,
     /// The real processor's, as the file has it.
@@ -209,6 +211,7 @@ impl CpuModel {
             description: format!("the machine of {source}"),
             brand: String::new(),
             sources: vec![source.to_owned()],
+            cycles: String::new(),
             reported: Vec::new(),
             derived,
             cpuid,
@@ -242,6 +245,7 @@ impl CpuModel {
             name: file.name,
             description: file.description,
             sources: file.sources,
+            cycles: file.cycles,
             reported: file.reported,
             derived: file.derived,
             real: Arc::new(real),
@@ -331,6 +335,22 @@ impl CpuModel {
         &self.sources
     }
 
+    /// The name of the table of cycles that is the processor's, or the nearest; empty if the model's file names none.
+    pub fn cycles(&self) -> &str {
+        &self.cycles
+    }
+
+    /// The table of cycles, for a clock that counts them.
+    pub fn table(&self) -> Result<Arc<Table>, ModelError> {
+        if self.cycles.is_empty() {
+            let known = Table::names().collect::<Vec<_>>().join(", ");
+            let what = format!("the model names no table of cycles; its file can have one of: {known}");
+            return Err(ModelError::Invalid { place: "cycles".into(), what });
+        }
+        let invalid = |error: TableError| ModelError::Invalid { place: "cycles".into(), what: error.to_string() };
+        Table::named(&self.cycles).map_err(invalid)
+    }
+
     /// Capability MSRs of which no dump is known, and the rules that their values come from.
     pub fn derived(&self) -> &BTreeMap<u32, String> {
         &self.derived
@@ -362,6 +382,7 @@ impl CpuModel {
             name: _,
             description: _,
             sources: _,
+            cycles: _,
             reported: _,
             derived: _,
             real: _,

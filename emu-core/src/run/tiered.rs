@@ -17,7 +17,8 @@ impl Cpu {
         }
         // What runs a few instructions only, before the boundary has something to do, is not worth the way in and out.
         let least = cache.least_stay();
-        let began = self.cycles;
+        // Instructions may cost nothing, and iterations do not count as instructions.
+        let began = (self.cycles, self.instructions);
         let mut start = self.rip();
         // An exit of compiled code that leads to block `id`.
         let mut way = None;
@@ -43,7 +44,7 @@ impl Cpu {
                     left.result
                 }
                 None if !self.ends_within_bound(cache, id, start) => {
-                    if self.cycles == began || self.cycles < self.block_limit {
+                    if (self.cycles, self.instructions) == began || self.cycles < self.block_limit {
                         self.run_one(env, cache, id, start);
                     }
                     return;
@@ -51,7 +52,7 @@ impl Cpu {
                 None => self.run_block(env, cache, id),
             };
             let Some(result) = result else {
-                if self.cycles == began || self.cycles < self.block_limit {
+                if (self.cycles, self.instructions) == began || self.cycles < self.block_limit {
                     self.run_part(env, cache, id, start);
                 }
                 return;
@@ -122,7 +123,7 @@ impl Cpu {
     #[inline(always)]
     fn run_block(&mut self, env: &mut Env, cache: &CodeCache, id: u32) -> Option<Exec> {
         let block = cache.block(id);
-        if self.cycles + block.cost > self.block_limit {
+        if self.cycles + block.bound > self.block_limit {
             return None;
         }
         // A block without instructions is none that was found.

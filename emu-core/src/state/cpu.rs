@@ -13,6 +13,7 @@ use super::system::SystemState;
 use super::vmx::VmxState;
 use crate::bus::ApicMessage;
 use crate::bus::Bus;
+use crate::cycles::table::{Events, Table};
 use crate::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP};
 use crate::mem::ram::Ram;
 use crate::mem::tlb::Tlb;
@@ -78,8 +79,11 @@ pub struct Cpu {
 pub struct Config {
     /// The model: CPUID, MSRs, features.
     pub model: Arc<CpuModel>,
-    /// Cycles in a guest second, for messages; 0 if nobody has said it.
+    /// Cycles in a guest second, for messages and for what ports cost; 0 if nobody has said it.
     pub hz: u64,
+    /// What instructions and events cost; without, an instruction is a cycle. It belongs to the machine for good: blocks
+    /// have their costs.
+    pub cycles: Option<Arc<Table>>,
     /// There are other processors, and PAUSE leaves the rest of a turn to them.
     pub takes_turns: bool,
     /// MSRs that the model does not have read 0 and swallow writes instead of raising #GP.
@@ -122,7 +126,7 @@ impl Cpu {
             fpu: Box::default(),
             lapic: Lapic::new(apic_id),
             vmx: VmxState::default(),
-            config: Config { model, hz: 0, takes_turns: false, ignore_bad_msrs: false },
+            config: Config { model, hz: 0, cycles: None, takes_turns: false, ignore_bad_msrs: false },
             notes: Notes::default(),
         };
         cpu.tlb.version = u64::from(index) << 40;
@@ -297,6 +301,27 @@ impl Cpu {
             return false;
         }
         true
+    }
+
+    /// An event takes the time that the table of cycles has for it.
+    #[inline]
+    pub(crate) fn spend(&mut self, cost: impl FnOnce(&Events) -> u64) {
+        if let Some(table) = &self.config.cycles {
+            self.cycles += cost(&table.events);
+            // The time of what follows in the block counts from here.
+            self.leave_block();
+        }
+    }
+
+    /// A translation has walked: what that takes, once its outcome is known.
+    #[inline]
+    pub(crate) fn spend_walk(&mut self) {
+        let entries = std::mem::take(&mut self.scratch.walked);
+        if entries != 0 {
+            let before = self.cycles;
+            self.spend(|events| u64::from(events.tlb_miss) + u64::from(events.walk_entry) * u64::from(entries));
+            self.scratch.walking += self.cycles - before;
+        }
     }
 
     /// The time-stamp counter by the processor's own clock, for what measures how long it ran.

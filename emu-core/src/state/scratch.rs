@@ -21,6 +21,14 @@ pub struct Scratch {
     pub turn_end: u64,
     /// The present slice has executed something.
     pub progressed: bool,
+    /// The present slice ends after one instruction.
+    pub step: bool,
+    /// Entries of paging structures that the present translation has read, of the guest's and of EPT.
+    pub walked: u32,
+    /// Cycles that translations of the present instruction have taken.
+    pub walking: u64,
+    /// Cycles that translations of an instruction have taken which was given up and comes again at once.
+    pub owed: u64,
 }
 
 /// How a block goes; as it begins, a block has it ready, so that one store sets it.
@@ -44,6 +52,10 @@ impl Default for Scratch {
             undone: 0,
             turn_end: 0,
             progressed: false,
+            step: false,
+            walked: 0,
+            walking: 0,
+            owed: 0,
         }
     }
 }

@@ -114,6 +114,7 @@ impl Cpu {
         self.vmx.active = active;
         note(self, &|| EntryOutcome::Entered(Box::new(plan.clone())));
         log::trace!(target: "vmx", "cpu{} enters at {:#x}", self.sys.index, plan.rip);
+        self.spend(|events| events.vm_entry.into());
         if let Some(count) = plan.preemption_timer {
             let shift = model.caps.misc.preemption_timer_shift();
             // It counts changes of one bit of the TSC.

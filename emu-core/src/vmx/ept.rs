@@ -30,6 +30,7 @@ impl EptMemory for Tables<'_, '_> {
     #[inline(always)]
     fn read_u64(&mut self, address: u64) -> u64 {
         let address = self.env.ram.gate_a20(address);
+        self.cpu.scratch.walked += 1;
         self.cpu.read_quadword(self.env, address)
     }
     fn set_bits(&mut self, address: u64, bits: u64) {

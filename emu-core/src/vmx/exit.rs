@@ -134,6 +134,7 @@ impl Cpu {
             return self.vmx_abort(env, VmxAbort::SavingMsrs);
         }
         self.load_host(env);
+        self.spend(|events| events.vm_exit.into());
     }
 
     /// RFLAGS.RF as it is saved (SDM Vol. 3C 28.3.3, "Saving RIP, RSP, RFLAGS, and SSP").
@@ -281,6 +282,9 @@ impl Cpu {
             let place = env.ram.gate_a20(at.wrapping_add(8));
             self.write_physical(env, place, 8, value);
         }
+        if list.count != 0 {
+            self.spend(|events| u64::from(events.vm_msr) * u64::from(list.count));
+        }
         Ok(())
     }
 
@@ -300,6 +304,7 @@ impl Cpu {
         }
         if list.count != 0 {
             self.refresh();
+            self.spend(|events| u64::from(events.vm_msr) * u64::from(list.count));
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ pub struct PcBuilder {
     memory: u64,
     hz: u64,
     quantum: u64,
+    cycles: bool,
     time: i64,
     bios: Vec<u8>,
     vga_bios: Vec<u8>,
@@ -47,6 +48,7 @@ impl Default for PcBuilder {
             memory: DEFAULT_MEMORY,
             hz: DEFAULT_HZ,
             quantum: DEFAULT_QUANTUM,
+            cycles: false,
             time: DEFAULT_TIME,
             bios: firmware::BIOS.to_vec(),
             vga_bios: firmware::VGABIOS.to_vec(),
@@ -89,6 +91,12 @@ impl PcBuilder {
     #[must_use]
     pub fn quantum(self, quantum: u64) -> Self {
         Self { quantum, ..self }
+    }
+
+    /// Instructions and events cost what the model's table of cycles says, and not a cycle each.
+    #[must_use]
+    pub fn model_clock(self) -> Self {
+        Self { cycles: true, ..self }
     }
 
     /// The clock's start, in seconds since 1970-01-01T00:00:00.
@@ -146,7 +154,8 @@ impl PcBuilder {
     /// The PC after power-on.
     ///
     /// # Errors
-    /// [`PcError`] if the host has too little memory, a ROM does not fit or the floppy image is none.
+    /// [`PcError`] if the host has too little memory, a ROM does not fit, the floppy image is none, or the model names no
+    /// table of cycles for its clock.
     pub fn build(self) -> Result<Pc, PcError> {
         let floppy = self.floppy.map(|image| FloppyDrive::with_disk(None, image)).transpose()?;
         let mut disk_images = self.disks.into_iter().enumerate().map(|(n, image)| AtaDrive::HardDisk {
@@ -179,9 +188,11 @@ impl PcBuilder {
             flash: None,
             fw_cfg: None,
         };
+        let model = self.model.unwrap_or_else(|| Arc::new(CpuModel::default_model()));
         Pc::new(PcConfig {
             processors: self.processors,
-            model: self.model.unwrap_or_else(|| Arc::new(CpuModel::default_model())),
+            cycles: self.cycles.then(|| model.table()).transpose()?,
+            model,
             memory: self.memory,
             quantum: self.quantum,
             bios: self.bios,

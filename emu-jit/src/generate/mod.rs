@@ -148,11 +148,13 @@ impl Generator<'_> {
     fn block(&mut self) {
         let (cost, count) = (self.source.cost as i32, self.source.uops.len() as i32);
         let before = self.exit_label(Kind::Before);
-        dynasm!(self.asm
-            ; .arch x64
-            ; sub Rq(BUDGET), cost
-            ; jb =>before
-        );
+        dynasm!(self.asm ; .arch x64 ; sub Rq(BUDGET), cost);
+        if self.source.bound == self.source.cost {
+            dynasm!(self.asm ; .arch x64 ; jb =>before);
+        } else {
+            // The last instruction costs nothing, and must begin in time.
+            dynasm!(self.asm ; .arch x64 ; jbe =>before);
+        }
         self.note_site();
         if count != cost {
             dynasm!(self.asm ; .arch x64 ; add QWORD [rbp + INSTRUCTIONS], count - cost);

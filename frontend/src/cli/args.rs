@@ -2,7 +2,9 @@
 
 use super::numbers::{number, number32, port, seconds, tcp_port, word};
 use crate::config::size::mebibytes;
-use crate::config::{BootDevice, DisplayKind, FwCfgItem, IPS_RANGE, MAX_CPUS, MAX_MEMORY_MIB, QUANTUM_RANGE, Stream};
+use crate::config::{
+    BootDevice, Clock, DisplayKind, FwCfgItem, IPS_RANGE, MAX_CPUS, MAX_MEMORY_MIB, QUANTUM_RANGE, Stream,
+};
 use crate::loader::LinuxEntry;
 use crate::logging::LogFilter;
 use crate::time;
@@ -95,9 +97,9 @@ pub struct RunArgs {
     /// a model's FILE.ron, or a dump of cpuid -r and rdmsr; cpu-models lists them [default: corei5_arrandale_m520]
     #[arg(long, value_name = "NAME", help_heading = "Machine")]
     pub cpu_model: Option<String>,
-    /// What an instruction costs: ips, one cycle each
-    #[arg(long, value_name = "CLOCK", value_parser = clock, help_heading = "Machine")]
-    pub clock: Option<String>,
+    /// What the clock counts: instructions, or cycles of the CPU model [default: ips]
+    #[arg(long, value_name = "CLOCK", help_heading = "Machine")]
+    pub clock: Option<Clock>,
     /// Cycles per guest second [default: 50000000]
     #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = number(IPS_RANGE, "cycles"), help_heading = "Machine")]
     pub ips: Option<u64>,
@@ -238,14 +240,5 @@ fn output(text: &str) -> Result<Stream, String> {
     match text.parse()? {
         link if Stream::is_link(&link) => Err(format!("{:?} is for COM1; give stdio, none or a file", shown(text))),
         stream => Ok(stream),
-    }
-}
-
-/// The only clock that there is.
-fn clock(text: &str) -> Result<String, String> {
-    match text {
-        "ips" => Ok(text.to_owned()),
-        "model" => Err("costs from the CPU model are not implemented; give ips".to_owned()),
-        _ => Err(format!("{:?} is no clock; give ips", shown(text))),
     }
 }

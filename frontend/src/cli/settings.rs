@@ -258,6 +258,7 @@ fn apply_machine(args: &RunArgs, machine: &mut MachineConfig) {
     if let Some(model) = &args.cpu_model {
         machine.cpu_model.clone_from(model);
     }
+    machine.clock = args.clock.unwrap_or(machine.clock);
     machine.ips = args.ips.unwrap_or(machine.ips);
     machine.quantum = args.quantum.or(machine.quantum);
     machine.seed_time = args.seed_time.or(machine.seed_time);

@@ -313,6 +313,17 @@ pub enum DisplayKind {
     None,
 }
 
+/// What the clock counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// Instructions: each is one cycle
+    #[default]
+    Ips,
+    /// Cycles, as the table of the CPU model's microarchitecture estimates them
+    Model,
+}
+
 /// Everything that makes the machine what it is. A RON configuration is this struct; the Bochs file and the
 /// command line fill it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,6 +336,8 @@ pub struct MachineConfig {
     pub memory: u64,
     /// Name of the CPU model.
     pub cpu_model: String,
+    /// What the clock counts.
+    pub clock: Clock,
     /// Cycles per guest second, [`IPS_RANGE`].
     pub ips: u64,
     /// Cycles a processor runs before the next one's turn; the machine's default without one.
@@ -395,6 +408,7 @@ impl Default for MachineConfig {
             cpus: 1,
             memory: 512,
             cpu_model: DEFAULT_CPU_MODEL.to_owned(),
+            clock: Clock::Ips,
             ips: 50_000_000,
             quantum: None,
             ignore_bad_msrs: false,

@@ -2,7 +2,9 @@
 
 use super::uefi::Firmware;
 use super::{acpi, boot_order};
-use crate::config::{AtaDrive, BootDevice, Floppy, FwCfgContents, FwCfgItem, MachineConfig, Rom};
+use crate::config::{
+    AtaDrive, BootDevice, Clock, DEFAULT_CPU_MODEL, Floppy, FwCfgContents, FwCfgItem, MachineConfig, Rom,
+};
 use crate::error::InputError;
 use crate::files;
 use crate::models;
@@ -23,6 +25,13 @@ use std::sync::Arc;
 pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Result<Pc, InputError> {
     let fw_cfg = fw_cfg(config, uefi.is_some())?;
     let model = models::find("--cpu-model", &config.cpu_model)?;
+    let cycles = match config.clock {
+        Clock::Ips => None,
+        Clock::Model => Some(model.table().map_err(|error| {
+            let other = format!("give --clock ips, or a model that names one, such as {DEFAULT_CPU_MODEL}");
+            InputError::new("--clock model", error.to_string()).remedy(other)
+        })?),
+    };
     let mode = if config.snapshot { OpenMode::Snapshot } else { OpenMode::ReadWrite };
     let mut drives: [Option<ata::AtaDrive>; 4] = [None, None, None, None];
     for (n, (place, drive)) in drives.iter_mut().zip(config.ata()).enumerate() {
@@ -96,6 +105,7 @@ pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Resul
         model: Arc::new(model),
         memory,
         quantum: config.quantum.unwrap_or(DEFAULT_QUANTUM),
+        cycles,
         bios,
         vga_bios,
         option_roms,

@@ -88,7 +88,7 @@ impl CodeCache {
             return;
         }
         let (place, wide) = (block.key.place(), block.key.is_64bit());
-        match tier.compile(Source { block: id, uops: &block.uops, cost: block.cost, place, wide }) {
+        match tier.compile(Source { block: id, uops: &block.uops, cost: block.cost, bound: block.bound, place, wide }) {
             Ok(code) => block.code = Some(code),
             Err(Refused::Block) => {}
             Err(Refused::Full) => {

@@ -1,0 +1,192 @@
+//! How long a run of instructions takes, as if it were executed again and again: the narrowest of renaming, ports, units
+//! that are not pipelined, and the longest chain from one iteration to the next.
+//!
+//! A run is looked at from its end, instruction by instruction, so that the estimate of every part that ends where the
+//! run ends comes with that of the whole. An instruction costs what the estimate grows by when it is put before those
+//! that follow it: a function of the bytes from there on alone, however the run was come to and wherever it is cut.
+
+use super::table::{Group, Ports, Table};
+
+/// Registers as the estimate knows them: general, vector, then the rest.
+pub const REGISTERS: usize = 56;
+/// The first vector register.
+pub const VECTORS: usize = 16;
+/// CF.
+pub const CARRY: usize = 48;
+/// The other status flags.
+pub const FLAGS: usize = 49;
+/// The x87 stack, as if it were one register.
+pub const X87: usize = 50;
+/// The MMX registers, likewise.
+pub const MMX: usize = 51;
+/// The opmask registers, likewise.
+pub const MASKS: usize = 52;
+
+/// Parts of a cycle that an estimate counts.
+pub const UNIT: u32 = 120;
+
+/// Most sets of ports of a table.
+const MOST_SETS: usize = 48;
+/// Most different groups of micro-operations of one instruction, its accesses to memory among them.
+const MOST_GROUPS: usize = 8;
+/// No way from one register to another.
+const NO_WAY: i16 = i16::MIN / 2;
+/// The longest way that is told from longer ones, cycles.
+const LONGEST: i16 = i16::MAX / 2;
+
+/// What one instruction does, as a pipeline sees it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Work {
+    groups: [Option<Group>; MOST_GROUPS],
+    /// Micro-operations as renaming counts them.
+    pub issued: u16,
+    /// Cycles for which it keeps a unit to itself.
+    pub busy: u16,
+    /// Cycles from a register to the result.
+    pub latency: u16,
+    /// The same from a register of its address.
+    pub from_address: u16,
+    /// Registers that it reads, a bit for each.
+    pub reads: u64,
+    /// Registers of its address.
+    pub addresses: u64,
+    /// Registers that it writes.
+    pub writes: u64,
+    /// It is one micro-operation with a conditional branch behind it.
+    pub fuses: bool,
+    /// It is a conditional branch that others fuse with.
+    pub branch: bool,
+}
+
+impl Work {
+    /// Adds micro-operations.
+    pub fn add(&mut self, group: Group) {
+        // A row with more groups than there is room for is one that tables do not have.
+        if let Some(free) = self.groups.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(group);
+        }
+    }
+}
+
+/// A run of instructions, from its end; empty at first.
+pub struct Run {
+    issued: u32,
+    busy: u32,
+    load: [u32; MOST_SETS],
+    /// Registers that have a row in `ways`.
+    touched: u64,
+    /// Cycles from what a register holds where the run begins to what another one holds where it ends.
+    ways: Box<[[i16; REGISTERS]; REGISTERS]>,
+    /// The last instruction that was put before the others was a branch that may fuse.
+    before_branch: bool,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        let ways = Box::new([[NO_WAY; REGISTERS]; REGISTERS]);
+        Self { issued: 0, busy: 0, load: [0; MOST_SETS], touched: 0, ways, before_branch: false }
+    }
+}
+
+impl Run {
+    /// Empties it.
+    pub fn clear(&mut self) {
+        (self.issued, self.busy, self.touched, self.before_branch) = (0, 0, 0, false);
+        self.load = [0; MOST_SETS];
+    }
+
+    fn touch(&mut self, register: usize) {
+        if self.touched & 1 << register == 0 {
+            self.touched |= 1 << register;
+            self.ways[register] = [NO_WAY; REGISTERS];
+            self.ways[register][register] = 0;
+        }
+    }
+
+    /// Puts an instruction before the run.
+    pub fn put_before(&mut self, table: &Table, work: &Work) {
+        let fused = work.fuses && self.before_branch;
+        self.before_branch = work.branch;
+        // What remains of a comparison that has become one with its branch is what it loads.
+        self.issued += u32::from(if fused { work.issued - 1 } else { work.issued });
+        self.busy += u32::from(work.busy);
+        for group in work.groups.iter().skip(usize::from(fused)).flatten() {
+            self.use_ports(table, group.ports, group.count.into());
+        }
+        self.chain(work);
+    }
+
+    fn use_ports(&mut self, table: &Table, ports: Ports, count: u32) {
+        for (set, load) in table.narrow.iter().zip(&mut self.load) {
+            if ports & !set == 0 {
+                *load += count;
+            }
+        }
+    }
+
+    fn chain(&mut self, work: &Work) {
+        for register in bits(work.writes | work.reads | work.addresses) {
+            self.touch(register);
+        }
+        let mut beyond = [NO_WAY; REGISTERS];
+        for register in bits(work.writes) {
+            longest(&mut beyond, &self.ways[register], 0);
+            self.ways[register] = [NO_WAY; REGISTERS];
+        }
+        if work.writes == 0 {
+            return;
+        }
+        for register in bits(work.reads) {
+            longest(&mut self.ways[register], &beyond, work.latency);
+        }
+        for register in bits(work.addresses) {
+            longest(&mut self.ways[register], &beyond, work.from_address);
+        }
+    }
+
+    /// How long an iteration of the run takes, in parts of a cycle ([`UNIT`]).
+    pub fn estimate(&self, table: &Table) -> u32 {
+        let renaming = self.issued * UNIT / u32::from(table.width);
+        let loads = table.narrow.iter().zip(&self.load);
+        let ports = loads.map(|(set, load)| load * UNIT / set.count_ones()).max().unwrap_or(0);
+        renaming.max(ports).max(self.busy * UNIT).max(self.recurrence() * UNIT / 2)
+    }
+
+    /// Twice the cycles by which the longest chain grows with each iteration.
+    fn recurrence(&self) -> u32 {
+        let mut longest = 0;
+        for a in bits(self.touched) {
+            longest = longest.max(2 * self.ways[a][a]);
+            for b in bits(self.touched & (u64::MAX << a << 1)) {
+                longest = longest.max(self.ways[a][b] + self.ways[b][a]);
+            }
+        }
+        longest.max(0) as u32
+    }
+}
+
+/// `to` = the longer of each way and of the one through `from`.
+#[inline]
+fn longest(to: &mut [i16; REGISTERS], from: &[i16; REGISTERS], latency: u16) {
+    let latency = latency.min(LONGEST as u16) as i16;
+    for (to, from) in to.iter_mut().zip(from) {
+        let way = if *from < 0 { NO_WAY } else { (*from + latency).min(LONGEST) };
+        *to = (*to).max(way);
+    }
+}
+
+#[inline]
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = set.trailing_zeros() as usize;
+        set &= set.wrapping_sub(1);
+        (bit < 64).then_some(bit)
+    })
+}
+
+/// Cycles that an iteration of these instructions takes, in parts of a cycle ([`UNIT`]).
+pub fn estimate(table: &Table, works: &[Work]) -> u32 {
+    let mut run = Run::default();
+    works.iter().rev().for_each(|work| run.put_before(table, work));
+    run.estimate(table)
+}

@@ -1,0 +1,155 @@
+//! What an instruction is to the estimate of a pipeline ([`crate::cycles`]): its class, its accesses to memory, and the
+//! registers that it reads and writes.
+
+mod class;
+mod vector;
+
+use crate::cycles::class::Class;
+use crate::cycles::estimate::{CARRY, FLAGS, MASKS, MMX, VECTORS, Work, X87};
+use crate::cycles::table::{Fuses, Group, Table};
+use iced_x86::{
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfo, InstructionInfoFactory, Mnemonic, OpAccess,
+    OpKind, Register, RflagsBits,
+};
+
+pub use class::class_of;
+
+/// Finds out what instructions do.
+pub struct Works {
+    info: InstructionInfoFactory,
+}
+
+impl Default for Works {
+    fn default() -> Self {
+        Self { info: InstructionInfoFactory::new() }
+    }
+}
+
+impl Works {
+    /// The work of the instructions that `code` holds, of 16, 32 or 64 bits: for tests and tools.
+    pub fn of_code(&mut self, table: &Table, bits: u32, code: &[u8]) -> Vec<Work> {
+        Decoder::new(bits, code, DecoderOptions::NONE).into_iter().map(|i| self.of(table, &i)).collect()
+    }
+
+    /// The work of an instruction.
+    pub fn of(&mut self, table: &Table, i: &Instruction) -> Work {
+        let class = class_of(i);
+        let row = table.row(class);
+        let mut work = Work::default();
+        (work.issued, work.busy, work.latency, work.branch) = (row.issued, row.busy, row.latency, fusible(i));
+        let info = self.info.info(i);
+        let memory = |wanted: fn(OpAccess) -> bool| info.used_memory().iter().any(|used| wanted(used.access()));
+        let (reads, writes) = (memory(is_read), memory(is_write));
+        let is_move = matches!(class, Class::Move | Class::Extend | Class::VectorMove) && reads != writes;
+        if is_move {
+            (work.issued, work.latency) = (0, 0);
+        } else {
+            row.groups.iter().for_each(|&group| work.add(group));
+        }
+        work.fuses = fuses(table.fuses, i);
+        let to_vector = i.op0_kind() == OpKind::Register && i.op0_register().is_vector_register();
+        let load = if to_vector { table.vector_load_latency } else { table.load_latency };
+        work.from_address = work.latency + if reads { load } else { 0 };
+        if reads {
+            work.add(Group { ports: table.load, count: 1 });
+            // One with the operation, unless there is none.
+            work.issued = work.issued.max(1);
+        }
+        if writes {
+            work.add(Group { ports: table.store_address, count: 1 });
+            work.add(Group { ports: table.store_data, count: 1 });
+            work.issued += 1;
+        }
+        if i.has_lock_prefix() || i.mnemonic() == Mnemonic::Xchg && writes {
+            let locked = table.row(Class::Locked);
+            work.busy += locked.busy;
+            work.issued += locked.issued;
+        }
+        registers(i, info, class, &mut work);
+        // The address of a store is no source of what the instruction computes.
+        if writes && !reads && i.op0_kind() == OpKind::Memory {
+            work.addresses = 0;
+        }
+        work
+    }
+}
+
+fn registers(i: &Instruction, info: &InstructionInfo, class: Class, work: &mut Work) {
+    let (base, index) = (i.memory_base(), i.memory_index());
+    // Renaming keeps track of the stack pointer where instructions move it themselves.
+    let stack = matches!(class, Class::Push | Class::Pop | Class::Call | Class::Return | Class::PushAll);
+    for used in info.used_registers() {
+        let Some(register) = number(used.register()) else { continue };
+        let (bit, access) = (1u64 << register, used.access());
+        if register == 4 && stack && base.full_register() != Register::RSP {
+            continue;
+        }
+        let (reads, writes) = (access != OpAccess::Write, is_write(access));
+        if reads {
+            let addresses = [base, index].iter().any(|part| number(*part) == Some(register));
+            *if addresses { &mut work.addresses } else { &mut work.reads } |= bit;
+        }
+        if writes {
+            work.writes |= bit;
+            // What is left of the register goes on through the instruction.
+            let part = used.register().is_gpr8() || used.register().is_gpr16();
+            let keeps = part || matches!(access, OpAccess::CondWrite | OpAccess::ReadCondWrite);
+            if keeps {
+                work.reads |= bit;
+            }
+        }
+    }
+    let flags = |bits: u32| {
+        let carry = if bits & RflagsBits::CF != 0 { 1 << CARRY } else { 0 };
+        let others = RflagsBits::OF | RflagsBits::SF | RflagsBits::ZF | RflagsBits::AF | RflagsBits::PF;
+        carry | if bits & others != 0 { 1 << FLAGS } else { 0 }
+    };
+    work.reads |= flags(i.rflags_read());
+    work.writes |= flags(i.rflags_modified());
+    if class == Class::Zero {
+        (work.reads, work.addresses) = (0, 0);
+    }
+}
+
+/// Whether a run of the estimate ends behind an instruction.
+pub fn ends_run(i: &Instruction) -> bool {
+    i.flow_control() != FlowControl::Next || class_of(i).is_serial()
+}
+
+fn is_write(access: OpAccess) -> bool {
+    matches!(access, OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite)
+}
+
+fn is_read(access: OpAccess) -> bool {
+    matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite)
+}
+
+/// Whether others become one with this branch.
+fn fusible(i: &Instruction) -> bool {
+    i.is_jcc_short_or_near()
+}
+
+fn fuses(kind: Fuses, i: &Instruction) -> bool {
+    use Mnemonic::{Add, And, Cmp, Dec, Inc, Sub, Test};
+    let mnemonic = match kind {
+        Fuses::Compare => matches!(i.mnemonic(), Cmp | Test),
+        Fuses::Arithmetic => matches!(i.mnemonic(), Cmp | Test | Add | Sub | And | Inc | Dec),
+    };
+    let immediate = i.op_count() == 2 && (OpKind::Immediate8..=OpKind::Immediate32to64).contains(&i.op1_kind());
+    let memory = (0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory);
+    let stores = memory && i.op0_kind() == OpKind::Memory && !matches!(i.mnemonic(), Cmp | Test);
+    mnemonic && !stores && !(memory && immediate) && !i.is_ip_rel_memory_operand()
+}
+
+/// The number of a register to the estimate.
+fn number(register: Register) -> Option<usize> {
+    Some(match register {
+        Register::None => return None,
+        r if r.is_gpr() => r.full_register().number(),
+        r if r.is_vector_register() => VECTORS + r.number(),
+        r if r.is_st() => X87,
+        r if r.is_mm() => MMX,
+        r if r.is_k() => MASKS,
+        _ => return None,
+    })
+}

@@ -1,0 +1,75 @@
+//! `--clock`: what it takes, and what goes with the machine.
+
+use std::process::{Command, Output};
+
+fn rvmx(arguments: &[&str]) -> Output {
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-images/images/demo.img");
+    let common = ["--headless", "--snapshot", "--debugcon", "none", image];
+    Command::new(env!("CARGO_BIN_EXE_rvmx-emu")).args(common).args(arguments).output().expect("the program starts")
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A number of the line that `--stats` prints.
+fn counter(output: &Output, name: &str) -> u64 {
+    let text = error(output);
+    let at = text.find(&format!("\"{name}\":")).unwrap_or_else(|| panic!("no {name}: {text}"));
+    let digits = text[at + name.len() + 3..].trim_start().chars().take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().expect("a number")
+}
+
+#[test]
+fn ips_counts_instructions_and_model_counts_cycles() {
+    let arguments = ["--stats", "--max-instructions", "300000", "--clock"];
+    let of = |clock| {
+        let output = rvmx(&[&arguments[..], &[clock]].concat());
+        (counter(&output, "instructions"), counter(&output, "cycles"))
+    };
+    let (ips, model) = (of("ips"), of("model"));
+    assert!(ips.1.abs_diff(ips.0) < 10_000, "{ips:?}");
+    assert!(model.1.abs_diff(model.0) > 20_000, "{model:?}");
+    assert_eq!(model, of("model"), "it repeats");
+}
+
+#[test]
+fn configurations_have_the_clock_and_other_clocks_are_refused() {
+    let dump = rvmx(&["--clock", "model", "--dump-config"]);
+    assert!(String::from_utf8_lossy(&dump.stdout).contains("    clock: model,"));
+    let other = rvmx(&["--clock", "fast"]);
+    assert_eq!(other.status.code(), Some(2), "{}", error(&other));
+    assert!(error(&other).contains("ips") && error(&other).contains("model"), "{}", error(&other));
+}
+
+#[test]
+fn model_without_a_table_of_cycles_runs_with_the_other_clock_alone() {
+    let file = std::env::temp_dir().join(format!("rvmx-emu-clock-{}.ron", std::process::id()));
+    let model = include_str!("../../emu-core/models/haswell.ron").replace("    cycles: \"haswell\",\n", "");
+    std::fs::write(&file, model).expect("it is written");
+    let file_name = file.to_string_lossy().into_owned();
+    let refused = rvmx(&["--cpu-model", &file_name, "--clock", "model"]);
+    let runs = rvmx(&["--cpu-model", &file_name, "--max-instructions", "1000"]);
+    std::fs::remove_file(&file).expect("it is there");
+    let message = error(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(message.contains("table of cycles") && message.contains("--clock ips"), "{message}");
+    assert_eq!(runs.status.code(), Some(4), "{}", error(&runs));
+}
+
+#[test]
+fn snapshot_is_refused_by_a_machine_with_another_clock() {
+    let folder = std::env::temp_dir().join(format!("rvmx-emu-clock-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the host has room");
+    let (snapshot, script) = (folder.join("demo.snap"), folder.join("demo.ron"));
+    std::fs::write(&script, format!("Script(steps: [Wait(0.1), Snapshot({snapshot:?})])")).expect("it is written");
+    let taken = rvmx(&["--clock", "model", "--script", &script.to_string_lossy()]);
+    assert_eq!(taken.status.code(), Some(0), "{}", error(&taken));
+    let restore = ["--max-time", "0.1", "--restore", &snapshot.to_string_lossy()];
+    let refused = rvmx(&restore);
+    let goes_on = rvmx(&[&restore[..], &["--clock", "model"]].concat());
+    std::fs::remove_dir_all(&folder).expect("it is there");
+    assert_eq!(refused.status.code(), Some(2), "{}", error(&refused));
+    assert!(error(&refused).contains("clock"), "{}", error(&refused));
+    assert_eq!(goes_on.status.code(), Some(4), "{}", error(&goes_on));
+}
