@@ -208,7 +208,7 @@ fn input_from_a_pipe_that_nobody_writes_into_is_refused() {
         run(&["--kernel", fifo]),
         run(&["--kernel", disk, "--initrd", fifo]),
         run(&["--restore", fifo, disk]),
-        run(&["--replay", fifo, disk]),
+        start(&["--headless", "--snapshot", "--replay", fifo, disk]),
         run(&["--medium", fifo, disk]),
         run(&["--hda", fifo]),
         run(&["--fda", fifo]),

@@ -136,7 +136,9 @@ fn recording_with_changed_media_and_the_mouse_is_replayed_with_the_media_at_hand
     // This machine has no CD-ROM drive.
     std::fs::write(&script, format!("Script(steps: [Wait(0.1), Insert(\"cdrom\", {:?})])", disks[1]))
         .expect("it is there");
-    assert_eq!(with(&["--script", text(&script)]).status.code(), Some(1));
+    let output = with(&["--script", text(&script)]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("give the drive a disc with --cdrom FILE"));
 }
 
 fn machine(image: &str, cpus: u32) -> (MachineConfig, PcMachine) {

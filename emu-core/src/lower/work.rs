@@ -138,7 +138,7 @@ fn fuses(kind: Fuses, i: &Instruction) -> bool {
     let immediate = i.op_count() == 2 && (OpKind::Immediate8..=OpKind::Immediate32to64).contains(&i.op1_kind());
     let memory = (0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory);
     let stores = memory && i.op0_kind() == OpKind::Memory && !matches!(i.mnemonic(), Cmp | Test);
-    mnemonic && !stores && !(memory && immediate) && !i.is_ip_rel_memory_operand()
+    mnemonic && !(stores || memory && immediate || i.is_ip_rel_memory_operand())
 }
 
 /// The number of a register to the estimate.
