@@ -93,7 +93,7 @@ ata_detect:
         mov     dx, [si + aCMD]
         add     dx, 7
         in      al, dx
-        cmp     al, 0xFF                ; floating bus
+        cmp     al, 0x7F                ; empty: floating lines, DD7 pulled down
         je      .none
         call    ata_select
         jc      .none

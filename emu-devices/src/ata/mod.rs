@@ -74,6 +74,9 @@ pub struct Ata {
 
 const COMMAND_BLOCKS: [u16; 2] = [0x1F0, 0x170];
 const CONTROL_PORTS: [u16; 2] = [0x3F6, 0x376];
+/// What an empty channel reads: nothing drives its lines, which float high, but for DD7, which the host pulls down so that
+/// software sees BSY clear and does not wait for drives that are not there (ATA/ATAPI-6, "DD (15:0) (Device data)").
+const EMPTY_CHANNEL: u32 = 0xFF7F_FF7F;
 /// How long a software or hardware reset keeps BSY set (a real drive takes from 2 ms to 30 s).
 const RESET_NS: u64 = 100_000;
 /// Deadline tags: drive d of channel c is 2c+d; the bus master's follow.
@@ -212,10 +215,9 @@ impl Ata {
         let hob = self.state.channels[channel].control & control::HOB != 0;
         match self.selected(channel) {
             Some(mut drive) => drive.read_register(register, hob),
-            // Nothing drives the bus of an empty channel. A lone drive answers for its missing partner with status 0
-            // (ATA/ATAPI-6, 9.16.1); of the other registers it shows the device register alone, so that nobody takes
-            // its signature for a second drive's.
-            None if !any => 0xFF,
+            // A lone drive answers for its missing partner with status 0 (ATA/ATAPI-6, 9.16.1); of the other registers
+            // it shows the device register alone, so that nobody takes its signature for a second drive's.
+            None if !any => EMPTY_CHANNEL as u8,
             None if register == Register::Device => {
                 let other = usize::from(self.state.channels[channel].selected & 1) ^ 1;
                 self.view(channel, other).map_or(0, |mut drive| drive.read_register(register, hob))
@@ -272,7 +274,10 @@ impl Ata {
     }
 
     fn data_read(&mut self, ctx: &mut Ctx, channel: usize, size: u8) -> u32 {
-        let Some(mut drive) = self.selected(channel) else { return all_ones(size) };
+        let any = self.drives[channel].iter().any(Option::is_some);
+        let Some(mut drive) = self.selected(channel) else {
+            return all_ones(size) & if any { u32::MAX } else { EMPTY_CHANNEL };
+        };
         let hastened = drive.hasten(HostAccess::ReadData);
         let value = drive.read_data(size);
         if hastened || drive.state.delay.is_some() {

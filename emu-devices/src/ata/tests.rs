@@ -49,7 +49,7 @@ fn reset_gives_the_signature_of_a_hard_disk_and_of_a_packet_device() {
 }
 
 #[test]
-fn absent_drive_beside_a_present_one_reads_status_0_and_an_empty_channel_floats() {
+fn absent_drive_beside_a_present_one_reads_status_0() {
     let (mut h, mut ata) = machine();
     h.outb(&mut ata, 0x1F6, 0xB0);
     assert_eq!(h.inb(&mut ata, 0x1F7), 0);
@@ -59,8 +59,22 @@ fn absent_drive_beside_a_present_one_reads_status_0_and_an_empty_channel_floats(
     h.outb(&mut ata, 0x1F7, 0xEC);
     h.run_ns(&mut ata, 1_000_000);
     assert_eq!(h.inb(&mut ata, 0x1F7), 0);
+}
+
+#[test]
+fn empty_channel_is_never_busy_and_reads_as_floating_lines_with_dd7_pulled_down() {
+    let mut h = Bench::new(DeviceId::Ata, 1_000_000_000);
     let mut empty = Ata::new([[None, None], [None, None]], [IRQ14, Line(15)]);
-    assert_eq!(h.inb(&mut empty, 0x1F7), 0xFF);
+    let registers = |h: &mut Bench, ata: &mut Ata| {
+        [0x1F1, 0x1F2, 0x1F3, 0x1F4, 0x1F5, 0x1F6, 0x1F7, 0x3F6, 0x171, 0x177, 0x376].map(|port| h.inb(ata, port))
+    };
+    assert_eq!(registers(&mut h, &mut empty), [0x7F; 11]);
+    assert_eq!([2, 4].map(|size| h.call(|ctx| empty.port_read(ctx, 0x1F0, size))), [0xFF7F, 0xFF7F_FF7F]);
+    // Whatever is written: detection by registers that keep their value, commands, a software reset.
+    for (port, value) in [(0x1F2, 0x55), (0x1F6, 0xB0), (0x1F7, 0xEC), (0x1F7, 0x90), (0x3F6, 4), (0x3F6, 0)] {
+        h.outb(&mut empty, port, value);
+        assert_eq!(registers(&mut h, &mut empty), [0x7F; 11], "after {value:#x} to port {port:#x}");
+    }
 }
 
 #[test]
