@@ -2,6 +2,7 @@
 //! after all checks have passed, applied by the processor (SDM Vol. 3C 27.3.2 "Loading Guest State", 27.4 "Loading
 //! MSRs", 27.6 "Event Injection", 28.5 "Loading Host State", 28.6 "Loading MSRs").
 
+pub use crate::abort::VmxAbort;
 use crate::arch::{Cr4, Efer, Rflags, Segment, SegmentRegister, msr};
 use crate::controls::*;
 use crate::exit::InterruptionInformation;
@@ -323,24 +324,6 @@ pub const fn check_msr_store(first: u64, in_smm: bool) -> Result<u32, MsrListErr
     }
     let index = first as u32;
     if index >> 8 == 8 || (index == msr::IA32_SMBASE && !in_smm) { Err(MsrListError::Forbidden) } else { Ok(index) }
-}
-
-/// VMX-abort indicators (SDM Vol. 3C 28.7 "VMX Aborts").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[repr(u32)]
-pub enum VmxAbort {
-    /// Saving guest MSRs failed.
-    SavingMsrs = 1,
-    /// The host's PDPTEs are bad.
-    HostPdptes = 2,
-    /// The current VMCS is corrupted.
-    CorruptedVmcs = 3,
-    /// Loading host MSRs failed.
-    LoadingMsrs = 4,
-    /// A machine check during the VM exit.
-    MachineCheck = 5,
-    /// The VM exit from IA-32e mode goes to a 32-bit host.
-    LongModeTo32BitHost = 6,
 }
 
 /// What a VM exit loads (28.5).

@@ -20,6 +20,7 @@
 
 extern crate alloc;
 
+pub mod abort;
 pub mod apicv;
 pub mod arch;
 pub mod bitmaps;

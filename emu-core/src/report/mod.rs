@@ -249,7 +249,7 @@ fn activity(cpu: &Cpu) -> String {
         Activity::Mwait => "waits by MWAIT".to_owned(),
         Activity::WaitForSipi => "waits for a start-up IPI".to_owned(),
         Activity::Shutdown => match cpu.notes.history.vmx_abort() {
-            Some(abort) => format!("shut down by VMX abort {} ({})", abort as u32, words::vmx_abort(abort)),
+            Some(abort) => format!("shut down by {abort}"),
             None => "shut down by a triple fault".to_owned(),
         },
     }

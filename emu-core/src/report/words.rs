@@ -6,7 +6,6 @@ use crate::state::system::SystemState;
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::vector::{self, PageFaultError};
-use emu_vmx::entry::VmxAbort;
 
 /// The general-purpose registers.
 pub(super) const GENERAL: [&str; 16] =
@@ -82,18 +81,6 @@ pub(super) fn paging(sys: &SystemState) -> &'static str {
         "PAE paging"
     } else {
         "32-bit paging"
-    }
-}
-
-/// Why there was a VMX abort.
-pub(crate) fn vmx_abort(abort: VmxAbort) -> &'static str {
-    match abort {
-        VmxAbort::SavingMsrs => "guest MSRs could not be saved",
-        VmxAbort::HostPdptes => "the host's PDPTEs are bad",
-        VmxAbort::CorruptedVmcs => "the current VMCS is corrupted",
-        VmxAbort::LoadingMsrs => "host MSRs could not be loaded",
-        VmxAbort::MachineCheck => "machine check during the VM exit",
-        VmxAbort::LongModeTo32BitHost => "VM exit from IA-32e mode to a 32-bit host",
     }
 }
 

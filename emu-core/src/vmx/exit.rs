@@ -372,7 +372,7 @@ impl Cpu {
 
     /// SDM Vol. 3C 28.7 "VMX Aborts": the indicator goes into the region, and the processor shuts down until it is reset.
     fn vmx_abort(&mut self, env: &mut Env, abort: VmxAbort) {
-        log::error!(target: "vmx", "processor {}: VMX abort {} ({abort:?}): shutdown (SDM Vol. 3C 28.7)", self.sys.index, abort as u32);
+        log::error!(target: "vmx", "processor {}: {abort}: shutdown (SDM Vol. 3C 28.7)", self.sys.index);
         let at = self.vmx.current.wrapping_add(ABORT_OFFSET as u64);
         env.ram.dma_write(at, &(abort as u32).to_le_bytes());
         self.vmx.non_root = None;

@@ -173,7 +173,7 @@ impl PcMachine {
             PcExit::Shutdown { processor, rip } => {
                 let cpu = self.pc.cpus.get(*processor as usize);
                 let what = match cpu.and_then(|cpu| cpu.notes.history.vmx_abort()) {
-                    Some(abort) => format!("VMX abort {}", abort as u32),
+                    Some(abort) => abort.to_string(),
                     None => "triple fault".to_owned(),
                 };
                 Some(RunResult::Died(format!("{what} on processor {processor} at RIP {rip:#x}")))
