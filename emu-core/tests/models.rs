@@ -303,3 +303,28 @@ fn a_model_written_as_ron_is_read_as_the_same_model() {
         assert_eq!(again.fingerprint(), model.fingerprint(), "{}", model.name());
     }
 }
+
+#[test]
+fn physical_address_width_is_changed_alone_and_in_every_model() {
+    for model in models() {
+        for bits in [32, 36, 40, 52] {
+            let changed = model.with(&format!("phys-bits={bits}")).expect("every model has a width");
+            let name = changed.name().to_owned();
+            check(&changed);
+            assert_eq!(changed.physical_bits(), bits, "{name}");
+            assert!(changed.vmx().is_none_or(|vmx| vmx.facts.maxphyaddr == bits), "{name}");
+            let (was, is) = (model.leaf(0x8000_0008, 0), changed.leaf(0x8000_0008, 0));
+            assert_eq!(
+                (is.eax & !0xFF, is.ebx, is.ecx, is.edx),
+                (was.eax & !0xFF, was.ebx, was.ecx, was.edx),
+                "{name}"
+            );
+            assert!(Item::all().all(|item| changed.has_item(item) == model.has_item(item)), "{name}");
+            let back = changed.with(&format!("phys-bits={}", model.physical_bits())).expect("it was so before");
+            assert_eq!(back.fingerprint(), model.fingerprint(), "{name}");
+        }
+    }
+    assert_eq!(max().with("-la57,phys-bits=46,-pml").expect("all three").physical_bits(), 46);
+    assert!(CpuModel::spec_has_physical_bits("max,-la57, phys-bits=46"));
+    assert!(!CpuModel::spec_has_physical_bits("phys-bits=46.ron,-la57"));
+}

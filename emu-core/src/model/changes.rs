@@ -1,9 +1,10 @@
-//! `haswell,-vpid,+pcid`: features and controls put in and taken out by name.
+//! `haswell,-vpid,+pcid,phys-bits=40`: features and controls put in and taken out by name, and the physical-address width.
 
 use super::ModelError;
 use super::contents::Contents;
 use super::item::Item;
 use super::offered::{is_offered, take_dependents};
+use std::ops::RangeInclusive;
 
 /// One change.
 struct Change {
@@ -11,10 +12,36 @@ struct Change {
     adds: bool,
 }
 
-/// Reads `-vpid,+pcid`.
-fn parse(text: &str) -> Result<Vec<Change>, ModelError> {
-    let mut changes: Vec<Change> = Vec::new();
+/// What the width of physical addresses is called, as by QEMU.
+pub(super) const WIDTH: &str = "phys-bits";
+/// Widths that a processor can have (SDM Vol. 3A, "Enumeration of Paging Features by CPUID": at most 52).
+pub(super) const WIDTHS: RangeInclusive<u8> = 32..=52;
+
+/// The number of `phys-bits=40`, if that is what a word is.
+pub(super) fn width(word: &str) -> Option<Result<u8, ModelError>> {
+    let (name, number) = word.split_once('=')?;
+    if !name.trim().eq_ignore_ascii_case(WIDTH) && !name.trim().eq_ignore_ascii_case("phys_bits") {
+        return None;
+    }
+    let bits = number.trim().parse().ok().filter(|bits| WIDTHS.contains(bits));
+    Some(bits.ok_or_else(|| {
+        let number = emu_vmx::dump::names::shown(number);
+        refused(WIDTH, &format!("{number:?} is no width of physical addresses; give 32 to 52"))
+    }))
+}
+
+/// Reads `-vpid,+pcid,phys-bits=40`; the width apart.
+fn parse(text: &str) -> Result<(Vec<Change>, Option<u8>), ModelError> {
+    let (mut changes, mut bits): (Vec<Change>, _) = (Vec::new(), None);
     for word in text.split(',').map(str::trim) {
+        if let Some(found) = width(word) {
+            let found = found?;
+            if bits.is_some_and(|other| other != found) {
+                return Err(refused(WIDTH, "it is given twice"));
+            }
+            bits = Some(found);
+            continue;
+        }
         let (adds, name) = match (word.strip_prefix('+'), word.strip_prefix('-')) {
             (Some(name), _) => (true, name),
             (_, Some(name)) => (false, name),
@@ -30,7 +57,7 @@ fn parse(text: &str) -> Result<Vec<Change>, ModelError> {
         }
         changes.push(Change { item, adds });
     }
-    Ok(changes)
+    Ok((changes, bits))
 }
 
 fn refused(feature: &str, reason: &str) -> ModelError {
@@ -44,7 +71,7 @@ pub(super) fn apply(
     reported: &[String],
     max: &Contents,
 ) -> Result<Contents, ModelError> {
-    let changes = parse(text)?;
+    let (changes, bits) = parse(text)?;
     let mut changed = contents.clone();
     for item in changes.iter().filter(|change| !change.adds).map(|change| change.item) {
         if let Some(why) = item.essential() {
@@ -81,6 +108,9 @@ pub(super) fn apply(
         }
     }
     changed.settle(contents);
+    if let Some(bits) = bits {
+        changed.set_physical_bits(bits).map_err(|reason| refused(WIDTH, reason))?;
+    }
     Ok(changed)
 }
 

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 const LEAF_PERFMON: u32 = 0xA;
 /// XSAVE.
 const LEAF_XSAVE: u32 = 0xD;
+/// MAXPHYADDR of processors without CPUID leaf 80000008h (SDM Vol. 3A, "Enumeration of Paging Features by CPUID").
+const DEFAULT_PHYSICAL_BITS: u8 = 36;
 
 /// The contents of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,6 +183,21 @@ impl Contents {
             leaf.eax = leaf.eax & !0xFF00 | width << 8;
         }
         self.settle_vmx(before);
+    }
+
+    /// Another width of physical addresses (MAXPHYADDR), in bits.
+    pub fn set_physical_bits(&mut self, bits: u8) -> Result<(), &'static str> {
+        match self.leaves.get_mut(&(0x8000_0008, 0)) {
+            Some(leaf) => leaf.eax = leaf.eax & !0xFF | u32::from(bits),
+            None if bits == DEFAULT_PHYSICAL_BITS => {}
+            None => return Err("the model has no CPUID leaf 80000008h, which says how wide they are"),
+        }
+        Ok(())
+    }
+
+    /// Width of physical addresses, in bits.
+    pub fn physical_bits(&self) -> u8 {
+        self.leaves.get(&(0x8000_0008, 0)).map_or(DEFAULT_PHYSICAL_BITS, |leaf| leaf.eax as u8)
     }
 
     /// The highest subleaf of leaf 7 is the last that says anything.

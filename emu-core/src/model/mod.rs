@@ -175,11 +175,16 @@ impl CpuModel {
         }
     }
 
-    /// The model with features and controls put in and taken out by name: `-vpid,+pcid`. What cannot be without what is
-    /// taken out goes with it.
+    /// The model with features and controls put in and taken out by name, and with another physical-address width:
+    /// `-vpid,+pcid,phys-bits=40`. What cannot be without what is taken out goes with it.
     pub fn with(&self, changes: &str) -> Result<Self, ModelError> {
         let contents = changes::apply(&self.contents, changes, &self.reported, &IMPLEMENTED)?;
         Self { contents, name: format!("{},{changes}", self.name), ..self.clone() }.derive()
+    }
+
+    /// Whether a specification as that of [`CpuModel::of_spec`] says how wide physical addresses are.
+    pub fn spec_has_physical_bits(spec: &str) -> bool {
+        spec.split(',').skip(1).any(|word| changes::width(word).is_some())
     }
 
     /// The model of a real machine's leaves – place (the subleaf where there are subleaves) and result – and VMX capability
@@ -253,8 +258,8 @@ impl CpuModel {
         let contents = &self.contents;
         let highest = |first: u32| contents.leaf(first, 0).eax;
         (self.max_basic_leaf, self.max_extended_leaf) = (highest(0), highest(0x8000_0000));
-        self.physical_bits = contents.leaves.get(&(0x8000_0008, 0)).map_or(36, |leaf| leaf.eax as u8);
-        if !(32..=52).contains(&self.physical_bits) {
+        self.physical_bits = contents.physical_bits();
+        if !changes::WIDTHS.contains(&self.physical_bits) {
             let what = format!("physical address width {} is not in 32 to 52", self.physical_bits);
             return Err(ModelError::Invalid { place: "cpuid leaf 0x80000008".into(), what });
         }

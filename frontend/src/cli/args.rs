@@ -89,8 +89,8 @@ pub struct RunArgs {
     /// Guest memory in MiB, or with a unit as 512M or 1G [default: 512]
     #[arg(long, allow_negative_numbers = true, value_name = "MIB", value_parser = memory, help_heading = "Machine")]
     pub memory: Option<u64>,
-    /// CPU model, with features taken away or added (haswell,-vpid,+pcid); a model's FILE.ron, or a dump of cpuid -r and
-    /// rdmsr; cpu-models lists them [default: corei5_arrandale_m520]
+    /// CPU model, with features taken away or added and the width of physical addresses (haswell,-vpid,+pcid,phys-bits=40);
+    /// a model's FILE.ron, or a dump of cpuid -r and rdmsr; cpu-models lists them [default: corei5_arrandale_m520]
     #[arg(long, value_name = "NAME", help_heading = "Machine")]
     pub cpu_model: Option<String>,
     /// What an instruction costs: ips, one cycle each

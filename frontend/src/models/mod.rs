@@ -159,6 +159,9 @@ mod tests {
                 "--cpu-model: ept_ad: accessed and dirty flags of EPT needs ept, which is taken away",
             ),
             ("haswell,-ept,+ept", "--cpu-model: ept: it is both added and taken away"),
+            ("haswell,phys-bits=53", "--cpu-model: phys-bits: \"53\" is no width of physical addresses; give 32 to 52"),
+            ("haswell,phys-bits=", "--cpu-model: phys-bits: \"\" is no width of physical addresses; give 32 to 52"),
+            ("haswell,phys-bits=36,phys-bits=40", "--cpu-model: phys-bits: it is given twice"),
         ] {
             assert_eq!(
                 find("--cpu-model", spec).map(|model| model.name().to_owned()).map_err(|e| e.to_string()),

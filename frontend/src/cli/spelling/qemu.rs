@@ -131,6 +131,10 @@ fn cpu(spelling: &mut Spelling, argument: &str, value: &str) -> Result<(), Input
     };
     let mut spec = model.to_owned();
     for part in parts.filter(|part| !part.starts_with("migratable=")) {
+        if part.starts_with("phys-bits=") {
+            spec.push_str(&format!(",{part}"));
+            continue;
+        }
         let (sign, feature) = match (part.split_once('='), part.strip_prefix('-')) {
             (Some((feature, "off")), _) | (None, Some(feature)) => ('-', feature),
             (Some((feature, "on")), _) => ('+', feature),
