@@ -59,6 +59,8 @@ fn host() -> Files {
         ),
         ("scripted.ron", (10, "Machine(hda: Disk(image: \"c.img\"), run: (script: \"s.ron\"))")),
         ("s.ron", (10, "Script(steps: [])")),
+        ("esp", (4096, "")),
+        ("u.ron", (10, "Machine(uefi: (), fat: \"esp\", hdc: Cdrom(image: \"x.iso\"), cpu_model: \"max\")")),
         ("bad.ron", (10, "Machine(hda: Disk(image: \"c.img\"), run: (log: \"loud\"))")),
     ];
     Files(files.into_iter().collect())
@@ -429,6 +431,17 @@ fn mistakes_say_what_where_and_what_to_do() {
     }
     assert!(error("c.img --bott disk").contains("did you mean --boot?"));
     assert_eq!(set("c.img --boot floppy,disk").machine.boot_order(), [BootDevice::Floppy, BootDevice::Disk]);
+}
+
+#[test]
+fn folder_is_a_disk_to_boot_from_under_uefi_whether_the_command_line_or_a_configuration_names_it() {
+    let boot = |line| set(line).machine.boot;
+    assert_eq!(boot("--uefi --fat esp --cdrom x.iso"), [BootDevice::Disk, BootDevice::Cdrom]);
+    assert_eq!(boot("--uefi --fat esp --cdrom x.iso --boot cdrom"), [BootDevice::Cdrom]);
+    assert_eq!(boot("--fat esp --cdrom x.iso"), [BootDevice::Cdrom]);
+    assert_eq!(boot("-f u.ron"), []);
+    assert_eq!(boot("-f u.ron --boot disk"), [BootDevice::Disk]);
+    assert_eq!(set("-f u.ron").machine.cpu_model, "max,phys-bits=40");
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! `cargo xtask uefi`: a distribution's UEFI firmware starts an EFI program of ours from a folder, twice: with VMX enabled,
-//! ACPI tables, a variable that survives the restart, and files read and written; then to its shell, without a disk.
+//! ACPI tables, a variable that survives the restart, and files read and written; on every CPU model, with little and much
+//! memory; then to its shell, without a disk.
 
 use crate::child;
+use emu_core::model::{CpuModel, DEFAULT};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+
+/// Guest seconds within which the firmware comes to the program, with room: most of them go by as it unpacks itself.
+const MOST_SECONDS: &str = "30";
 
 /// The options of `cargo xtask uefi`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +20,12 @@ pub struct Args {
     /// Logical processors
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,4")]
     cpus: Vec<u32>,
+    /// CPU models [default: all that are built in]
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    models: Vec<String>,
+    /// Memory, MiB
+    #[arg(long, value_name = "MIB", value_delimiter = ',', default_value = "48,64,128,256,1024,3072,4096,6144")]
+    memory: Vec<u64>,
     /// The folder and outputs go here
     #[arg(long, value_name = "DIR", default_value = "target/uefi")]
     logs: PathBuf,
@@ -52,8 +63,26 @@ fn run_all(args: &Args) -> io::Result<u32> {
             judge(format!("EFI program, {cpus} processors, start {start}"), good);
         }
     }
+    let models: Vec<&str> = match args.models.is_empty() {
+        true => CpuModel::names().collect(),
+        false => args.models.iter().map(String::as_str).collect(),
+    };
+    for cpus in &args.cpus {
+        let machines = models.iter().map(|model| (*model, "512".to_owned()));
+        let sizes = args.memory.iter().map(|mib| (DEFAULT, mib.to_string()));
+        for (model, memory) in machines.chain(sizes) {
+            let folder = args.logs.join(format!("esp-{cpus}"));
+            let mut extra: Vec<PathBuf> = vec!["--fat".into(), folder, "--snapshot".into()];
+            let cpus = cpus.to_string();
+            let options = ["--cpus", &cpus, "--cpu-model", model, "--memory", &memory, "--max-time", MOST_SECONDS];
+            extra.extend(options.map(PathBuf::from));
+            let (status, text) = run(args, &extra, &args.logs.join("serial"))?;
+            let good = status == Some(0) && text.contains("VMX operation entered and left\n") && text.contains("PASS");
+            judge(format!("EFI program, {model}, {memory} MiB, {cpus} processors"), good);
+        }
+    }
     let serial = args.logs.join("shell");
-    let (status, _) = run(args, &["--max-time".into(), "400".into()], &serial)?;
+    let (status, _) = run(args, &["--max-time".into(), "60".into()], &serial)?;
     let shell = String::from_utf8_lossy(&std::fs::read(&serial)?).contains("UEFI Interactive Shell");
     judge("the firmware's shell".to_owned(), shell && status == Some(4));
     Ok(failures)

@@ -102,8 +102,11 @@ pub(super) fn apply_drives(host: &dyn Host, args: &RunArgs, machine: &mut Machin
         }
     } else if first.is_empty() {
         // What the command line names comes before what the configuration has.
+        let disk = [&args.hda, &args.hdb, &args.hdc, &args.hdd].iter().any(|disk| disk.is_some());
+        // A folder is a disk to boot from for UEFI firmware; it holds no boot sector for another.
+        let folder = args.fat.is_some() && args.rom.is_none() && (args.uefi.is_some() || machine.uefi.is_some());
         let given = [
-            ([&args.hda, &args.hdb, &args.hdc, &args.hdd].iter().any(|disk| disk.is_some()), BootDevice::Disk),
+            (disk || folder, BootDevice::Disk),
             (args.fda.is_some(), BootDevice::Floppy),
             (args.cdrom.is_some(), BootDevice::Cdrom),
         ];

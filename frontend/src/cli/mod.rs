@@ -2,6 +2,7 @@
 
 mod args;
 mod drives;
+mod firmware;
 mod settings;
 mod spelling;
 mod together;

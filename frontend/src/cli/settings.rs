@@ -2,6 +2,7 @@
 
 use super::args::{RunArgs, Switch};
 use super::drives::{apply_drives, existing};
+use super::firmware;
 use super::together;
 use crate::config::run::RunFields;
 use crate::config::sources::Host;
@@ -102,9 +103,9 @@ pub fn without_medium(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<
     }
     apply_drives(host, args, &mut machine)?;
     // Of several, as in a configuration's `boot: floppy, disk`, some may be missing.
-    if let Some(missing) = args.boot.first().filter(|_| {
-        !args.boot.iter().any(|device| machine.has(*device) || *device == BootDevice::Disk && args.fat.is_some())
-    }) {
+    let folder = args.fat.is_some() || machine.fat.is_some();
+    let there = |device: &BootDevice| machine.has(*device) || *device == BootDevice::Disk && folder;
+    if let Some(missing) = args.boot.first().filter(|_| !args.boot.iter().any(there)) {
         let (what, remedy) = match missing {
             BootDevice::Disk => ("hard disk", "give one with --hda FILE"),
             BootDevice::Floppy => ("floppy in drive A:", "give one with --fda FILE"),
@@ -130,6 +131,7 @@ pub fn without_medium(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<
         });
     }
     machine.check("command line")?;
+    notices.extend(firmware::suit(&mut machine)?);
     let run = run_config(host, args, &machine.run)?;
     Ok((Settings { machine, run }, notices))
 }

@@ -494,14 +494,14 @@ impl MachineConfig {
     }
 }
 
-/// Something in a configuration that has no effect here; the run goes on.
+/// Something in a configuration that has no effect here, or another; the run goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// Whether a user should be told at the default log level.
     pub severity: Severity,
-    /// The file.
+    /// The file, or the option.
     pub place: String,
-    /// Line, from 1.
+    /// Line, from 1; 0 for an option.
     pub line: usize,
     /// What has no effect, and why.
     pub text: String,
@@ -522,6 +522,9 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The file's own words must not break the line or drive the terminal.
         let text: String = self.text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        write!(f, "{}:{}: {text}", self.place, self.line)
+        match self.line {
+            0 => write!(f, "{}: {text}", self.place),
+            line => write!(f, "{}:{line}: {text}", self.place),
+        }
     }
 }

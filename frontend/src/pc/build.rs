@@ -1,7 +1,7 @@
 //! From the configuration to a [`Pc`]: files opened, sizes checked, CMOS filled.
 
-use super::acpi;
 use super::uefi::Firmware;
+use super::{acpi, boot_order};
 use crate::config::{AtaDrive, BootDevice, Floppy, FwCfgContents, FwCfgItem, MachineConfig, Rom};
 use crate::error::InputError;
 use crate::files;
@@ -134,6 +134,10 @@ fn fw_cfg(config: &MachineConfig, uefi: bool) -> Result<Option<FwCfgConfig>, Inp
     if !config.vmx_unlocked {
         // Locked, VMXON outside SMX operation: the firmware writes it on every processor.
         add("etc/msr_feature_control", 5u64.to_le_bytes().to_vec());
+    }
+    let own = config.fw_cfg.iter().any(|item| item.name == boot_order::FILE);
+    if let Some(order) = boot_order::item(config).filter(|_| !own) {
+        add(boot_order::FILE, order);
     }
     for item in &config.fw_cfg {
         add(&item.name, fw_cfg_data(item)?);

@@ -2,6 +2,7 @@
 
 mod acpi;
 mod bios;
+mod boot_order;
 mod build;
 mod kernel;
 pub mod uefi;
