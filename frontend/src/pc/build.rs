@@ -2,7 +2,7 @@
 
 use super::acpi;
 use super::uefi::Firmware;
-use crate::config::{AtaDrive, BootDevice, Floppy, FwCfgContents, FwCfgItem, MachineConfig, Rom};
+use crate::config::{AtaDrive, BootDevice, Floppy, FwCfgContents, FwCfgItem, JIT, MachineConfig, Rom};
 use crate::error::InputError;
 use crate::files;
 use crate::models;
@@ -110,6 +110,9 @@ pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Resul
         InputError::new(place, error.to_string())
     })?;
     pc.cpus.iter_mut().for_each(|cpu| cpu.config.ignore_bad_msrs = config.ignore_bad_msrs);
+    if JIT.is_none() && config.jit.is_some() {
+        log::warn!("--jit: nothing compiles code here; everything is interpreted");
+    }
     #[cfg(feature = "jit")]
     pc.set_tier(config.jit.and_then(emu_jit::tier));
     Ok(pc)
