@@ -10,6 +10,7 @@ use crate::ir::uop::MAX_INSTRUCTION;
 use crate::mem::ram::{PAGE, Place};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::observed::{BuiltBlock, Observed, Watch};
+use std::cell::Cell;
 use std::collections::HashMap;
 
 const JUMP_ENTRIES: usize = 4096;
@@ -338,8 +339,8 @@ impl CodeCache {
 
     fn insert(&mut self, block: Block) -> u32 {
         self.counts.built += 1;
-        let coolness = self.coolness(&block);
-        let block = Block { generation: self.next_generation(), coolness, ..block };
+        let quiet = Cell::new(self.first_runs(&block));
+        let block = Block { generation: self.next_generation(), quiet, ..block };
         self.uops += block.uops.len();
         match self.free.pop() {
             Some(id) => {

@@ -30,7 +30,9 @@ struct Link {
 const NO_LINK: Link = Link { delta: 0, block: NO_BLOCK, generation: 0 };
 
 /// A run of instructions with one entry. Conditional branches may leave it before its end.
-#[repr(align(64))]
+///
+/// What going from block to block looks at is the first of the host's cache lines, the links are the second.
+#[repr(C, align(64))]
 pub struct Block {
     /// The instructions, for running them all.
     pub uops: Box<[Uop]>,
@@ -39,25 +41,25 @@ pub struct Block {
     /// It runs whole if so many cycles are left: all of them and, if the last instruction costs nothing, one more, so that
     /// it begins in time.
     pub bound: u64,
-    /// Every instruction costs one cycle.
-    uniform: bool,
     /// Length in bytes.
     pub len: u32,
-    /// What [`Scratch::flow`](crate::state::scratch::Scratch::flow) is as it begins: a single instruction's time is exact.
-    pub flow: Flow,
-    /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
-    pub second_page: Option<u64>,
-    key: Key,
+    /// How often it is interpreted before the tier is asked about it.
+    quiet: Cell<u32>,
     /// Changes when another block takes this one's number: links made before are void. 0 while the number is free.
     generation: u32,
-    links: [Link; LINKS],
-    next_link: u8,
     /// What the tier has made of it.
     code: Option<Code>,
-    /// How often it is yet to be interpreted before the tier is asked, or 0 if it was asked.
-    coolness: u32,
-    /// How little its compiled code was worth the way in and out of late.
-    reluctance: Cell<u16>,
+    /// What [`Scratch::flow`](crate::state::scratch::Scratch::flow) is as it begins: a single instruction's time is exact.
+    pub flow: Flow,
+    /// How often its compiled code was left at once of late.
+    shorts: u16,
+    next_link: u8,
+    /// Every instruction costs one cycle.
+    uniform: bool,
+    /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
+    pub second_page: Option<u64>,
+    links: [Link; LINKS],
+    key: Key,
     /// The first instruction, for running it alone.
     pub alone: Uop,
 }
@@ -139,8 +141,8 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: boo
         links: [NO_LINK; LINKS],
         next_link: 0,
         code: None,
-        coolness: 0,
-        reluctance: Cell::new(0),
+        quiet: Cell::new(0),
+        shorts: 0,
     };
     (block, seen)
 }

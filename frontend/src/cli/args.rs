@@ -142,10 +142,10 @@ pub struct RunArgs {
     /// MSRs that the CPU model lacks read 0 and swallow writes [default: #GP]
     #[arg(long, help_heading = "Machine")]
     pub ignore_bad_msrs: bool,
-    /// Compile code that has run N times to host code (an experiment) [default of N: 100]
+    /// Compile code that has run N times to host code [default: 100 on x86-64 Linux; elsewhere all is interpreted]
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = number32(1..=u32::MAX, "times"), help_heading = "Machine")]
     pub jit: Option<u32>,
-    /// Interpret all code, which is the default still
+    /// Interpret all code
     #[arg(long, overrides_with = "jit", help_heading = "Machine")]
     pub no_jit: bool,
     /// The BIOS leaves IA32_FEATURE_CONTROL unlocked and 0 [default: locked, with VMX enabled]

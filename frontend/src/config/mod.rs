@@ -324,6 +324,13 @@ pub enum Clock {
     Model,
 }
 
+/// How often code runs until it is compiled, if nobody says; nothing is where the host is not served.
+#[cfg(feature = "jit")]
+pub const JIT: Option<u32> = if emu_jit::SERVED { Some(emu_jit::THRESHOLD) } else { None };
+/// This program has no compiled tier.
+#[cfg(not(feature = "jit"))]
+pub const JIT: Option<u32> = None;
+
 /// Everything that makes the machine what it is. A RON configuration is this struct; the Bochs file and the
 /// command line fill it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -394,7 +401,7 @@ pub struct MachineConfig {
     pub test_devices: bool,
     /// How the screen is shown; a window or the terminal, without one.
     pub display: Option<DisplayKind>,
-    /// Compile what has run so often; without it everything is interpreted. A run is the same with any.
+    /// Compile what has run so often; with none, everything is interpreted. A run is the same with any.
     pub jit: Option<u32>,
     /// Keep guest time to the host's clock, or do not; without one, while there is a display.
     pub realtime: Option<bool>,
@@ -437,7 +444,7 @@ impl Default for MachineConfig {
             debug_exit_pass: None,
             test_devices: false,
             display: None,
-            jit: None,
+            jit: JIT,
             realtime: None,
             run: RunFields::default(),
         }

@@ -3,7 +3,7 @@
 use super::uefi::Firmware;
 use super::{acpi, boot_order};
 use crate::config::{
-    AtaDrive, BootDevice, Clock, DEFAULT_CPU_MODEL, Floppy, FwCfgContents, FwCfgItem, MachineConfig, Rom,
+    AtaDrive, BootDevice, Clock, DEFAULT_CPU_MODEL, Floppy, FwCfgContents, FwCfgItem, JIT, MachineConfig, Rom,
 };
 use crate::error::InputError;
 use crate::files;
@@ -124,6 +124,9 @@ pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Resul
         let problem =
             format!("{exit:#x} to {:#x}: port {port:#x} is of another device: {}", u32::from(exit) + 3, device.words());
         return Err(InputError::new("--debug-exit", problem).remedy("give a free port, such as 0xf4 or 0x501"));
+    }
+    if JIT.is_none() && config.jit.is_some() {
+        log::warn!("--jit: nothing compiles code here; everything is interpreted");
     }
     #[cfg(feature = "jit")]
     pc.set_tier(config.jit.and_then(emu_jit::tier));

@@ -71,6 +71,8 @@ pub fn build(config: &MachineConfig, kernel: Option<&KernelFiles>) -> Result<PcM
 pub const SLICE_WORK: u64 = 500_000;
 /// The same while every instruction is traced.
 const TRACED_WORK: u64 = 50_000;
+/// How many of the operations that compiled code calls the interpreter for are among the statistics.
+const MOST_CALLED: usize = 10;
 
 /// A [`Pc`] with what its configuration wants done when it comes to a halt.
 pub struct PcMachine {
@@ -336,6 +338,9 @@ impl Machine for PcMachine {
             ("blocks_evicted", cache.evicted),
             ("tlb_misses", self.pc.cpus.iter().map(|cpu| cpu.tlb.misses).sum()),
         ];
+        let mut calls = self.pc.handler_calls();
+        calls.sort_by_key(|&(op, count)| (std::cmp::Reverse(count), op as u16));
+        let calls = calls.into_iter().take(MOST_CALLED).map(|(op, count)| (format!("calls_{}", op.name()), count));
         let (mut vm_exits, mut failed_entries, mut vm_fails) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for transitions in self.pc.cpus.iter().map(|cpu| &cpu.vmx.counts) {
             for (number, &count) in transitions.exits.iter().enumerate().filter(|exit| *exit.1 != 0) {
@@ -355,7 +360,7 @@ impl Machine for PcMachine {
             vm_exits,
             failed_entries,
             vm_fails,
-            other: counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+            other: counts.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(calls).collect(),
         }
     }
 

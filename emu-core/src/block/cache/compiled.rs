@@ -9,8 +9,12 @@ use crate::state::cpu::{Cpu, Env};
 
 /// Cycles that make up for the way into compiled code and out of it.
 const LONG_STAY: u64 = 16;
-/// So many short stays, one behind the other, and a block is interpreted for a while.
+/// So many short stays, one behind the other, and a block is interpreted for [`PATIENCE`] runs.
 const RELUCTANT: u16 = 32;
+/// See [`RELUCTANT`].
+const PATIENCE: u32 = 2048;
+/// [`Block`]'s runs before the tier is asked about it, where that is no use. After as many it is asked again.
+const NEVER: u32 = u32::MAX;
 
 impl CodeCache {
     /// From now on `tier`, or nobody, compiles what is hot. A run is the same with and without.
@@ -38,29 +42,27 @@ impl CodeCache {
         self.tier.is_some()
     }
 
-    /// The compiled code of a block that is about to run, compiled now if this is the time.
+    /// The compiled code of a block that is about to run, compiled now if it is not yet.
     #[inline(always)]
     pub fn code(&mut self, id: u32) -> Option<Code> {
-        let block = &mut self.blocks[id as usize];
-        if block.coolness != 0 {
-            block.coolness -= 1;
-            if block.coolness == 0 {
-                self.compile(id);
-            }
+        let block = &self.blocks[id as usize];
+        if block.code.is_none() && block.quiet.get() == 0 {
+            self.compile(id);
         }
         self.blocks[id as usize].code
     }
 
-    /// Whether a block is interpreted without a word to the tier: it was refused, or left at once again and again.
+    /// Whether a block that is about to run is interpreted without a word to the tier.
     #[inline(always)]
     pub fn is_interpreted(&self, id: u32) -> bool {
-        let block = &self.blocks[id as usize];
-        let reluctance = block.reluctance.get();
-        if reluctance >= RELUCTANT {
-            block.reluctance.set(reluctance - 1);
-            return true;
+        let quiet = &self.blocks[id as usize].quiet;
+        match quiet.get() {
+            0 => false,
+            left => {
+                quiet.set(left - 1);
+                true
+            }
         }
-        block.coolness == 0 && block.code.is_none()
     }
 
     /// The compiled code that was entered at a block has run for so many cycles.
@@ -69,13 +71,15 @@ impl CodeCache {
         if self.least_stay == 0 {
             return;
         }
-        let reluctance = &self.blocks[id as usize].reluctance;
-        reluctance.set(match reluctance.get() {
-            _ if cycles >= LONG_STAY => 0,
+        let block = &mut self.blocks[id as usize];
+        if cycles >= LONG_STAY {
+            block.shorts = 0;
+        } else if block.shorts + 1 < RELUCTANT {
+            block.shorts += 1;
+        } else {
             // For a good while it is not tried again.
-            short if short == RELUCTANT - 1 => 64 * RELUCTANT,
-            short => short.saturating_add(1),
-        });
+            block.quiet.set(PATIENCE);
+        }
     }
 
     /// Asks the tier to compile a block. Where there is no more room, everything that was compiled goes, and the block
@@ -84,20 +88,16 @@ impl CodeCache {
     #[inline(never)]
     fn compile(&mut self, id: u32) {
         let (Some(tier), block) = (&mut self.tier, &mut self.blocks[id as usize]) else { return };
-        if block.uops.is_empty() {
-            return;
-        }
         let (place, wide) = (block.key.place(), block.key.is_64bit());
         match tier.compile(Source { block: id, uops: &block.uops, cost: block.cost, bound: block.bound, place, wide }) {
             Ok(code) => block.code = Some(code),
-            Err(Refused::Block) => {}
+            Err(Refused::Block) => block.quiet.set(NEVER),
             Err(Refused::Full) => {
                 tier.clear();
-                let threshold = tier.threshold();
-                block.coolness = threshold;
-                // What was refused stays so.
+                block.quiet.set(tier.threshold());
                 for block in self.blocks.iter_mut().filter(|block| block.code.is_some()) {
-                    (block.code, block.coolness) = (None, threshold);
+                    block.code = None;
+                    block.quiet.set(tier.threshold());
                 }
             }
         }
@@ -119,19 +119,19 @@ impl CodeCache {
     pub(super) fn forget_code(tier: &mut Option<Box<dyn Tier>>, block: &mut Block) {
         if let (Some(tier), Some(code)) = (tier, block.code.take()) {
             tier.forget(code);
-            block.coolness = tier.threshold();
+            block.quiet.set(tier.threshold());
         }
     }
 
-    /// How often a new block is interpreted before it is compiled. What a guest writes again and again is worth it less
-    /// and less; 0 if it never is.
-    pub(super) fn coolness(&self, block: &Block) -> u32 {
-        let Some(tier) = &self.tier else { return 0 };
+    /// How often a new block is interpreted before the tier is asked about it. What a guest writes again and again is worth
+    /// it less and less.
+    pub(super) fn first_runs(&self, block: &Block) -> u32 {
+        let Some(tier) = &self.tier else { return NEVER };
         let key = block.key;
-        if key == Key::NONE || key.is_16bit() || block.second_page.is_some() {
-            return 0;
+        if key == Key::NONE || key.is_16bit() || block.second_page.is_some() || block.uops.is_empty() {
+            return NEVER;
         }
         let rewritten = self.rewritten.get(&key.page()).copied().unwrap_or_default();
-        tier.threshold().saturating_mul(1u32.checked_shl(rewritten).unwrap_or(u32::MAX))
+        (tier.threshold() - 1).saturating_mul(1u32.checked_shl(rewritten).unwrap_or(NEVER))
     }
 }
