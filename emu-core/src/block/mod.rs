@@ -54,12 +54,12 @@ pub struct Block {
     /// How often its compiled code was left at once of late.
     shorts: u16,
     next_link: u8,
-    /// Every instruction costs one cycle.
-    uniform: bool,
     /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
     pub second_page: Option<u64>,
     links: [Link; LINKS],
     key: Key,
+    /// What the last of its instructions cost, by how many they are; nothing where each costs one cycle.
+    costs_of_last: Box<[u16]>,
     /// The first instruction, for running it alone.
     pub alone: Uop,
 }
@@ -71,12 +71,7 @@ impl Block {
     /// Static cost of the last `count` instructions.
     #[inline(always)]
     pub fn cost_of_last(&self, count: usize) -> u64 {
-        if self.uniform { count as u64 } else { self.sum_of_last(count) }
-    }
-
-    #[inline(never)]
-    fn sum_of_last(&self, count: usize) -> u64 {
-        self.uops.iter().rev().take(count).map(|uop| u64::from(uop.cost)).sum()
+        self.costs_of_last.get(count).map_or(count as u64, |cost| u64::from(*cost))
     }
 
     /// Drops all instructions but the first `count`.
@@ -85,18 +80,27 @@ impl Block {
             let mut uops: Vec<Uop> = self.uops[..count].iter().map(|uop| uop.showing_flags()).collect();
             crate::lower::flags::specialize(&mut uops);
             self.len = uops.last().map_or(0, |uop| uop.next() as u32);
-            (self.cost, self.bound, self.uniform) = cost_of(&uops);
+            (self.cost, self.bound, self.costs_of_last) = costs_of(&uops);
             self.flow = flow_of(&uops);
             self.uops = uops.into();
         }
     }
 }
 
-/// [`Block::cost`], [`Block::bound`], [`Block::uniform`].
-fn cost_of(uops: &[Uop]) -> (u64, u64, bool) {
-    let cost = uops.iter().map(|uop| u64::from(uop.cost)).sum();
+/// [`Block::cost`], [`Block::bound`], [`Block::costs_of_last`].
+fn costs_of(uops: &[Uop]) -> (u64, u64, Box<[u16]>) {
+    if uops.iter().all(|uop| uop.cost == 1) {
+        return (uops.len() as u64, uops.len() as u64, Box::default());
+    }
+    // 32 micro-ops of 255 cycles at most.
+    let sums = uops.iter().rev().scan(0, |sum, uop| {
+        *sum += u16::from(uop.cost);
+        Some(*sum)
+    });
+    let costs: Box<[u16]> = std::iter::once(0).chain(sums).collect();
+    let cost = costs.last().copied().map_or(0, u64::from);
     let idle_end = uops.last().is_some_and(|uop| uop.cost == 0);
-    (cost, cost + u64::from(idle_end), uops.iter().all(|uop| uop.cost == 1))
+    (cost, cost + u64::from(idle_end), costs)
 }
 
 fn flow_of(uops: &[Uop]) -> Flow {
@@ -126,13 +130,13 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: boo
     }
     let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
     flags::specialize(uops);
-    let (cost, bound, uniform) = cost_of(uops);
+    let (cost, bound, costs_of_last) = costs_of(uops);
     let block = Block {
         len: len as u32,
         alone,
         cost,
         bound,
-        uniform,
+        costs_of_last,
         flow: flow_of(uops),
         uops: uops.as_slice().into(),
         second_page: None,

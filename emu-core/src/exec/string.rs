@@ -75,10 +75,14 @@ impl Cpu {
         let wanted = count.min(slice);
         let mut done = 0;
         let (limit, walking) = (self.block_limit, self.config.cycles.as_ref().map_or(0, |table| table.most_walking()));
+        let mut pages = (walking != 0).then_some((u64::MAX, u64::MAX));
         let result = loop {
-            // Translations take time that is not known before: near the limit, one iteration at a time.
+            // How long translations take is not known before: near the limit, one iteration at a time, unless the one
+            // before had its pages in the TLB and they are those of the next.
+            let here = (walking != 0).then(|| self.string_pages(u));
             let left = limit.saturating_sub(self.cycles + walking).max(1);
-            let most = if walking == 0 { wanted - done } else { left.min(wanted - done) };
+            let most = if here == pages { wanted - done } else { left.min(wanted - done) };
+            pages = here;
             match iteration(self, env, most) {
                 Ok((n, go_on)) => {
                     done += n;
@@ -105,6 +109,13 @@ impl Cpu {
             }
             Err(stop) => Err(stop),
         }
+    }
+
+    /// The pages of the next source and of the next destination.
+    fn string_pages(&self, u: &Uop) -> (u64, u64) {
+        let base = |segment: u8| self.seg_access[usize::from(segment) & 7].base;
+        let page = |segment: u8, offset: u64| base(segment).wrapping_add(offset) / PAGE;
+        (page(u.seg, self.source_offset(u)), page(0, self.destination_offset(u)))
     }
 
     /// The same instruction runs again; it is counted when it completes.

@@ -113,7 +113,55 @@ fn registers(i: &Instruction, info: &InstructionInfo, class: Class, work: &mut W
 
 /// Whether a run of the estimate ends behind an instruction.
 pub fn ends_run(i: &Instruction) -> bool {
-    i.flow_control() != FlowControl::Next || class_of(i).is_serial()
+    use Mnemonic::{Add, And, Cmp, Dec, Inc, Lea, Mov, Movzx, Or, Pop, Push, Shl, Shr, Sub, Test, Xor};
+    if i.flow_control() != FlowControl::Next {
+        return true;
+    }
+    match i.mnemonic() {
+        // What most instructions are needs no look at the class.
+        Mov | Pop if i.op0_kind() == OpKind::Register && i.op0_register().is_gpr() => false,
+        Add | And | Cmp | Dec | Inc | Lea | Movzx | Or | Push | Shl | Shr | Sub | Test | Xor => false,
+        _ => class_of(i).is_serial(),
+    }
+}
+
+/// What [`Works::of`] depends on in an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind(u128);
+
+impl Kind {
+    /// The kind of an instruction.
+    pub fn of(i: &Instruction) -> Self {
+        let mut all = i.code() as u128;
+        let mut add = |bits: u32, value: u128| all = all << bits | value;
+        for n in 0..i.op_count().min(5) {
+            let register = if i.op_kind(n) == OpKind::Register { i.op_register(n) as u128 } else { 0 };
+            add(9, register);
+        }
+        add(9, i.memory_base() as u128);
+        add(9, i.memory_index() as u128);
+        add(4, i.op_mask() as u128 & 15);
+        let memory = (0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory);
+        let one = i.op_count() == 2 && i.op1_kind() == OpKind::Immediate8 && i.immediate8() == 1;
+        let flags = [
+            memory,
+            memory && i.memory_displacement64() != 0,
+            one,
+            i.has_lock_prefix(),
+            i.has_rep_prefix(),
+            i.has_repne_prefix(),
+        ];
+        flags.into_iter().for_each(|flag| add(1, flag.into()));
+        Self(all)
+    }
+
+    /// A hash of this kind behind others.
+    #[inline]
+    pub fn mix(self, before: u64) -> u64 {
+        let word = self.0 as u64 ^ (self.0 >> 64) as u64;
+        let mixed = (before.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed ^ mixed >> 32
+    }
 }
 
 fn is_write(access: OpAccess) -> bool {
