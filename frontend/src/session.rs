@@ -98,8 +98,9 @@ fn run(args: &RunArgs) -> Result<i32, InputError> {
     write_back(folder.as_mut(), ended)
 }
 
-/// The files of `--fat`: no output takes their place.
+/// The files of `--fat`: no output takes their place. What is not on the disk is told.
 fn in_use(folder: Option<&FatFolder>) -> InUse {
+    folder.into_iter().flat_map(FatFolder::left_out).for_each(|text| complain(&text));
     let mut used = InUse::default();
     folder.into_iter().flat_map(FatFolder::files).for_each(|path| used.add(&path, "a file of the folder of --fat"));
     used

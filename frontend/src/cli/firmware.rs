@@ -24,7 +24,7 @@ pub(super) fn suit(machine: &mut MachineConfig) -> Result<Vec<Notice>, InputErro
         notices.push(Notice { severity, place, line: 0, text, missing_medium: false });
     };
     let bits = models::find("--cpu-model", &machine.cpu_model)?.physical_bits();
-    let tables = 1 << (bits.min(MOST_MAPPED).max(38) - 38);
+    let tables = 1 << (bits.clamp(38, MOST_MAPPED) - 38);
     if bits > PHYSICAL_BITS && !CpuModel::spec_has_physical_bits(&machine.cpu_model) {
         let changed = format!("{},phys-bits={PHYSICAL_BITS}", machine.cpu_model);
         tell(

@@ -103,7 +103,6 @@ pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i
             .remedy("send --serial and --debugcon to files"));
     }
     let mut session = Session::new(target(settings, machine, Stream::None, signals::interrupts()?)?);
-    signals::disk_is_used();
     session.json = source.json;
     if let Some(port) = settings.run.gdb
         && gdb::serve(&mut session, port, !settings.run.gdb_no_wait)?
@@ -117,7 +116,6 @@ pub fn run(settings: &Settings, machine: PcMachine, source: &Source) -> Result<i
 /// has a Ctrl-C of its own; here it ends the process.
 pub fn serve(settings: &Settings, machine: PcMachine, port: u16) -> Result<i32, InputError> {
     let mut session = Session::new(target(settings, machine, Stream::Stdio, Arc::default())?);
-    signals::disk_is_used();
     if gdb::serve(&mut session, port, !settings.run.gdb_no_wait)? {
         return Ok(0);
     }

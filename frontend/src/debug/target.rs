@@ -7,6 +7,7 @@ use crate::error::InputError;
 use crate::machine::{Machine, RunResult};
 use crate::output::Sink;
 use crate::pc::{PcMachine, SLICE_WORK};
+use crate::signals;
 use emu_core::observe::{Observer, Observers};
 use emu_core::state::system::Activity;
 use emu_core::trace::{TraceFilter, TraceSink, Tracer};
@@ -247,6 +248,7 @@ impl Target {
         if let Some(ended) = &self.ended {
             return Came::Ended(ended.clone());
         }
+        signals::disk_is_used();
         watcher.begin();
         watcher.passed = self.pc().cpus.get(self.running()).map(Here::of);
         self.go_on(how, watcher)

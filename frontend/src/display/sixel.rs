@@ -12,6 +12,9 @@ const COLORS: usize = 256;
 /// Lines of pixels in one line of sixels.
 const BAND: usize = 6;
 
+/// Most pixels that a picture is shown with, whatever size a terminal says it has.
+const MOST: (usize, usize) = (2560, 1600);
+
 /// What a terminal says of itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Answer {
@@ -93,8 +96,8 @@ pub fn ask() -> Answer {
 /// A picture as it is shown: the column where it begins, and the terminal's bytes for it.
 pub fn draw(frame: &Frame, area: Rect, (width, height): (u16, u16)) -> (u16, String) {
     let (width, height) = (usize::from(width), usize::from(height));
-    let room = (usize::from(area.width) * width, usize::from(area.height) * height / BAND * BAND);
-    let picture = scaled(frame, room);
+    let room = (usize::from(area.width) * width, usize::from(area.height) * height);
+    let picture = scaled(frame, (room.0.min(MOST.0), room.1.min(MOST.1) / BAND * BAND));
     let columns = picture.width.div_ceil(width.max(1)) as u16;
     (area.x + area.width.saturating_sub(columns) / 2, encode(&picture))
 }
@@ -134,7 +137,7 @@ fn registers(frame: &Frame) -> (Vec<u8>, Vec<u32>) {
         Some((pixels, colors))
     };
     let level =
-        |color: u32| [16, 8, 0].map(|shift| ((color >> shift & 0xFF) * 5 + 127) / 255 * 51 << shift).iter().sum();
+        |color: u32| [16, 8, 0].map(|shift| (((color >> shift & 0xFF) * 5 + 127) / 255 * 51) << shift).iter().sum();
     pick(|color| color).or_else(|| pick(level)).unwrap_or_default()
 }
 
@@ -242,13 +245,21 @@ mod tests {
 
     #[test]
     fn picture_of_more_colours_than_registers_is_shown_in_fewer() {
-        let pixels: Vec<u32> = (0..64 * 64u32).map(|n| (n / 64 * 4) << 16 | (n % 64 * 4) << 8 | n % 256).collect();
+        let pixels: Vec<u32> = (0..64 * 64u32).map(|n| (n / 64 * 4) << 16 | (n % 64 * 4) << 8 | (n % 256)).collect();
         let shown = decode(&encode(&Frame { width: 64, height: 64, pixels: pixels.clone() }));
         for (shown, pixel) in shown.pixels.iter().zip(pixels) {
             for shift in [16, 8, 0] {
                 assert!((shown >> shift & 0xFF).abs_diff(pixel >> shift & 0xFF) <= 26, "{shown:x} {pixel:x}");
             }
         }
+    }
+
+    #[test]
+    fn terminal_that_says_it_is_huge_gets_a_picture_of_bounded_size() {
+        let frame = Frame { width: 320, height: 200, pixels: vec![7; 64_000] };
+        let (_, sixels) = draw(&frame, Rect::new(0, 0, 200, 60), (60_000, 60_000));
+        let shown = decode(&sixels);
+        assert_eq!((shown.width, shown.height), (2560, 1600));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::error::InputError;
 use crate::signals::{self, Disk};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use tree::{Entry, Tree};
+use tree::{Entry, LeftOut, Tree};
 
 /// A folder whose image is in a drive.
 #[derive(Debug)]
@@ -22,11 +22,15 @@ pub struct FatFolder {
     image: PathBuf,
     /// What the folder held when the image was made.
     before: Tree,
+    /// What is not on the disk.
+    left_out: LeftOut,
     /// The guest's writes do not reach the image.
     dropped: bool,
     kept: bool,
 }
 
+/// Links and special files that are named.
+const MOST_TOLD: usize = 10;
 /// How the names of images begin.
 const NAME: &str = "rvmx-emu-fat-";
 
@@ -42,12 +46,12 @@ impl FatFolder {
         let place = free.ok_or_else(|| {
             InputError::new("--fat", "all four places for drives are taken").remedy("leave one of the drives out")
         })?;
-        let mut before = Tree::of_folder(&folder)?;
+        let (mut before, left_out) = Tree::of_folder(&folder)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let image = std::env::temp_dir().join(format!("{NAME}{}-{number}.img", std::process::id()));
         signals::set_disk(Some(if dropped { Disk::Temporary(image.clone()) } else { Disk::Fresh(image.clone()) }));
         signals::guard()?;
-        let mut fat = Self { folder, image, before: Tree::default(), dropped, kept: false };
+        let mut fat = Self { folder, image, before: Tree::default(), left_out, dropped, kept: false };
         image::make(&fat.folder, &mut before, &fat.image)?;
         fat.before = before;
         *place = Some(AtaDrive::Disk { image: fat.image.clone(), geometry: None });
@@ -65,6 +69,14 @@ impl FatFolder {
         let name = image.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let ours = name.starts_with(NAME) && image.parent() == Some(&std::env::temp_dir());
         machine.fat.as_deref().filter(|_| ours)
+    }
+
+    /// What of the folder is not on the disk, in words.
+    pub fn left_out(&self) -> impl Iterator<Item = String> {
+        let told = self.left_out.iter().take(MOST_TOLD);
+        let told = told.map(|path| format!("{}: links and special files are not on the disk of --fat", path.display()));
+        let more = self.left_out.len().saturating_sub(MOST_TOLD);
+        told.chain((more > 0).then(|| format!("{}: {more} more are not on the disk", self.folder.display())))
     }
 
     /// The host's files that are on the disk.

@@ -5,7 +5,7 @@ use emu_core::hash::StableHash;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most files and folders, and the deepest nesting.
 pub const MAX_ENTRIES: usize = 100_000;
@@ -30,6 +30,9 @@ pub enum Entry {
 /// beside the entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree(pub BTreeMap<String, (String, Entry)>);
+
+/// What of a folder is not on the disk: links and special files.
+pub type LeftOut = Vec<PathBuf>;
 
 /// The key of a path.
 pub fn key(path: &str) -> String {
@@ -74,23 +77,30 @@ pub fn read_through(mut from: impl Read, mut each: impl FnMut(&[u8]) -> io::Resu
 }
 
 impl Tree {
-    /// What a folder of the host's holds. Links and special files are left out, with a word.
-    pub fn of_folder(folder: &Path) -> Result<Self, InputError> {
+    /// What a folder of the host's holds, and what is left out.
+    pub fn of_folder(folder: &Path) -> Result<(Self, LeftOut), InputError> {
         if !folder.is_dir() {
             return Err(InputError::file(folder, "it is no folder").remedy("give a folder with --fat"));
         }
         let mut tree = Self::default();
-        tree.add_folder(folder, "", 0)?;
+        let mut left_out = LeftOut::new();
+        tree.add_folder(folder, "", 0, &mut left_out)?;
         let total: u64 =
             tree.0.values().map(|(_, entry)| if let Entry::File { length, .. } = entry { *length } else { 0 }).sum();
         if total > MAX_TOTAL {
             let problem = format!("its files have {total} bytes; {MAX_TOTAL} is the most");
             return Err(InputError::file(folder, problem).remedy("give a folder with what the guest needs"));
         }
-        Ok(tree)
+        Ok((tree, left_out))
     }
 
-    fn add_folder(&mut self, folder: &Path, prefix: &str, depth: usize) -> Result<(), InputError> {
+    fn add_folder(
+        &mut self,
+        folder: &Path,
+        prefix: &str,
+        depth: usize,
+        left_out: &mut LeftOut,
+    ) -> Result<(), InputError> {
         let io = |e: io::Error| InputError::io(folder, "read the folder", &e);
         if depth > MAX_DEPTH {
             let problem = format!("folders lie in each other more than {MAX_DEPTH} deep");
@@ -123,7 +133,7 @@ impl Tree {
                 }
                 Entry::File { length, hash: 0 }
             } else {
-                log::warn!(target: "disk", "{}: links and special files are not on the disk of --fat", path.display());
+                left_out.push(path);
                 continue;
             };
             let is_folder = found == Entry::Folder;
@@ -135,7 +145,7 @@ impl Tree {
                     .remedy("give a folder with what the guest needs"));
             }
             if is_folder {
-                self.add_folder(&path, &relative, depth + 1)?;
+                self.add_folder(&path, &relative, depth + 1, left_out)?;
             }
         }
         Ok(())

@@ -38,6 +38,13 @@ pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Resul
         *place = drive.map(|drive| ata_drive(drive, n, mode)).transpose()?;
     }
     let memory = config.memory << 20;
+    let top = if memory > LOW_RAM_LIMIT { (1 << 32) + memory - LOW_RAM_LIMIT } else { memory };
+    let bits = model.physical_bits();
+    if top > 1 << bits {
+        let problem =
+            format!("{} MiB end at {:#x}, above the {bits} bits of the CPU model's addresses", config.memory, top - 1);
+        return Err(InputError::new("--memory", problem).remedy("give less, or another --cpu-model"));
+    }
     let (mut bios, mut option_roms) = (firmware::BIOS.to_vec(), Vec::new());
     if let Some(rom) = &config.rom {
         let bytes = read_rom(rom)?;

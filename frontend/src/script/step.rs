@@ -231,15 +231,14 @@ impl Step {
     /// Whether the step fails on a machine that has been switched off. Those that wait for something need none if it is
     /// there already.
     pub fn needs_time(&self) -> bool {
-        match self {
-            Self::Key(_) | Self::KeyTimes(_, 1..) | Self::KeyDown(_) | Self::KeyUp(_) | Self::Type(_) => true,
-            Self::MouseMove(..) | Self::MouseWheel(_) | Self::Click(_) | Self::ButtonDown(_) | Self::ButtonUp(_) => {
-                true
-            }
-            Self::Insert(..) | Self::InsertFloppy(_) | Self::InsertCd(_) | Self::Eject(_) => true,
-            Self::SendSerial(_) | Self::Wait(_) | Self::Reset => true,
-            _ => false,
-        }
+        let keys =
+            matches!(self, Self::Key(_) | Self::KeyTimes(_, 1..) | Self::KeyDown(_) | Self::KeyUp(_) | Self::Type(_));
+        let mouse = matches!(
+            self,
+            Self::MouseMove(..) | Self::MouseWheel(_) | Self::Click(_) | Self::ButtonDown(_) | Self::ButtonUp(_)
+        );
+        let media = matches!(self, Self::Insert(..) | Self::InsertFloppy(_) | Self::InsertCd(_) | Self::Eject(_));
+        keys || mouse || media || matches!(self, Self::SendSerial(_) | Self::Wait(_) | Self::Reset)
     }
 
     /// The file that the step writes, whatever happens.
