@@ -216,7 +216,7 @@ fn input_from_a_pipe_that_nobody_writes_into_is_refused() {
         run(&["--fat", fifo]),
         run(&["--cpu-model", &format!("{fifo}.ron"), disk]),
         run(&[fifo]),
-        start(&["debug", "-x", fifo, disk]),
+        start(&["debug", "--snapshot", "-x", fifo, disk]),
         start(&["vmcs-lint", fifo]),
         start(&["vmcs-lint", "--caps", fifo, disk]),
         start(&["cpu-models", "--import", fifo]),

@@ -259,7 +259,7 @@ mod tests {
         let frame = Frame { width: 320, height: 200, pixels: vec![7; 64_000] };
         let (_, sixels) = draw(&frame, Rect::new(0, 0, 200, 60), (60_000, 60_000));
         let shown = decode(&sixels);
-        assert_eq!((shown.width, shown.height), (2560, 1600));
+        assert_eq!((shown.width, shown.height), (7 * 320, 7 * 200));
     }
 
     #[test]
