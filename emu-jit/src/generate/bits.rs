@@ -179,6 +179,17 @@ impl Generator<'_> {
         }
     }
 
+    /// The source in a register, of the host's, and where the handler comes back to that does a slow access instead.
+    fn source(&mut self, in_memory: bool, width: usize, uop: &Uop) -> (u8, Option<DynamicLabel>) {
+        if !in_memory {
+            return (self.read(uop.r2, RCX), None);
+        }
+        let (slow, back) = self.slow_path();
+        self.translate(uop, width, false, slow);
+        self.load(width, RCX);
+        (RCX, Some(back))
+    }
+
     /// A source of 0 leaves the destination alone, all 64 bits of it.
     fn scan(&mut self, op: Op, uop: &Uop) -> bool {
         let width = uop.width_index();
@@ -187,14 +198,7 @@ impl Generator<'_> {
             return false;
         }
         let seen = !self.nobody_sees_flags();
-        let (source, back) = if in_memory {
-            let (slow, back) = self.slow_path();
-            self.translate(uop, width, false, slow);
-            self.load(width, RCX);
-            (RCX, Some(back))
-        } else {
-            (self.read(uop.r2, RCX), None)
-        };
+        let (source, back) = self.source(in_memory, width, uop);
         self.extend(width, RAX, source);
         let (zero, end) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
         if matches!(op, Op::BsfRr | Op::BsfRm) {
@@ -256,14 +260,7 @@ impl Generator<'_> {
         if !there || width == 0 || in_memory && !is_plain(uop) {
             return false;
         }
-        let (source, back) = if in_memory {
-            let (slow, back) = self.slow_path();
-            self.translate(uop, width, false, slow);
-            self.load(width, RCX);
-            (RCX, Some(back))
-        } else {
-            (self.read(uop.r2, RCX), None)
-        };
+        let (source, back) = self.source(in_memory, width, uop);
         // The number fits in 16 bits.
         dynasm!(self.asm ; .arch x64 ; mov edx, 0);
         match op {

@@ -343,6 +343,13 @@ impl Generator<'_> {
     pub fn record_double_shift(&mut self, width: usize, left: bool, to: u8) {
         self.store_cut(FLAG_RESULT, width, to, RCX);
         self.carry_and_overflow(width, left);
+        self.set_bits();
+        self.record_source(FlagSource::Result, width);
+        self.host = HostFlags::None;
+    }
+
+    /// The recorded status flags are those in EAX. RCX is lost.
+    fn set_bits(&mut self) {
         dynasm!(self.asm
             ; .arch x64
             ; mov rcx, [rbp + FLAG_BITS]
@@ -350,8 +357,6 @@ impl Generator<'_> {
             ; or rcx, rax
             ; mov [rbp + FLAG_BITS], rcx
         );
-        self.record_source(FlagSource::Result, width);
-        self.host = HostFlags::None;
     }
 
     /// EAX = CF and OF as of [`Generator::record_rotation`]. RDX and RCX are lost.
@@ -399,14 +404,8 @@ impl Generator<'_> {
 
     /// Records the status flags in EAX as all that there are. RCX is lost.
     pub fn record_bits(&mut self) {
-        dynasm!(self.asm
-            ; .arch x64
-            ; mov rcx, [rbp + FLAG_BITS]
-            ; and rcx, !STATUS as i32
-            ; or rcx, rax
-            ; mov [rbp + FLAG_BITS], rcx
-            ; mov BYTE [rbp + FLAG_SOURCE], FlagSource::Explicit as i8
-        );
+        self.set_bits();
+        dynasm!(self.asm ; .arch x64 ; mov BYTE [rbp + FLAG_SOURCE], FlagSource::Explicit as i8);
         self.host = HostFlags::None;
     }
 

@@ -51,7 +51,7 @@ pub fn files(script: &Script) -> Result<(), InputError> {
 pub fn machine(script: &Script, config: &MachineConfig) -> Result<(), InputError> {
     let all = script.all_steps();
     let written: HashSet<&PathBuf> = all.iter().filter_map(|(.., step)| step.output()).collect();
-    let mut seen = HashSet::new();
+    let (mut seen, mut looked_at) = (HashSet::new(), HashSet::new());
     let has_vmx = models::find("--cpu-model", &config.cpu_model)?.vmx().is_some();
     for (script, number, step) in &all {
         let misfit = misfit(step, config, has_vmx).or_else(|| {
@@ -62,7 +62,8 @@ pub fn machine(script: &Script, config: &MachineConfig) -> Result<(), InputError
         if let Some((problem, remedy)) = misfit {
             return Err(script.step_error(*number, &step.to_string(), problem).remedy(remedy));
         }
-        if let Some(path) = step.restored().filter(|path| !written.contains(path) && path.is_file()) {
+        let restored = step.restored().filter(|path| !written.contains(path) && looked_at.insert(*path));
+        if let Some(path) = restored.filter(|path| path.is_file()) {
             snapshot_file::check(path).map_err(|error| {
                 script.step_error(*number, &step.to_string(), error.to_string()).remedy("give another snapshot")
             })?;
