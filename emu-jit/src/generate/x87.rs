@@ -219,6 +219,8 @@ impl Generator<'_> {
         bytes.into_iter().for_each(|byte| self.asm.push(byte));
         if op == Op::Fcomi {
             self.record_comparison();
+            // Not every processor clears C1, as the SDM has it: FINCSTP and FDECSTP do.
+            dynasm!(self.asm ; .arch x64 ; fincstp ; fdecstp);
         }
         dynasm!(self.asm ; .arch x64 ; =>back);
         true
