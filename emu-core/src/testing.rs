@@ -212,7 +212,8 @@ impl Bench {
         if u64::from(place) + u64::from(uop.len) > PAGE {
             return self.step();
         }
-        let source = Source { block, uops: &[uop], cost: uop.cost.into(), bound: uop.cost.into(), place, wide };
+        let (cost, records_data) = (uop.cost.into(), cpu.records_data_pointers());
+        let source = Source { block, uops: &[uop], cost, bound: cost, place, wide, records_data };
         let mut made = tier.compile(source);
         if let Err(Refused::Full) = made {
             tier.clear();

@@ -5,6 +5,7 @@ use crate::layout::{
     FLAG_BITS, FLAG_RESULT, FLAG_SOURCE, FPU, GUEST_MXCSR, INSTRUCTIONS, PINNED, RAX, RDX, TLB_VERSION, frame, gpr,
     vector,
 };
+use crate::x87;
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
 use emu_core::exec::table::execute;
@@ -198,6 +199,9 @@ pub struct Thunks {
     /// Loads the guest's vector registers and MXCSR if it may use SSE, and all exceptions are masked; whether it did, in
     /// AL. RCX is lost.
     pub vectors: usize,
+    /// Makes the host's x87 FPU the guest's if the guest may use it, and all exceptions are masked; whether it did, in AL.
+    /// RCX is lost.
+    pub x87: usize,
     /// Of reads and of writes, by log2 of their bytes: finds the linear address RAX in the TLB and remembers it at RCX. If
     /// it is there RAX is the host's address and ZF is set, else RAX stays. RCX and RDX are lost.
     pub look_up: [[usize; WIDEST + 1]; 2],
@@ -242,11 +246,12 @@ fn look_up(asm: &mut VecAssembler<X64Relocation>, width: usize, write: bool) {
     );
 }
 
-/// Stores what the guest has in host registers; the stack has grown by `depth`. RCX is lost, and `scratch`.
+/// Stores what the guest has in host registers; the stack has grown by `depth`. RCX is lost, and `scratch`, and where the
+/// guest's registers were.
 ///
 /// What the blocks cost since cycles were last stored is added to the instructions, too: the blocks themselves add how
 /// many more instructions they have than cycles.
-fn spill(asm: &mut VecAssembler<X64Relocation>, scratch: u8, depth: i32) {
+fn spill(asm: &mut VecAssembler<X64Relocation>, scratch: u8, depth: i32, area: usize) {
     for (guest, host) in PINNED.into_iter().enumerate() {
         dynasm!(asm ; .arch x64 ; mov [rbp + gpr(guest as u8)], Rq(host));
     }
@@ -260,10 +265,11 @@ fn spill(asm: &mut VecAssembler<X64Relocation>, scratch: u8, depth: i32) {
         ; mov [rbp + CYCLE_COUNT], Rq(scratch)
     );
     unload_vectors(asm, depth);
+    x87::unload(asm, depth, area);
 }
 
 /// Gives the host its vector registers back. RCX is lost.
-fn unload_vectors(asm: &mut VecAssembler<X64Relocation>, depth: i32) {
+pub fn unload_vectors(asm: &mut VecAssembler<X64Relocation>, depth: i32) {
     dynasm!(asm
         ; .arch x64
         ; cmp BYTE [rsp + depth + frame::VECTORS], 0
@@ -300,7 +306,7 @@ fn reload(asm: &mut VecAssembler<X64Relocation>, depth: i32) {
     );
 }
 
-/// A call that keeps the registers of guests.
+/// A call that keeps the registers of guests; the function must do without the x87 FPU, which stays the guest's.
 fn keeping_call(asm: &mut VecAssembler<X64Relocation>, function: usize) {
     unload_vectors(asm, 8);
     dynasm!(asm
@@ -376,8 +382,9 @@ fn settle(asm: &mut VecAssembler<X64Relocation>) {
 }
 
 impl Thunks {
-    /// The code, to be placed at `base`, and its addresses.
-    pub fn generate(base: usize) -> Result<(Vec<u8>, Self), DynasmError> {
+    /// The code, to be placed at `base`, and its addresses. `area` is the address of an [`Area`](x87::Area), which must live
+    /// as long as the code.
+    pub fn generate(base: usize, area: usize) -> Result<(Vec<u8>, Self), DynasmError> {
         let mut asm = VecAssembler::<X64Relocation>::new(base);
         let offset = |field: usize| field as i32;
         let enter = base + asm.offset().0;
@@ -406,7 +413,7 @@ impl Thunks {
         reload(&mut asm, 0);
         dynasm!(asm ; .arch x64 ; jmp rax);
         let exit = base + asm.offset().0;
-        spill(&mut asm, RDX, 0);
+        spill(&mut asm, RDX, 0, area);
         dynasm!(asm
             ; .arch x64
             ; ->leave:
@@ -418,7 +425,7 @@ impl Thunks {
             ; ret
         );
         let call_thunk = base + asm.offset().0;
-        spill(&mut asm, RAX, 8);
+        spill(&mut asm, RAX, 8, area);
         dynasm!(asm
             ; .arch x64
             ; mov rdi, rbp
@@ -454,6 +461,8 @@ impl Thunks {
         settle(&mut asm);
         let vectors = base + asm.offset().0;
         load_vectors(&mut asm);
+        let x87 = base + asm.offset().0;
+        x87::load(&mut asm, area);
         let look_up = [false, true].map(|write| {
             std::array::from_fn(|width| {
                 let at = base + asm.offset().0;
@@ -463,7 +472,7 @@ impl Thunks {
         });
         let (call, condition, keep_carry) = (call_thunk, condition_thunk, keep_carry_thunk);
         let (set_carry, settle) = (set_carry_thunk, settle_thunk);
-        let thunks = Self { enter, exit, call, condition, keep_carry, set_carry, settle, vectors, look_up };
+        let thunks = Self { enter, exit, call, condition, keep_carry, set_carry, settle, vectors, x87, look_up };
         Ok((asm.finalize()?, thunks))
     }
 

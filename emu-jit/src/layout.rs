@@ -7,6 +7,7 @@ use emu_core::state::cpu::Cpu;
 use emu_core::state::derived::{Derived, SegmentAccess};
 use emu_core::state::fpu::{FpuState, VectorRegister};
 use emu_core::state::system::SystemState;
+use emu_vmx::arch::segment::Segment;
 use std::mem::{offset_of, size_of};
 
 /// Host registers by number that no guest register lives in: RAX, RCX and RDX are for every template's own use.
@@ -67,6 +68,28 @@ pub const CR4: i32 = (offset_of!(Cpu, sys) + offset_of!(SystemState, cr4)) as i3
 /// Offset in the floating-point state of MXCSR.
 pub const GUEST_MXCSR: i32 = offset_of!(FpuState, mxcsr) as i32;
 
+/// Offsets in the floating-point state of the x87 FPU's registers in physical order, significands of 8 bytes each.
+pub const SIGNIFICANDS: i32 = offset_of!(FpuState, significand) as i32;
+/// Likewise: signs and exponents of 2 bytes each.
+pub const EXPONENTS: i32 = offset_of!(FpuState, exponent) as i32;
+/// Offset in the floating-point state of the x87 FPU's control word.
+pub const CONTROL: i32 = offset_of!(FpuState, control) as i32;
+/// See [`CONTROL`].
+pub const STATUS: i32 = offset_of!(FpuState, status) as i32;
+/// See [`CONTROL`]: one bit a register.
+pub const TAGS: i32 = offset_of!(FpuState, tags) as i32;
+/// Offsets in the floating-point state of the last instruction's pointer and selector.
+pub const LAST_INSTRUCTION: [i32; 2] =
+    [offset_of!(FpuState, instruction_pointer) as i32, offset_of!(FpuState, instruction_selector) as i32];
+/// The same of its data.
+pub const LAST_DATA: [i32; 2] = [offset_of!(FpuState, data_pointer) as i32, offset_of!(FpuState, data_selector) as i32];
+
+/// Offset in the processor of a segment's selector.
+pub fn selector(segment: u8) -> i32 {
+    let at = offset_of!(Cpu, sys) + offset_of!(SystemState, segments);
+    (at + usize::from(segment & 7) * size_of::<Segment>() + offset_of!(Segment, selector)) as i32
+}
+
 /// Offset in the floating-point state of a vector register.
 pub const fn vector(register: u8) -> i32 {
     (offset_of!(FpuState, vectors) + register as usize * size_of::<VectorRegister>()) as i32
@@ -121,6 +144,8 @@ pub mod frame {
     pub const MXCSR: i32 = 64;
     /// Not 0: XMM0 to XMM15 and MXCSR of the host are the guest's.
     pub const VECTORS: i32 = 68;
+    /// Not 0: the host's x87 FPU is the guest's.
+    pub const X87: i32 = 69;
     /// For what is looked up in the TLB.
     pub const FOUND: i32 = 72;
     /// Where the table of jumps of 32-bit code begins.

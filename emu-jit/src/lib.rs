@@ -21,6 +21,8 @@ mod layout;
 mod memory;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tier;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod x87;
 
 /// Whether there is a tier for this host.
 pub const SERVED: bool = cfg!(all(target_arch = "x86_64", target_os = "linux"));

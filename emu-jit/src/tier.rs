@@ -3,6 +3,7 @@
 use crate::enter::{Calls, JUMP_BITS, Jump, Jumps, NO_JUMP, NOTHING, Remembered, STOPPED, Site, Thunks, jump_slot};
 use crate::generate::{self, Kind};
 use crate::memory::CodeMemory;
+use crate::x87::Area;
 use emu_core::block::tier::{Code, Exit, Left, Refused, Source, Tier};
 use emu_core::ir::op::{Op, ROWS};
 use emu_core::state::cpu::{Cpu, Env};
@@ -58,13 +59,16 @@ pub struct Templates {
     /// Where the guest memory begins that accesses remember.
     ram: usize,
     calls: Box<Calls>,
+    /// What the thunks name.
+    _area: Box<UnsafeCell<Area>>,
 }
 
 impl Templates {
     /// A tier that has compiled nothing yet.
     pub fn new(threshold: u32) -> io::Result<Self> {
         let mut memory = CodeMemory::new()?;
-        let (code, thunks) = Thunks::generate(memory.next()).map_err(io::Error::other)?;
+        let area = Box::<UnsafeCell<Area>>::default();
+        let (code, thunks) = Thunks::generate(memory.next(), area.get() as usize).map_err(io::Error::other)?;
         memory.push(&code);
         Ok(Self {
             threshold,
@@ -77,6 +81,7 @@ impl Templates {
             map_epoch: 0,
             ram: 0,
             calls: Box::new([0; ROWS]),
+            _area: area,
         })
     }
 

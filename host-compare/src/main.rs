@@ -34,8 +34,8 @@ struct Options {
     /// The image prints the states of this instruction, and the state of this number in full.
     #[arg(long, num_args = 2, value_names = ["INSTRUCTION", "STATE"])]
     dump: Option<Vec<u32>>,
-    /// Instructions that the compiled tier has templates for run compiled (not of the x87 FPU).
-    #[arg(long, conflicts_with = "x87")]
+    /// Instructions that the compiled tier has templates for run compiled.
+    #[arg(long)]
     jit: bool,
     /// Differences to describe in full.
     #[arg(long, default_value_t = 10)]
@@ -61,7 +61,7 @@ fn main() -> std::process::ExitCode {
     let only = options.only.as_deref();
     let plan = Plan { seed, cases, only, keep, compiled: options.jit };
     let run = match (options.x87, options.vectors) {
-        (true, _) => host_compare::x87::run(seed, cases, only, keep),
+        (true, _) => host_compare::x87::run(plan),
         (_, true) => host_compare::compare::run_vectors(plan),
         _ => host_compare::compare::run(plan),
     };

@@ -31,7 +31,7 @@ impl Cpu {
                 }
             }
             let mut exit = None;
-            let code = cache.code(id);
+            let code = cache.code(self, id);
             if let (Some(way), Some(code)) = (way, code) {
                 cache.link_code(way, code);
             }

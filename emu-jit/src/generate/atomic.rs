@@ -45,9 +45,7 @@ impl Generator<'_> {
             ; mov [rbp + FLAG_B], rcx
             ; sub rdx, rcx
         );
-        self.extend(width, RDX, RDX);
-        dynasm!(self.asm ; .arch x64 ; mov [rbp + FLAG_RESULT], rdx);
-        self.record_source(FlagSource::Sub, width);
+        self.record_result(FlagSource::Sub, width);
         dynasm!(self.asm ; .arch x64 ; test rdx, rdx ; jne =>differs);
         let new = self.read(uop.r1, RDX);
         self.store(width, new);
@@ -66,10 +64,15 @@ impl Generator<'_> {
             ; mov [rbp + FLAG_B], rdx
             ; add rdx, rcx
         );
-        self.extend(width, RDX, RDX);
-        dynasm!(self.asm ; .arch x64 ; mov [rbp + FLAG_RESULT], rdx);
-        self.record_source(FlagSource::Add, width);
+        self.record_result(FlagSource::Add, width);
         self.store(width, RDX);
         self.set(uop.r1, width, RCX);
+    }
+
+    /// Records the result in RDX, cut to its width, behind its operands.
+    fn record_result(&mut self, source: FlagSource, width: usize) {
+        self.extend(width, RDX, RDX);
+        dynasm!(self.asm ; .arch x64 ; mov [rbp + FLAG_RESULT], rdx);
+        self.record_source(source, width);
     }
 }

@@ -14,6 +14,7 @@ mod muldiv;
 mod shift;
 mod stack;
 mod vector;
+mod x87;
 
 use crate::enter::{NOTHING, Remembered, Site, Thunks};
 use crate::layout::{BUDGET, INSTRUCTIONS, RAX, gpr, pinned};
@@ -67,8 +68,9 @@ enum Later {
     Slow { at: DynamicLabel, index: usize, back: DynamicLabel, restore: Option<flags::Restore> },
     /// A branch is taken with this many micro-ops behind it, to this offset from the page's start.
     Taken { at: DynamicLabel, index: usize, to: i64 },
-    /// The guest's vector registers are not loaded: they are, and the template runs again, or the handler in its place.
-    Vectors { at: DynamicLabel, index: usize, again: DynamicLabel, back: DynamicLabel },
+    /// The guest's vector registers, or its x87 FPU, are not loaded: they are by this thunk, and the template runs again, or
+    /// the handler in its place.
+    Load { at: DynamicLabel, index: usize, thunk: usize, again: DynamicLabel, back: DynamicLabel },
     /// An access is not the one that it was the last time: the TLB is asked.
     LookUp { at: DynamicLabel, found: DynamicLabel, slow: DynamicLabel, width: usize, write: bool },
     /// A micro-op that ends the block is done by its handler.
@@ -94,6 +96,10 @@ struct Generator<'a> {
     index: usize,
     /// Micro-ops without a template.
     calls: usize,
+    /// Micro-ops of the x87 FPU with a template.
+    numeric: usize,
+    /// The x87 FPU has templates in this block.
+    has_x87: bool,
     /// CF as an instruction in memory needs it was put aside.
     carry_is_spare: bool,
     /// What the host's flags are at this place.
@@ -113,41 +119,61 @@ pub fn generate(
     first_exit: u32,
     thunks: &Thunks,
 ) -> Result<Option<Made>, DynasmError> {
-    let count = source.uops.len();
     if source.uops.first().is_some_and(|first| repeats(first.operation())) {
         return Ok(None);
     }
-    let flow = Flow { branched: false, exact: count == 1 };
-    let site =
-        |(n, uop): (usize, &Uop)| Site { uop: *uop, rest: (count - n - 1) as u16, place: source.place, code, flow };
-    let mut generator = Generator {
-        asm: VecAssembler::new(address),
-        source,
-        thunks,
-        word: if source.wide { 3 } else { 2 },
-        first_exit,
-        exits: Vec::new(),
-        sites: source.uops.iter().enumerate().map(site).collect(),
-        // Two for each micro-op at most.
-        remembered: (0..2 * count).map(|_| UnsafeCell::new(NOTHING)).collect(),
-        accesses: 0,
-        later: Vec::new(),
-        index: 0,
-        calls: 0,
-        carry_is_spare: false,
-        host: HostFlags::None,
-        known: Known::Nothing,
-        leaves: None,
-    };
-    generator.block();
-    // A call costs more than the interpreter's own way from handler to handler.
-    if generator.calls * 3 > count {
-        return Ok(None);
+    for has_x87 in [true, false] {
+        let mut generator = Generator::new(source, address, code, first_exit, thunks, has_x87);
+        generator.block();
+        // Each call takes the x87 FPU from the guest, and gives it back: that costs more than its templates gain.
+        if generator.calls > 0 && generator.numeric > 0 {
+            continue;
+        }
+        // A call costs more than the interpreter's own way from handler to handler.
+        if generator.calls * 3 > source.uops.len() {
+            return Ok(None);
+        }
+        return generator.finish().map(Some);
     }
-    generator.finish().map(Some)
+    Ok(None)
 }
 
-impl Generator<'_> {
+impl<'a> Generator<'a> {
+    fn new(
+        source: &'a Source<'a>,
+        address: usize,
+        code: u32,
+        first_exit: u32,
+        thunks: &'a Thunks,
+        has_x87: bool,
+    ) -> Self {
+        let count = source.uops.len();
+        let flow = Flow { branched: false, exact: count == 1 };
+        let site =
+            |(n, uop): (usize, &Uop)| Site { uop: *uop, rest: (count - n - 1) as u16, place: source.place, code, flow };
+        Self {
+            asm: VecAssembler::new(address),
+            source,
+            thunks,
+            word: if source.wide { 3 } else { 2 },
+            first_exit,
+            exits: Vec::new(),
+            sites: source.uops.iter().enumerate().map(site).collect(),
+            // Two for each micro-op at most.
+            remembered: (0..2 * count).map(|_| UnsafeCell::new(NOTHING)).collect(),
+            accesses: 0,
+            later: Vec::new(),
+            index: 0,
+            calls: 0,
+            numeric: 0,
+            has_x87,
+            carry_is_spare: false,
+            host: HostFlags::None,
+            known: Known::Nothing,
+            leaves: None,
+        }
+    }
+
     fn block(&mut self) {
         let (cost, count) = (self.source.cost as i32, self.source.uops.len() as i32);
         let before = self.exit_label(Kind::Before);
@@ -188,7 +214,8 @@ impl Generator<'_> {
             || self.atomic(op, uop)
             || self.product(op, uop)
             || self.stack(op, uop)
-            || self.vector(op, uop);
+            || self.vector(op, uop)
+            || self.x87(op, uop);
         if !done {
             self.calls += 1;
             self.call_handler();
@@ -217,7 +244,8 @@ impl Generator<'_> {
         match uop.operation().flag_effect() {
             FlagEffect::None | FlagEffect::Fails | FlagEffect::Reads => {}
             FlagEffect::Unknown => {
-                let comparison = matches!(uop.operation(), Op::CompareScalarR | Op::CompareScalarM);
+                let comparison =
+                    matches!(uop.operation(), Op::CompareScalarR | Op::CompareScalarM | Op::Fcomi | Op::Sahf);
                 self.known = if comparison { Known::Explicit } else { Known::Nothing };
             }
             FlagEffect::Writes { .. } => {
@@ -269,13 +297,12 @@ impl Generator<'_> {
                     dynasm!(self.asm ; .arch x64 ; =>at);
                     self.take(to);
                 }
-                Later::Vectors { at, index, again, back } => {
+                Later::Load { at, index, thunk, again, back } => {
                     self.index = index;
-                    let vectors = self.thunks.vectors;
                     dynasm!(self.asm
                         ; .arch x64
                         ; =>at
-                        ; call extern vectors
+                        ; call extern thunk
                         ; test al, al
                         ; jnz =>again
                     );

@@ -258,7 +258,7 @@ impl Generator<'_> {
     fn with_vectors(&mut self) -> DynamicLabel {
         let (at, again, back) =
             (self.asm.new_dynamic_label(), self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
-        self.later.push(Later::Vectors { at, index: self.index, again, back });
+        self.later.push(Later::Load { at, index: self.index, thunk: self.thunks.vectors, again, back });
         dynasm!(self.asm
             ; .arch x64
             ; cmp BYTE [rsp + frame::VECTORS], 0

@@ -3,11 +3,13 @@
 
 mod program;
 mod vector;
+mod x87;
 
 use emu_core::hash::StableHash;
 use emu_core::run::RunExit;
 use emu_core::state::derived::Size;
 use emu_core::testing::Bench;
+use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::segment::SegmentRegister;
 use program::{Source, program};
 use vector::float;
@@ -56,6 +58,10 @@ fn bench(code: &[u8], seed: u64, wide: bool) -> Bench {
     }
     if s.one_in(8) {
         bench.cpu.fpu.mxcsr ^= (s.bits() as u32) & 0x1F80;
+    }
+    x87::fill(&mut s, &mut bench.cpu.fpu);
+    if s.one_in(2) {
+        bench.cpu.sys.cr0 |= Cr0::NE;
     }
     for base in BASES {
         bench.cpu.gpr[usize::from(base)] = DATA + s.below(0x1800);
@@ -123,6 +129,12 @@ fn compare(seed: u64, wide: bool) {
                 println!("xmm{n} {a:016x?} {b:016x?}");
             }
         }
+        let x87 = |bench: &Bench| {
+            let fpu = &bench.cpu.fpu;
+            let pointers = (fpu.instruction_pointer, fpu.data_pointer, fpu.instruction_selector, fpu.data_selector);
+            format!("{:x?}", (fpu.control, fpu.status, fpu.tags, fpu.opcode, pointers, fpu.exponent, fpu.significand))
+        };
+        println!("x87 {}\n    {}", x87(&interpreted), x87(&compiled));
         println!("mxcsr {:x} {:x}", interpreted.cpu.fpu.mxcsr, compiled.cpu.fpu.mxcsr);
         println!("memory is the same: {}", interpreted.ram.ram() == compiled.ram.ram());
         let hex: Vec<String> = code.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,6 +1,7 @@
 //! Random programs: loops over every common integer instruction, with every width and kind of operand.
 
 use crate::vector::vector;
+use crate::x87::x87;
 use crate::{BASES, DATA, FUNCTIONS, START};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -53,7 +54,7 @@ impl Source {
 
 /// The operand of an instruction: whether it is in memory, or either.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Operand {
+pub enum Operand {
     Register,
     Memory,
     Either,
@@ -62,7 +63,14 @@ use Operand::{Either, Memory, Register};
 
 /// An instruction `opcode /r` with `reg` and a random operand; `sized` says whether the opcode has operands of 16 to 64
 /// bits. `immediate` is its size, with 4 for as many as the operand has.
-fn with_operand(s: &mut Source, opcode: &[u8], reg: u8, sized: bool, immediate: usize, operand: Operand) -> Vec<u8> {
+pub fn with_operand(
+    s: &mut Source,
+    opcode: &[u8],
+    reg: u8,
+    sized: bool,
+    immediate: usize,
+    operand: Operand,
+) -> Vec<u8> {
     let memory = operand == Memory || operand == Either && s.one_in(2);
     let mut prefix = Vec::new();
     let mut rex = 0x40 | reg >> 3 << 2;
@@ -314,9 +322,13 @@ fn transfer(s: &mut Source, len: usize) -> Vec<u8> {
 pub fn program(s: &mut Source) -> Vec<u8> {
     let count = 1 + s.below(24);
     let vectors = s.one_in(2);
+    // How many of eight instructions are of the x87 FPU.
+    let x87s = s.pick(&[0, 0, 1, 4, 7]);
     let mut code = Vec::new();
     for _ in 0..count {
-        let next = if vectors && s.one_in(2) {
+        let next = if s.below(8) < x87s {
+            x87(s)
+        } else if vectors && s.one_in(2) {
             vector(s)
         } else if s.below(14) < 4 {
             transfer(s, code.len())

@@ -2,6 +2,7 @@
 
 use super::cases::Instruction;
 use super::{OPERAND, Register, State};
+use emu_core::block::tier::Tier;
 use emu_core::fpu::x87::F80;
 use emu_core::testing::Bench;
 
@@ -12,6 +13,8 @@ const RDI: usize = 7;
 /// The interpreter in 64-bit mode.
 pub struct Guest {
     bench: Bench,
+    /// Runs what it can compile; without it everything is interpreted.
+    tier: Option<Box<dyn Tier>>,
 }
 
 fn offset(pointer: u64, base: u64) -> Option<u32> {
@@ -22,11 +25,16 @@ impl Default for Guest {
     fn default() -> Self {
         let mut bench = Bench::long_mode(&[]);
         bench.cpu.config.model = std::sync::Arc::new(emu_core::model::CpuModel::everything());
-        Self { bench }
+        Self { bench, tier: None }
     }
 }
 
 impl Guest {
+    /// From now on the compiled tier runs what it has templates for.
+    pub fn compile(&mut self) {
+        self.tier = emu_jit::tier(1);
+    }
+
     /// Puts the instruction into memory.
     pub fn load_code(&mut self, instruction: &Instruction) {
         self.bench.ram.dma_write(CODE, &instruction.bytes[..instruction.len]);
@@ -51,7 +59,11 @@ impl Guest {
         cpu.gpr[RDI] = DATA;
         cpu.set_flags(before.flags | 2);
         cpu.set_rip(CODE);
-        assert!(self.bench.step().is_ok(), "exception {:?} from {before:x?}", self.bench.cpu.scratch.fault);
+        let done = match &mut self.tier {
+            Some(tier) => self.bench.step_compiled(&mut **tier),
+            None => self.bench.step(),
+        };
+        assert!(done.is_ok(), "exception {:?} from {before:x?}", self.bench.cpu.scratch.fault);
         let cpu = &self.bench.cpu;
         let fpu = &cpu.fpu;
         let register = |i: usize| {

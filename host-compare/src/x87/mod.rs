@@ -5,7 +5,7 @@ pub mod guest;
 pub mod native;
 pub mod verdict;
 
-use crate::compare::{Count, Report};
+use crate::compare::{Count, Plan, Report};
 use crate::native::SetupError;
 use crate::random::Random;
 use cases::{Instruction, instructions, random_state};
@@ -52,8 +52,9 @@ pub struct State {
     pub ax: u16,
 }
 
-/// Runs `cases` cases from `seed`; `only` names one mnemonic, `keep` is how many differences to describe.
-pub fn run(seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Report, SetupError> {
+/// Compares as `plan` says.
+pub fn run(plan: Plan) -> Result<Report, SetupError> {
+    let Plan { seed, cases, only, keep, compiled } = plan;
     let mut random = Random::new(seed);
     let mut by_name: BTreeMap<String, Vec<Instruction>> = BTreeMap::new();
     for instruction in instructions() {
@@ -68,6 +69,9 @@ pub fn run(seed: u64, cases: u64, only: Option<&str>, keep: usize) -> Result<Rep
     }
     let mut native = Native::new()?;
     let mut guest = Guest::default();
+    if compiled {
+        guest.compile();
+    }
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
     let mut done = 0;
     while done < cases {

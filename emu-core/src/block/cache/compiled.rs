@@ -44,10 +44,10 @@ impl CodeCache {
 
     /// The compiled code of a block that is about to run, compiled now if it is not yet.
     #[inline(always)]
-    pub fn code(&mut self, id: u32) -> Option<Code> {
+    pub fn code(&mut self, cpu: &Cpu, id: u32) -> Option<Code> {
         let block = &self.blocks[id as usize];
         if block.code.is_none() && block.quiet.get() == 0 {
-            self.compile(id);
+            self.compile(cpu, id);
         }
         self.blocks[id as usize].code
     }
@@ -86,10 +86,11 @@ impl CodeCache {
     /// waits for its next turn.
     #[cold]
     #[inline(never)]
-    fn compile(&mut self, id: u32) {
+    fn compile(&mut self, cpu: &Cpu, id: u32) {
         let (Some(tier), block) = (&mut self.tier, &mut self.blocks[id as usize]) else { return };
         let (place, wide) = (block.key.place(), block.key.is_64bit());
-        match tier.compile(Source { block: id, uops: &block.uops, cost: block.cost, bound: block.bound, place, wide }) {
+        let (cost, bound, records_data) = (block.cost, block.bound, cpu.records_data_pointers());
+        match tier.compile(Source { block: id, uops: &block.uops, cost, bound, place, wide, records_data }) {
             Ok(code) => block.code = Some(code),
             Err(Refused::Block) => block.quiet.set(NEVER),
             Err(Refused::Full) => {
@@ -119,7 +120,7 @@ impl CodeCache {
     pub(super) fn forget_code(tier: &mut Option<Box<dyn Tier>>, block: &mut Block) {
         if let (Some(tier), Some(code)) = (tier, block.code.take()) {
             tier.forget(code);
-            block.quiet.set(tier.threshold());
+            block.quiet.set(tier.threshold() - 1);
         }
     }
 

@@ -90,15 +90,15 @@ pub fn fcomi(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         None => Ordering::Unordered,
     };
     let commit = cpu.x87_complete(u, &n);
-    if commit || n.flags & IE == 0 {
-        let flags = match order {
-            Ordering::Greater => 0,
-            Ordering::Less => CF,
-            Ordering::Equal => ZF,
-            Ordering::Unordered => ZF | PF | CF,
-        };
-        cpu.flags.set_status_masked(OF | SF | ZF | AF | PF | CF, flags);
-    }
+    let flags = match order {
+        Ordering::Greater => 0,
+        Ordering::Less => CF,
+        Ordering::Equal => ZF,
+        Ordering::Unordered => ZF | PF | CF,
+    };
+    // Flags that stay are recorded as bits, too: compiled code takes them for that behind this instruction.
+    let written = if commit || n.flags & IE == 0 { OF | SF | ZF | AF | PF | CF } else { 0 };
+    cpu.flags.set_status_masked(written, flags);
     if commit && u.r2 & POPS != 0 {
         cpu.fpu.pop();
     }

@@ -82,11 +82,17 @@ impl Cpu {
         fpu.instruction_selector = selector;
         fpu.status = fpu.status & !C1 | n.flags & (EXCEPTIONS | SF) | if n.c1 { C1 } else { 0 };
         let unmasked = n.unmasked(n.flags);
-        if u.x87_has_memory() && (unmasked || !self.config.model.has(Feature::FdpExceptionOnly)) {
+        if u.x87_has_memory() && (unmasked || self.records_data_pointers()) {
             self.fpu.data_pointer = self.ea(u);
             self.fpu.data_selector = self.sys.segments[usize::from(u.seg & 7)].selector;
         }
         !unmasked || self.x87_unmasked(u, n)
+    }
+
+    /// Whether data pointers are recorded without an unmasked exception, too (SDM Vol. 1 8.1.8).
+    #[inline(always)]
+    pub fn records_data_pointers(&self) -> bool {
+        !self.config.model.has(Feature::FdpExceptionOnly)
     }
 
     /// An exception will be reported by the next waiting instruction. False if it also keeps the results from being
