@@ -88,7 +88,8 @@ impl PmuModel {
     /// The bits that a counter has in IA32_PERF_GLOBAL_CTRL and, for its overflow, in IA32_PERF_GLOBAL_STATUS: of all of
     /// them.
     pub fn global_mask(&self) -> u64 {
-        (1 << self.general) - 1 | ((1 << self.fixed) - 1) << 32
+        let first = |count: u8| (1u64 << count) - 1;
+        first(self.general) | first(self.fixed) << 32
     }
 }
 
