@@ -18,6 +18,7 @@ pub mod mem;
 pub mod model;
 pub mod msr;
 pub mod observe;
+pub mod pmu;
 pub mod protect;
 pub mod refresh;
 pub mod report;

@@ -28,6 +28,8 @@ pub enum Has {
     Capability,
     /// Those with so many machine-check banks.
     Banks,
+    /// Those of which a function of model and number says so.
+    When(fn(&CpuModel, u32) -> bool),
 }
 
 /// The value after power-on.
@@ -37,6 +39,8 @@ pub enum Reset {
     Is(u64),
     /// What the model's file says.
     Model,
+    /// What a function of model and number says.
+    Of(fn(&CpuModel, u32) -> u64),
     /// None can be read: write-only, or #GP in the state after power-on.
     Unreadable,
 }
@@ -129,6 +133,7 @@ impl Msr {
             Has::Listed => model.plain_msr(number).is_some(),
             Has::Capability => model.has(Feature::Vmx) && model.vmx_capabilities().contains_key(&number),
             Has::Banks => self.place(number).is_some_and(|bank| bank < model.machine_check_banks()),
+            Has::When(has) => has(model, number),
         }
     }
 
@@ -136,6 +141,7 @@ impl Msr {
     pub fn reset_value(&self, model: &CpuModel, number: u32) -> Option<u64> {
         match self.reset {
             Reset::Is(value) => Some(value),
+            Reset::Of(value) => Some(value(model, number)),
             Reset::Model if matches!(self.has, Has::Capability) => model.vmx_capabilities().get(&number).copied(),
             Reset::Model => model.plain_msr(number).map(|listed| listed.reset),
             Reset::Unreadable => None,
@@ -160,10 +166,15 @@ impl Msr {
 /// At most so many rows interleave their numbers (the four registers of a machine-check bank).
 const INTERLEAVED: usize = 4;
 
+/// The rows of a number: more than one where it has come to mean another register, and no model has both.
+fn rows(number: u32) -> impl Iterator<Item = &'static Msr> {
+    let end = TABLE.partition_point(|msr| msr.first <= number);
+    TABLE[..end].iter().rev().take(INTERLEAVED).filter(move |msr| msr.place(number).is_some())
+}
+
 /// The row of a number, whether or not a model has the register.
 pub fn row(number: u32) -> Option<&'static Msr> {
-    let end = TABLE.partition_point(|msr| msr.first <= number);
-    TABLE[..end].iter().rev().take(INTERLEAVED).find(|msr| msr.place(number).is_some())
+    rows(number).next()
 }
 
 /// The SDM's name of a number.
@@ -196,7 +207,7 @@ pub fn of_model(model: &CpuModel) -> impl Iterator<Item = (u32, &'static Msr)> {
 impl Cpu {
     /// The row of an MSR that this processor has.
     fn msr(&self, number: u32) -> Option<&'static Msr> {
-        row(number).filter(|msr| msr.exists(&self.config.model, number))
+        rows(number).find(|msr| msr.exists(&self.config.model, number))
     }
 
     /// Reads an MSR as RDMSR at CPL 0 does; #GP(0) if there is none.
@@ -252,7 +263,10 @@ impl Cpu {
     pub(crate) fn stored_msr(&self, number: u32) -> u64 {
         match self.sys.plain_msrs.get(&number) {
             Some(&value) => value,
-            None => row(number).and_then(|msr| msr.reset_value(&self.config.model, number)).unwrap_or(0),
+            None => {
+                let row = self.msr(number).or_else(|| row(number));
+                row.and_then(|msr| msr.reset_value(&self.config.model, number)).unwrap_or(0)
+            }
         }
     }
 

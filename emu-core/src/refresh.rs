@@ -61,6 +61,7 @@ impl Cpu {
     /// Derives the translation context: after a change of CPL, CR0.AM, CR4.SMAP, RFLAGS.AC or the address space
     /// ([`Cpu::select_address_space`] does it itself). The present block ends.
     pub fn refresh_context(&mut self) {
+        self.see_running();
         let user = self.sys.cpl == 3;
         self.derived.context = if user && self.flags.has(AC) && self.sys.cr0.contains(Cr0::AM) {
             self.tlb.context(3)

@@ -9,6 +9,7 @@ use crate::fault::{Exec, Stop};
 use crate::ir::uop::Uop;
 use crate::mem::ram::Ram;
 use crate::observe::{Instruction, Observer, View, Watch, Watching};
+use crate::pmu::is_branch;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::Activity;
@@ -54,7 +55,7 @@ impl Cpu {
     /// The processor's turn begins: MWAIT has waited for it.
     pub fn begin_turn(&mut self) {
         if self.sys.activity == Activity::Mwait {
-            self.sys.activity = Activity::Active;
+            self.set_activity(Activity::Active);
             self.refresh_attention();
         }
     }
@@ -109,6 +110,7 @@ impl Cpu {
                 return RunExit::Budget;
             }
             self.check_apic_timer();
+            self.check_pmu();
             let deadline = self.next_deadline();
             let mut block_limit = slice.stop.min(deadline);
             if slice.step {
@@ -178,6 +180,7 @@ impl Cpu {
                         told = true;
                         self.run_watched(env, cache, id, *observer);
                     }
+                    None if self.pmu.watches => self.run_counted(env, cache, id),
                     None if !cache.has_tier() => {
                         self.run_chain::<false>(env, cache, id);
                     }
@@ -214,6 +217,29 @@ impl Cpu {
             observer.before_instruction(View { cpu: self, ram: env.ram }, Instruction { rip, uop });
             if observer.stops() {
                 return;
+            }
+        }
+    }
+
+    /// Runs instructions one by one from block `id` on, for as long as nothing asks for the boundary: performance counters
+    /// want each of them.
+    #[cold]
+    #[inline(never)]
+    fn run_counted(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
+        loop {
+            let start = self.rip();
+            let last = start.wrapping_add(u64::from(cache.block(id).len) - 1);
+            if self.carried.single_step || last > self.derived.cs_bound {
+                self.run_one(env, cache, id, start);
+                return;
+            }
+            if !self.run_part(env, cache, id, start) || self.cycles >= self.block_limit || self.scratch.step {
+                return;
+            }
+            let delta = self.rip().wrapping_sub(start);
+            match self.follow(env, cache, id, delta) {
+                Some(next) if self.cycles < self.block_limit => id = next,
+                _ => return,
             }
         }
     }
@@ -404,19 +430,24 @@ impl Cpu {
         true
     }
 
-    /// Runs the instructions of a block one by one until the limit: the block does not end in time.
+    /// Runs the instructions of a block one by one until the limit: the block does not end in time. Whether they completed.
     #[cold]
     #[inline(never)]
-    fn run_part(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) {
+    fn run_part(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) -> bool {
         for uop in &cache.block(id).uops {
-            if self.run_alone(env, &uop.showing_flags(), start).is_err() || self.scratch.flow.branched {
-                return;
+            if self.run_alone(env, &uop.showing_flags(), start).is_err() {
+                return false;
+            }
+            if self.scratch.flow.branched {
+                return true;
             }
             if self.cycles >= self.block_limit || self.scratch.step {
-                return self.set_rip(start.wrapping_add(uop.next()));
+                self.set_rip(start.wrapping_add(uop.next()));
+                return true;
             }
         }
         self.set_rip(start.wrapping_add(u64::from(cache.block(id).len)));
+        true
     }
 
     /// Executes one micro-op of the block at `start` and counts it. If it does not complete, RIP is its address and what
@@ -425,9 +456,20 @@ impl Cpu {
         self.scratch.flow.exact = true;
         self.scratch.flow.branched = false;
         self.cycles += u64::from(uop.cost);
+        // As in a block: what asks for the time finds the instruction counted.
+        let (before, watched) = (self.instructions, self.pmu.watches);
+        if watched {
+            self.retire(uop);
+        }
+        self.instructions = before.wrapping_add(1);
         let result = execute(self, env, uop, &[]);
         self.scratch.undone = 0;
+        // A repeated one that goes on later is not counted yet.
+        if watched && (result.is_err() || self.instructions == before) {
+            self.pmu.take_back(is_branch(uop));
+        }
         if let Err(stop) = result {
+            self.instructions = before;
             self.cycles -= u64::from(uop.cost);
             if !self.scratch.flow.branched {
                 self.set_rip(start.wrapping_add(uop.off.into()));
@@ -436,7 +478,6 @@ impl Cpu {
             self.stopped(env, stop);
             return result;
         }
-        self.instructions = self.instructions.wrapping_add(1);
         Ok(())
     }
 

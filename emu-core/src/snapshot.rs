@@ -16,6 +16,7 @@ use crate::state::carried::Carried;
 use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;
 use crate::state::history::History;
+use crate::state::pmu::Pmu;
 use crate::state::scratch::Scratch;
 use crate::state::system::SystemState;
 use crate::state::vmx::VmxState;
@@ -37,6 +38,7 @@ pub struct CpuState {
     fpu: Box<FpuState>,
     lapic: Lapic,
     vmx: VmxState,
+    pmu: Pmu,
 }
 
 /// A processor's state with the translations that it holds.
@@ -139,6 +141,7 @@ impl Cpu {
             fpu,
             lapic,
             vmx,
+            pmu,
             config: _,
             // The host's; its history is saved beside this.
             notes: _,
@@ -157,6 +160,7 @@ impl Cpu {
             fpu: fpu.clone(),
             lapic: lapic.clone(),
             vmx: vmx.clone(),
+            pmu: *pmu,
         }
     }
 
@@ -167,6 +171,9 @@ impl Cpu {
         if state.cycles > LAST_CYCLE || state.lapic.timer_start > state.cycles {
             return Err(DamagedState("a processor's time is out of range"));
         }
+        if state.pmu.counted.cycles > state.cycles || state.pmu.open.cycle() > state.cycles + 1 {
+            return Err(DamagedState("a processor's counters are ahead of its time"));
+        }
         if state.sys.cpl > 3 {
             return Err(DamagedState("a processor's privilege level is above 3"));
         }
@@ -176,7 +183,7 @@ impl Cpu {
     fn restore(&mut self, saved: &SavedCpu, ram: &Ram) {
         let SavedCpu { state, tlb, tlb_is_of_this_map, history } = saved;
         self.notes.history = history.clone();
-        let CpuState { registers, flags, cycles, instructions, attention, carried, sys, fpu, lapic, vmx } =
+        let CpuState { registers, flags, cycles, instructions, attention, carried, sys, fpu, lapic, vmx, pmu } =
             state.clone();
         self.gpr[..16].copy_from_slice(&registers[..16]);
         self.set_rip(registers[16]);
@@ -189,6 +196,7 @@ impl Cpu {
         self.lapic = lapic;
         let counts = std::mem::take(&mut self.vmx.counts);
         self.vmx = VmxState { counts, ..vmx };
+        self.pmu = pmu;
 
         self.tlb.restore(tlb);
         // No map has had the number 0.

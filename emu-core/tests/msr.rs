@@ -46,7 +46,10 @@ fn msr_rows_stand_in_order_and_numbers_and_names_find_them() {
     for row in TABLE {
         for number in row.numbers() {
             let name = row.name_of(number);
-            assert!(numbers.insert(number) && names.insert(name.clone()), "{name}");
+            // A number that has come to mean another register is no model's twice.
+            let both = |model: &CpuModel| msr::of_model(model).filter(|other| other.0 == number).count() > 1;
+            let first = numbers.insert(number) || !benches().any(|bench| both(&bench.cpu.config.model));
+            assert!(first && names.insert(name.clone()), "{name}");
             assert_eq!(msr::row(number).map(|found| found.first), Some(row.first), "{name}");
             assert_eq!(msr::number(&name), Some(number), "{name}");
         }

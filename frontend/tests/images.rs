@@ -41,17 +41,19 @@ macro_rules! images {
 }
 
 images! {
-    demo vmdemo modes paging interrupts tasks gates smp selfmod strings disk floppy keyboard serial timers vgatext
+    demo vmdemo modes paging interrupts tasks gates smp selfmod strings disk floppy keyboard serial timers counters
+    vgatext
     vmxexits vmxentry vmxfail vmxfaults vmxinject vmxmtf vmxreal vmxsysenter vmxtask vmxapic vmxint vmxirq evex programs
 }
 
 /// An image that uses EPT, VPID and what else the book's processor has runs on every model that has these, and one without
-/// VMX on those that have not.
+/// VMX on those that have not. Each has performance counters.
 #[test]
 fn images_run_on_every_model() {
     for model in emu_core::model::CpuModel::names() {
         let cpu = emu_core::model::CpuModel::named(model).expect("it is built in");
         let ept = emu_core::model::Item::find("ept").is_some_and(|ept| cpu.has_item(ept));
         boots_with(if ept { "vmxmtf" } else { "modes" }, &["--cpu-model", model]);
+        boots_with("counters", &["--cpu-model", model]);
     }
 }

@@ -82,6 +82,7 @@ pub const ALL: &[TestImage] = &[
     image!("selfmod", Disk, 2, "self-modifying and cross-modifying code, aliases", "alias", "PASS selfmod: "),
     image!("gates", Disk, 1, "call gates, privilege, LAR and kin, SYSENTER, SYSCALL, IRET", "expand-down segments", "PASS gates: "),
     image!("timers", Disk, 1, "PIT, RTC, HPET, ACPI PM timer and TSC measured against each other", "ACPI PM timer", "PASS timers: "),
+    image!("counters", Disk, 1, "performance counters, their overflows as interrupts and NMIs, freezing", "overflow", "PASS counters: "),
     image!("vgatext", Disk, 1, "text mode, palette, mode 13h, planar mode 12h with its write and read modes", "mode 12h", "PASS vgatext: "),
     image!("vmxexits", Disk, 1, "VM exits of CPUID and RDTSC, and 1000 round trips", "1000 round trips", "PASS vmxexits: "),
     image!("vmxentry", Disk, 1, "VM entries that fail in every stage of the checks, also in two at once", "two of the guest", "PASS vmxentry: "),

@@ -163,7 +163,7 @@ impl Cpu {
 
     /// An event ends HLT, and its delivery takes time.
     fn wake(&mut self) {
-        self.sys.activity = Activity::Active;
+        self.set_activity(Activity::Active);
         self.cycles += 1;
     }
 

@@ -22,7 +22,7 @@ impl Cpu {
             return self.exit_for_debug(env, conditions, resume);
         }
         // An exception that exits directly leaves the activity state as well (SDM Vol. 3C 28.1).
-        self.sys.activity = Activity::Active;
+        self.set_activity(Activity::Active);
         self.set_dr6(conditions);
         self.deliver_event(env, Fault::exception(vector::DB));
     }

@@ -131,7 +131,7 @@ impl Cpu {
             self.vmx.delivering = None;
             return self.vm_exit(env, ExitDetails::new(ExitReason::TripleFault));
         }
-        self.sys.activity = Activity::Shutdown;
+        self.set_activity(Activity::Shutdown);
         self.raise(Attention::STOPPED);
     }
 

@@ -167,7 +167,7 @@ pub fn mwait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.sys.monitor = Monitor::Idle;
     let breaks = cpu.gpr[1] & 1 != 0 && !cpu.flags.has(IF) && cpu.virtual_interrupt_breaks_mwait();
     if armed && !breaks {
-        cpu.sys.activity = Activity::Mwait;
+        cpu.set_activity(Activity::Mwait);
         cpu.raise(Attention::STOPPED);
     }
     Ok(())

@@ -44,22 +44,13 @@ pub fn wrmsr(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.write_msr(env, cpu.gpr[1] as u32, value)
 }
 
-/// RDPMC: the counters that the model stores.
+/// RDPMC.
 pub fn rdpmc(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
-    if cpu.sys.cpl != 0 && !cpu.sys.cr4.contains(Cr4::PCE) {
+    if cpu.sys.cpl != 0 && cpu.derived.mode.protected && !cpu.sys.cr4.contains(Cr4::PCE) {
         return cpu.gp(0);
     }
     cpu.intercept(u, emu_vmx::intercept::Instruction::Rdpmc)?;
-    let selector = cpu.gpr[1] as u32;
-    let index = match selector {
-        0..=7 => IA32_PMC0 + selector,
-        0x4000_0000..=0x4000_0002 => IA32_FIXED_CTR0 + (selector & 3),
-        _ => return cpu.gp(0),
-    };
-    if cpu.config.model.plain_msr(index).is_none() {
-        return cpu.gp(0);
-    }
-    let value = cpu.read_msr(index)?;
+    let value = cpu.read_counter(cpu.gpr[1] as u32)?;
     cpu.gpr[0] = value & 0xFFFF_FFFF;
     cpu.gpr[2] = value >> 32;
     Ok(())

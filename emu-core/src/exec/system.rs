@@ -32,7 +32,7 @@ pub fn unimplemented(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 pub fn hlt(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
     cpu.intercept(u, emu_vmx::intercept::Instruction::Hlt)?;
-    cpu.sys.activity = Activity::Hlt;
+    cpu.set_activity(Activity::Hlt);
     cpu.raise(Attention::STOPPED);
     Ok(())
 }

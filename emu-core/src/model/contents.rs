@@ -65,6 +65,7 @@ impl Contents {
         match item {
             Item::Cpuid(bit) => self.cpuid_bit(bit),
             Item::Perfmon => self.leaf(LEAF_PERFMON, 0).eax & 0xFF != 0,
+            Item::Event(event) => event.is_in(&self.leaf(LEAF_PERFMON, 0)),
             Item::Vmx(bit) => {
                 let (msrs, base) = bit.word.msrs();
                 msrs.iter().any(|msr| self.vmx.get(msr).is_some_and(|value| value >> (base + bit.bit) & 1 != 0))
@@ -100,6 +101,11 @@ impl Contents {
             Item::Perfmon => {
                 self.leaves.remove(&(LEAF_PERFMON, 0));
             }
+            Item::Event(event) => {
+                if let Some(leaf) = self.leaves.get_mut(&(LEAF_PERFMON, 0)) {
+                    leaf.ebx |= 1 << event.bit;
+                }
+            }
             Item::Vmx(bit) => {
                 let (msrs, base) = bit.word.msrs();
                 for msr in msrs {
@@ -117,6 +123,14 @@ impl Contents {
         match item {
             Item::Cpuid(bit) => *register(self.leaf_mut(bit.leaf, bit.subleaf), bit.register) |= 1 << bit.bit,
             Item::Perfmon => *self.leaf_mut(LEAF_PERFMON, 0) = from.leaf(LEAF_PERFMON, 0),
+            Item::Event(event) => {
+                let leaf = self.leaf_mut(LEAF_PERFMON, 0);
+                // Those that were beyond the highest event are not there either.
+                let known = leaf.eax >> 24;
+                (known..event.bit).for_each(|bit| leaf.ebx |= 1 << bit);
+                leaf.eax = leaf.eax & 0x00FF_FFFF | known.max(event.bit + 1) << 24;
+                leaf.ebx &= !(1 << event.bit);
+            }
             Item::Vmx(bit) => {
                 let (msrs, base) = bit.word.msrs();
                 for msr in msrs {

@@ -219,10 +219,6 @@ pub(super) const COMPONENTS: &[(u32, &str)] = &[
 /// Registers of the model's file that come with a feature. Those of the table of MSRs say themselves who has them.
 pub(super) const REGISTERS: &[(&str, RangeInclusive<u32>)] = &[
     ("monitor", IA32_MONITOR_FILTER_SIZE..=IA32_MONITOR_FILTER_SIZE),
-    ("perfmon", IA32_PMC0..=IA32_PMC0 + 7),
-    ("perfmon", IA32_PERFEVTSEL0..=IA32_PERFEVTSEL0 + 7),
-    ("perfmon", IA32_FIXED_CTR0..=IA32_FIXED_CTR0 + 2),
-    ("perfmon", IA32_FIXED_CTR_CTRL..=IA32_PERF_GLOBAL_OVF_CTRL),
     ("perfmon", MSR_OFFCORE_RSP_0..=MSR_OFFCORE_RSP_1),
     ("perfmon", IA32_PEBS_ENABLE..=IA32_PEBS_ENABLE),
     ("perfmon", MSR_PEBS_LD_LAT_THRESHOLD..=MSR_PEBS_LD_LAT_THRESHOLD),

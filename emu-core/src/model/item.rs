@@ -4,6 +4,7 @@
 use super::controls::{self, VmxBit, Word};
 use super::depends::{ESSENTIAL, NEEDS};
 use super::features::{self, CpuidBit};
+use super::pmu::{self, ArchitecturalEvent};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -16,12 +17,18 @@ pub enum Item {
     Vmx(&'static VmxBit),
     /// CPUID leaf 0Ah: architectural performance monitoring.
     Perfmon,
+    /// An event that its counters can count.
+    Event(&'static ArchitecturalEvent),
 }
 
 /// Every item, by its place in lists: those of CPUID first.
 static ALL: LazyLock<Vec<Item>> = LazyLock::new(|| {
     let cpuid = features::bits().map(Item::Cpuid);
-    cpuid.chain([Item::Perfmon]).chain(controls::BITS.iter().map(Item::Vmx)).collect()
+    cpuid
+        .chain([Item::Perfmon])
+        .chain(pmu::EVENTS.iter().map(Item::Event))
+        .chain(controls::BITS.iter().map(Item::Vmx))
+        .collect()
 });
 
 /// Every item by name.
@@ -59,6 +66,7 @@ impl Item {
             Item::Cpuid(bit) => bit.name,
             Item::Vmx(bit) => bit.name,
             Item::Perfmon => "perfmon",
+            Item::Event(event) => event.name,
         }
     }
 
@@ -68,6 +76,7 @@ impl Item {
             Item::Cpuid(bit) => bit.words,
             Item::Vmx(bit) => bit.words(),
             Item::Perfmon => "architectural performance monitoring",
+            Item::Event(event) => event.words,
         }
     }
 
@@ -81,6 +90,7 @@ impl Item {
                 Word::Functions => Some("vm_functions"),
                 _ => Some("vmx"),
             },
+            Item::Event(_) => Some("perfmon"),
             _ => None,
         };
         let word = word.and_then(Item::find).map(|item| vec![item]);

@@ -8,6 +8,7 @@ pub mod features;
 mod file;
 mod item;
 mod offered;
+pub mod pmu;
 pub mod vmx;
 
 pub use item::Item;
@@ -22,6 +23,7 @@ use emu_vmx::caps::ProcessorFacts;
 use emu_vmx::field::FieldSet;
 use features::Feature;
 use file::{contents_of, read};
+use pmu::PmuModel;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -119,6 +121,7 @@ pub struct CpuModel {
     /// What is offered of it, and what was changed.
     contents: Contents,
     vmx_model: Option<Arc<VmxModel>>,
+    pmu: PmuModel,
     features: u128,
     cr4: Cr4,
     physical_bits: u8,
@@ -257,6 +260,7 @@ impl CpuModel {
             real: Arc::new(real),
             contents,
             vmx_model: None,
+            pmu: PmuModel::default(),
             features: 0,
             cr4: Cr4::empty(),
             physical_bits: 0,
@@ -278,6 +282,8 @@ impl CpuModel {
         }
         self.features = Feature::ALL.iter().filter(|&&f| contents.feature(f)).fold(0, |all, &f| all | 1 << f as u32);
         self.cr4 = Cr4::from_bits_retain(self.contents.cr4());
+        let capabilities = self.plain_msr(IA32_PERF_CAPABILITIES).filter(|_| self.has(Feature::Pdcm));
+        self.pmu = PmuModel::new(&self.leaf(0xA, 0), capabilities.map(|msr| msr.reset));
         self.vmx_model = self.make_vmx_model().map(Arc::new);
         Ok(self)
     }
@@ -288,7 +294,6 @@ impl CpuModel {
             return None;
         }
         let caps = self.contents.caps();
-        let writable = |index| self.plain_msr(index).map_or(0, |msr| msr.writable);
         let mut efer = Efer::empty();
         efer.set(Efer::SCE, self.has(Feature::Syscall));
         efer.set(Efer::LME | Efer::LMA, self.has(Feature::LongMode));
@@ -296,7 +301,7 @@ impl CpuModel {
         let facts = ProcessorFacts {
             maxphyaddr: self.physical_bits,
             linear_width: self.linear_bits(),
-            perf_global_ctrl_mask: writable(IA32_PERF_GLOBAL_CTRL),
+            perf_global_ctrl_mask: self.pmu.global_mask(),
             debugctl_mask: self.debugctl_mask(),
             efer_mask: efer.bits(),
             rtit_ctl_mask: 0,
@@ -314,6 +319,12 @@ impl CpuModel {
     /// VMX as the rules need it; `None` for a model without.
     pub fn vmx(&self) -> Option<&Arc<VmxModel>> {
         self.vmx_model.as_ref()
+    }
+
+    /// Performance monitoring, as leaf 0Ah reports it.
+    #[inline]
+    pub fn pmu(&self) -> &PmuModel {
+        &self.pmu
     }
 
     /// Whether the model has a feature or a control.
@@ -395,6 +406,7 @@ impl CpuModel {
             contents: Contents { leaves, indexed, msrs, vmx },
             // Follow from the contents.
             vmx_model: _,
+            pmu: _,
             features: _,
             cr4: _,
             physical_bits: _,

@@ -6,6 +6,7 @@ use super::contents::{Contents, register as register_of};
 use super::controls::{BITS, Word};
 use super::features::{self, Register};
 use super::item::Item;
+use super::pmu;
 use emu_vmx::arch::msr::*;
 
 /// Bits of CPUID that are told though `max` does not: they speak of speed, of the package, of registers that the model's
@@ -92,6 +93,9 @@ pub(super) fn offered(real: &Contents, reported: &[String], max: &Contents) -> C
     if let Some(listed) = contents.msrs.get_mut(&IA32_ARCH_CAPABILITIES) {
         // Its bits say what is safe, and which other registers there are.
         listed.reset &= max.msrs.get(&IA32_ARCH_CAPABILITIES).map_or(0, |listed| listed.reset);
+    }
+    if let Some(leaf) = contents.leaves.get_mut(&(0xA, 0)) {
+        *leaf = pmu::offered(*leaf, &max.leaf(0xA, 0));
     }
     mask_vmx(&mut contents, max);
     take_dependents(&mut contents);

@@ -8,6 +8,7 @@ use super::Write::{Of as Set, Stored as Store};
 use super::special::*;
 use super::{Allowed, Msr, Read, Write};
 use crate::model::features::Feature;
+use crate::pmu;
 use emu_vmx::arch::msr::*;
 use emu_vmx::arch::segment::SegmentRegister::{Fs, Gs};
 
@@ -26,6 +27,11 @@ impl Msr {
     /// So many of the kind, `stride` numbers apart; `name` has `#` for the number of each.
     const fn times(self, name: &'static str, count: u32, stride: u32) -> Self {
         Self { name, count, stride, ..self }
+    }
+
+    /// With another value after power-on.
+    const fn starting(self, reset: Reset) -> Self {
+        Self { reset, ..self }
     }
 }
 
@@ -46,6 +52,12 @@ const fn capability(number: (u32, &'static str)) -> Msr {
 const fn x2apic(number: (u32, &'static str)) -> Msr {
     let (read, write) = (Get(|cpu, n| cpu.read_x2apic_msr(n)), Set(|cpu, env, n, v| cpu.write_x2apic_msr(env, n, v)));
     row(number, only(&[Feature::X2Apic]), Unreadable, Any, read, write)
+}
+
+/// Of performance monitoring.
+const fn counting(number: (u32, &'static str), allowed: Allowed) -> Msr {
+    let (read, write) = (Get(pmu::read), Set(|cpu, _, number, value| pmu::write(cpu, number, value)));
+    row(number, Has::When(pmu::exists), Is(0), allowed, read, write)
 }
 
 const fn only(features: &'static [Feature]) -> Has {
@@ -90,7 +102,7 @@ pub static TABLE: &[Msr] = &[
     listed(named!(IA32_BIOS_SIGN_ID)),
     listed(named!(IA32_SMM_MONITOR_CTL)),
     read_only(named!(IA32_SMBASE)),
-    listed(named!(IA32_PMC0)).times("IA32_PMC#", 8, 1),
+    counting(named!(IA32_PMC0), Any).times("IA32_PMC#", 8, 1),
     read_only(named!(MSR_PLATFORM_INFO)),
     read_only(named!(IA32_CORE_CAPABILITIES)),
     listed(named!(IA32_UMWAIT_CONTROL)),
@@ -111,7 +123,7 @@ pub static TABLE: &[Msr] = &[
     read_only(named!(IA32_MCG_CAP)),
     listed(named!(IA32_MCG_STATUS)),
     listed(named!(IA32_MCG_CTL)),
-    listed(named!(IA32_PERFEVTSEL0)).times("IA32_PERFEVTSEL#", 8, 1),
+    counting(named!(IA32_PERFEVTSEL0), BitsOf(pmu::writable)).times("IA32_PERFEVTSEL#", 8, 1),
     read_only(named!(IA32_PERF_STATUS)),
     listed(named!(IA32_PERF_CTL)),
     listed(named!(IA32_CLOCK_MODULATION)),
@@ -159,15 +171,17 @@ pub static TABLE: &[Msr] = &[
     listed(named!(IA32_MC0_CTL2)).times("IA32_MC#_CTL2", 32, 1),
     row(named!(IA32_MTRR_DEF_TYPE), MTRR, Is(0), Values(mtrr_default, 2), Stored, Store),
     listed(named!(MSR_GQ_SNOOP_MESF)),
-    listed(named!(IA32_FIXED_CTR0)).times("IA32_FIXED_CTR#", 3, 1),
+    counting(named!(IA32_FIXED_CTR0), BitsOf(pmu::writable)).times("IA32_FIXED_CTR#", 3, 1),
     listed(named!(IA32_PERF_METRICS)),
     read_only(named!(IA32_PERF_CAPABILITIES)),
-    listed(named!(IA32_FIXED_CTR_CTRL)),
-    read_only(named!(IA32_PERF_GLOBAL_STATUS)),
-    listed(named!(IA32_PERF_GLOBAL_CTRL)),
-    listed(named!(IA32_PERF_GLOBAL_OVF_CTRL)),
+    counting(named!(IA32_FIXED_CTR_CTRL), BitsOf(pmu::writable)),
+    counting(named!(IA32_PERF_GLOBAL_STATUS), Nothing),
+    counting(named!(IA32_PERF_GLOBAL_CTRL), BitsOf(pmu::writable)).starting(Reset::Of(pmu::enabled_at_reset)),
+    counting(named!(IA32_PERF_GLOBAL_OVF_CTRL), BitsOf(pmu::writable)),
     listed(named!(MSR_UNCORE_PERF_GLOBAL_CTRL)),
+    counting(named!(IA32_PERF_GLOBAL_STATUS_SET), BitsOf(pmu::writable)),
     read_only(named!(MSR_UNCORE_PERF_GLOBAL_STATUS)),
+    counting(named!(IA32_PERF_GLOBAL_INUSE), Nothing),
     listed(named!(MSR_UNCORE_PERF_GLOBAL_OVF_CTRL)),
     listed(named!(MSR_UNCORE_FIXED_CTR0)),
     listed(named!(MSR_UNCORE_FIXED_CTR_CTRL)),
@@ -206,7 +220,7 @@ pub static TABLE: &[Msr] = &[
     capability(named!(IA32_VMX_VMFUNC)),
     capability(named!(IA32_VMX_PROCBASED_CTLS3)),
     capability(named!(IA32_VMX_EXIT_CTLS2)),
-    listed(named!(IA32_A_PMC0)).times("IA32_A_PMC#", 8, 1),
+    counting(named!(IA32_A_PMC0), BitsOf(pmu::writable)).times("IA32_A_PMC#", 8, 1),
     listed(named!(IA32_MCG_EXT_CTL)),
     listed(named!(IA32_RTIT_OUTPUT_BASE)),
     listed(named!(IA32_RTIT_OUTPUT_MASK_PTRS)),

@@ -8,6 +8,7 @@ use super::fpu::FpuState;
 use super::history::History;
 use super::lapic::Lapic;
 use super::observed::{Observed, Watch};
+use super::pmu::Pmu;
 use super::scratch::Scratch;
 use super::system::SystemState;
 use super::vmx::VmxState;
@@ -68,6 +69,8 @@ pub struct Cpu {
     pub lapic: Lapic,
     /// VMX operation.
     pub vmx: VmxState,
+    /// Performance monitoring.
+    pub pmu: Pmu,
     /// What the owner has chosen.
     pub config: Config,
     /// What is told about the run; no part of the state.
@@ -126,6 +129,7 @@ impl Cpu {
             fpu: Box::default(),
             lapic: Lapic::new(apic_id),
             vmx: VmxState::default(),
+            pmu: Pmu::new(model.pmu()),
             config: Config { model, hz: 0, cycles: None, takes_turns: false, ignore_bad_msrs: false },
             notes: Notes::default(),
         };
@@ -145,6 +149,7 @@ impl Cpu {
         }
         *self.fpu = FpuState::default();
         self.lapic = self.new_lapic(apic_id);
+        self.pmu = Pmu::new(self.config.model.pmu());
         let counts = std::mem::take(&mut self.vmx.counts);
         self.vmx = VmxState { counts, ..VmxState::default() };
         self.notes.history.set_vmx_abort(None);

@@ -10,6 +10,7 @@ pub mod fpu;
 pub mod history;
 pub mod lapic;
 pub mod observed;
+pub mod pmu;
 pub mod scratch;
 pub mod system;
 pub mod vmx;

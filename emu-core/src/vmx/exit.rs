@@ -222,8 +222,7 @@ impl Cpu {
             vmcs.set(Field::GuestIa32Efer, sys.efer.bits());
         }
         if exit.contains(VmExitControls::SAVE_IA32_PERF_GLOBAL_CTRL) {
-            let value = self.stored_msr(emu_vmx::arch::msr::IA32_PERF_GLOBAL_CTRL);
-            vmcs.set(Field::GuestIa32PerfGlobalCtrl, value);
+            vmcs.set(Field::GuestIa32PerfGlobalCtrl, self.counted_pmu().global_control);
         }
         vmcs.set(Field::GuestIa32Pkrs, sys.pkrs.into());
         for register in SegmentRegister::ALL {
@@ -325,7 +324,7 @@ impl Cpu {
             self.sys.pat = pat;
         }
         if let Some(value) = msrs.perf_global_ctrl {
-            self.sys.plain_msrs.insert(emu_vmx::arch::msr::IA32_PERF_GLOBAL_CTRL, value);
+            self.load_perf_global_ctrl(value);
         }
         if let Some(pkrs) = msrs.pkrs {
             self.sys.pkrs = pkrs;
@@ -383,7 +382,7 @@ impl Cpu {
         self.vmx.non_root = None;
         self.notes.history.set_vmx_abort(Some(abort));
         self.vmx.aborted = true;
-        self.sys.activity = Activity::Shutdown;
+        self.set_activity(Activity::Shutdown);
         self.raise(Attention::STOPPED);
     }
 

@@ -213,10 +213,11 @@ impl Cpu {
         Ok(())
     }
 
-    /// Cycle of the next thing that happens by itself: the APIC timer's interrupt, the end of the VMX-preemption timer.
+    /// Cycle of the next thing that happens by itself: the APIC timer's interrupt, the end of the VMX-preemption
+    /// timer, the overflow of a performance counter.
     #[inline]
     pub fn next_deadline(&self) -> u64 {
-        self.lapic.deadline.min(self.preemption_deadline())
+        self.lapic.deadline.min(self.preemption_deadline()).min(self.pmu.deadline)
     }
 
     /// Cycle at which the VMX-preemption timer reaches 0; `u64::MAX` without one.

@@ -94,6 +94,8 @@ pub const IA32_PERFEVTSEL1: u32 = 0x187;
 pub const IA32_PERFEVTSEL2: u32 = 0x188;
 /// Performance event select 3.
 pub const IA32_PERFEVTSEL3: u32 = 0x189;
+/// Performance event select 7.
+pub const IA32_PERFEVTSEL7: u32 = 0x18D;
 /// Current performance state.
 pub const IA32_PERF_STATUS: u32 = 0x198;
 /// Target performance state.
@@ -198,8 +200,12 @@ pub const IA32_FIXED_CTR_CTRL: u32 = 0x38D;
 pub const IA32_PERF_GLOBAL_STATUS: u32 = 0x38E;
 /// Global counter enables.
 pub const IA32_PERF_GLOBAL_CTRL: u32 = 0x38F;
-/// Global overflow reset.
+/// Global overflow reset; from version 4 of performance monitoring on it is also called IA32_PERF_GLOBAL_STATUS_RESET.
 pub const IA32_PERF_GLOBAL_OVF_CTRL: u32 = 0x390;
+/// Sets bits of the global counter status.
+pub const IA32_PERF_GLOBAL_STATUS_SET: u32 = 0x391;
+/// Which counters are in use.
+pub const IA32_PERF_GLOBAL_INUSE: u32 = 0x392;
 /// Uncore counter enables (Nehalem, Westmere; later processors have IA32_PERF_GLOBAL_STATUS_SET here).
 pub const MSR_UNCORE_PERF_GLOBAL_CTRL: u32 = 0x391;
 /// Uncore counter status (Nehalem, Westmere; later processors have IA32_PERF_GLOBAL_INUSE here).

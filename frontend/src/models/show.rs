@@ -11,7 +11,7 @@ use std::fmt::Write;
 fn group(item: Item) -> &'static str {
     match item {
         Item::Vmx(bit) => bit.word.title(),
-        Item::Cpuid(_) | Item::Perfmon => "Features",
+        Item::Cpuid(_) | Item::Perfmon | Item::Event(_) => "Features",
     }
 }
 
@@ -92,6 +92,9 @@ fn items(items: impl Iterator<Item = Item>, model: &CpuModel) -> Vec<Value> {
             "register": format!("{:?}", bit.register).to_uppercase(), "bit": bit.bit,
         }),
         Item::Perfmon => json!({ "name": item.name(), "words": item.words(), "leaf": 10 }),
+        Item::Event(event) => json!({
+            "name": item.name(), "words": item.words(), "leaf": 10, "register": "EBX", "bit": event.bit,
+        }),
     };
     items.map(each).collect()
 }

@@ -1,0 +1,105 @@
+//! The performance monitoring that a model reports: CPUID leaf 0Ah (SDM Vol. 2A, CPUID, "Architectural Performance
+//! Monitoring Leaf") and IA32_PERF_CAPABILITIES.
+
+use super::CpuidResult;
+
+/// Most general-purpose counters.
+pub const GENERAL: usize = 8;
+/// Most fixed-function counters: instructions retired, core cycles, reference cycles.
+pub const FIXED: usize = 3;
+
+/// An architectural event (SDM Vol. 3B, "Pre-defined Architectural Performance Events").
+#[derive(Debug, PartialEq, Eq)]
+pub struct ArchitecturalEvent {
+    /// Its bit of CPUID.0AH:EBX, where 1 says that there is none.
+    pub bit: u32,
+    /// What `--cpu-model` calls it.
+    pub name: &'static str,
+    /// What is counted.
+    pub words: &'static str,
+}
+
+const fn event(bit: u32, name: &'static str, words: &'static str) -> ArchitecturalEvent {
+    ArchitecturalEvent { bit, name, words }
+}
+
+/// The events that CPUID speaks of.
+pub static EVENTS: [ArchitecturalEvent; 8] = [
+    event(0, "event_core_cycles", "counters of core cycles"),
+    event(1, "event_instructions", "counters of instructions retired"),
+    event(2, "event_reference_cycles", "counters of reference cycles"),
+    event(3, "event_llc_references", "counters of references to the last-level cache"),
+    event(4, "event_llc_misses", "counters of misses of the last-level cache"),
+    event(5, "event_branches", "counters of branch instructions retired"),
+    event(6, "event_branch_misses", "counters of mispredicted branches retired"),
+    event(7, "event_topdown_slots", "counters of issue slots"),
+];
+
+impl ArchitecturalEvent {
+    /// Whether leaf 0Ah offers it.
+    pub(super) fn is_in(&self, leaf: &CpuidResult) -> bool {
+        leaf.eax & 0xFF != 0 && leaf.eax >> 24 > self.bit && leaf.ebx >> self.bit & 1 == 0
+    }
+}
+
+/// Counters, and how they are controlled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PmuModel {
+    /// Version of architectural performance monitoring, 1 to 5; 0 without.
+    pub version: u8,
+    /// General-purpose counters, 8 at most.
+    pub general: u8,
+    /// Their width, bits.
+    pub width: u8,
+    /// Fixed-function counters, 3 at most.
+    pub fixed: u8,
+    /// Their width, bits.
+    pub fixed_width: u8,
+    /// The AnyThread bits may be set.
+    pub any_thread: bool,
+    /// IA32_A_PMCx exist: IA32_PERF_CAPABILITIES.FW_WRITE.
+    pub full_writes: bool,
+    /// Events that can be counted: bit n for bit n of CPUID.0AH:EBX.
+    pub events: u8,
+}
+
+/// IA32_PERF_CAPABILITIES.FW_WRITE.
+const FULL_WRITES: u64 = 1 << 13;
+
+impl PmuModel {
+    pub(super) fn new(leaf: &CpuidResult, capabilities: Option<u64>) -> Self {
+        let version = leaf.eax as u8;
+        if version == 0 {
+            return Self::default();
+        }
+        let fixed = if version >= 2 { (leaf.edx & 0x1F) as u8 } else { 0 };
+        Self {
+            version,
+            general: ((leaf.eax >> 8) as u8).min(GENERAL as u8),
+            width: ((leaf.eax >> 16) as u8).clamp(1, 64),
+            fixed: fixed.min(FIXED as u8),
+            fixed_width: ((leaf.edx >> 5) as u8).clamp(1, 64),
+            any_thread: version >= 3 && leaf.edx >> 15 & 1 == 0,
+            full_writes: capabilities.is_some_and(|value| value & FULL_WRITES != 0),
+            events: EVENTS.iter().filter(|event| event.is_in(leaf)).fold(0, |all, event| all | 1 << event.bit),
+        }
+    }
+
+    /// The bits that a counter has in IA32_PERF_GLOBAL_CTRL and, for its overflow, in IA32_PERF_GLOBAL_STATUS: of all of
+    /// them.
+    pub fn global_mask(&self) -> u64 {
+        let first = |count: u8| (1u64 << count) - 1;
+        first(self.general) | first(self.fixed) << 32
+    }
+}
+
+/// What of a real processor's leaf 0Ah is offered, events aside: as many counters, and the version, that `max` has.
+pub(super) fn offered(real: CpuidResult, max: &CpuidResult) -> CpuidResult {
+    let least = |shift: u32, mask: u32, of: u32, max: u32| (of >> shift & mask).min(max >> shift & mask) << shift;
+    CpuidResult {
+        eax: real.eax & 0xFFFF_0000 | least(0, 0xFF, real.eax, max.eax) | least(8, 0xFF, real.eax, max.eax),
+        ebx: real.ebx,
+        ecx: real.ecx & max.ecx,
+        edx: real.edx & !0x1F | least(0, 0x1F, real.edx, max.edx),
+    }
+}

@@ -1,0 +1,287 @@
+//! Performance monitoring (SDM Vol. 3B chapter 20): its registers, when the counters must count, and its interrupt.
+
+use crate::fault::{Exec, Stop};
+use crate::ir::op::Op;
+use crate::ir::uop::Uop;
+use crate::lapic::{LVT_MASKED, Lvt};
+use crate::model::CpuModel;
+use crate::state::cpu::Cpu;
+use crate::state::pmu::{CTR_FRZ, LBR_FRZ, Pmu, Running};
+use crate::state::system::Activity;
+use emu_vmx::arch::msr::*;
+
+/// IA32_DEBUGCTL.LBR.
+const DEBUGCTL_LBR: u64 = 1 << 0;
+/// Most instructions that retire in a cycle, where a table of cycles says what they cost. What goes beyond it interrupts a
+/// few instructions late, as on a processor.
+const RETIRED_PER_CYCLE: u64 = 8;
+/// IA32_PERF_GLOBAL_STATUS: CondChgd, OvfBuf, and from version 3 on Ovf_Uncore.
+const STATUS_CHANGED: u64 = 3 << 62;
+const STATUS_UNCORE: u64 = 1 << 61;
+
+/// Whether the model has a register of performance monitoring.
+pub(crate) fn exists(model: &CpuModel, number: u32) -> bool {
+    let pmu = model.pmu();
+    match number {
+        IA32_PMC0..=IA32_PMC7 => number - IA32_PMC0 < pmu.general.into(),
+        IA32_PERFEVTSEL0..=IA32_PERFEVTSEL7 => number - IA32_PERFEVTSEL0 < pmu.general.into(),
+        IA32_A_PMC0..=IA32_A_PMC7 => pmu.full_writes && number - IA32_A_PMC0 < pmu.general.into(),
+        IA32_FIXED_CTR0..=IA32_FIXED_CTR2 => number - IA32_FIXED_CTR0 < pmu.fixed.into(),
+        IA32_PERF_GLOBAL_STATUS_SET | IA32_PERF_GLOBAL_INUSE => pmu.version >= 4,
+        _ => pmu.version >= 2,
+    }
+}
+
+/// The bits that may be written.
+pub(crate) fn writable(model: &CpuModel, number: u32) -> u64 {
+    let pmu = model.pmu();
+    match number {
+        IA32_PERFEVTSEL0..=IA32_PERFEVTSEL7 => 0xFFFF_FFFF & if pmu.any_thread { u64::MAX } else { !(1 << 21) },
+        IA32_A_PMC0..=IA32_A_PMC7 => u64::MAX >> (64 - pmu.width),
+        IA32_FIXED_CTR0..=IA32_FIXED_CTR2 => u64::MAX >> (64 - pmu.fixed_width),
+        IA32_FIXED_CTR_CTRL => {
+            let field = if pmu.any_thread { 0xF } else { 0xB };
+            (0..pmu.fixed).fold(0, |all, n| all | field << (4 * n))
+        }
+        IA32_PERF_GLOBAL_OVF_CTRL | IA32_PERF_GLOBAL_STATUS_SET => {
+            let uncore = if pmu.version >= 3 { STATUS_UNCORE } else { 0 };
+            let frozen = if pmu.version >= 4 { CTR_FRZ | LBR_FRZ } else { 0 };
+            pmu.global_mask() | STATUS_CHANGED | uncore | frozen
+        }
+        _ => pmu.global_mask(),
+    }
+}
+
+/// IA32_PERF_GLOBAL_CTRL after power-on (SDM Vol. 3A Table 10-1): the general-purpose counters are enabled.
+pub(crate) fn enabled_at_reset(model: &CpuModel, _: u32) -> u64 {
+    Pmu::new(model.pmu()).global_control
+}
+
+/// Reads a register; it changes nothing.
+pub(crate) fn read(cpu: &Cpu, number: u32) -> Option<u64> {
+    let pmu = cpu.counted_pmu();
+    Some(match number {
+        IA32_PMC0..=IA32_PMC7 => pmu.general[(number - IA32_PMC0) as usize],
+        IA32_A_PMC0..=IA32_A_PMC7 => pmu.general[(number - IA32_A_PMC0) as usize],
+        IA32_PERFEVTSEL0..=IA32_PERFEVTSEL7 => pmu.selects[(number - IA32_PERFEVTSEL0) as usize],
+        IA32_FIXED_CTR0..=IA32_FIXED_CTR2 => pmu.fixed[(number - IA32_FIXED_CTR0) as usize],
+        IA32_FIXED_CTR_CTRL => pmu.fixed_control,
+        IA32_PERF_GLOBAL_CTRL => pmu.global_control,
+        IA32_PERF_GLOBAL_STATUS => pmu.global_status,
+        IA32_PERF_GLOBAL_INUSE => pmu.in_use(cpu.config.model.pmu()),
+        // They act, and keep nothing.
+        _ => 0,
+    })
+}
+
+/// Writes a register; the value is allowed.
+pub(crate) fn write(cpu: &mut Cpu, number: u32, value: u64) -> Exec {
+    cpu.count_events();
+    let width = u64::MAX >> (64 - cpu.config.model.pmu().width.max(1));
+    let pmu = &mut cpu.pmu;
+    match number {
+        // Bits 31:0, sign-extended to the counter's width.
+        IA32_PMC0..=IA32_PMC7 => pmu.general[(number - IA32_PMC0) as usize] = i64::from(value as i32) as u64 & width,
+        IA32_A_PMC0..=IA32_A_PMC7 => pmu.general[(number - IA32_A_PMC0) as usize] = value,
+        IA32_PERFEVTSEL0..=IA32_PERFEVTSEL7 => pmu.selects[(number - IA32_PERFEVTSEL0) as usize] = value,
+        IA32_FIXED_CTR0..=IA32_FIXED_CTR2 => pmu.fixed[(number - IA32_FIXED_CTR0) as usize] = value,
+        IA32_FIXED_CTR_CTRL => pmu.fixed_control = value,
+        IA32_PERF_GLOBAL_CTRL => pmu.global_control = value,
+        IA32_PERF_GLOBAL_OVF_CTRL => pmu.global_status &= !value,
+        IA32_PERF_GLOBAL_STATUS_SET => pmu.global_status |= value,
+        _ => {}
+    }
+    cpu.settle_pmu();
+    Ok(())
+}
+
+/// Branch instructions (SDM Vol. 1 7.3.8, "Control Transfer Instructions", and the fast system calls).
+pub fn is_branch(uop: &Uop) -> bool {
+    use Op::*;
+    matches!(
+        uop.operation(),
+        JmpRel
+            | JmpR
+            | JmpM
+            | Jcc
+            | Jcxz
+            | Loop
+            | CallRel
+            | CallR
+            | CallM
+            | Ret
+            | JccZero
+            | JccNotZero
+            | JccNegative
+            | JccNotNegative
+            | JccBelow
+            | JccNotBelow
+            | JccBelowEqual
+            | JccAbove
+            | JccLess
+            | JccNotLess
+            | JccLessEqual
+            | JccGreater
+            | JmpFar
+            | JmpFarM
+            | CallFar
+            | CallFarM
+            | RetFar
+            | IntN
+            | Into
+            | Iret
+            | Sysenter
+            | Sysexit
+            | Syscall
+            | Sysret
+    )
+}
+
+impl Cpu {
+    /// The registers as they are now, whoever looks.
+    pub fn counted_pmu(&self) -> Pmu {
+        let mut pmu = self.pmu;
+        if pmu.counting {
+            pmu.advance(self.cycles, self.instructions, self.config.model.pmu());
+        }
+        pmu
+    }
+
+    /// What the counter that RDPMC selects holds; #GP(0) if there is none.
+    pub(crate) fn read_counter(&mut self, selector: u32) -> Result<u64, Stop> {
+        let pmu = *self.config.model.pmu();
+        let n = selector & 0xFFFF;
+        match selector >> 16 {
+            0 if n < pmu.general.into() => Ok(self.counted_pmu().general[n as usize]),
+            0x4000 if n < pmu.fixed.into() => Ok(self.counted_pmu().fixed[n as usize]),
+            _ => self.gp(0),
+        }
+    }
+
+    /// Loads IA32_PERF_GLOBAL_CTRL, as VM entries and VM exits do.
+    pub(crate) fn load_perf_global_ctrl(&mut self, value: u64) {
+        self.count_events();
+        self.pmu.global_control = value;
+        self.settle_pmu();
+    }
+
+    /// What the processor is doing, as far as counters depend on it.
+    fn running(&self) -> Running {
+        match (self.sys.activity, self.sys.cpl) {
+            (Activity::Active, 0) => Running::Os,
+            (Activity::Active, _) => Running::User,
+            _ => Running::Halted,
+        }
+    }
+
+    /// The processor executes, or does not.
+    pub(crate) fn set_activity(&mut self, activity: Activity) {
+        self.sys.activity = activity;
+        self.see_running();
+    }
+
+    /// The processor may have stopped or begun to execute, or its CPL have changed.
+    #[inline]
+    pub(crate) fn see_running(&mut self) {
+        if self.pmu.counting && self.pmu.running != self.running() {
+            self.change_running();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn change_running(&mut self) {
+        self.count_events();
+        self.settle_pmu();
+    }
+
+    /// Counts up to now.
+    fn count_events(&mut self) {
+        if self.pmu.counting {
+            let overflowed = self.pmu.advance(self.cycles, self.instructions, self.config.model.pmu());
+            self.overflow(overflowed);
+        }
+    }
+
+    /// After [`Cpu::count_events`], and a change of what the counters depend on.
+    fn settle_pmu(&mut self) {
+        let running = self.running();
+        if !self.pmu.counting {
+            let branches = self.pmu.branches;
+            let (cycles, instructions) = (self.cycles, self.instructions);
+            self.pmu.counted = crate::state::pmu::Clocks { cycles, instructions, branches };
+        }
+        if !self.pmu.counting || self.pmu.running != running {
+            self.pmu.run_as(running);
+        }
+        let per_cycle = if self.config.cycles.is_some() { RETIRED_PER_CYCLE } else { 1 };
+        self.pmu.settle(per_cycle, self.config.model.pmu());
+        self.leave_block();
+    }
+
+    /// Counts if a counter may have overflowed.
+    #[inline]
+    pub(crate) fn check_pmu(&mut self) {
+        if self.cycles >= self.pmu.deadline {
+            self.change_running();
+        }
+    }
+
+    /// An instruction of a run one by one is about to execute.
+    pub(crate) fn retire(&mut self, uop: &Uop) {
+        let overflowed = self.pmu.retire(self.cycles, is_branch(uop), self.config.model.pmu());
+        self.overflow(overflowed);
+    }
+
+    /// Counters have overflowed: the interrupt, if one of them asks for it, and what it freezes (SDM Vol. 3B 18.4.7,
+    /// "Freezing LBR and Performance Counters on PMI").
+    fn overflow(&mut self, overflowed: u64) {
+        let model = *self.config.model.pmu();
+        if overflowed & self.pmu.interrupting(&model) == 0 {
+            return;
+        }
+        let debugctl = DebugCtl::from_bits_retain(self.sys.debugctl);
+        let streamlined = model.version >= 4;
+        if debugctl.contains(DebugCtl::FREEZE_PERFMON_ON_PMI) {
+            if streamlined {
+                self.pmu.global_status |= CTR_FRZ;
+            } else {
+                self.pmu.global_control = 0;
+            }
+        }
+        if debugctl.contains(DebugCtl::FREEZE_LBRS_ON_PMI) {
+            if streamlined {
+                self.pmu.global_status |= LBR_FRZ;
+            } else {
+                self.sys.debugctl &= !DEBUGCTL_LBR;
+            }
+        }
+        // Whoever has counted settles; what an instruction that retires has brought is settled at the boundary.
+        self.pmu.deadline = 0;
+        self.leave_block();
+        self.performance_interrupt();
+    }
+
+    /// The interrupt of the local APIC's performance-counter entry, which it masks (SDM Vol. 3A 11.5.1, "Local Vector
+    /// Table").
+    fn performance_interrupt(&mut self) {
+        let entry = &mut self.lapic.lvt[Lvt::PerformanceCounter as usize];
+        if *entry & LVT_MASKED != 0 {
+            return;
+        }
+        let (delivery, vector) = (*entry >> 8 & 7, *entry as u8);
+        *entry |= LVT_MASKED;
+        match delivery {
+            0 => {
+                self.lapic.request(vector, false);
+                self.refresh_apic_attention();
+            }
+            4 => self.accept_nmi(),
+            _ => {
+                if self.log_once("performance interrupt", delivery.into()) {
+                    log::warn!(target: "apic", "performance-monitoring interrupt with delivery mode {delivery} is not delivered: the entry takes fixed and NMI (SDM Vol. 3A 11.5.1)");
+                }
+            }
+        }
+    }
+}
