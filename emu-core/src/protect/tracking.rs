@@ -17,7 +17,7 @@ impl Cpu {
     /// Branch Tracking").
     #[inline]
     pub fn expect_endbranch(&mut self) {
-        if self.tracking_enabled(self.sys.cpl) {
+        if self.tracking_enabled(self.sys.cpl) && !self.derived.mode.v86 {
             let control = self.sys.cet.control_mut(self.sys.cpl);
             *control = *control & !cet::SUPPRESS | cet::TRACKER;
             self.refresh_control_flow();
