@@ -226,6 +226,11 @@ impl Cpu {
         self.read_row(self.msr(number)?, number)
     }
 
+    /// Whether WRMSR would take a value.
+    pub(crate) fn allows_msr(&self, number: u32, value: u64) -> bool {
+        self.msr(number).is_some_and(|msr| msr.allows(self, number, value))
+    }
+
     fn read_row(&self, msr: &Msr, number: u32) -> Option<u64> {
         match msr.read {
             Read::Stored => Some(self.stored_msr(number)),

@@ -5,6 +5,7 @@ use crate::state::cpu::Cpu;
 use crate::state::derived::{Mode, SegmentAccess, Size};
 use crate::state::flags::{AC, VM};
 use crate::state::observed::Watch;
+use emu_vmx::arch::cet;
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{Segment, SegmentRegister};
@@ -30,7 +31,9 @@ impl Cpu {
         } else {
             Size::Bits16
         };
-        self.set_mode(Mode { code, stack, protected: sys.cr0.contains(Cr0::PE), v86: self.flags.has(VM), long });
+        let (protected, v86) = (sys.cr0.contains(Cr0::PE), self.flags.has(VM));
+        let mode = Mode { code, stack, protected, v86, long, ..Mode::default() };
+        self.set_mode(self.enforcing(mode));
         let limit = self.sys.seg(SegmentRegister::Cs).limit;
         self.derived.cs_bound = if code == Size::Bits64 { u64::MAX } else { u64::from(limit) };
         for register in SegmentRegister::USER {
@@ -44,6 +47,31 @@ impl Cpu {
     pub(crate) fn set_mode(&mut self, mode: Mode) {
         self.derived.mode = mode;
         self.derived.code_stamp = u64::from(self.sys.index) << 8 | u64::from(mode.key());
+    }
+
+    /// `mode` with what CET does in it: neither shadow stacks nor tracking work outside of protected mode (SDM Vol. 1 18.2.2,
+    /// 18.3.2 "Terminology").
+    fn enforcing(&self, mode: Mode) -> Mode {
+        if !self.sys.cr4.contains(Cr4::CET) || mode.real_segments() {
+            return Mode { shadow_stack: false, tracking: false, waiting: false, ..mode };
+        }
+        let control = self.sys.cet.control(self.sys.cpl);
+        let tracking = control & cet::ENDBRANCH != 0;
+        Mode {
+            shadow_stack: control & cet::SHADOW_STACK != 0,
+            tracking,
+            waiting: tracking && control & cet::TRACKER != 0,
+            ..mode
+        }
+    }
+
+    /// IA32_U_CET, IA32_S_CET or a tracker in them has changed.
+    pub(crate) fn refresh_control_flow(&mut self) {
+        let mode = self.enforcing(self.derived.mode);
+        if mode != self.derived.mode {
+            self.set_mode(mode);
+            self.leave_block();
+        }
     }
 
     /// Derives everything again after somebody outside of a run has changed the processor, which may have slept until then.

@@ -46,6 +46,10 @@ fn check(model: &CpuModel) {
         0
     };
     assert_eq!(components, expected, "{name}: XCR0");
+    let cet = has(Feature::Xsaves) && (has(Feature::CetSs) || has(Feature::CetIbt));
+    let supervisor = model.leaf(0xD, 1).ecx;
+    assert_eq!(supervisor, if cet { 0x1800 } else { 0 }, "{name}: IA32_XSS");
+    let components = components | supervisor;
     for component in 2..32 {
         let leaf = model.leaf(0xD, component);
         assert_eq!(components >> component & 1 != 0, leaf.eax != 0, "{name}: component {component}");

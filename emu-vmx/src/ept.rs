@@ -153,6 +153,18 @@ pub struct EptConfig {
     pub log_full: bool,
 }
 
+/// Whether an access is to a shadow stack, and whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShadowStack {
+    /// It is none.
+    #[default]
+    No,
+    /// A user-mode shadow-stack access.
+    User,
+    /// A supervisor-mode shadow-stack access: EPTP bit 7 enforces rights for it.
+    Supervisor,
+}
+
 /// An access to a guest-physical address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EptAccess {
@@ -169,6 +181,8 @@ pub struct EptAccess {
     pub paging_structure: bool,
     /// The access is judged and not made: no flag is set.
     pub judged: bool,
+    /// The access is to a shadow stack.
+    pub shadow_stack: ShadowStack,
 }
 
 impl EptAccess {
@@ -270,9 +284,9 @@ pub fn walk<M: EptMemory>(
     let mut level = levels;
     // Guest-physical addresses wider than the tables cannot be mapped (bits above 47 with page-walk length 4).
     if guest_physical >> (12 + 9 * u32::from(levels)) != 0 {
-        return Err(violation(config, access, 0, true));
+        return Err(violation(config, access, 0, 0, true));
     }
-    let (leaf, shift) = loop {
+    let (leaf, shift, above) = loop {
         let shift = 12 + 9 * (level - 1);
         let at = table | ((guest_physical >> shift) & 0x1FF) << 3;
         let value = memory.read_u64(at);
@@ -280,7 +294,7 @@ pub fn walk<M: EptMemory>(
             *slot = (at, value);
         }
         if value & present_mask == 0 {
-            return Err(violation(config, access, 0, value & SUPPRESS_VE == 0));
+            return Err(violation(config, access, 0, 0, value & SUPPRESS_VE == 0));
         }
         let is_leaf = level == 1 || (level <= 3 && value & LARGE != 0);
         if misconfigured(config, value, level, is_leaf) {
@@ -291,9 +305,10 @@ pub fn walk<M: EptMemory>(
         if !config.mode_based_execute && value & EXECUTE != 0 {
             own |= USER_EXECUTE;
         }
+        let above = permissions;
         permissions &= own;
         if is_leaf {
-            break (value, shift);
+            break (value, shift, above);
         }
         table = value & ADDRESS;
         level -= 1;
@@ -302,11 +317,15 @@ pub fn walk<M: EptMemory>(
     let execute = if access.user_address { USER_EXECUTE } else { EXECUTE };
     // A walk's accesses to guest paging structures may write with the paging-write bit alone.
     let paging_write = config.paging_write && access.paging_structure && leaf & PAGING_WRITE != 0;
-    let denied = (access.read && permissions & READ == 0)
+    // The page of a supervisor shadow stack is marked as such; whether it may be written otherwise does not matter.
+    let enforced = config.eptp & EPTP_SHADOW_STACK != 0 && access.shadow_stack == ShadowStack::Supervisor;
+    let marked = leaf & SUPERVISOR_SHADOW_STACK != 0 && permissions & READ != 0 && above & WRITE != 0;
+    let ordinary = (access.read && permissions & READ == 0)
         || (access.write && permissions & WRITE == 0 && !sub_page && !paging_write)
         || (access.fetch && permissions & execute == 0);
+    let denied = if enforced { !marked } else { ordinary };
     if denied {
-        return Err(violation(config, access, permissions, leaf & SUPPRESS_VE == 0));
+        return Err(violation(config, access, permissions, leaf, leaf & SUPPRESS_VE == 0));
     }
     let mut dirty_set = false;
     if accessed_dirty {
@@ -344,7 +363,7 @@ pub fn walk<M: EptMemory>(
     })
 }
 
-fn violation(config: &EptConfig, access: EptAccess, permissions: u64, convertible: bool) -> EptFault {
+fn violation(config: &EptConfig, access: EptAccess, permissions: u64, leaf: u64, convertible: bool) -> EptFault {
     let mut qualification = EptViolation::empty();
     qualification.set(EptViolation::READ, access.read);
     qualification.set(EptViolation::WRITE, access.write);
@@ -354,6 +373,10 @@ fn violation(config: &EptConfig, access: EptAccess, permissions: u64, convertibl
     qualification.set(EptViolation::EXECUTABLE, permissions & entry::EXECUTE != 0);
     qualification
         .set(EptViolation::USER_EXECUTABLE, config.mode_based_execute && permissions & entry::USER_EXECUTE != 0);
+    qualification.set(EptViolation::SHADOW_STACK, access.shadow_stack != ShadowStack::No);
+    let controlled = config.eptp & EPTP_SHADOW_STACK != 0;
+    let marked = controlled && leaf & entry::SUPERVISOR_SHADOW_STACK != 0;
+    qualification.set(EptViolation::SUPERVISOR_SHADOW_STACK, marked);
     EptFault::Violation { qualification, convertible }
 }
 
@@ -453,6 +476,31 @@ mod tests {
     #[test]
     fn ept_walk_read_only_leaf_denies_the_write_and_shows_the_and_of_permissions() {
         assert_eq!(qualification(walk(&config(), GPA, access(false, true, false), &mut tables(0x9_8035))), 0x2A);
+    }
+
+    #[test]
+    fn ept_walk_of_supervisor_shadow_stacks_looks_at_bit_60_of_the_leaf_where_eptp_enforces_it() {
+        let enforcing = EptConfig { eptp: config().eptp | EPTP_SHADOW_STACK, ..config() };
+        let shadow = |shadow_stack| EptAccess { shadow_stack, ..access(false, true, false) };
+        let (user, supervisor) = (shadow(ShadowStack::User), shadow(ShadowStack::Supervisor));
+        let marked = entry::SUPERVISOR_SHADOW_STACK;
+        for (config, access, leaf, expected) in [
+            (&enforcing, supervisor, marked | 0x9_8035, None),
+            (&enforcing, supervisor, marked | 0x9_8037, None),
+            (&enforcing, supervisor, 0x9_8037, Some(0x203A)),
+            (&enforcing, user, 0x9_8037, None),
+            (&enforcing, user, marked | 0x9_8035, Some(0x602A)),
+            (&config(), supervisor, 0x9_8037, None),
+            (&config(), supervisor, marked | 0x9_8035, Some(0x202A)),
+        ] {
+            let found = walk(config, GPA, access, &mut tables(leaf));
+            assert_eq!(found.is_err().then(|| qualification(found)), expected, "{access:?} {leaf:#x}");
+        }
+        // Above the leaf it must be writable.
+        let mut upper = tables(marked | 0x9_8035);
+        let value = upper.0[&0x2000];
+        upper.0.insert(0x2000, value & !entry::WRITE);
+        assert_eq!(qualification(walk(&enforcing, GPA, supervisor, &mut upper)), 0x602A);
     }
 
     #[test]

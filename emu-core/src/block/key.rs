@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub struct Key(u64);
 
 /// Bits of [`Mode::key`].
-const MODE_BITS: u32 = 5;
+const MODE_BITS: u32 = 8;
 
 impl Key {
     /// No place in memory: a block that is not kept.
@@ -33,6 +33,11 @@ impl Key {
     /// Whether it is code of 16 bits.
     pub fn is_16bit(self) -> bool {
         self.0 as u8 & 3 == Size::Bits16 as u8
+    }
+
+    /// Whether CET works in it.
+    pub fn enforces(self) -> bool {
+        self.0 as u8 >> 5 != 0
     }
 
     /// The page of guest memory.

@@ -5,7 +5,7 @@ use crate::flags::{AC, IF, IOPL, RF, TF, VIF};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::observed::{DeliveredEvent, Observed, Watch};
-use crate::state::system::{Activity, Shadow, SystemState};
+use crate::state::system::{Activity, ControlFlow, Shadow, SystemState};
 use crate::state::vmx::{Delivering, ExitDetails, Length};
 use crate::vmx::exit::interruption;
 use emu_vmx::arch::cr::Cr0;
@@ -306,6 +306,8 @@ impl Cpu {
             pat: old.pat,
             xcr0: old.xcr0,
             xss: old.xss,
+            // Which shadow stack there is then is nowhere said; one that was is not used before CR4.CET is 1 again.
+            cet: ControlFlow { ssp: 0, ..old.cet },
             random: old.random,
             plain_msrs: old.plain_msrs,
             // CD and NW stay too.

@@ -121,6 +121,12 @@ impl Cpu {
             self.push_on(env, &mut stack, width, u64::from(code))?;
         }
 
+        let switch = if inner {
+            self.enter_shadow_stack(env, cpl, None, false, delivery.return_rip)?
+        } else {
+            self.call_on_shadow_stack(env, None, false, delivery.return_rip)?
+        };
+        self.switch_shadow_stack(env, switch)?;
         if let Some(segment) = new_ss {
             self.sys.segments[SegmentRegister::Ss as usize] = segment;
         }
@@ -133,6 +139,7 @@ impl Cpu {
         self.clear_flags(gate);
         self.set_code_segment(code, cpl);
         self.set_rip(target);
+        self.expect_endbranch();
         Ok(())
     }
 
@@ -205,6 +212,9 @@ impl Cpu {
         if let Some(code) = delivery.event.error_code {
             self.push_on(env, &mut stack, Size::Bits64, u64::from(code))?;
         }
+        if self.sys.cr4.contains(Cr4::CET) {
+            self.deliver_on_shadow_stack(env, cpl, ist, delivery.return_rip)?;
+        }
         if inner {
             self.sys.segments[SegmentRegister::Ss as usize] = Self::null_stack_segment(u16::from(cpl), cpl);
         }
@@ -212,6 +222,18 @@ impl Cpu {
         self.clear_flags(gate);
         self.set_code_segment(code, cpl);
         self.set_rip(target);
+        self.expect_endbranch();
         Ok(())
+    }
+
+    /// The shadow stacks of a delivery in IA-32e mode, whose handlers are 64-bit code.
+    fn deliver_on_shadow_stack(&mut self, env: &mut Env, cpl: u8, ist: u64, return_rip: u64) -> Exec {
+        let other = self.interrupt_shadow_stack(env, ist, cpl)?;
+        let switch = if cpl < self.sys.cpl {
+            self.enter_shadow_stack(env, cpl, other, true, return_rip)?
+        } else {
+            self.call_on_shadow_stack(env, other, true, return_rip)?
+        };
+        self.switch_shadow_stack(env, switch)
     }
 }

@@ -6,9 +6,11 @@ use crate::ir::uop::Uop;
 use crate::ir::width::Width;
 use crate::protect::rules;
 use crate::protect::selector::Selector;
+use crate::protect::shadow_stack::{Switch, Target};
 use crate::protect::stack::Stack;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Size;
+use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::segment::{Descriptor, Segment, SegmentRegister, system_type};
 use emu_vmx::arch::vector;
 
@@ -121,13 +123,30 @@ impl Cpu {
         self.obey(rules::direct_transfer(descriptor.access_rights(), selector, cpl, long))?;
         let code = Segment::from_descriptor(selector.0, descriptor.0);
         self.check_far_target(&code, transfer.offset)?;
+        self.far_on_same_level(env, transfer, selector, descriptor, transfer.offset)
+    }
+
+    /// A far JMP or CALL that keeps CPL, to a target that has been checked.
+    fn far_on_same_level(
+        &mut self,
+        env: &mut Env,
+        transfer: Transfer,
+        selector: Selector,
+        descriptor: Descriptor,
+        target: u64,
+    ) -> Exec {
+        let wide = self.derived.mode.long && descriptor.access_rights().long();
+        self.check_narrow_shadow_stack(wide)?;
         let stack = if transfer.call { Some(self.push_return(env, &transfer)?) } else { None };
         let code = self.accessed_segment(env, selector, descriptor)?;
         if let Some(stack) = stack {
+            let switch = self.call_on_shadow_stack(env, None, wide, transfer.next_rip)?;
+            self.switch_shadow_stack(env, switch)?;
             self.gpr[RSP] = stack.merged(self.gpr[RSP]);
         }
-        self.set_code_segment(code, cpl);
-        self.branch_to(transfer.offset);
+        self.set_code_segment(code, self.sys.cpl);
+        self.branch_to(target);
+        self.expect_endbranch();
         Ok(())
     }
 
@@ -151,15 +170,7 @@ impl Cpu {
         let code = Segment::from_descriptor(selector.0, descriptor.0);
         if !transfer.call || rights.conforming() || rights.dpl() == cpl {
             self.check_far_target(&code, target)?;
-            let transfer = Transfer { width, ..transfer };
-            let stack = if transfer.call { Some(self.push_return(env, &transfer)?) } else { None };
-            let code = self.accessed_segment(env, selector, descriptor)?;
-            if let Some(stack) = stack {
-                self.gpr[RSP] = stack.merged(self.gpr[RSP]);
-            }
-            self.set_code_segment(code, cpl);
-            self.branch_to(target);
-            return Ok(());
+            return self.far_on_same_level(env, Transfer { width, ..transfer }, selector, descriptor, target);
         }
         let inner = rights.dpl();
         let (mut stack, new_ss) = if long {
@@ -188,10 +199,14 @@ impl Cpu {
         }
         self.push_all_on(env, &mut stack, width, &[cs, transfer.next_rip])?;
         let code = self.accessed_segment(env, selector, descriptor)?;
+        let wide = long && code.access_rights.long();
+        let switch = self.enter_shadow_stack(env, inner, None, wide, transfer.next_rip)?;
+        self.switch_shadow_stack(env, switch)?;
         self.sys.segments[SegmentRegister::Ss as usize] = new_ss;
         self.gpr[RSP] = stack.merged(self.gpr[RSP]);
         self.set_code_segment(code, inner);
         self.branch_to(target);
+        self.expect_endbranch();
         Ok(())
     }
 
@@ -239,6 +254,17 @@ impl Cpu {
         let descriptor = self.read_descriptor(env, ss, vector::GP, 0)?;
         self.obey(rules::stack_segment(descriptor.access_rights(), ss, cpl, vector::GP, 0))?;
         self.accessed_segment(env, ss, descriptor)
+    }
+
+    /// What a return that has been checked does with the shadow stacks.
+    #[inline(always)]
+    pub(super) fn shadow_return(&mut self, env: &mut Env, to: &Return, iret: bool) -> Result<Switch, Stop> {
+        if !self.sys.cr4.contains(Cr4::CET) {
+            return Ok(Switch::default());
+        }
+        let wide = self.derived.mode.long && to.code.access_rights.long();
+        let lip = if wide { to.rip } else { to.code.base.wrapping_add(to.rip) & 0xFFFF_FFFF };
+        self.return_by_shadow_stack(env, Target { cs: to.code.selector, lip, cpl: to.cpl, wide }, iret)
     }
 
     /// Carries out a return that has been checked; `popped` bytes leave each stack.
@@ -316,6 +342,8 @@ pub fn ret_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     }
     // The outer stack pointer lies above the parameters.
     let to = cpu.check_return::<W>(env, selector, rip, 2 * W::BYTES + u.stack_bytes(), false)?;
+    let switch = cpu.shadow_return(env, &to, false)?;
+    cpu.switch_shadow_stack(env, switch)?;
     cpu.finish_return(to, 2 * W::BYTES, u.stack_bytes());
     Ok(())
 }

@@ -47,12 +47,14 @@ pub fn sysenter(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
         return cpu.gp(0);
     }
     let long = cpu.derived.mode.long;
+    cpu.enter_system_call();
     cpu.put_flags(VM | IF, false);
     let code = Selector(selector.0 & !3);
     let mask = if long { u64::MAX } else { 0xFFFF_FFFF };
     cpu.enter_flat(flat_code(code.0, 0, long), flat_stack(code.0.wrapping_add(8), 0), 0);
     cpu.gpr[RSP] = esp & mask;
     cpu.branch_to(eip & mask);
+    cpu.expect_endbranch();
     Ok(())
 }
 
@@ -67,6 +69,7 @@ pub fn sysexit<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     if long && (!cpu.is_canonical(rip) || !cpu.is_canonical(rsp)) {
         return cpu.gp(0);
     }
+    cpu.leave_system_call();
     let (code, stack) = if long { (32, 40) } else { (16, 24) };
     let at = |offset: u16| selector.0.wrapping_add(offset) | 3;
     cpu.enter_flat(flat_code(at(code), 3, long), flat_stack(at(stack), 3), 3);
@@ -81,6 +84,7 @@ pub fn syscall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     if !cpu.derived.mode.is_64bit() || !cpu.sys.efer.contains(Efer::SCE) {
         return cpu.ud();
     }
+    cpu.enter_system_call();
     let [star, lstar, _, fmask] = cpu.sys.syscall;
     cpu.gpr[RCX] = cpu.next_rip(u);
     cpu.gpr[R11] = cpu.flags.get() & !RF;
@@ -89,6 +93,7 @@ pub fn syscall(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     let cs = (star >> 32) as u16 & !3;
     cpu.enter_flat(flat_code(cs, 0, true), flat_stack(cs.wrapping_add(8), 0), 0);
     cpu.branch_to(lstar);
+    cpu.expect_endbranch();
     Ok(())
 }
 
@@ -102,6 +107,7 @@ pub fn sysret<W: Width>(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     if cpu.sys.cpl != 0 || (long && !cpu.is_canonical(rip)) {
         return cpu.gp(0);
     }
+    cpu.leave_system_call();
     let base = (cpu.sys.syscall[0] >> 48) as u16;
     let flags = cpu.gpr[R11] & crate::flags::DEFINED & !(RF | VM);
     cpu.set_flags(flags);

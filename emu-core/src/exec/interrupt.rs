@@ -111,6 +111,8 @@ fn iret_by_mode<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     }
     let with_stack = cpu.derived.mode.is_64bit();
     let to = cpu.check_return::<W>(env, Selector(selector), rip, 3 * W::BYTES, with_stack)?;
+    let switch = cpu.shadow_return(env, &to, true)?;
+    cpu.switch_shadow_stack(env, switch)?;
     let mask = returned_flags::<W>(cpu.sys.cpl, cpu.flags.iopl());
     cpu.replace_flags(image, mask);
     cpu.finish_return(to, 3 * W::BYTES, 0);
@@ -179,6 +181,10 @@ fn iret_v86<W: Width>(cpu: &mut Cpu, env: &mut Env) -> Exec {
 
 /// From privilege level 0 to virtual-8086 mode: nine doublewords (SDM Vol. 3B 21.2.5).
 fn iret_to_v86(cpu: &mut Cpu, env: &mut Env, selector: u16, rip: u64, image: u64) -> Exec {
+    // Neither shadow stacks nor tracking work there.
+    if cpu.shadow_stack_enabled(3) || cpu.tracking_enabled(3) {
+        return cpu.gp(0);
+    }
     let mut values = [0; 6];
     for (n, value) in values.iter_mut().enumerate() {
         *value = cpu.peek::<u32>(env, 12 + 4 * n as u64)?;
@@ -186,6 +192,8 @@ fn iret_to_v86(cpu: &mut Cpu, env: &mut Env, selector: u16, rip: u64, image: u64
     if rip > 0xFFFF {
         return cpu.gp(0);
     }
+    let switch = cpu.leave_shadow_stack()?;
+    cpu.switch_shadow_stack(env, switch)?;
     let [esp, ss, es, ds, fs, gs] = values;
     let loads = [
         (SegmentRegister::Ss, ss),

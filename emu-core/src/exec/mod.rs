@@ -5,6 +5,7 @@ pub mod bcd;
 pub mod bits;
 pub mod bmi;
 pub mod branch;
+pub mod cet;
 pub mod control;
 pub mod cpuid;
 pub mod far;

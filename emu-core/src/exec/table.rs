@@ -5,7 +5,7 @@ use crate::exec::sse::{
     strings::*, wide::*,
 };
 use crate::exec::x87::{compare::*, compute::*, control::*, environment::*, transfer::*};
-use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, control::*, cpuid::*, far::*, fast_call::*};
+use crate::exec::{atomic::*, bcd::*, bits::*, bmi::*, branch::*, cet::*, control::*, cpuid::*, far::*, fast_call::*};
 use crate::exec::{flags_io::*, int::*, interrupt::*, io::*, misc::*, msr::*, muldiv::*, segment::*, shift::*};
 use crate::exec::{mmx::*, stack::*, string::*, system::*, tables::*, vmx::*, xsave::*};
 use crate::fault::{Exec, Stop};

@@ -12,7 +12,7 @@ use crate::protect::selector::Selector;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::{Attention, Size};
 use crate::state::vmx::{ExitDetails, Length};
-use emu_vmx::arch::cr::{Cr0, Dr6, Dr7};
+use emu_vmx::arch::cr::{Cr0, Cr4, Dr6, Dr7};
 use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister, system_type};
 use emu_vmx::arch::vector;
 use emu_vmx::exit::ExitReason;
@@ -64,6 +64,10 @@ const TSS32: Layout =
 const TSS32_CR3: u64 = 0x1C;
 /// T, the debug trap flag, in a 32-bit TSS: bit 0.
 const TSS32_TRAP: u64 = 0x64;
+/// SSP in a 32-bit TSS, for tasks with a shadow stack.
+const TSS32_SSP: u64 = 0x68;
+/// Least limit of a TSS while CR4.CET is 1.
+const TSS32_CET_LIMIT: u32 = 0x6B;
 
 fn is_wide(tss: &Segment) -> bool {
     tss.access_rights.type_field() & 8 != 0
@@ -84,6 +88,18 @@ struct Image {
     /// 32-bit TSS only.
     cr3: Option<u64>,
     trap: bool,
+    /// While CR4.CET is 1.
+    ssp: u64,
+}
+
+impl Image {
+    fn v86(&self) -> bool {
+        self.cr3.is_some() && self.flags & VM != 0
+    }
+
+    fn cpl(&self) -> u8 {
+        if self.v86() { 3 } else { Selector(self.segments[SegmentRegister::Cs as usize]).rpl() }
+    }
 }
 
 impl Cpu {
@@ -133,7 +149,12 @@ impl Cpu {
             return self.park_exit(details);
         }
         let old = *self.sys.seg(SegmentRegister::Tr);
+        if switch == TaskSwitch::Iret && self.derived.mode.shadow_stack && self.sys.cet.ssp & 7 != 0 {
+            return self.exception(vector::TS, Selector(old.selector).error(ext));
+        }
         let image = self.read_tss(env, &new)?;
+        let iret_to = (switch == TaskSwitch::Iret).then(|| image.cpl());
+        let stacks = self.leave_task_stack(env, next_rip, iret_to)?;
         let flags = if switch == TaskSwitch::Iret { flags & !NT } else { flags };
         self.save_task(env, &old, next_rip, flags)?;
         if switch.nests() {
@@ -144,8 +165,19 @@ impl Cpu {
         if switch != TaskSwitch::Iret {
             self.mark_busy(env, selector, true)?;
         }
+        self.free_task_stack(env, &stacks)?;
         self.enter_task(&new, &image, switch);
-        self.qualify_task(env, selector, &image, ext)
+        self.qualify_task(env, selector, &image, ext)?;
+        if !self.sys.cr4.contains(Cr4::CET) {
+            return Ok(());
+        }
+        if switch == TaskSwitch::Iret {
+            let lip = self.linear_ip(image.ip);
+            return self.resume_task_stack(&stacks, lip);
+        }
+        self.enter_task_stack(env, &stacks, image.ssp, switch.nests(), selector.error(ext))?;
+        self.expect_endbranch();
+        Ok(())
     }
 
     /// The TSS descriptor, after the checks that fault in the old task (SDM Vol. 3A Table 8-1).
@@ -168,6 +200,10 @@ impl Cpu {
         self.obey(rules::present(rights, vector::NP, selector, ext))?;
         let mut segment = Segment::from_descriptor(selector.0, descriptor.0);
         if segment.limit < layout(&segment).limit {
+            return self.exception(vector::TS, selector.error(ext));
+        }
+        // With CET the task has a place for its SSP (SDM Vol. 3A 8.3 "Task Switching").
+        if self.sys.cr4.contains(Cr4::CET) && (!is_wide(&segment) || segment.limit < TSS32_CET_LIMIT) {
             return self.exception(vector::TS, selector.error(ext));
         }
         segment.access_rights |= AccessRights::READ_WRITE;
@@ -209,6 +245,9 @@ impl Cpu {
         if is_wide(tss) {
             image.cr3 = Some(self.read_tss_word(env, tss, TSS32_CR3)?);
             image.trap = self.read_system::<u16>(env, tss.base.wrapping_add(TSS32_TRAP))? & 1 != 0;
+            if self.sys.cr4.contains(Cr4::CET) {
+                image.ssp = self.read_tss_word(env, tss, TSS32_SSP)?;
+            }
         }
         Ok(image)
     }
@@ -235,14 +274,14 @@ impl Cpu {
     fn enter_task(&mut self, tss: &Segment, image: &Image, switch: TaskSwitch) {
         self.gpr[..8].copy_from_slice(&image.general);
         self.set_flags(image.flags | if switch.nests() { NT } else { 0 });
-        let v86 = is_wide(tss) && self.flags.has(VM);
+        let v86 = image.v86();
         self.put_flags(VM, v86);
         self.sys.segments[SegmentRegister::Tr as usize] = *tss;
         self.sys.segments[SegmentRegister::Ldtr as usize] = Segment { selector: image.ldt, ..Segment::NULL };
         for (segment, &selector) in self.sys.segments.iter_mut().zip(&image.segments) {
             *segment = if v86 { Segment::virtual_8086(selector) } else { Segment { selector, ..Segment::NULL } };
         }
-        self.sys.cpl = if v86 { 3 } else { Selector(image.segments[SegmentRegister::Cs as usize]).rpl() };
+        self.sys.cpl = image.cpl();
         self.sys.cr0 |= Cr0::TS;
         // Local breakpoints belong to the task (SDM Vol. 3B 18.2.4).
         let local = Dr7::L0 | Dr7::L1 | Dr7::L2 | Dr7::L3 | Dr7::LE;

@@ -8,6 +8,7 @@ use crate::ir::uop::Uop;
 use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::cr::{Cr0, Cr4};
+use emu_vmx::arch::msr::{IA32_PL0_SSP, IA32_PL1_SSP, IA32_PL2_SSP, IA32_PL3_SSP, IA32_U_CET};
 use emu_vmx::exit::instruction_information;
 use emu_vmx::intercept::Decision;
 
@@ -31,6 +32,8 @@ mod component {
     pub const ZMM_HI256: u32 = 6;
     pub const HI16_ZMM: u32 = 7;
     pub const PKRU: u32 = 9;
+    pub const CET_USER: u32 = 11;
+    pub const CET_SUPERVISOR: u32 = 12;
 }
 
 /// Reads a little-endian number of `n` bytes.
@@ -42,6 +45,15 @@ fn number(area: &[u8], at: usize, n: usize) -> u64 {
 
 fn put(area: &mut [u8], at: usize, n: usize, value: u64) {
     area[at..at + n].copy_from_slice(&value.to_le_bytes()[..n]);
+}
+
+/// The registers of CET that a component holds, in their order (SDM Vol. 1 13.5.9 "CET State").
+fn cet_registers(n: u32) -> &'static [u32] {
+    match n {
+        component::CET_USER => &[IA32_U_CET, IA32_PL3_SSP],
+        component::CET_SUPERVISOR => &[IA32_PL0_SSP, IA32_PL1_SSP, IA32_PL2_SSP],
+        _ => &[],
+    }
 }
 
 impl Cpu {
@@ -165,6 +177,8 @@ impl Cpu {
             component::ZMM_HI256 => any(0..16, 4..8),
             component::HI16_ZMM => any(16..32, 0..8),
             component::PKRU => self.sys.pkru != 0,
+            component::CET_USER => self.sys.cet.user != 0 || self.sys.cet.ssps[3] != 0,
+            component::CET_SUPERVISOR => self.sys.cet.ssps[..3] != [0; 3],
             _ => false,
         }
     }
@@ -200,7 +214,9 @@ impl Cpu {
         match n {
             component::OPMASK => self.fpu.masks.iter().for_each(|mask| bytes.extend(mask.to_le_bytes())),
             component::PKRU => bytes.extend(u64::from(self.sys.pkru).to_le_bytes()),
-            _ => {}
+            _ => cet_registers(n).iter().filter_map(|&number| self.read_msr_quiet(number)).for_each(|value| {
+                bytes.extend(value.to_le_bytes());
+            }),
         }
         bytes
     }
@@ -228,7 +244,11 @@ impl Cpu {
                 let value = word(0) as u32;
                 self.set_pkru(value);
             }
-            _ => {}
+            _ => {
+                for (k, &number) in cet_registers(n).iter().enumerate() {
+                    self.set_cet_register(number, word(k));
+                }
+            }
         }
     }
 
@@ -430,6 +450,15 @@ pub fn xrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
             None
         };
         extended.push((n, bytes));
+    }
+    // What WRMSR would refuse, XRSTORS does (SDM Vol. 1 13.12 "Operation of XRSTORS").
+    for (n, bytes) in &extended {
+        let values = bytes.as_deref().into_iter().flat_map(|bytes| bytes.chunks_exact(8));
+        for (&number, value) in cet_registers(*n).iter().zip(values) {
+            if !cpu.allows_msr(number, self::number(value, 0, 8)) {
+                return cpu.gp(0);
+            }
+        }
     }
     // PKRU has 32 bits in an area of 8 bytes; the rest is not looked at.
     if rfbm & x87 != 0 {

@@ -103,6 +103,13 @@ macro_rules! for_each_op {
             CallRel = mem call_rel; CallR = mem call_r; CallM = mem call_m;
             Ret = mem ret;
 
+            // Near branches where control-flow enforcement works, and its own instructions.
+            CetJmpR = all cet_jmp_r; CetJmpM = all cet_jmp_m; CetCallRel = all cet_call_rel;
+            CetCallR = all cet_call_r; CetCallM = all cet_call_m; CetRet = all cet_ret;
+            Endbranch = one endbranch; MissingEndbranch = one missing_endbranch;
+            Incssp = all incssp; Rdssp = all rdssp; Rstorssp = one rstorssp; Saveprevssp = one saveprevssp;
+            Wrss = all wrss; Wruss = all wruss; Setssbsy = one setssbsy; Clrssbsy = one clrssbsy;
+
             // Stack.
             PushR = mem push_r [fails]; PushM = mem push_m [fails]; PushI = mem push_i [fails];
             PopR = mem pop_r [fails]; PopM = all pop_m;

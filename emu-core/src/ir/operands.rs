@@ -6,9 +6,9 @@
 //! | shifts, BT… by an immediate | the count or bit number, already masked to the operand's width | the field |
 //! | `MovRmAbsolute`, `MovMrAbsolute` | the offset in the segment, 64 bits | the field |
 //! | `Cmov…`, `Setcc…` | the condition, in the low four bits of the opcode's encoding (`Jcc` has it in `r1`) | [`Uop::condition`] |
-//! | `JmpRel`, `CallRel`, `Jcc…`, `Jcxz`, `Loop` | the target minus the RIP of the block's first instruction | [`Uop::branch_offset`] |
+//! | `JmpRel`, `CallRel`, `CetCallRel`, `Jcc…`, `Jcxz`, `Loop` | the target minus the RIP of the block's first instruction | [`Uop::branch_offset`] |
 //! | `JmpFar`, `CallFar` | selector in bits 47:32, offset below | [`Uop::far_pointer`] |
-//! | `Ret`, `RetFar`, `Enter` | bytes of parameters to release, or of the frame to make | [`Uop::stack_bytes`] |
+//! | `Ret`, `CetRet`, `RetFar`, `Enter` | bytes of parameters to release, or of the frame to make | [`Uop::stack_bytes`] |
 //! | `InImm`, `OutImm` | the port, 0 to FFh | [`Uop::port`] |
 //! | `IntN` | the vector | [`Uop::vector`] |
 //! | `MovToCr`, `MovFromCr`, `MovToDr`, `MovFromDr` | the number of the control or debug register | [`Uop::system_register`] |
@@ -31,6 +31,14 @@ use super::uop::Uop;
 pub const IN_MEMORY: u8 = 0xFF;
 /// In `r2` of a BMI micro-op: the other operand is the immediate.
 pub const IMMEDIATE: u8 = 0xFF;
+
+/// In `r2` of near branches where CET works.
+pub mod branch {
+    /// The no-track prefix.
+    pub const NO_TRACK: u8 = 1 << 0;
+    /// CALL to the next instruction, which pushes nothing on the shadow stack.
+    pub const NO_PUSH: u8 = 1 << 1;
+}
 
 /// Which saved-state instruction it is.
 pub mod area {

@@ -69,6 +69,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
     };
     // The block goes on with the instructions after a conditional branch.
     let conditional = i.flow_control() == FlowControl::ConditionalBranch;
+    let uop = super::cet::enforced(l, i, uop);
     Some((uop, if conditional { End::Continues } else { End::Ends }))
 }
 

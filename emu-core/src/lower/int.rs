@@ -90,7 +90,7 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
         Mnemonic::Cwd => l.uop(Op::Cwd, 2),
         Mnemonic::Cdq => l.uop(Op::Cwd, 4),
         Mnemonic::Cqo => l.uop(Op::Cwd, 8),
-        Mnemonic::Nop | Mnemonic::Reservednop | Mnemonic::Endbr32 | Mnemonic::Endbr64 => l.uop(Op::Nop, 4),
+        Mnemonic::Nop | Mnemonic::Reservednop => l.uop(Op::Nop, 4),
         _ => {
             let code = condition_of(i)?;
             // Jcc and LOOPcc have a condition too, and so have CMPccXADD and FCMOVcc.

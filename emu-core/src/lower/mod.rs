@@ -7,6 +7,7 @@ pub mod bcd;
 pub mod bits;
 pub mod bmi;
 pub mod branch;
+pub mod cet;
 pub mod control;
 pub mod costs;
 pub mod cpuid;
@@ -63,13 +64,17 @@ pub fn lower(
             if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - len < MAX_INSTRUCTION {
                 break;
             }
-            uops.push(lowerer::invalid(bits, &bytes[len..], len as u16));
+            uops.push(match mode.waiting {
+                true => cet::missing(&lowerer),
+                false => lowerer::invalid(bits, &bytes[len..], len as u16),
+            });
             len += 1;
             break;
         }
         see(&instruction);
         lowerer.bytes = &bytes[len..len + instruction.len()];
-        let (mut uop, end) = lowerer.lower(&instruction);
+        let awaited = if mode.waiting { cet::awaited(&lowerer, &instruction) } else { None };
+        let (mut uop, end) = awaited.unwrap_or_else(|| lowerer.lower(&instruction));
         uop.off = len as u16;
         uop.len = instruction.len() as u8;
         uop.op |= lowerer.path(&uop);
@@ -93,7 +98,7 @@ pub fn unimplemented_name(uop: &Uop) -> String {
 
 /// The families, the most frequent first. They are called through pointers: inlined into one function, their results
 /// would be copied from place to place more often than the work itself costs.
-const FAMILIES: [fn(&Lowerer, &Instruction) -> Lowered; 27] = [
+const FAMILIES: [fn(&Lowerer, &Instruction) -> Lowered; 28] = [
     int::lower,
     branch::lower,
     stack::lower,
@@ -117,6 +122,7 @@ const FAMILIES: [fn(&Lowerer, &Instruction) -> Lowered; 27] = [
     vmx::lower,
     tables::lower,
     fast_call::lower,
+    cet::lower,
     sse::lower,
     mmx::lower,
     xsave::lower,

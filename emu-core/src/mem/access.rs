@@ -364,6 +364,11 @@ impl Cpu {
         self.write_at::<false>(env, linear, len, value, access)
     }
 
+    /// Reads up to 8 bytes at the linear address of an operand.
+    pub fn read_operand(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
+        self.read_at::<true>(env, linear, len, access)
+    }
+
     /// Writes up to 8 bytes at the linear address of an operand.
     pub fn write_operand(&mut self, env: &mut Env, linear: u64, len: usize, value: u64, access: Access) -> Exec {
         self.write_at::<true>(env, linear, len, value, access)
@@ -574,9 +579,13 @@ impl Cpu {
         self.tlb.context(if self.sys.cr4.contains(Cr4::SMAP) { 2 } else { 1 })
     }
 
-    /// The translation context in which an access is a plain one, if there is one.
+    /// The translation context in which an access is a plain one, if there is one. What is entered for plain accesses says
+    /// nothing of those to shadow stacks.
     #[inline(always)]
     fn plain_context(&self, access: Access) -> Option<u64> {
+        if access.shadow_stack {
+            return None;
+        }
         if access.implicit {
             return Some(self.implicit_context());
         }

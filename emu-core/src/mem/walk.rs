@@ -8,7 +8,7 @@ use emu_vmx::arch::addr::{physical_mask, sign_extend};
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::vector::{self, PageFaultError};
-use emu_vmx::ept::{self, EptAccess};
+use emu_vmx::ept::{self, EptAccess, ShadowStack};
 use emu_vmx::exit::qualification::EptViolation;
 
 pub(super) const P: u64 = 1 << 0;
@@ -46,13 +46,15 @@ pub struct Access {
     pub judged: bool,
     /// A write whose place is read first: a read-modify-write.
     pub reads_too: bool,
+    /// An access to a shadow stack.
+    pub shadow_stack: bool,
 }
 
 impl Access {
     /// An explicit access.
     #[inline]
     pub fn data(kind: Kind, user: bool) -> Self {
-        Self { kind, user, implicit: false, judged: false, reads_too: false }
+        Self { kind, user, implicit: false, judged: false, reads_too: false, shadow_stack: false }
     }
 
     /// The write of a read-modify-write, and its read.
@@ -64,7 +66,13 @@ impl Access {
     /// An implicit supervisor-mode access.
     #[inline]
     pub fn implicit(kind: Kind) -> Self {
-        Self { kind, user: false, implicit: true, judged: false, reads_too: false }
+        Self { implicit: true, ..Self::data(kind, false) }
+    }
+
+    /// A shadow-stack access.
+    #[inline]
+    pub fn shadow_stack(kind: Kind, user: bool) -> Self {
+        Self { shadow_stack: true, ..Self::data(kind, user) }
     }
 
     /// The same access, only judged.
@@ -188,6 +196,7 @@ impl Cpu {
         let mut base = PageFaultError::empty();
         base.set(PageFaultError::WR, access.kind == Kind::Write);
         base.set(PageFaultError::US, access.user);
+        base.set(PageFaultError::SS, access.shadow_stack);
         base.set(
             PageFaultError::ID,
             access.kind == Kind::Fetch && ((nxe && (shape.pae || !shape.narrow)) || self.sys.cr4.contains(Cr4::SMEP)),
@@ -245,6 +254,7 @@ impl Cpu {
             } else if large && self.pse36_reserved(entry) {
                 return Ok(Err(reserved_fault));
             }
+            let above = rights;
             rights &= entry;
             execute_disable |= !shape.narrow && nxe && entry & XD != 0;
             let leaf = large || level == 1;
@@ -259,7 +269,13 @@ impl Cpu {
 
             let physical_page = shape.page(entry, level, shift, max);
             let key = if shape.levels >= 4 { entry >> 59 & 0xF } else { 0 };
-            if let Err(extra) = self.check_rights(rights, execute_disable, key, shape.levels >= 4, access) {
+            let checked = if access.shadow_stack {
+                let marked = above & RW != 0 && entry & (RW | D) == D;
+                self.check_shadow_stack_rights(rights, marked, key, shape.levels >= 4, access)
+            } else {
+                self.check_rights(rights, execute_disable, key, shape.levels >= 4, access)
+            };
+            if let Err(extra) = checked {
                 return Ok(Err(base | PageFaultError::P | extra));
             }
             let write = access.kind == Kind::Write;
@@ -307,6 +323,11 @@ impl Cpu {
             user_address: about.contains(EptViolation::USER),
             paging_structure: false,
             judged: access.judged,
+            shadow_stack: match (access.shadow_stack, access.user) {
+                (false, _) => ShadowStack::No,
+                (true, true) => ShadowStack::User,
+                (true, false) => ShadowStack::Supervisor,
+            },
         };
         let host = self.translate_guest_physical(env, page.physical, ept_access, Some(linear), Some(about))?;
         Ok(Page {
@@ -389,6 +410,26 @@ impl Cpu {
         if key_denies {
             Err(PageFaultError::PK)
         } else if access.user && !user_page || write_denied || smap_denied {
+            Err(PageFaultError::empty())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The same of a shadow-stack access: it is allowed to the shadow stacks of its own mode alone. `marked`: the entry that
+    /// maps the page is dirty and not writable, and all above it are writable.
+    fn check_shadow_stack_rights(
+        &self,
+        rights: u64,
+        marked: bool,
+        key: u64,
+        has_keys: bool,
+        access: Access,
+    ) -> Result<(), PageFaultError> {
+        let user_page = rights & US != 0;
+        if has_keys && self.key_denies(user_page, key, access) {
+            Err(PageFaultError::PK)
+        } else if user_page != access.user || !marked {
             Err(PageFaultError::empty())
         } else {
             Ok(())

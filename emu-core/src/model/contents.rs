@@ -152,8 +152,8 @@ impl Contents {
                 self.msrs.entry(index).or_insert(msr);
             }
         }
-        // Its state components; with XSAVE itself those of all that is there.
-        let all = item.name() == "xsave";
+        // Its state components; with XSAVE itself, or XSAVES, those of all that is there.
+        let all = matches!(item.name(), "xsave" | "xsaves");
         for (n, words) in COMPONENTS {
             let comes = if all { self.has_any(words) } else { words.split('|').any(|name| name == item.name()) };
             if comes && self.feature(Feature::Xsave) {

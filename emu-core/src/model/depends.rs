@@ -95,6 +95,7 @@ pub(super) const NEEDS: &[(&str, &str)] = &[
     ("hle", "rtm"),
     ("cet_ss", "msr"),
     ("cet_ibt", "msr"),
+    ("cet_sss", "cet_ss"),
     ("vmx", "msr"),
     // Pin-based controls.
     ("virtual_nmis", "nmi_exiting"),
@@ -236,8 +237,6 @@ pub(super) const REGISTERS: &[(&str, RangeInclusive<u32>)] = &[
     ("mca", IA32_P5_MC_ADDR..=IA32_P5_MC_TYPE),
     ("acpi", IA32_CLOCK_MODULATION..=IA32_THERM_STATUS),
     ("est", IA32_PERF_STATUS..=IA32_PERF_CTL),
-    ("cet_ss|cet_ibt", IA32_U_CET..=IA32_S_CET),
-    ("cet_ss", IA32_PL0_SSP..=IA32_INTERRUPT_SSP_TABLE_ADDR),
 ];
 
 /// CR4's flags and the features that bring each (SDM Vol. 3A 2.5 "Control Registers").

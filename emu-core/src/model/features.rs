@@ -265,6 +265,7 @@ others! {
     7 1 Eax 22, "hreset", "HRESET";
     7 1 Eax 23, "avx_ifma", "AVX integer fused multiply-add";
     7 1 Eax 27, "msrlist", "RDMSRLIST and WRMSRLIST";
+    7 1 Edx 18, "cet_sss", "supervisor shadow stacks that only page faults of the system's make prematurely busy";
     7 2 Edx 0, "psfd", "PSFD of IA32_SPEC_CTRL";
     7 2 Edx 1, "ipred_ctrl", "IPRED controls of IA32_SPEC_CTRL";
     7 2 Edx 2, "rrsba_ctrl", "RRSBA controls of IA32_SPEC_CTRL";

@@ -17,6 +17,7 @@ use crate::cycles::table::{Table, TableError};
 use crate::hash::StableHash;
 use contents::Contents;
 use emu_vmx::arch::Efer;
+use emu_vmx::arch::cet;
 use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::msr::*;
 use emu_vmx::caps::ProcessorFacts;
@@ -306,7 +307,7 @@ impl CpuModel {
             efer_mask: efer.bits(),
             rtit_ctl_mask: 0,
             lbr_ctl_mask: 0,
-            s_cet_mask: 0,
+            s_cet_mask: cet::defined(self.has(Feature::CetSs), self.has(Feature::CetIbt)) & 0xFFF,
             cr3_lam_mask: if self.has(Feature::Lam) { 3 << 61 } else { 0 },
             sgx: false,
             rtm: self.has(Feature::Rtm),

@@ -6,6 +6,7 @@ use crate::model::features::Feature;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Hidden;
 use emu_vmx::arch::addr::{is_canonical, physical_mask};
+use emu_vmx::arch::cet;
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::msr::*;
 use emu_vmx::arch::segment::SegmentRegister;
@@ -175,6 +176,50 @@ pub(super) fn write_pkrs(cpu: &mut Cpu, _: &mut Env, _: u32, value: u64) -> Exec
     cpu.sys.pkrs = value as u32;
     cpu.select_address_space();
     Ok(())
+}
+
+/// IA32_U_CET and IA32_S_CET (SDM Vol. 4 Table 2-2): the tracker does not wait while it is suppressed.
+pub(super) fn cet_control(model: &CpuModel, number: u32, value: u64) -> bool {
+    let defined = cet::defined(model.has(Feature::CetSs), model.has(Feature::CetIbt));
+    let both = cet::SUPPRESS | cet::TRACKER;
+    value & !defined == 0 && value & both != both && canonical(model, number, value)
+}
+
+pub(super) fn shadow_stack_pointer(model: &CpuModel, number: u32, value: u64) -> bool {
+    value & 3 == 0 && canonical(model, number, value)
+}
+
+pub(super) fn read_cet(cpu: &Cpu, number: u32) -> Option<u64> {
+    let cet = &cpu.sys.cet;
+    match number {
+        IA32_U_CET => Some(cet.user),
+        IA32_S_CET => Some(cet.supervisor),
+        IA32_INTERRUPT_SSP_TABLE_ADDR => Some(cet.interrupt_table),
+        _ => cet.ssps.get(number.wrapping_sub(IA32_PL0_SSP) as usize).copied(),
+    }
+}
+
+pub(super) fn write_cet(cpu: &mut Cpu, _: &mut Env, number: u32, value: u64) -> Exec {
+    cpu.set_cet_register(number, value);
+    Ok(())
+}
+
+impl Cpu {
+    /// Sets a register of CET to a value that it allows.
+    pub(crate) fn set_cet_register(&mut self, number: u32, value: u64) {
+        let cet = &mut self.sys.cet;
+        match number {
+            IA32_U_CET => cet.user = value,
+            IA32_S_CET => cet.supervisor = value,
+            IA32_INTERRUPT_SSP_TABLE_ADDR => cet.interrupt_table = value,
+            _ => {
+                if let Some(ssp) = cet.ssps.get_mut(number.wrapping_sub(IA32_PL0_SSP) as usize) {
+                    *ssp = value;
+                }
+            }
+        }
+        self.refresh_control_flow();
+    }
 }
 
 pub(super) fn xss_bits(model: &CpuModel, _: u32) -> u64 {

@@ -74,6 +74,8 @@ macro_rules! named {
 const LONG_MODE: Has = only(&[Feature::LongMode]);
 const MTRR: Has = only(&[Feature::Mtrr]);
 const SEP: Has = only(&[Feature::Sep]);
+const CET: Has = only(&[Feature::CetSs, Feature::CetIbt]);
+const CET_SS: Has = only(&[Feature::CetSs]);
 const SPEC_CTRL: Has = only(&[Feature::SpecCtrl]);
 /// Not canonical, whatever the width of linear addresses.
 const HOLE: u64 = 1 << 62;
@@ -229,10 +231,11 @@ pub static TABLE: &[Msr] = &[
     listed(named!(IA32_RTIT_CR3_MATCH)),
     listed(named!(IA32_DS_AREA)),
     listed(named!(MSR_LASTBRANCH_0_FROM_IP)).times("MSR_LASTBRANCH_#_FROM_IP", 32, 1),
-    listed(named!(IA32_U_CET)),
-    listed(named!(IA32_S_CET)),
-    listed(named!(IA32_PL0_SSP)).times("IA32_PL#_SSP", 4, 1),
-    listed(named!(IA32_INTERRUPT_SSP_TABLE_ADDR)),
+    row(named!(IA32_U_CET), CET, Is(0), Values(cet_control, HOLE), Get(read_cet), Set(write_cet)),
+    row(named!(IA32_S_CET), CET, Is(0), Values(cet_control, HOLE), Get(read_cet), Set(write_cet)),
+    row(named!(IA32_PL0_SSP), CET_SS, Is(0), Values(shadow_stack_pointer, HOLE), Get(read_cet), Set(write_cet))
+        .times("IA32_PL#_SSP", 4, 1),
+    row(named!(IA32_INTERRUPT_SSP_TABLE_ADDR), CET_SS, Is(0), Values(canonical, HOLE), Get(read_cet), Set(write_cet)),
     listed(named!(MSR_LASTBRANCH_0_TO_IP)).times("MSR_LASTBRANCH_#_TO_IP", 32, 1),
     row(named!(IA32_TSC_DEADLINE), only(&[Feature::TscDeadline]), Is(0), Any, Get(|cpu, _| Some(cpu.read_tsc_deadline())),
         Set(|cpu, _, _, value| { cpu.write_tsc_deadline(value); Ok(()) })),

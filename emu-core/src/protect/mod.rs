@@ -3,5 +3,7 @@
 
 pub mod rules;
 pub mod selector;
+pub mod shadow_stack;
 pub mod stack;
 pub mod tables;
+pub mod tracking;

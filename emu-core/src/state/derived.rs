@@ -82,6 +82,12 @@ pub struct Mode {
     pub v86: bool,
     /// IA32_EFER.LMA.
     pub long: bool,
+    /// Shadow stacks are enabled at CPL.
+    pub shadow_stack: bool,
+    /// Indirect branches are tracked at CPL.
+    pub tracking: bool,
+    /// The tracker waits for ENDBRANCH.
+    pub waiting: bool,
 }
 
 impl Mode {
@@ -97,9 +103,20 @@ impl Mode {
         !self.protected || self.v86
     }
 
+    /// CET works: branches are more than branches.
+    #[inline(always)]
+    pub fn enforces(self) -> bool {
+        self.shadow_stack || self.tracking
+    }
+
     /// The part of the mode that decoded blocks depend on.
     #[inline(always)]
     pub fn key(self) -> u8 {
-        self.code as u8 | (self.stack as u8) << 2 | u8::from(self.real_segments()) << 4
+        self.code as u8
+            | (self.stack as u8) << 2
+            | u8::from(self.real_segments()) << 4
+            | u8::from(self.shadow_stack) << 5
+            | u8::from(self.tracking) << 6
+            | u8::from(self.waiting) << 7
     }
 }

@@ -57,6 +57,34 @@ pub enum Shadow {
     MovSs,
 }
 
+/// The state of CET (SDM Vol. 1 chapter 18 "Control-flow Enforcement Technology (CET)").
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlFlow {
+    /// IA32_U_CET, with the tracker of CPL 3.
+    pub user: u64,
+    /// IA32_S_CET, with the tracker of the other levels.
+    pub supervisor: u64,
+    /// SSP, the shadow-stack pointer.
+    pub ssp: u64,
+    /// IA32_PL0_SSP to IA32_PL3_SSP.
+    pub ssps: [u64; 4],
+    /// IA32_INTERRUPT_SSP_TABLE_ADDR.
+    pub interrupt_table: u64,
+}
+
+impl ControlFlow {
+    /// IA32_U_CET or IA32_S_CET: what applies at a privilege level.
+    #[inline(always)]
+    pub fn control(&self, cpl: u8) -> u64 {
+        if cpl == 3 { self.user } else { self.supervisor }
+    }
+
+    /// The same, to be changed.
+    pub fn control_mut(&mut self, cpl: u8) -> &mut u64 {
+        if cpl == 3 { &mut self.user } else { &mut self.supervisor }
+    }
+}
+
 /// Everything but the general registers, RFLAGS, floating point and the local APIC.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SystemState {
@@ -133,6 +161,8 @@ pub struct SystemState {
     pub pkrs: u32,
     /// IA32_XSS.
     pub xss: u64,
+    /// CET.
+    pub cet: ControlFlow,
     /// State of the generator behind RDRAND and RDSEED: the same run draws the same numbers.
     pub random: u64,
     /// MSRs that the processor only stores.
@@ -189,6 +219,7 @@ impl SystemState {
             debugctl: 0,
             pkrs: 0,
             xss: 0,
+            cet: ControlFlow::default(),
             random: u64::from(index),
             plain_msrs: BTreeMap::new(),
             index,

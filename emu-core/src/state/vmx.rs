@@ -69,6 +69,9 @@ pub struct VmxState {
     /// The present instruction is an IRET that has ended blocking by NMI.
     #[serde(skip)]
     pub iret_unblocked: bool,
+    /// The VM exit to come leaves a shadow stack prematurely busy.
+    #[serde(skip)]
+    pub shadow_stack_busy: bool,
     /// What has happened so far; no part of the state.
     #[serde(skip)]
     pub counts: TransitionCounts,
@@ -88,6 +91,7 @@ impl Default for VmxState {
             stopped_len: 0,
             saved_cr2: 0,
             iret_unblocked: false,
+            shadow_stack_busy: false,
             counts: TransitionCounts::default(),
         }
     }

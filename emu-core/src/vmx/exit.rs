@@ -154,7 +154,10 @@ impl Cpu {
     }
 
     fn record_exit(&mut self, vmcs: &mut Vmcs, details: &ExitDetails, delivering: Option<Delivering>) {
-        vmcs.set(Field::ExitReason, details.reason.field().into());
+        let busy = std::mem::take(&mut self.vmx.shadow_stack_busy)
+            && vmcs.secondary_exit().contains(SecondaryVmExitControls::PREMATURELY_BUSY_SHADOW_STACK);
+        let busy = if busy { ExitReason::SHADOW_STACK_BUSY } else { 0 };
+        vmcs.set(Field::ExitReason, (details.reason.field() | busy).into());
         vmcs.set(Field::ExitQualification, details.qualification);
         let (information, code) = match details.event {
             Some((information, code)) => (information.0, code),
@@ -225,6 +228,13 @@ impl Cpu {
             vmcs.set(Field::GuestIa32PerfGlobalCtrl, self.counted_pmu().global_control);
         }
         vmcs.set(Field::GuestIa32Pkrs, sys.pkrs.into());
+        // On every processor that supports the 1-setting of "load CET state" of VM entry.
+        let model = self.config.model.vmx();
+        if model.is_some_and(|model| model.fields.contains(Field::GuestSsp)) {
+            vmcs.set(Field::GuestIa32SCet, sys.cet.supervisor);
+            vmcs.set(Field::GuestSsp, sys.cet.ssp);
+            vmcs.set(Field::GuestIa32InterruptSspTableAddr, sys.cet.interrupt_table);
+        }
         for register in SegmentRegister::ALL {
             vmcs.set_guest_segment(register, sys.seg(register));
         }
@@ -328,6 +338,10 @@ impl Cpu {
         }
         if let Some(pkrs) = msrs.pkrs {
             self.sys.pkrs = pkrs;
+        }
+        if let Some(loaded) = &msrs.cet {
+            let cet = &mut self.sys.cet;
+            (cet.supervisor, cet.ssp, cet.interrupt_table) = (loaded.s_cet, loaded.ssp, loaded.interrupt_ssp_table);
         }
     }
 

@@ -1,6 +1,7 @@
 //! VMX non-root operation in the interpreter.
 
 mod apic_page;
+mod cet;
 mod counters;
 mod cycles;
 mod delivery;

@@ -88,6 +88,7 @@ fn system(cpu: &Cpu, name: &str) -> Option<u64> {
         "CR4" => sys.cr4.bits(),
         "CR8" => u64::from(cpu.lapic.tpr >> 4),
         "XCR0" => sys.xcr0,
+        "SSP" => sys.cet.ssp,
         "DR0" => sys.dr[0],
         "DR1" => sys.dr[1],
         "DR2" => sys.dr[2],
@@ -111,7 +112,7 @@ pub fn register_of(cpu: &Cpu, name: &str) -> Option<u64> {
 
 impl Pc {
     /// A register of a processor by its name in the SDM, in upper or lower case: general-purpose registers and their
-    /// parts, RIP, RFLAGS, segment selectors, control and debug registers, XCR0, and MSRs as RDMSR reads them.
+    /// parts, RIP, RFLAGS, segment selectors, control and debug registers, XCR0, SSP, and MSRs as RDMSR reads them.
     ///
     /// # Errors
     /// [`AccessError::NoProcessor`], [`AccessError::NoRegister`].

@@ -2,6 +2,7 @@
 //! model-specific registers, vectors and addresses, named as in the SDM.
 
 pub mod addr;
+pub mod cet;
 pub mod cr;
 pub mod efer;
 pub mod msr;

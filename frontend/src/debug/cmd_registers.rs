@@ -7,6 +7,8 @@ use emu_core::report::CpuReport;
 use emu_core::state::cpu::Cpu;
 use emu_vmx::arch::cr::{Cr0, Cr4, Dr6, Dr7};
 use emu_vmx::arch::efer::Efer;
+use emu_vmx::field::Field;
+use emu_vmx::names::bit_names;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -105,6 +107,12 @@ fn bits<'a>(all: impl Iterator<Item = (&'a str, bool)>) -> String {
     words.join(" ")
 }
 
+/// The bits of IA32_U_CET or IA32_S_CET.
+fn cet_bits(value: u64) -> String {
+    let names = bit_names(Field::GuestIa32SCet);
+    bits(names.into_iter().rev().map(|(bit, name)| (name, value >> bit & 1 != 0)))
+}
+
 /// `creg`.
 pub fn control(session: &mut Session, _arguments: &str) -> Outcome {
     let (cpu, report) = selected(session)?;
@@ -125,7 +133,19 @@ pub fn control(session: &mut Session, _arguments: &str) -> Outcome {
     ] {
         let _ = writeln!(text, "{}", format!("{name:4} {value:016x}  {words}").trim_end());
     }
-    Ok(Answer::new(text, json!({ "registers": map(report.control.iter().filter(|r| !r.0.starts_with("DR"))) })))
+    let mut registers = map(report.control.iter().filter(|r| !r.0.starts_with("DR")));
+    if cpu.config.model.cr4().contains(Cr4::CET) {
+        let cet = &sys.cet;
+        let mut all = vec![("SSP".to_owned(), cet.ssp, String::new())];
+        all.extend(cet.ssps.iter().enumerate().map(|(n, ssp)| (format!("PL{n}_SSP"), *ssp, String::new())));
+        all.push(("U_CET".to_owned(), cet.user, cet_bits(cet.user)));
+        all.push(("S_CET".to_owned(), cet.supervisor, cet_bits(cet.supervisor)));
+        for (name, value, words) in all {
+            let _ = writeln!(text, "{}", format!("{name:7} {value:016x}  {words}").trim_end());
+            registers.insert(name, hex(value));
+        }
+    }
+    Ok(Answer::new(text, json!({ "registers": registers })))
 }
 
 /// `dreg`.

@@ -129,7 +129,8 @@ impl CodeCache {
     pub(super) fn first_runs(&self, block: &Block) -> u32 {
         let Some(tier) = &self.tier else { return NEVER };
         let key = block.key;
-        if key == Key::NONE || key.is_16bit() || block.second_page.is_some() || block.uops.is_empty() {
+        if key == Key::NONE || key.is_16bit() || key.enforces() || block.second_page.is_some() || block.uops.is_empty()
+        {
             return NEVER;
         }
         let rewritten = self.rewritten.get(&key.page()).copied().unwrap_or_default();
