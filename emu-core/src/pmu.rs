@@ -6,7 +6,7 @@ use crate::ir::uop::Uop;
 use crate::lapic::{LVT_MASKED, Lvt};
 use crate::model::CpuModel;
 use crate::state::cpu::Cpu;
-use crate::state::pmu::{CTR_FRZ, LBR_FRZ, Pmu, Running};
+use crate::state::pmu::{CTR_FRZ, Clocks, LBR_FRZ, Pmu, Running};
 use crate::state::system::Activity;
 use emu_vmx::arch::msr::*;
 
@@ -140,11 +140,29 @@ pub fn is_branch(uop: &Uop) -> bool {
 impl Cpu {
     /// The registers as they are now, whoever looks.
     pub fn counted_pmu(&self) -> Pmu {
-        let mut pmu = self.pmu;
-        if pmu.counting {
-            pmu.advance(self.cycles, self.instructions, self.config.model.pmu());
+        self.look_at_pmu().0
+    }
+
+    /// The registers as they are now, and whether a counter has overflowed and interrupts.
+    fn look_at_pmu(&self) -> (Pmu, bool) {
+        let (mut pmu, model) = (self.pmu, self.config.model.pmu());
+        if !pmu.counting {
+            return (pmu, false);
         }
-        pmu
+        let overflowed = pmu.advance(self.cycles, self.instructions, model);
+        let interrupts = pmu.freeze(overflowed, DebugCtl::from_bits_retain(self.sys.debugctl), model);
+        (pmu, interrupts)
+    }
+
+    /// Cycle of the next overflow that interrupts if no instruction retires until then; `u64::MAX` if there is none.
+    pub(crate) fn idle_overflow(&self) -> u64 {
+        if self.pmu.deadline == u64::MAX {
+            return u64::MAX;
+        }
+        match self.look_at_pmu() {
+            (_, true) => self.cycles,
+            (pmu, false) => pmu.idle_overflow(self.config.model.pmu()),
+        }
     }
 
     /// What the counter that RDPMC selects holds; #GP(0) if there is none.
@@ -188,6 +206,13 @@ impl Cpu {
         }
     }
 
+    /// Counts up to now before IA32_DEBUGCTL, which says what an overflow freezes, is another.
+    pub(crate) fn sync_pmu(&mut self) {
+        if self.pmu.counting {
+            self.change_running();
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn change_running(&mut self) {
@@ -204,12 +229,12 @@ impl Cpu {
     }
 
     /// After [`Cpu::count_events`], and a change of what the counters depend on.
-    fn settle_pmu(&mut self) {
+    pub(crate) fn settle_pmu(&mut self) {
         let running = self.running();
         if !self.pmu.counting {
             let branches = self.pmu.branches;
             let (cycles, instructions) = (self.cycles, self.instructions);
-            self.pmu.counted = crate::state::pmu::Clocks { cycles, instructions, branches };
+            self.pmu.counted = Clocks { cycles, instructions, branches };
         }
         if !self.pmu.counting || self.pmu.running != running {
             self.pmu.run_as(running);
@@ -229,32 +254,25 @@ impl Cpu {
 
     /// An instruction of a run one by one is about to execute.
     pub(crate) fn retire(&mut self, uop: &Uop) {
+        // What an overflow on the way to this cycle freezes has counted until then.
+        if self.cycles > self.pmu.deadline {
+            let overflowed = self.pmu.advance(self.cycles - 1, self.instructions, self.config.model.pmu());
+            self.overflow(overflowed);
+            self.settle_pmu();
+        }
         let overflowed = self.pmu.retire(self.cycles, is_branch(uop), self.config.model.pmu());
         self.overflow(overflowed);
     }
 
-    /// Counters have overflowed: the interrupt, if one of them asks for it, and what it freezes (SDM Vol. 3B 18.4.7,
-    /// "Freezing LBR and Performance Counters on PMI").
+    /// Counters have overflowed: the interrupt, if one of them asks for it, and what it freezes.
     fn overflow(&mut self, overflowed: u64) {
         let model = *self.config.model.pmu();
-        if overflowed & self.pmu.interrupting(&model) == 0 {
+        let debugctl = DebugCtl::from_bits_retain(self.sys.debugctl);
+        if !self.pmu.freeze(overflowed, debugctl, &model) {
             return;
         }
-        let debugctl = DebugCtl::from_bits_retain(self.sys.debugctl);
-        let streamlined = model.version >= 4;
-        if debugctl.contains(DebugCtl::FREEZE_PERFMON_ON_PMI) {
-            if streamlined {
-                self.pmu.global_status |= CTR_FRZ;
-            } else {
-                self.pmu.global_control = 0;
-            }
-        }
-        if debugctl.contains(DebugCtl::FREEZE_LBRS_ON_PMI) {
-            if streamlined {
-                self.pmu.global_status |= LBR_FRZ;
-            } else {
-                self.sys.debugctl &= !DEBUGCTL_LBR;
-            }
+        if debugctl.contains(DebugCtl::FREEZE_LBRS_ON_PMI) && model.version < 4 {
+            self.sys.debugctl &= !DEBUGCTL_LBR;
         }
         // Whoever has counted settles; what an instruction that retires has brought is settled at the boundary.
         self.pmu.deadline = 0;

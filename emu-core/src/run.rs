@@ -104,7 +104,7 @@ impl Cpu {
                 return RunExit::Signals;
             }
             if std::mem::take(&mut self.carried.gives_way) && self.attention.is_empty() {
-                self.give_time_until(slice.turn_end.min(self.next_deadline()));
+                self.give_time_until(slice.turn_end.min(self.idle_deadline()));
             }
             if self.cycles >= slice.stop || slice.step && self.scratch.progressed {
                 return RunExit::Budget;

@@ -171,7 +171,14 @@ impl Cpu {
         if state.cycles > LAST_CYCLE || state.lapic.timer_start > state.cycles {
             return Err(DamagedState("a processor's time is out of range"));
         }
-        if state.pmu.counted.cycles > state.cycles || state.pmu.open.cycle() > state.cycles + 1 {
+        // Both may be ahead of an instruction that was taken back.
+        let (counted, open) = (state.pmu.counted, state.pmu.open.cycle());
+        let ahead = |counted: u64, now: u64| counted > now.saturating_add(1);
+        if counted.cycles > LAST_CYCLE
+            || open > LAST_CYCLE + 1
+            || ahead(counted.instructions, state.instructions)
+            || ahead(counted.branches, state.pmu.branches)
+        {
             return Err(DamagedState("a processor's counters are ahead of its time"));
         }
         if state.sys.cpl > 3 {
@@ -207,6 +214,10 @@ impl Cpu {
         self.refresh();
         self.attention = attention;
         self.refresh_apic_attention();
+        // Its deadline is of the clock that it was saved under.
+        if self.pmu.counting {
+            self.settle_pmu();
+        }
         self.carried.asleep = carried.asleep;
     }
 }

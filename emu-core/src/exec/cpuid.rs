@@ -224,7 +224,7 @@ impl Cpu {
     /// Lets `cycles` pass, but not what is due meanwhile: the turn's end, a timer. Tells whether they all passed.
     fn linger(&mut self, cycles: u64) -> bool {
         let end = self.cycles.saturating_add(cycles);
-        let limit = self.scratch.turn_end.min(self.next_deadline());
+        let limit = self.scratch.turn_end.min(self.idle_deadline());
         self.cycles = self.cycles.max(end.min(limit));
         self.leave_block();
         end <= limit

@@ -442,9 +442,13 @@ impl CpuModel {
         if self.has(Feature::La57) { 57 } else { 48 }
     }
 
-    /// The bits of IA32_DEBUGCTL that may be written.
+    /// The bits of IA32_DEBUGCTL that may be written (SDM Vol. 4 Table 2-2).
     pub fn debugctl_mask(&self) -> u64 {
-        0x7FC3 | if self.has(Feature::Rtm) { 1 << 15 } else { 0 }
+        let freezes_on_pmi = self.has(Feature::Pdcm) && self.pmu.version > 1;
+        0x27C3
+            | if freezes_on_pmi { 3 << 11 } else { 0 }
+            | if self.pmu.freezes_in_smm { 1 << 14 } else { 0 }
+            | if self.has(Feature::Rtm) { 1 << 15 } else { 0 }
     }
 
     /// Machine-check banks, as IA32_MCG_CAP counts them.

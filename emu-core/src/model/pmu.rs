@@ -59,18 +59,23 @@ pub struct PmuModel {
     pub any_thread: bool,
     /// IA32_A_PMCx exist: IA32_PERF_CAPABILITIES.FW_WRITE.
     pub full_writes: bool,
+    /// IA32_DEBUGCTL.FREEZE_WHILE_SMM exists: IA32_PERF_CAPABILITIES.FREEZE_WHILE_SMM.
+    pub freezes_in_smm: bool,
     /// Events that can be counted: bit n for bit n of CPUID.0AH:EBX.
     pub events: u8,
 }
 
 /// IA32_PERF_CAPABILITIES.FW_WRITE.
 const FULL_WRITES: u64 = 1 << 13;
+/// IA32_PERF_CAPABILITIES.FREEZE_WHILE_SMM.
+const FREEZES_IN_SMM: u64 = 1 << 12;
 
 impl PmuModel {
     pub(super) fn new(leaf: &CpuidResult, capabilities: Option<u64>) -> Self {
         let version = leaf.eax as u8;
+        let freezes_in_smm = capabilities.is_some_and(|value| value & FREEZES_IN_SMM != 0);
         if version == 0 {
-            return Self::default();
+            return Self { freezes_in_smm, ..Self::default() };
         }
         let fixed = if version >= 2 { (leaf.edx & 0x1F) as u8 } else { 0 };
         Self {
@@ -81,6 +86,7 @@ impl PmuModel {
             fixed_width: ((leaf.edx >> 5) as u8).clamp(1, 64),
             any_thread: version >= 3 && leaf.edx >> 15 & 1 == 0,
             full_writes: capabilities.is_some_and(|value| value & FULL_WRITES != 0),
+            freezes_in_smm,
             events: EVENTS.iter().filter(|event| event.is_in(leaf)).fold(0, |all, event| all | 1 << event.bit),
         }
     }

@@ -6,6 +6,7 @@
 //! instructions one by one for as long as [`Pmu::watches`] asks for it.
 
 use crate::model::pmu::{FIXED, GENERAL, PmuModel};
+use emu_vmx::arch::msr::DebugCtl;
 use serde::{Deserialize, Serialize};
 
 /// Fields of IA32_PERFEVTSELx.
@@ -206,10 +207,16 @@ impl Pmu {
     /// Counts up to a cycle and an instruction; the bits in IA32_PERF_GLOBAL_STATUS of the counters that have overflowed.
     pub fn advance(&mut self, cycles: u64, instructions: u64, model: &PmuModel) -> u64 {
         let mut overflowed = self.close(cycles, model);
-        let counted = std::mem::replace(&mut self.counted, Clocks { cycles, instructions, branches: self.branches });
-        let cycles = cycles.saturating_sub(counted.cycles);
-        let instructions = instructions.wrapping_sub(counted.instructions);
-        let branches = self.branches.wrapping_sub(counted.branches);
+        let last = self.counted;
+        // An instruction that was counted as it executed, and did not complete, is taken back: the next one is it.
+        let now = Clocks {
+            cycles: cycles.max(last.cycles),
+            instructions: instructions.max(last.instructions),
+            branches: self.branches.max(last.branches),
+        };
+        self.counted = now;
+        let (cycles, instructions) = (now.cycles - last.cycles, now.instructions - last.instructions);
+        let branches = now.branches - last.branches;
         for n in 0..usize::from(model.general) {
             if self.general_runs(n, model) && self.general_counts(n) && !self.looks_at_cycles(n) {
                 let events = match self.event(n, model) {
@@ -291,6 +298,26 @@ impl Pmu {
         self.open = OpenCycle { cycle: self.counted.cycles + 1, ..OpenCycle::default() };
     }
 
+    /// What the interrupt of these counters freezes, if one of them asks for it; whether it does (SDM Vol. 3B 18.4.7,
+    /// "Freezing LBR and Performance Counters on PMI").
+    pub fn freeze(&mut self, overflowed: u64, debugctl: DebugCtl, model: &PmuModel) -> bool {
+        if overflowed & self.interrupting(model) == 0 {
+            return false;
+        }
+        let streamlined = model.version >= 4;
+        if debugctl.contains(DebugCtl::FREEZE_PERFMON_ON_PMI) {
+            if streamlined {
+                self.global_status |= CTR_FRZ;
+            } else {
+                self.global_control = 0;
+            }
+        }
+        if debugctl.contains(DebugCtl::FREEZE_LBRS_ON_PMI) && streamlined {
+            self.global_status |= LBR_FRZ;
+        }
+        true
+    }
+
     /// The bits of counters whose overflow is an interrupt.
     pub fn interrupting(&self, model: &PmuModel) -> u64 {
         let general = (0..usize::from(model.general)).filter(|&n| self.selects[n] & select::INT != 0);
@@ -309,6 +336,12 @@ impl Pmu {
             Event::Instructions => self.looks_at_cycles(n),
             Event::Cycles | Event::Nothing => false,
         });
+        // A counter that is enabled again begins anew, whatever the others do meanwhile.
+        for n in 0..GENERAL {
+            if n >= usize::from(model.general) || !self.general_runs(n, model) || !self.looks_at_cycles(n) {
+                self.asserted &= !(1 << n);
+            }
+        }
         self.counting = counting;
         self.deadline = self.next_overflow(per_cycle, model);
     }
@@ -332,6 +365,31 @@ impl Pmu {
                 interrupting >> (FIRST_FIXED + n) & 1 != 0 && self.fixed_runs(n, model) && self.fixed_counts(n)
             })
             .map(|n| wait(self.fixed[n], model.fixed_width, if n == 0 { per_cycle } else { 1 }));
+        general.chain(fixed).min().unwrap_or(u64::MAX)
+    }
+
+    /// Cycle of the next overflow that interrupts, for counters that have counted up to now, if nothing retires until then.
+    pub fn idle_overflow(&self, model: &PmuModel) -> u64 {
+        let interrupting = self.interrupting(model);
+        let wait = |value: u64, width: u8| {
+            let left = (u64::MAX >> (64 - width)).saturating_sub(value).saturating_add(1);
+            self.counted.cycles.saturating_add(left)
+        };
+        let general = (0..usize::from(model.general))
+            .filter(|&n| interrupting >> n & 1 != 0 && self.general_runs(n, model) && self.general_counts(n))
+            .filter_map(|n| {
+                let cycles = self.event(n, model) == Event::Cycles;
+                let passing = if self.looks_at_cycles(n) { self.compares(n, cycles.into()) } else { cycles };
+                let deadline = wait(self.general[n], model.width);
+                // One cycle may begin something, the others go on with it.
+                let begins = self.asserted >> n & 1 == 0 && deadline == self.counted.cycles.saturating_add(1);
+                (passing && (self.selects[n] & select::EDGE == 0 || begins)).then_some(deadline)
+            });
+        let fixed = (1..usize::from(model.fixed))
+            .filter(|&n| {
+                interrupting >> (FIRST_FIXED + n) & 1 != 0 && self.fixed_runs(n, model) && self.fixed_counts(n)
+            })
+            .map(|n| wait(self.fixed[n], model.fixed_width));
         general.chain(fixed).min().unwrap_or(u64::MAX)
     }
 

@@ -149,6 +149,7 @@ impl Cpu {
 
     /// SDM Vol. 3C 27.3.2 "Loading Guest State"; whether virtual NMIs are blocked.
     fn load_guest(&mut self, plan: &EntryPlan, now: &EntryMoment, pin: PinBasedControls) -> bool {
+        self.sync_pmu();
         let sys = &mut self.sys;
         sys.cr0 = Cr0::from_bits_retain(plan.cr0);
         sys.cr3 = plan.cr3;

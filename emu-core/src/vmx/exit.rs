@@ -87,6 +87,8 @@ impl Cpu {
 
     /// A VM exit: records it, saves the guest, loads the host.
     pub(crate) fn vm_exit(&mut self, env: &mut Env, details: ExitDetails) {
+        // The guest's controls judge what the guest has counted.
+        self.sync_pmu();
         let current = self.vmx.current;
         // Out of the processor as a whole: VMCSs come and go too often for the map to lose one and get it back.
         let mut active = std::mem::take(&mut self.vmx.active);
@@ -347,6 +349,7 @@ impl Cpu {
 
     /// SDM Vol. 3C 28.5 "Loading Host State" and 28.6 "Loading MSRs".
     pub(super) fn load_host(&mut self, env: &mut Env) {
+        self.sync_pmu();
         let (cr0, efer) = (self.sys.cr0.bits(), self.sys.efer);
         let Some(vmcs) = self.vmx.current() else { return };
         let plan = HostPlan::new(vmcs, cr0, efer);

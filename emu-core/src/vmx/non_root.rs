@@ -220,6 +220,11 @@ impl Cpu {
         self.lapic.deadline.min(self.preemption_deadline()).min(self.pmu.deadline)
     }
 
+    /// [`Cpu::next_deadline`] for time that passes without an instruction: counters of those do not end it.
+    pub(crate) fn idle_deadline(&self) -> u64 {
+        self.lapic.deadline.min(self.preemption_deadline()).min(self.idle_overflow())
+    }
+
     /// Cycle at which the VMX-preemption timer reaches 0; `u64::MAX` without one.
     #[inline]
     fn preemption_deadline(&self) -> u64 {

@@ -120,3 +120,21 @@ fn performance_interrupt_freezes_by_the_guests_debugctl() {
     // CTR_FRZ is no part of what entries and exits load.
     assert_eq!(read(&guest, IA32_PMC0 + 1), 1);
 }
+
+/// SDM Vol. 3C 28.5.1: VM exits clear IA32_DEBUGCTL, and what the guest has counted until then is judged by its own.
+#[test]
+fn overflow_on_the_way_between_guest_and_vmm_is_judged_by_the_side_it_came_on() {
+    const CYCLES: u64 = 0x0043_003C;
+    // VMLAUNCH, four NOPs, the VM exit, HLT of the VMM: a cycle each.
+    for left in 1..=7u64 {
+        let mut guest = Guest::new(&CODE_OF_FOUR);
+        entries(&mut guest, VmEntryControls::LOAD_DEBUG_CONTROLS);
+        guest.set(Field::GuestIa32Debugctl, 1 << 12);
+        write(&mut guest, IA32_PERFEVTSEL0, CYCLES | INT);
+        write(&mut guest, IA32_A_PMC0, (1 << 48) - left);
+        write(&mut guest, IA32_PERF_GLOBAL_CTRL, 1);
+        guest.expect(ExitReason::Hlt);
+        let frozen = (2..=6).contains(&left);
+        assert_eq!(read(&guest, IA32_PERF_GLOBAL_STATUS), 1 | u64::from(frozen) << 59, "{left}");
+    }
+}
