@@ -40,7 +40,26 @@ impl InputError {
 
     /// A host I/O error about a file.
     pub fn io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
-        Self::file(path, format!("cannot {doing}: {error}"))
+        Self::file(path, format!("cannot {doing}: {error}")).after(error)
+    }
+
+    /// Adds the remedy of a host I/O error, if there is one.
+    pub fn after(mut self, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as E;
+        let remedy = match error.kind() {
+            E::NotFound => "give a path whose folders are there",
+            E::PermissionDenied => "give one that you have the right to, or change its rights",
+            E::StorageFull | E::QuotaExceeded => "make room, or give a place with more",
+            E::ReadOnlyFilesystem => "give a place that can be written",
+            E::AddrInUse => "give another one, or end the program that has it",
+            E::AddrNotAvailable => "give an address of this host",
+            E::ConnectionRefused => "start the other side first",
+            E::IsADirectory => "give a file",
+            E::NotADirectory => "give a path through folders",
+            _ => return self,
+        };
+        self.0.remedy.get_or_insert_with(|| remedy.to_owned());
+        self
     }
 
     /// Adds the line (from 1).
@@ -81,6 +100,11 @@ impl InputError {
         parts.field = field.or(parts.field.take());
         parts.place = file.display().to_string();
         self
+    }
+
+    /// If it is an error about `option`, one about the field of that name in `file`.
+    pub fn of_option_in(self, option: &str, file: &Path) -> Self {
+        if self.0.place == option { self.of_field(file) } else { self }
     }
 
     /// The error with another name for what it calls `old`.

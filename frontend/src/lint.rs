@@ -102,6 +102,10 @@ fn read(path: &Path) -> Result<(std::path::PathBuf, String), InputError> {
     } else {
         (path, files::read(path, "VMCS dump", MAX_DUMP)?)
     };
+    if bytes.starts_with(b"\x7FELF") || bytes.iter().take(4096).filter(|byte| **byte == 0).count() > 8 {
+        return Err(InputError::file(place, "it is no text")
+            .remedy("give a VMCS as text: field = value, a JSON object, or what a kernel logs of it"));
+    }
     // Logs may hold anything besides.
     Ok((place.to_owned(), String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -328,7 +328,7 @@ impl Recording {
         for name in names {
             let (there, here) = (value(&self.machine, name), value(here, name));
             if there != here {
-                let text = |value: Option<String>| value.unwrap_or("nothing".to_owned());
+                let text = |value: Option<String>| value.unwrap_or("not given".to_owned());
                 let problem =
                     format!("the recorded machine differs: {name} was {}, and is {}", text(there), text(here));
                 return Err(

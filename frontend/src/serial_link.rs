@@ -170,7 +170,7 @@ impl Read for Held {
 
 /// Opens the link that a stream is; `None` of what is no link.
 pub fn open(stream: &Stream) -> Result<Option<Link>, InputError> {
-    let error = |what: &str, e: io::Error| InputError::new("--serial", format!("{what}: {e}"));
+    let error = |what: &str, e: io::Error| InputError::new("--serial", format!("{what}: {e}")).after(&e);
     let link = match stream {
         Stream::None | Stream::Stdio | Stream::File(_) => return Ok(None),
         Stream::Listen(place) => {

@@ -161,7 +161,12 @@ fn run_settings(
     if let (Some(recording), Some(here), Some(path)) = (&recording, &description, &settings.run.replay) {
         recording.check(path, here)?;
     }
-    let mut machine = pc::build(&settings.machine, kernel.as_ref())?;
+    let mut machine = pc::build(&settings.machine, kernel.as_ref()).map_err(|error| match script {
+        Some(script) if script.debug_exit.is_some() && args.debug_exit == script.debug_exit => {
+            error.of_option_in("--debug-exit", &script.file)
+        }
+        _ => error,
+    })?;
     prepare(&mut machine, &settings, snapshot.as_deref())?;
     if display == DisplayKind::None && script.is_none() {
         machine.end_without_boot(pc::why_nothing_boots(&settings.machine));

@@ -35,6 +35,7 @@ impl FromStr for VmcsDumpSpec {
         }
         for word in words.split(',').filter(|_| text.contains(',')) {
             match word {
+                "all" if all => return Err("all stands there twice; give it once".to_owned()),
                 "all" => all = true,
                 word => return Err(unknown_word(word, "all", &["all"])),
             }
@@ -115,6 +116,7 @@ mod tests {
             assert_eq!(spec(text).unwrap(), VmcsDumpSpec { file: "a.txt".into(), all: true });
         }
         assert!(spec("").unwrap_err().contains("give a file"));
+        assert_eq!(spec("a.txt,all,all").unwrap_err(), "all stands there twice; give it once");
         for text in ["=all", ",all", ","] {
             assert!(spec(text).unwrap_err().contains("give a file"), "{text}");
         }

@@ -71,7 +71,7 @@ fn run_of_a_configuration_holds_in_the_debugger_or_is_refused_by_its_field() {
         ("vmcs_dump", "\"x\""),
         ("stats", "true"),
     ] {
-        folder.file("s.ron", b"Script(steps: [])");
+        folder.file("s.ron", b"Script(steps: [Wait(1)])");
         let fields = format!("{field}: {value}");
         for command in [&["debug", "-c", "ptime"][..], &["--headless", "--gdb", "0"]] {
             let (status, _, told) = run(&fields, command);

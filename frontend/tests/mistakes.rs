@@ -1,11 +1,15 @@
 //! Wrong values, of every option and of every field and step: told in words of ours, with the name of what is wrong.
 
+mod common;
+
 use clap::CommandFactory;
+use common::folder::Folder;
 use rvmx_emu::cli::{Cli, Parsed, parse, settings};
 use rvmx_emu::config::sources::Host;
 use rvmx_emu::config::{MachineConfig, dump, ron};
 use rvmx_emu::script;
 use std::path::Path;
+use std::process::Command;
 
 /// What libraries say, which means nothing to a user.
 const RAW: [&str; 22] = [
@@ -241,4 +245,36 @@ fn file_that_is_no_text_is_told_without_its_bytes() {
         }
     }
     std::fs::remove_dir_all(&folder).expect("it can go");
+}
+
+/// What says nothing, says it twice, or asks for what cannot be: refused, never taken silently.
+#[test]
+fn options_that_say_nothing_or_twice_are_refused_with_the_remedy() {
+    let folder = Folder::new("say-nothing");
+    folder.file("c.img", &[0; 512 * 64]);
+    folder.file("nothing.ron", b"Script(image: \"c.img\", steps: [])");
+    folder.file("port.ron", b"Script(image: \"c.img\", debug_exit: 0x60, steps: [Wait(1)])");
+    folder.file("far.ron", b"Script(image: \"c.img\", debug_exit: 0xfffd, steps: [Wait(1)])");
+    folder.file("binary", b"\x7FELF\0\0\0");
+    for (arguments, told) in [
+        (&["--debug-exit", "0xfffe", "c.img"][..], "0xfffe: the device has four ports; give 0 to 0xfffc"),
+        (&["--boot", "disk,disk", "c.img"], "--boot: disk stands there twice; give each device once"),
+        (&["--set", "", "c.img"], "--set: it is empty; give an option and its value, as in --set 'cpu: count=4'"),
+        (&["--vmcs-dump", "v.txt,all,all", "c.img"], "all stands there twice; give it once"),
+        (&["--serial", "unix:gone/x", "c.img"], "; give a path whose folders are there"),
+        (&["--script", "nothing.ron"], "nothing.ron: steps: it does nothing; give at least one step"),
+        (&["--script", "port.ron"], "port.ron: debug_exit: 0x60 to 0x63: port 0x61 is of another device"),
+        (&["--script", "far.ron"], "far.ron: debug_exit: 0xfffd: the device has four ports; give 0 to 0xfffc"),
+        (&["completions"], "the shell is missing; give one of bash, "),
+        (&["vmcs-lint", "binary"], "binary: it is no text; give a VMCS as text"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"));
+        if arguments[0].starts_with("--") {
+            command.arg("--headless");
+        }
+        let output = command.args(arguments).current_dir(&folder).output().expect("the program starts");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(told) && text.lines().count() == 1, "{arguments:?}: {text}");
+    }
 }

@@ -118,27 +118,35 @@ struct Workshop {
 /// `whole`: these are bytes of one page, and not of one instruction.
 fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: bool) -> (Block, usize) {
     let Workshop { uops, costs } = workshop;
-    let len = lower::lower(cpu.derived.mode, &cpu.config.model, bytes, uops);
-    let mut seen = len;
-    if let Some(table) = &cpu.config.cycles {
-        let bits = cpu.derived.mode.code.bits();
-        if whole {
-            seen = seen.max(costs.assign(table, bits, bytes, key.place().into(), uops));
-        } else if let Some(first) = uops.first_mut() {
-            costs.assign_alone(table, bits, bytes, first);
-        }
+    let (mode, model) = (cpu.derived.mode, &cpu.config.model);
+    let Some(table) = &cpu.config.cycles else {
+        let len = lower::lower(mode, model, bytes, uops, |_| ());
+        return (block_of(uops, len, key), len);
+    };
+    costs.begin();
+    let len = lower::lower(mode, model, bytes, uops, |instruction| costs.see(instruction));
+    let (mut seen, bits) = (len, mode.code.bits());
+    if whole {
+        seen = seen.max(costs.assign(table, bits, bytes, key.place().into(), uops));
+    } else if let Some(first) = uops.first_mut() {
+        costs.assign_alone(table, bits, bytes, first);
     }
+    (block_of(uops, len, key), seen)
+}
+
+/// The block of micro-ops that were lowered from `len` bytes.
+fn block_of(uops: &mut [Uop], len: usize, key: Key) -> Block {
     let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
     flags::specialize(uops);
     let (cost, bound, costs_of_last) = costs_of(uops);
-    let block = Block {
+    Block {
         len: len as u32,
         alone,
         cost,
         bound,
         costs_of_last,
         flow: flow_of(uops),
-        uops: uops.as_slice().into(),
+        uops: uops.into(),
         second_page: None,
         key,
         generation: 0,
@@ -147,6 +155,5 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: boo
         code: None,
         quiet: Cell::new(0),
         shorts: 0,
-    };
-    (block, seen)
+    }
 }

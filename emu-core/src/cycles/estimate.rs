@@ -27,6 +27,8 @@ pub const UNIT: u32 = 120;
 
 /// Most sets of ports of a table.
 const MOST_SETS: usize = 48;
+/// Most ports of a set.
+const MOST_PORTS: usize = Ports::BITS as usize;
 /// Most different groups of micro-operations of one instruction, its accesses to memory among them.
 const MOST_GROUPS: usize = 8;
 /// No way from one register to another.
@@ -73,6 +75,8 @@ pub struct Run {
     issued: u32,
     busy: u32,
     load: [u32; MOST_SETS],
+    /// The most of `load`, by how many ports the sets have.
+    most: [u32; MOST_PORTS + 1],
     /// Registers that have a row in `ways`.
     touched: u64,
     /// Cycles from what a register holds where the run begins to what another one holds where it ends.
@@ -84,7 +88,15 @@ pub struct Run {
 impl Default for Run {
     fn default() -> Self {
         let ways = Box::new([[NO_WAY; REGISTERS]; REGISTERS]);
-        Self { issued: 0, busy: 0, load: [0; MOST_SETS], touched: 0, ways, before_branch: false }
+        Self {
+            issued: 0,
+            busy: 0,
+            load: [0; MOST_SETS],
+            most: [0; MOST_PORTS + 1],
+            touched: 0,
+            ways,
+            before_branch: false,
+        }
     }
 }
 
@@ -93,6 +105,7 @@ impl Run {
     pub fn clear(&mut self) {
         (self.issued, self.busy, self.touched, self.before_branch) = (0, 0, 0, false);
         self.load = [0; MOST_SETS];
+        self.most = [0; MOST_PORTS + 1];
     }
 
     fn touch(&mut self, register: usize) {
@@ -118,8 +131,10 @@ impl Run {
 
     fn use_ports(&mut self, table: &Table, ports: Ports, count: u32) {
         for (set, load) in table.narrow.iter().zip(&mut self.load) {
-            if ports & !set == 0 {
+            if ports & !set.ports == 0 {
                 *load += count;
+                let most = &mut self.most[usize::from(set.size)];
+                *most = (*most).max(*load);
             }
         }
     }
@@ -147,8 +162,7 @@ impl Run {
     /// How long an iteration of the run takes, in parts of a cycle ([`UNIT`]).
     pub fn estimate(&self, table: &Table) -> u32 {
         let renaming = self.issued * UNIT / u32::from(table.width);
-        let loads = table.narrow.iter().zip(&self.load);
-        let ports = loads.map(|(set, load)| load * UNIT / set.count_ones()).max().unwrap_or(0);
+        let ports = (1..=MOST_PORTS).map(|size| self.most[size] * UNIT / size as u32).max().unwrap_or(0);
         renaming.max(ports).max(self.busy * UNIT).max(self.recurrence() * UNIT / 2)
     }
 

@@ -117,6 +117,15 @@ pub enum Fuses {
     Arithmetic,
 }
 
+/// A set of ports that can be the narrowest place of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Narrow {
+    /// The ports.
+    pub ports: Ports,
+    /// How many they are.
+    pub size: u8,
+}
+
 /// A microarchitecture.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -141,7 +150,7 @@ pub struct Table {
     /// What events cost.
     pub events: Events,
     /// Sets of ports that can be the narrowest place of a run: unions of what rows name.
-    pub narrow: Vec<Ports>,
+    pub narrow: Vec<Narrow>,
     rows: Vec<Row>,
 }
 
@@ -193,7 +202,8 @@ impl Table {
         let store_address = port("store_address", &text.store_address)?;
         let store_data = port("store_data", &text.store_data)?;
         let sets = rows.iter().flat_map(|row| &row.groups).map(|group| group.ports);
-        let narrow = unions(sets.chain([load, store_address, store_data]));
+        let sets = unions(sets.chain([load, store_address, store_data]));
+        let narrow = sets.into_iter().map(|ports| Narrow { ports, size: ports.count_ones() as u8 }).collect();
         Ok(Self {
             name: text.name,
             sources: text.sources,

@@ -44,8 +44,14 @@ use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use lowerer::{End, Lowered, Lowerer};
 
 /// Lowers the instructions at the start of `bytes` into `uops`, as far as one block goes, and returns their length in
-/// bytes: none, and 0, if the first is cut off.
-pub fn lower(mode: Mode, model: &CpuModel, bytes: &[u8], uops: &mut Vec<Uop>) -> usize {
+/// bytes: none, and 0, if the first is cut off. Tells `see` of each that can be decoded.
+pub fn lower(
+    mode: Mode,
+    model: &CpuModel,
+    bytes: &[u8],
+    uops: &mut Vec<Uop>,
+    mut see: impl FnMut(&Instruction),
+) -> usize {
     let bits = mode.code.bits();
     let mut decoder = Decoder::with_ip(bits, bytes, 0, DecoderOptions::NONE);
     let mut lowerer = Lowerer::new(mode, model);
@@ -65,6 +71,7 @@ pub fn lower(mode: Mode, model: &CpuModel, bytes: &[u8], uops: &mut Vec<Uop>) ->
             len += 1;
             break;
         }
+        see(&instruction);
         lowerer.bytes = &bytes[len..len + instruction.len()];
         let awaited = if mode.waiting { cet::awaited(&lowerer, &instruction) } else { None };
         let (mut uop, end) = awaited.unwrap_or_else(|| lowerer.lower(&instruction));

@@ -127,39 +127,43 @@ pub fn ends_run(i: &Instruction) -> bool {
 
 /// What [`Works::of`] depends on in an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind(u128);
+pub struct Kind {
+    /// Its code, its first registers, and what it does besides.
+    most: u64,
+    /// The registers of its fourth and fifth operand.
+    rest: u16,
+}
 
 impl Kind {
     /// The kind of an instruction.
     pub fn of(i: &Instruction) -> Self {
-        let mut all = i.code() as u128;
-        let mut add = |bits: u32, value: u128| all = all << bits | value;
-        for n in 0..i.op_count().min(5) {
-            let register = if i.op_kind(n) == OpKind::Register { i.op_register(n) as u128 } else { 0 };
-            add(9, register);
-        }
-        add(9, i.memory_base() as u128);
-        add(9, i.memory_index() as u128);
-        add(4, i.op_mask() as u128 & 15);
-        let memory = (0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory);
-        let one = i.op_count() == 2 && i.op1_kind() == OpKind::Immediate8 && i.immediate8() == 1;
+        let register = |kind: OpKind, register: Register| if kind == OpKind::Register { register as u8 } else { 0 };
+        let (base, index) = (i.memory_base(), i.memory_index());
+        let memory = base != Register::None || index != Register::None || i.memory_displ_size() != 0;
         let flags = [
             memory,
             memory && i.memory_displacement64() != 0,
-            one,
+            i.op1_kind() == OpKind::Immediate8 && i.immediate8() == 1 && i.op_count() == 2,
             i.has_lock_prefix(),
             i.has_rep_prefix(),
             i.has_repne_prefix(),
         ];
-        flags.into_iter().for_each(|flag| add(1, flag.into()));
-        Self(all)
+        let most = i.code() as u64
+            | u64::from(register(i.op0_kind(), i.op0_register())) << 13
+            | u64::from(register(i.op1_kind(), i.op1_register())) << 21
+            | u64::from(register(i.op2_kind(), i.op2_register())) << 29
+            | (base as u64) << 37
+            | (index as u64) << 45
+            | (i.op_mask() as u64 & 15) << 53
+            | flags.into_iter().fold(0, |all, flag| all << 1 | u64::from(flag)) << 57;
+        let rest = [register(i.op3_kind(), i.op3_register()), register(i.op4_kind(), i.op4_register())];
+        Self { most, rest: u16::from_le_bytes(rest) }
     }
 
     /// A hash of this kind behind others.
     #[inline]
     pub fn mix(self, before: u64) -> u64 {
-        let word = self.0 as u64 ^ (self.0 >> 64) as u64;
-        let mixed = (before.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (before.rotate_left(23) ^ self.most ^ u64::from(self.rest)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         mixed ^ mixed >> 32
     }
 }

@@ -17,10 +17,15 @@ pub(super) const WIDTH: &str = "phys-bits";
 /// Widths that a processor can have (SDM Vol. 3A, "Enumeration of Paging Features by CPUID": at most 52).
 pub(super) const WIDTHS: RangeInclusive<u8> = 32..=52;
 
+/// Whether a name is that of the width of physical addresses.
+fn is_width(name: &str) -> bool {
+    name.trim().eq_ignore_ascii_case(WIDTH) || name.trim().eq_ignore_ascii_case("phys_bits")
+}
+
 /// The number of `phys-bits=40`, if that is what a word is.
 pub(super) fn width(word: &str) -> Option<Result<u8, ModelError>> {
     let (name, number) = word.split_once('=')?;
-    if !name.trim().eq_ignore_ascii_case(WIDTH) && !name.trim().eq_ignore_ascii_case("phys_bits") {
+    if !is_width(name) {
         return None;
     }
     let bits = number.trim().parse().ok().filter(|bits| WIDTHS.contains(bits));
@@ -45,9 +50,23 @@ fn parse(text: &str) -> Result<(Vec<Change>, Option<u8>), ModelError> {
         let (adds, name) = match (word.strip_prefix('+'), word.strip_prefix('-')) {
             (Some(name), _) => (true, name),
             (_, Some(name)) => (false, name),
-            _ if word.is_empty() => return Err(refused(word, "a name is missing before or behind a comma")),
-            _ => return Err(refused(word, &format!("write +{word} or -{word}"))),
+            _ if word.is_empty() => return Err(ModelError::NoName { place: "before or behind a comma" }),
+            _ => (true, word),
         };
+        let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
+        if name.is_empty() {
+            return Err(ModelError::NoName { place: "behind a sign" });
+        }
+        if is_width(name) {
+            return Err(refused(WIDTH, "it takes the width of physical addresses; write phys-bits=40"));
+        }
+        if value.is_some() || name == word {
+            let what = if value.is_some() { "it is there or not; " } else { "" };
+            return Err(refused(
+                name,
+                &format!("{what}write +{name} or -{name}", name = emu_vmx::dump::names::shown(name)),
+            ));
+        }
         let item = Item::find(name).ok_or_else(|| ModelError::UnknownFeature {
             name: emu_vmx::dump::names::shown(name),
             nearest: Item::nearest(name).unwrap_or_else(|| "vmx".to_owned()),

@@ -58,6 +58,12 @@ pub enum ModelError {
         /// The name that is least unlike it.
         nearest: String,
     },
+    /// A change without a name.
+    #[error("a name is missing {place}")]
+    NoName {
+        /// Where.
+        place: &'static str,
+    },
     /// A feature cannot be added or taken away.
     #[error("{feature:?}: {reason}")]
     Refused {

@@ -114,6 +114,9 @@ pub fn generate(
     thunks: &Thunks,
 ) -> Result<Option<Made>, DynasmError> {
     let count = source.uops.len();
+    if source.uops.first().is_some_and(|first| repeats(first.operation())) {
+        return Ok(None);
+    }
     let flow = Flow { branched: false, exact: count == 1 };
     let site =
         |(n, uop): (usize, &Uop)| Site { uop: *uop, rest: (count - n - 1) as u16, place: source.place, code, flow };
@@ -371,6 +374,13 @@ impl Generator<'_> {
             _ => dynasm!(self.asm ; .arch x64 ; movzx Rd(to), Rb(from)),
         }
     }
+}
+
+/// Whether an operation leaves its block as often as not to run again, page by page: the interpreter comes back to it
+/// without leaving compiled code first.
+fn repeats(op: Op) -> bool {
+    use Op::{RepCmps, RepIns, RepLods, RepMovs, RepOuts, RepScas, RepStos};
+    matches!(op, RepMovs | RepStos | RepLods | RepScas | RepCmps | RepIns | RepOuts)
 }
 
 /// Whether a register operation leaves its status flags.

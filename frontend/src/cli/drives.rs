@@ -80,7 +80,9 @@ pub(super) fn apply_drives(host: &dyn Host, args: &RunArgs, machine: &mut Machin
             .map_err(|error| file.to_str().and_then(misspelled_command).unwrap_or(error))?;
         let size = host.size(&path).unwrap_or(0);
         if size == 0 {
-            return Err(InputError::file(&path, "the image is empty").remedy("give a disk or floppy image"));
+            return Err(
+                InputError::file(&path, "the image is empty, or no regular file").remedy("give a disk or floppy image")
+            );
         }
         let floppies = [FloppyKind::K360, FloppyKind::K720, FloppyKind::M1_44, FloppyKind::M2_88];
         let is_floppy = FloppyKind::from_bytes(size).is_some_and(|kind| floppies.contains(&kind));

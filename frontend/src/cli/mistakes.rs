@@ -59,6 +59,12 @@ pub(super) fn one_line(error: &clap::Error) -> InputError {
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = words(error, ContextKind::InvalidArg).unwrap_or_default().join(", ");
+            if missing == "<SHELL>" {
+                let shells = <clap_complete::Shell as clap::ValueEnum>::value_variants().iter();
+                let shells: Vec<String> = shells.map(ToString::to_string).collect();
+                return command_line("the shell is missing".to_owned())
+                    .remedy(format!("give one of {}", shells.join(", ")));
+            }
             command_line(format!("{missing} is missing")).remedy("give it, too; see rvmx-emu --help")
         }
         _ => {

@@ -96,6 +96,11 @@ pub fn without_medium(host: &dyn Host, args: &RunArgs) -> Result<(Settings, Vec<
         Some(path) => load_config(host, path)?,
         None => (MachineConfig::default(), Vec::new()),
     };
+    if args.set.iter().any(|line| line.trim().is_empty()) {
+        return Err(
+            InputError::new("--set", "it is empty").remedy("give an option and its value, as in --set 'cpu: count=4'")
+        );
+    }
     if !args.set.is_empty() {
         let more;
         (machine, more) = bochsrc::parse_over(host, machine, Path::new("--set"), &args.set.join("\n"))?;

@@ -8,7 +8,7 @@ type Misfit = (&'static str, String, String);
 
 /// Checks which options are given together. An error's place is an option.
 pub fn check(args: &RunArgs) -> Result<(), InputError> {
-    let RunArgs { hdc, cdrom, kernel, initrd, append, linux_entry, uefi, rom, vga_rom, .. } = args;
+    let RunArgs { hdc, cdrom, kernel, initrd, append, linux_entry, uefi, rom, vga_rom, boot, .. } = args;
     let excludes = [
         (("hdc", hdc.is_some()), ("cdrom", cdrom.is_some()), "give one of them, or the disk as --hdb or --hdd"),
         (("uefi", uefi.is_some()), ("rom", rom.is_some()), "give one of them"),
@@ -27,7 +27,12 @@ pub fn check(args: &RunArgs) -> Result<(), InputError> {
     let lacking = lacking.map(|((option, _), (needed, _))| -> Misfit {
         (option, format!("there is no {needed} that it is for"), format!("give a {needed}, too"))
     });
-    match excluded.chain(lacking).next() {
+    let twice = boot.iter().enumerate().find(|(n, device)| boot[..*n].contains(device));
+    let twice = twice.map(|(_, device)| -> Misfit {
+        let name = format!("{device:?}").to_lowercase();
+        ("boot", format!("{name} stands there twice"), "give each device once".to_owned())
+    });
+    match excluded.chain(lacking).chain(twice).next() {
         Some((option, problem, remedy)) => Err(InputError::new(format!("--{option}"), problem).remedy(remedy)),
         None => Ok(()),
     }

@@ -504,6 +504,10 @@ impl MachineConfig {
         if let Some(quantum) = self.quantum {
             range("quantum", quantum, *QUANTUM_RANGE.start(), *QUANTUM_RANGE.end())?;
         }
+        if let Some(port) = self.debug_exit.filter(|port| *port > u16::MAX - 3) {
+            let problem = format!("{port:#x}: the device has four ports");
+            return Err(InputError::new(place, problem).field("debug_exit").remedy("give 0 to 0xfffc"));
+        }
         for (name, seconds) in [("run: max_time", self.run.max_time), ("run: wall_time", self.run.wall_time)] {
             if seconds.is_some_and(|seconds| !seconds.is_finite() || seconds <= 0.0) {
                 let problem = "it is no number of seconds above 0";

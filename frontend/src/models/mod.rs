@@ -86,6 +86,7 @@ fn blame(place: &str, error: ModelError) -> InputError {
             InputError::new(place, format!("no feature or VMX control is called {:?}", shown(&name)))
                 .remedy(format!("the nearest name is {nearest}; cpu-models max lists all"))
         }
+        error @ ModelError::NoName { .. } => InputError::new(place, error.to_string()).remedy("leave it out"),
         ModelError::Refused { feature, reason } => InputError::new(place, reason).field(feature),
     }
 }
@@ -148,6 +149,18 @@ mod tests {
                 "--cpu-model: no feature or VMX control is called \"vpdi\"; the nearest name is vpid; cpu-models max lists all",
             ),
             ("haswell,vpid", "--cpu-model: vpid: write +vpid or -vpid"),
+            ("haswell,vpid=off", "--cpu-model: vpid: it is there or not; write +vpid or -vpid"),
+            ("haswell,+vpid=on", "--cpu-model: vpid: it is there or not; write +vpid or -vpid"),
+            (
+                "haswell,phys-bits",
+                "--cpu-model: phys-bits: it takes the width of physical addresses; write phys-bits=40",
+            ),
+            (
+                "haswell,+phys_bits=40",
+                "--cpu-model: phys-bits: it takes the width of physical addresses; write phys-bits=40",
+            ),
+            ("haswell,-,+pcid", "--cpu-model: a name is missing behind a sign; leave it out"),
+            ("haswell,,+pcid", "--cpu-model: a name is missing before or behind a comma; leave it out"),
             (
                 "haswell,-apic",
                 "--cpu-model: apic: it cannot be taken away: the board reaches the processors through it",

@@ -127,6 +127,11 @@ pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Resul
         InputError::new(place, error.to_string())
     })?;
     pc.cpus.iter_mut().for_each(|cpu| cpu.config.ignore_bad_msrs = config.ignore_bad_msrs);
+    if let Some((port, what)) = config.debug_exit.and_then(probed) {
+        log::warn!(
+            "--debug-exit: firmware looks for {what} at port {port:#x}, and may end the run with that; 0xf4 and 0x501 are free"
+        );
+    }
     if let (Some((port, device)), Some(exit)) = (pc.board.before_debug_exit(), config.debug_exit) {
         let problem =
             format!("{exit:#x} to {:#x}: port {port:#x} is of another device: {}", u32::from(exit) + 3, device.words());
@@ -138,6 +143,22 @@ pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Resul
     #[cfg(feature = "jit")]
     pc.set_tier(config.jit.and_then(emu_jit::tier));
     Ok(pc)
+}
+
+/// A port of an isa-debug-exit where firmware looks for another device, and what that is.
+fn probed(exit: u16) -> Option<(u16, &'static str)> {
+    let places = [
+        (0x2F8..=0x2FF, "COM2"),
+        (0x3E8..=0x3EF, "COM3"),
+        (0x2E8..=0x2EF, "COM4"),
+        (0x378..=0x37F, "LPT1"),
+        (0x278..=0x27F, "LPT2"),
+        (0x402..=0x402, "its debug console"),
+        (0x510..=0x51B, "fw_cfg"),
+        (0xB000..=0xB03F, "power management"),
+    ];
+    let own = exit..=exit.saturating_add(3);
+    places.into_iter().find_map(|(ports, what)| own.clone().find(|port| ports.contains(port)).map(|port| (port, what)))
 }
 
 /// What firmware is told: what the user gives, and for UEFI firmware the ACPI tables, the memory and VMX.

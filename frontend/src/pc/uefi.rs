@@ -102,6 +102,15 @@ pub fn load(uefi: &Uefi) -> Result<Firmware, InputError> {
     };
     let read = |path: &Path| files::read(path, "file of UEFI variables", MAX_ROM as u64);
     let mut code = files::read(&code_file, "UEFI firmware", MAX_ROM as u64)?;
+    // A distribution's name may lead to it.
+    let real = code_file.canonicalize().unwrap_or_else(|_| code_file.clone());
+    if real.file_name().is_some_and(|name| name.to_string_lossy().contains("secboot")) {
+        log::warn!(
+            "{}: firmware with secure boot stands still without System Management Mode, which this machine has not; \
+             give one without secboot in its name",
+            code_file.display()
+        );
+    }
     let no_firmware = |problem: &str| InputError::file(&code_file, problem).remedy(INSTALL);
     let first = volume(&code).ok_or_else(|| no_firmware("it is no UEFI firmware"))?;
     let variables = if is_variables(&code) {

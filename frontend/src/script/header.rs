@@ -16,6 +16,7 @@ impl Script {
             cpus: self.cpus.unwrap_or(standard.cpus),
             memory: self.memory.unwrap_or(standard.memory),
             ips: self.ips.unwrap_or(standard.ips),
+            debug_exit: self.debug_exit,
             ..standard
         };
         let place = self.file.display().to_string();
@@ -90,6 +91,7 @@ impl Script {
         all.memory = args.memory.or(self.memory);
         all.cpu_model = args.cpu_model.clone().or_else(|| self.cpu_model.clone());
         all.ips = args.ips.or(self.ips);
+        all.clock = args.clock.or(self.clock);
         all.debug_exit = args.debug_exit.or(self.debug_exit);
         all.test_devices |= self.test_devices;
         let other_firmware = [&args.rom, &args.vga_rom, &args.kernel, &args.config].into_iter().any(Option::is_some);

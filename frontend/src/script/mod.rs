@@ -13,7 +13,7 @@ pub use values::Seconds;
 
 use crate::config::ron::{dialect, words};
 use crate::config::sources::{Host, locate};
-use crate::config::{BootDevice, Uefi, size};
+use crate::config::{BootDevice, Clock, Uefi, size};
 use crate::error::InputError;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -94,6 +94,9 @@ pub struct Script {
     /// Cycles per guest second.
     #[serde(default)]
     pub ips: Option<u64>,
+    /// What the clock counts.
+    #[serde(default)]
+    pub clock: Option<Clock>,
     /// Port of an isa-debug-exit device.
     #[serde(default)]
     pub debug_exit: Option<u16>,
@@ -127,6 +130,9 @@ pub fn load(host: &dyn Host, path: &Path) -> Result<Script, InputError> {
     let mut script = read(host, path)?;
     script.find_machine(host)?;
     script.check_machine(host)?;
+    if script.steps.is_empty() {
+        return Err(InputError::file(path, "it does nothing").field("steps").remedy("give at least one step"));
+    }
     let mut left = Left { scripts: MAX_INCLUDED, steps: MAX_STEPS };
     let too_many = || {
         InputError::file(path, format!("with all that it repeats and includes it has more than {MAX_STEPS} steps"))
