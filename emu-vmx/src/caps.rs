@@ -435,7 +435,7 @@ pub struct ProcessorFacts {
     pub rtit_ctl_mask: u64,
     /// Bits of IA32_LBR_CTL that are not reserved.
     pub lbr_ctl_mask: u64,
-    /// Bits of IA32_S_CET that are not reserved (low 12; the legacy bitmap base is checked for canonicality).
+    /// Bits of IA32_S_CET that are not reserved (those of the legacy bitmap’s base too, whose canonicality is checked apart).
     pub s_cet_mask: u64,
     /// Bits of CR3 that linear-address masking makes available (61 and 62), or 0.
     pub cr3_lam_mask: u64,

@@ -224,7 +224,6 @@ fn mutations() -> Vec<(String, Mutation)> {
     }
     for (id, field) in [
         ("guest.s_cet.canonical", Field::GuestIa32SCet),
-        ("guest.ssp.identical", Field::GuestSsp),
         ("guest.interrupt_ssp_table.canonical", Field::GuestIa32InterruptSspTableAddr),
     ] {
         table.push((id.into(), Box::new(move |t| _ = t.entry(Entry::LOAD_CET_STATE).set(field, NON_CANONICAL))));
@@ -330,8 +329,8 @@ fn mutations() -> Vec<(String, Mutation)> {
             t.v8086().entry(Entry::IA32E_MODE_GUEST).set(Field::GuestCr4, 0x2020)
         };
         "guest.rflags.if" => |t| t.inject(0x8000_0020);
+        "guest.ssp.identical" => |t| t.entry(Entry::LOAD_CET_STATE).set(Field::GuestSsp, 1 << 48);
         "guest.ssp.align" => |t| t.entry(Entry::LOAD_CET_STATE).set(Field::GuestSsp, 1);
-        "guest.ssp.upper" => |t| t.guest32().entry(Entry::LOAD_CET_STATE).set(Field::GuestSsp, 1 << 32);
         // Non-register state.
         "guest.activity.supported" => |t| t.set(Field::GuestActivityState, 4);
         "guest.activity.hlt_cpl" => |t| t.cpl3().set(Field::GuestActivityState, 1);

@@ -24,6 +24,13 @@ const CASES: &[(&str, &str, Change, bool)] = &[
     ("Checks on Guest RIP, RFLAGS, and SSP", "guest.rip.upper", |t| _ = t.guest32(), true),
     ("Checks on Guest RIP, RFLAGS, and SSP", "guest.rip.identical", |t| _ = t.guest32(), false),
     ("Checks on Guest RIP, RFLAGS, and SSP", "guest.ssp.align", |_| (), false),
+    ("Checks on Guest RIP, RFLAGS, and SSP", "guest.ssp.identical", |_| (), false),
+    (
+        "Checks on Guest RIP, RFLAGS, and SSP",
+        "guest.ssp.identical",
+        |t| _ = t.guest32().entry(VmEntryControls::LOAD_CET_STATE),
+        true,
+    ),
     // 27.3.1.5.
     ("Checks on Guest Non-Register State", "guest.activity.blocking", |_| (), true),
     ("Checks on Guest Non-Register State", "guest.activity.hlt_cpl", |_| (), true),

@@ -193,6 +193,8 @@ impl Cpu {
         } else {
             self.gpr[RSP]
         };
+        // Both stacks are looked up before either is looked at (SDM Vol. 2A, INT n).
+        let other = self.interrupt_shadow_stack(env, ist, cpl)?;
         if !self.is_canonical(top) {
             return self.exception(vector::SS, ext);
         }
@@ -213,7 +215,7 @@ impl Cpu {
             self.push_on(env, &mut stack, Size::Bits64, u64::from(code))?;
         }
         if self.sys.cr4.contains(Cr4::CET) {
-            self.deliver_on_shadow_stack(env, cpl, ist, delivery.return_rip)?;
+            self.deliver_on_shadow_stack(env, cpl, other, delivery.return_rip)?;
         }
         if inner {
             self.sys.segments[SegmentRegister::Ss as usize] = Self::null_stack_segment(u16::from(cpl), cpl);
@@ -227,8 +229,7 @@ impl Cpu {
     }
 
     /// The shadow stacks of a delivery in IA-32e mode, whose handlers are 64-bit code.
-    fn deliver_on_shadow_stack(&mut self, env: &mut Env, cpl: u8, ist: u64, return_rip: u64) -> Exec {
-        let other = self.interrupt_shadow_stack(env, ist, cpl)?;
+    fn deliver_on_shadow_stack(&mut self, env: &mut Env, cpl: u8, other: Option<u64>, return_rip: u64) -> Exec {
         let switch = if cpl < self.sys.cpl {
             self.enter_shadow_stack(env, cpl, other, true, return_rip)?
         } else {

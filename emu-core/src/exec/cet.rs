@@ -35,8 +35,8 @@ impl Cpu {
             self.check_operand_alignment(SS, top, W::BYTES, true)?;
             self.probe_write(env, SS, top, W::BYTES as usize)?;
             let bytes = Self::shadow_bytes::<W>();
-            ssp = ssp.wrapping_sub(bytes);
             let mode = self.shadow_mode();
+            ssp = mode.moved(ssp.wrapping_sub(bytes));
             self.shadow_store(env, ssp, bytes as usize, back & W::MASK, mode)?;
         }
         self.push_by::<Checked, W>(env, back)?;
@@ -119,7 +119,7 @@ pub fn cet_ret<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         if cpu.shadow_load(env, ssp, bytes as usize, mode)? != target {
             return cpu.control_protection(code::NEAR_RET);
         }
-        cpu.sys.cet.ssp = ssp.wrapping_add(bytes);
+        cpu.sys.cet.ssp = mode.moved(ssp.wrapping_add(bytes));
     }
     cpu.adjust_stack(W::BYTES.wrapping_add(u.stack_bytes()));
     cpu.branch_to(target);
@@ -147,7 +147,7 @@ pub fn incssp<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     if count > 0 {
         cpu.shadow_load(env, ssp.wrapping_add(W::BYTES * (count - 1)), W::BYTES as usize, mode)?;
     }
-    cpu.sys.cet.ssp = ssp.wrapping_add(W::BYTES * count);
+    cpu.sys.cet.ssp = mode.moved(ssp.wrapping_add(W::BYTES * count));
     Ok(())
 }
 
@@ -202,7 +202,7 @@ pub fn saveprevssp(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
     let saved = old | u64::from(mode.wide) * TOKEN_64;
     cpu.shadow_store(env, old.wrapping_sub(4), 4, 0, mode)?;
     cpu.shadow_store(env, (old & !7).wrapping_sub(8), 8, saved, mode)?;
-    cpu.sys.cet.ssp = ssp;
+    cpu.sys.cet.ssp = mode.moved(ssp);
     Ok(())
 }
 

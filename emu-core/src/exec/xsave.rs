@@ -214,8 +214,9 @@ impl Cpu {
         match n {
             component::OPMASK => self.fpu.masks.iter().for_each(|mask| bytes.extend(mask.to_le_bytes())),
             component::PKRU => bytes.extend(u64::from(self.sys.pkru).to_le_bytes()),
-            _ => cet_registers(n).iter().filter_map(|&number| self.read_msr_quiet(number)).for_each(|value| {
-                bytes.extend(value.to_le_bytes());
+            // With tracking alone the place of an SSP is there all the same, and 0.
+            _ => cet_registers(n).iter().for_each(|&number| {
+                bytes.extend(self.read_msr_quiet(number).unwrap_or(0).to_le_bytes());
             }),
         }
         bytes
@@ -455,7 +456,9 @@ pub fn xrstor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     for (n, bytes) in &extended {
         let values = bytes.as_deref().into_iter().flat_map(|bytes| bytes.chunks_exact(8));
         for (&number, value) in cet_registers(*n).iter().zip(values) {
-            if !cpu.allows_msr(number, self::number(value, 0, 8)) {
+            let value = self::number(value, 0, 8);
+            let absent = value == 0 && cpu.read_msr_quiet(number).is_none();
+            if !absent && !cpu.allows_msr(number, value) {
                 return cpu.gp(0);
             }
         }

@@ -1,6 +1,6 @@
 //! Lowering: near branches where CET works, and CET's own instructions.
 
-use super::lowerer::{End, Lowered, Lowerer, operand_bytes, reg};
+use super::lowerer::{End, Lowered, Lowerer, is_legacy_prefix, operand_bytes, reg};
 use crate::ir::op::Op;
 use crate::ir::operands::branch::{NO_PUSH, NO_TRACK};
 use crate::ir::uop::Uop;
@@ -21,11 +21,21 @@ pub fn enforced(l: &Lowerer, i: &Instruction, mut uop: Uop) -> Uop {
         _ => return uop,
     };
     uop.set_operation(op);
-    // The decoder has dropped the prefix where FS or GS, or outside 64-bit mode a later one, has the better of it.
-    let untracked = i.segment_prefix() == Register::DS;
+    let untracked = is_untracked(l, i);
     let empty = op == Op::CetCallRel && i.near_branch_target() == i.next_ip();
     uop.r2 = u8::from(untracked) * NO_TRACK | u8::from(empty) * NO_PUSH;
     uop
+}
+
+/// The no-track prefix, 3EH: in 64-bit mode wherever it stands unless FS or GS is named, else as the last segment prefix
+/// (SDM Vol. 1 18.3.1 "No-track Prefix for Near Indirect Call/Jmp").
+fn is_untracked(l: &Lowerer, i: &Instruction) -> bool {
+    match i.segment_prefix() {
+        Register::FS | Register::GS => false,
+        last if !l.mode.is_64bit() => last == Register::DS,
+        // A prefix behind REX makes that void, and counts.
+        _ => l.bytes.iter().take_while(|&&b| is_legacy_prefix(b) || b & 0xF0 == 0x40).any(|&b| b == 0x3E),
+    }
 }
 
 /// Whether an instruction is what the tracker waits for in the present mode.

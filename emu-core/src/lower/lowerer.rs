@@ -133,10 +133,14 @@ pub fn invalid(bits: u32, bytes: &[u8], off: u16) -> Uop {
     Uop::new(if is_too_long(bits, bytes) { Op::TooLong } else { Op::Undefined }, 0, off, 1)
 }
 
+/// Whether a byte is a legacy prefix (SDM Vol. 2A 2.1.1 "Instruction Prefixes").
+pub fn is_legacy_prefix(byte: u8) -> bool {
+    matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
+}
+
 /// Whether prefixes make an instruction longer than 15 bytes: #GP (SDM Vol. 2A 2.3.11), even if it is undefined too.
 fn is_too_long(bits: u32, bytes: &[u8]) -> bool {
-    let legacy = |byte: &u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3);
-    let prefixes = bytes.iter().take(MAX_INSTRUCTION).take_while(|byte| legacy(byte)).count();
+    let prefixes = bytes.iter().take(MAX_INSTRUCTION).take_while(|&&byte| is_legacy_prefix(byte)).count();
     if prefixes == MAX_INSTRUCTION {
         return true;
     }

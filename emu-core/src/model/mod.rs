@@ -307,7 +307,7 @@ impl CpuModel {
             efer_mask: efer.bits(),
             rtit_ctl_mask: 0,
             lbr_ctl_mask: 0,
-            s_cet_mask: cet::defined(self.has(Feature::CetSs), self.has(Feature::CetIbt)) & 0xFFF,
+            s_cet_mask: cet::defined(self.has(Feature::CetSs), self.has(Feature::CetIbt)),
             cr3_lam_mask: if self.has(Feature::Lam) { 3 << 61 } else { 0 },
             sgx: false,
             rtm: self.has(Feature::Rtm),

@@ -24,6 +24,14 @@ pub struct ShadowMode {
     pub wide: bool,
 }
 
+impl ShadowMode {
+    /// SSP that a push or a pop has moved to `ssp`: outside 64-bit mode it has 32 bits (SDM Vol. 1 18.2.1 "Shadow Stack
+    /// Pointer and Its Operand and Address Size Attributes").
+    pub fn moved(self, ssp: u64) -> u64 {
+        if self.wide { ssp } else { ssp & 0xFFFF_FFFF }
+    }
+}
+
 /// What a transfer does with the shadow stacks once all its checks have passed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Switch {
@@ -76,7 +84,7 @@ impl Cpu {
 
     fn shadow_linear(&mut self, at: u64, len: u64, mode: ShadowMode) -> Result<u64, Stop> {
         if !mode.wide {
-            return Ok(at & 0xFFFF_FFFF);
+            return Ok(mode.moved(at));
         }
         if self.is_canonical(at) && self.is_canonical(at.wrapping_add(len - 1)) { Ok(at) } else { self.gp(0) }
     }
@@ -111,10 +119,11 @@ impl Cpu {
     }
 
     /// Sets the busy bit of the supervisor shadow-stack token at `ssp`; false, and nothing has changed, if it is not free or
-    /// not there (SDM Vol. 1 18.2.3 "Supervisor Shadow Stack Token").
+    /// not there, or for 32-bit code not below 4 GBytes (SDM Vol. 1 18.2.3 "Supervisor Shadow Stack Token").
     pub fn acquire_token(&mut self, env: &mut Env, ssp: u64, mode: ShadowMode) -> Result<bool, Stop> {
-        let old = self.shadow_exchange(env, ssp, mode, |token| (token == ssp).then_some(ssp | BUSY))?;
-        Ok(old == ssp)
+        let free = |token: u64| token == ssp && mode.moved(ssp) == ssp;
+        let old = self.shadow_exchange(env, ssp, mode, |token| free(token).then_some(ssp | BUSY))?;
+        Ok(free(old))
     }
 
     /// Clears the busy bit of the token at `ssp`; false, and nothing has changed, if it is not busy or not there.
@@ -127,7 +136,7 @@ impl Cpu {
     fn push_frame(&mut self, env: &mut Env, ssp: u64, frame: [u64; 3], mode: ShadowMode) -> Result<u64, Stop> {
         let mut top = ssp;
         for value in frame {
-            top = top.wrapping_sub(8);
+            top = mode.moved(top.wrapping_sub(8));
             self.shadow_store(env, top, 8, value, mode)?;
         }
         Ok(top)
@@ -249,7 +258,7 @@ impl Cpu {
             }
             if !outer || to.cpl != 3 {
                 restored = Some(self.pop_frame(env, top, to, mode)?);
-                top = top.wrapping_add(FRAME);
+                top = mode.moved(top.wrapping_add(FRAME));
             }
         }
         let mut switch = Switch::default();
@@ -361,7 +370,7 @@ impl Cpu {
                 let cs = self.shadow_load(env, ssp.wrapping_add(16), 8, mode)?;
                 let lip = self.shadow_load(env, ssp.wrapping_add(8), 8, mode)?;
                 stacks.top = Some([cs, lip, self.shadow_load(env, ssp, 8, mode)?]);
-                stacks.token = Some(ssp.wrapping_add(FRAME));
+                stacks.token = Some(mode.moved(ssp.wrapping_add(FRAME)));
             }
         }
         Ok(stacks)

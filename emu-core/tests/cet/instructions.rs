@@ -234,6 +234,28 @@ fn setssbsy_takes_the_free_token_of_pl0_ssp() {
 }
 
 #[test]
+fn setssbsy_of_32_bit_code_needs_a_token_below_4_gbytes() {
+    for (high, result) in [(0, Ok(())), (1 << 32, cp(5))] {
+        let token = KERNEL_TOP - 8;
+        let mut bench = cet32(&SETSSBSY, 0, 0, SHSTK);
+        bench.cpu.sys.cet.ssps[0] = high | token;
+        write(&mut bench, token, high | token);
+        assert_eq!(steps(&mut bench, 1), result, "{high:#x}");
+        let after = if result.is_ok() { token | 1 } else { high | token };
+        assert_eq!(read(&bench, token, 8), after);
+    }
+}
+
+#[test]
+fn wruss_of_a_processor_without_shadow_stacks_is_undefined() {
+    let mut bench = cet(&WRUSSQ, 0, 0, 0);
+    bench.cpu.config.model = emu_core::model::CpuModel::of_spec("max,-cet_ss").unwrap().into();
+    bench.cpu.changed_from_outside();
+    bench.cpu.gpr[3] = USER_PAGE;
+    assert_eq!(steps(&mut bench, 1), UD);
+}
+
+#[test]
 fn clrssbsy_frees_a_busy_token_and_tells_of_others_by_cf() {
     let token = KERNEL_TOP - 8;
     for (cpl, value, result, carry) in [

@@ -110,6 +110,23 @@ fn xsaves_and_xrstors_carry_the_registers() {
 }
 
 #[test]
+fn component_of_tracking_alone_has_the_place_of_an_ssp() {
+    for (ssp, result) in [(0, Ok(())), (0x4000, GP)] {
+        let mut bench = saving(&[XSAVES, XRSTORS].concat());
+        bench.cpu.config.model = CpuModel::of_spec("max,-cet_ss").unwrap().into();
+        bench.cpu.changed_from_outside();
+        bench.cpu.sys.cet.user = ENDBR;
+        write(&mut bench, AREA + 584, u64::MAX);
+        steps(&mut bench, 1).unwrap();
+        assert_eq!([576, 584].map(|at| read(&bench, AREA + at, 8)), [ENDBR, 0]);
+        bench.cpu.sys.cet.user = 0;
+        write(&mut bench, AREA + 584, ssp);
+        assert_eq!(steps(&mut bench, 1), result);
+        assert_eq!(bench.cpu.sys.cet.user, if result.is_ok() { ENDBR } else { 0 });
+    }
+}
+
+#[test]
 fn xrstors_initializes_absent_components_and_refuses_what_wrmsr_refuses() {
     for (xstate, user, ssp, result) in [
         (0x1000, 0, 0, Ok(())),

@@ -82,6 +82,24 @@ fn near_calls_of_all_forms_and_sizes_push_what_they_return_to() {
 }
 
 #[test]
+fn ssp_that_moves_outside_64_bit_mode_has_32_bits() {
+    // call +0x10; ret. SYSRET leaves an SSP like this.
+    let mut bench = cet32(&[0xE8, 0x10, 0, 0, 0], 3, SHSTK, 0);
+    bench.ram.dma_write(START + 0x15, &[0xC3]);
+    bench.cpu.sys.cet.ssp = 1 << 32 | USER_TOP;
+    assert_eq!(steps(&mut bench, 1), Ok(()));
+    assert_eq!((bench.cpu.sys.cet.ssp, read(&bench, USER_TOP - 4, 4)), (USER_TOP - 4, START + 5));
+    bench.cpu.sys.cet.ssp |= 1 << 32;
+    assert_eq!(steps(&mut bench, 1), Ok(()));
+    assert_eq!((bench.cpu.sys.cet.ssp, bench.cpu.rip()), (USER_TOP, START + 5));
+    // incsspd eax
+    let mut bench = cet32(&[0xF3, 0x0F, 0xAE, 0xE8], 3, SHSTK, 0);
+    (bench.cpu.gpr[0], bench.cpu.sys.cet.ssp) = (1, 1 << 32 | (USER_TOP - 8));
+    assert_eq!(steps(&mut bench, 1), Ok(()));
+    assert_eq!(bench.cpu.sys.cet.ssp, USER_TOP - 4);
+}
+
+#[test]
 fn shadow_stack_that_faults_leaves_registers_and_ssp_alone() {
     let mut bench = cet(&CALL_RET, 3, SHSTK, 0);
     // An ordinary page, where the push is made; the page below it is no shadow stack either.

@@ -77,6 +77,11 @@ fn no_track_prefix_counts_where_it_is_enabled_and_no_other_segment_prefix_is() {
         (&[0x3E, 0x65], true, cp(3)),
         (&[0x65, 0x3E], true, cp(3)),
         (&[0x2E], true, cp(3)),
+        // The prefixes of the segments that 64-bit mode does not know are none.
+        (&[0x3E, 0x2E], true, Ok(())),
+        (&[0x26, 0x3E, 0x36], true, Ok(())),
+        (&[0x48, 0x3E, 0x26], true, Ok(())),
+        (&[0x3E, 0x64, 0x2E], true, cp(3)),
     ] {
         for branch in BRANCHES {
             let value = ENDBR | if enabled { bits::NO_TRACK } else { 0 };
@@ -85,7 +90,7 @@ fn no_track_prefix_counts_where_it_is_enabled_and_no_other_segment_prefix_is() {
         }
     }
     // Outside 64-bit mode the last one counts.
-    for (prefix, result) in [(&[0x65, 0x3E][..], Ok(())), (&[0x3E, 0x65], cp(3))] {
+    for (prefix, result) in [(&[0x65, 0x3E][..], Ok(())), (&[0x3E, 0x65], cp(3)), (&[0x3E, 0x2E], cp(3))] {
         let mut bench = cet32(&[prefix, &[0xFF, 0xE0]].concat(), 3, ENDBR | bits::NO_TRACK, 0);
         bench.ram.dma_write(TARGET, &[0x90]);
         bench.cpu.gpr[0] = TARGET;

@@ -132,6 +132,19 @@ fn interrupt_stack_table_has_shadow_stacks_of_its_own_from_both_levels() {
 }
 
 #[test]
+fn shadow_stack_of_an_interrupt_is_looked_up_before_the_stack_is_looked_at() {
+    // int3 by IST 1, whose stack is not canonical (#SS), or is not there (#PF).
+    for stack in [1 << 62, 0x4000_0000] {
+        let mut bench = cet(&[0xCC], 0, 0, SHSTK);
+        write(&mut bench, IDT + 3 * 16, gate(CODE64, HANDLERS as u32, 0x8E, 0) | 1 << 32);
+        write(&mut bench, TSS_AT + 36, stack);
+        bench.cpu.sys.cet.interrupt_table = 0x5000_0000;
+        bench.run(1);
+        assert_eq!(bench.cpu.sys.cr2, 0x5000_0008, "{stack:#x}");
+    }
+}
+
+#[test]
 fn far_call_and_far_ret_on_one_level_push_and_compare_cs_lip_and_ssp() {
     // call far [rbx]; the target returns: retfq
     for narrow in [false, true] {

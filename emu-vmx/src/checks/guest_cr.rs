@@ -81,9 +81,9 @@ rules! {
         |c| c.canonical(Field::GuestIa32SysenterEip);
     "guest.s_cet.reserved" => [VmEntryControls, GuestIa32SCet],
         "with “load CET state” no reserved bit of guest IA32_S_CET is set",
-        [make(Field::GuestIa32SCet, |c| Some(c.get(Field::GuestIa32SCet) & (!0xFFF | c.cpu.s_cet_mask)))],
+        [make(Field::GuestIa32SCet, |c| Some(c.get(Field::GuestIa32SCet) & c.cpu.s_cet_mask))],
         when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE),
-        |c| c.get(Field::GuestIa32SCet) & 0xFFF & !c.cpu.s_cet_mask == 0;
+        |c| c.get(Field::GuestIa32SCet) & !c.cpu.s_cet_mask == 0;
     "guest.s_cet.suppress_tracker" => [VmEntryControls, GuestIa32SCet],
         "with “load CET state” bits 10 and 11 of guest IA32_S_CET are not both 1",
         [clear(Field::GuestIa32SCet, 1 << 10), clear(Field::GuestIa32SCet, 1 << 11)],

@@ -13,6 +13,13 @@ pub(super) fn mode64(c: &CheckContext) -> bool {
     c.ia32e_guest() && c.get(Field::GuestCsAccessRights) & u64::from(AccessRights::L.bits()) != 0
 }
 
+/// The bits of a linear address from the linear-address width N up to 63 are identical. Bit N–1 is not compared: an
+/// instruction, or a shadow stack, may end at the last canonical address.
+fn upper_identical(c: &CheckContext, field: Field) -> bool {
+    let upper = (c.get(field) as i64) >> c.cpu.linear_width.min(63);
+    upper == 0 || upper == -1
+}
+
 rules! {
     section SECTION; stage Stage::GuestState; qualification 0;
     "guest.rip.upper" => [GuestRip, VmEntryControls, GuestCsAccessRights],
@@ -20,15 +27,11 @@ rules! {
         [low32(Field::GuestRip)],
         when |c| !mode64(c),
         |c| c.get(Field::GuestRip) >> 32 == 0;
-    // Bit N–1 is not compared: an instruction may end at the last canonical address.
     "guest.rip.identical" => [GuestRip, VmEntryControls, GuestCsAccessRights],
         "in 64-bit mode the bits of guest RIP from the linear-address width up to 63 are identical",
         [canonical(Field::GuestRip)],
         when |c| mode64(c),
-        |c| {
-            let upper = (c.get(Field::GuestRip) as i64) >> c.cpu.linear_width.min(63);
-            upper == 0 || upper == -1
-        };
+        |c| upper_identical(c, Field::GuestRip);
     "guest.rflags.reserved" => [GuestRflags],
         "bits 63:22, 15, 5 and 3 of guest RFLAGS are 0",
         [clear(Field::GuestRflags, Rflags::RESERVED_0)],
@@ -52,14 +55,10 @@ rules! {
         [clear(Field::GuestSsp, 3)],
         when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE),
         |c| c.get(Field::GuestSsp) & 3 == 0;
-    "guest.ssp.upper" => [VmEntryControls, GuestSsp, GuestCsAccessRights],
-        "with “load CET state” bits 63:32 of guest SSP are 0 outside 64-bit mode",
-        [low32(Field::GuestSsp)],
-        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE) && !mode64(c),
-        |c| c.get(Field::GuestSsp) >> 32 == 0;
-    "guest.ssp.identical" => [VmEntryControls, GuestSsp, GuestCsAccessRights],
-        "with “load CET state” guest SSP is canonical in 64-bit mode",
+    // In every mode: SYSRET to compatibility mode keeps 64 bits of SSP.
+    "guest.ssp.identical" => [VmEntryControls, GuestSsp],
+        "with “load CET state” the bits of guest SSP from the linear-address width up to 63 are identical",
         [canonical(Field::GuestSsp)],
-        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE) && mode64(c),
-        |c| c.canonical(Field::GuestSsp);
+        when |c| c.entry.contains(VmEntryControls::LOAD_CET_STATE),
+        |c| upper_identical(c, Field::GuestSsp);
 }

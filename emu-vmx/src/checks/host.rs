@@ -85,9 +85,9 @@ pub mod registers {
                     == c.exit.contains(VmExitControls::HOST_ADDRESS_SPACE_SIZE);
         "host.s_cet.reserved" => [VmExitControls, HostIa32SCet],
             "with “load CET state” no reserved bit of host IA32_S_CET is set",
-            [make(Field::HostIa32SCet, |c| Some(c.get(Field::HostIa32SCet) & (!0xFFF | c.cpu.s_cet_mask)))],
+            [make(Field::HostIa32SCet, |c| Some(c.get(Field::HostIa32SCet) & c.cpu.s_cet_mask))],
             when |c| c.exit.contains(VmExitControls::LOAD_CET_STATE),
-            |c| c.get(Field::HostIa32SCet) & 0xFFF & !c.cpu.s_cet_mask == 0;
+            |c| c.get(Field::HostIa32SCet) & !c.cpu.s_cet_mask == 0;
         "host.s_cet.suppress_tracker" => [VmExitControls, HostIa32SCet],
             "with “load CET state” bits 10 and 11 of host IA32_S_CET are not both 1",
             [clear(Field::HostIa32SCet, 1 << 10), clear(Field::HostIa32SCet, 1 << 11)],

@@ -42,7 +42,7 @@ impl Case {
         let cpu = ProcessorFacts {
             rtit_ctl_mask: 0xFFFF,
             lbr_ctl_mask: 0x007F_000F,
-            s_cet_mask: 0xC3F,
+            s_cet_mask: !0x3C0,
             ..ProcessorFacts::CORE_I5_M520
         };
         let mut vmcs = Vmcs::new(0x2B);
