@@ -261,7 +261,7 @@ fn clrssbsy_frees_a_busy_token_and_tells_of_others_by_cf() {
     for (cpl, value, result, carry) in [
         (0, token | 1, Ok(()), false),
         (0, token, Ok(()), true),
-        (0, token - 8 | 1, Ok(()), true),
+        (0, (token - 8) | 1, Ok(()), true),
         (3, token | 1, GP, false),
     ] {
         let mut bench = cet(&CLRSSBSY, cpl, SHSTK, SHSTK);
