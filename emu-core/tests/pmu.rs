@@ -538,8 +538,8 @@ fn counting_and_slicing_change_nothing() {
         let mut each = Vec::new();
         for slice in [9000, 1000, 7, 1] {
             let mut bench = bench(LOOP);
-            for (n, select) in selects.iter().enumerate().take(counters) {
-                count(&mut bench, n as u32, *select, 0);
+            for (n, &select) in selects.iter().take(counters).enumerate() {
+                count(&mut bench, n as u32, select, 0);
             }
             bench.cpu.begin_turn();
             let end = bench.cpu.cycles + 9000;

@@ -199,7 +199,7 @@ pub fn saveprevssp(cpu: &mut Cpu, env: &mut Env, _u: &Uop) -> Exec {
         return cpu.gp(0);
     }
     let old = token & !(TOKEN_64 | TOKEN_PREVIOUS);
-    let saved = old | u64::from(mode.wide) * TOKEN_64;
+    let saved = old | (u64::from(mode.wide) * TOKEN_64);
     cpu.shadow_store(env, old.wrapping_sub(4), 4, 0, mode)?;
     cpu.shadow_store(env, (old & !7).wrapping_sub(8), 8, saved, mode)?;
     cpu.sys.cet.ssp = mode.moved(ssp);

@@ -23,7 +23,7 @@ pub fn enforced(l: &Lowerer, i: &Instruction, mut uop: Uop) -> Uop {
     uop.set_operation(op);
     let untracked = is_untracked(l, i);
     let empty = op == Op::CetCallRel && i.near_branch_target() == i.next_ip();
-    uop.r2 = u8::from(untracked) * NO_TRACK | u8::from(empty) * NO_PUSH;
+    uop.r2 = (u8::from(untracked) * NO_TRACK) | (u8::from(empty) * NO_PUSH);
     uop
 }
 

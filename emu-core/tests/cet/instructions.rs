@@ -110,12 +110,12 @@ fn rstorssp_and_saveprevssp_switch_stacks_as_in_the_figures() {
 fn rstorssp_refuses_wrong_tokens_and_leaves_them() {
     let token = USER_PAGE + 0x800;
     let cases = [
-        (token + 8 | 1, Ok(()), false),
-        (token + 12 | 1, Ok(()), true),
+        ((token + 8) | 1, Ok(()), false),
+        ((token + 12) | 1, Ok(()), true),
         (token + 8, cp(4), false),
-        (token + 8 | 3, cp(4), false),
+        ((token + 8) | 3, cp(4), false),
         (token | 1, cp(4), false),
-        (token + 16 | 1, cp(4), false),
+        ((token + 16) | 1, cp(4), false),
     ];
     for (value, result, hole) in cases {
         let mut bench = cet(&RSTORSSP, 3, SHSTK, 0);
@@ -132,7 +132,7 @@ fn rstorssp_refuses_wrong_tokens_and_leaves_them() {
     bench.cpu.gpr[3] = token + 4;
     assert_eq!(steps(&mut bench, 1), GP);
     // Of 32 bits: no mode bit, and below 4 GBytes.
-    for (value, result) in [(token + 8, Ok(())), (token + 8 | 1, cp(4)), (token + 8 | 1 << 32, cp(4))] {
+    for (value, result) in [(token + 8, Ok(())), ((token + 8) | 1, cp(4)), ((token + 8) | 1 << 32, cp(4))] {
         let mut bench = cet32(&RSTORSSP, 3, SHSTK, 0);
         bench.cpu.gpr[3] = token;
         write(&mut bench, token, value);
@@ -261,7 +261,7 @@ fn clrssbsy_frees_a_busy_token_and_tells_of_others_by_cf() {
     for (cpl, value, result, carry) in [
         (0, token | 1, Ok(()), false),
         (0, token, Ok(()), true),
-        (0, token - 8 | 1, Ok(()), true),
+        (0, (token - 8) | 1, Ok(()), true),
         (3, token | 1, GP, false),
     ] {
         let mut bench = cet(&CLRSSBSY, cpl, SHSTK, SHSTK);

@@ -16,13 +16,13 @@ const D: u64 = 0x40;
 #[test]
 fn shadow_stack_accesses_are_to_dirty_pages_that_are_not_writable_of_their_own_mode() {
     for bits in 0..16 {
-        let leaf = P | (bits & 1) * RW | (bits >> 1 & 1) * US | (bits >> 2 & 1) * D;
+        let leaf = P | ((bits & 1) * RW) | ((bits >> 1 & 1) * US) | ((bits >> 2 & 1) * D);
         let above = bits >> 3 & 1;
         for cpl in [0u8, 3] {
             for (code, write_access) in [(&WRSSQ[..], true), (&INCSSPQ[..], false)] {
                 let mut bench = cet(code, cpl, SHSTK | WRSS, SHSTK | WRSS);
                 // A linear address of its own, so that code and stack keep their pages.
-                super::write(&mut bench, 0x12008, 0x1_4000 | 0x25 | above * RW);
+                super::write(&mut bench, 0x12008, 0x1_4000 | 0x25 | (above * RW));
                 super::write(&mut bench, 0x1_4000, 0x3_0000 | leaf);
                 bench.cpu.flush_tlb();
                 (bench.cpu.gpr[3], bench.cpu.gpr[0], bench.cpu.sys.cet.ssp) = (0x20_0000, 0, 0x20_0000);

@@ -9,7 +9,7 @@ const NON_CANONICAL: u64 = 1 << 62;
 
 fn wrmsr(model: &str, number: u32, value: u64) -> bool {
     let mut bench = long(&[]);
-    bench.cpu.config.model = CpuModel::of_spec(model).unwrap().into();
+    bench.cpu.config.model = CpuModel::of_spec(model).expect("a model").into();
     bench.with_env(|cpu, env| cpu.write_msr(env, number, value).is_ok() && cpu.read_msr(number) == Ok(value))
 }
 

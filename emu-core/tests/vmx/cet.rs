@@ -54,6 +54,15 @@ fn state_passes_through_without_the_controls_and_is_saved_all_the_same() {
 }
 
 #[test]
+fn ssp_of_the_guest_need_not_be_canonical_below_the_linear_address_width() {
+    let mut guest = enforced(Guest::new(&[0xF4]), 1);
+    let ssp = 1 << (guest.bench.cpu.config.model.linear_bits() - 1);
+    guest.set(Field::GuestSsp, ssp);
+    guest.expect(ExitReason::Hlt);
+    assert_eq!(guest.get(Field::GuestSsp), ssp);
+}
+
+#[test]
 fn tracker_is_part_of_the_state() {
     // The entry is to a NOP with the tracker waiting: #CP, which the exception bitmap makes an exit.
     let mut guest = enforced(Guest::new(&[0x90, 0xF4]), 0x804);
