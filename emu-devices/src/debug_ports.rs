@@ -103,12 +103,13 @@ impl DebugPorts {
                 codes.push(value);
             }
             0x92 => {
-                // Bit 0 is a pulse of INIT#, over before anybody can read it.
-                let before = std::mem::replace(&mut self.state.port_92, value & 0x02);
+                // FAST_INIT (bit 0) stays as it was written: INIT# pulses where it becomes 1, and not again before it was
+                // written back to 0 (82371SB, "Port 92 Register").
+                let before = std::mem::replace(&mut self.state.port_92, value & 0x03);
                 if (before ^ value) & 0x02 != 0 {
                     ctx.requests.a20 = Some(value & 0x02 != 0);
                 }
-                ctx.requests.init |= value & 0x01 != 0;
+                ctx.requests.init |= !before & value & 0x01 != 0;
             }
             0xE9 => push_output(&mut self.output.text, value),
             0x402 if self.config.port_402 => push_output(&mut self.output.text, value),
@@ -249,15 +250,15 @@ mod tests {
     }
 
     #[test]
-    fn port_92_moves_a20_and_bit_0_resets_and_reads_0_again() {
+    fn port_92_moves_a20_and_bit_0_pulses_init_where_it_becomes_1() {
         let (mut bench, mut ports) = ports();
         bench.outb(&mut ports, 0x92, 0x02);
         assert_eq!(bench.requests.a20, Some(true));
         assert!(!bench.requests.init);
-        for _ in 0..2 {
-            bench.outb(&mut ports, 0x92, 0x03);
-            assert!(std::mem::take(&mut bench.requests.init));
-            assert_eq!(bench.inb(&mut ports, 0x92), 0x02);
+        for (value, init) in [(0x03, true), (0x03, false), (0x02, false), (0x03, true)] {
+            bench.outb(&mut ports, 0x92, value);
+            assert_eq!(std::mem::take(&mut bench.requests.init), init, "{value:#x}");
+            assert_eq!(bench.inb(&mut ports, 0x92), value);
         }
     }
 
