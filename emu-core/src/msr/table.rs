@@ -229,7 +229,7 @@ pub static TABLE: &[Msr] = &[
     listed(named!(IA32_RTIT_CTL)),
     listed(named!(IA32_RTIT_STATUS)),
     listed(named!(IA32_RTIT_CR3_MATCH)),
-    listed(named!(IA32_DS_AREA)),
+    row(named!(IA32_DS_AREA), Has::Listed, Model, Values(canonical, HOLE), Stored, Store),
     listed(named!(MSR_LASTBRANCH_0_FROM_IP)).times("MSR_LASTBRANCH_#_FROM_IP", 32, 1),
     row(named!(IA32_U_CET), CET, Is(0), Values(cet_control, HOLE), Get(read_cet), Set(write_cet)),
     row(named!(IA32_S_CET), CET, Is(0), Values(cet_control, HOLE), Get(read_cet), Set(write_cet)),
