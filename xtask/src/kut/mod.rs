@@ -24,6 +24,9 @@ pub struct Args {
     /// Only these sections of unittests.cfg [default: those that need no VMX]
     #[arg(value_name = "TEST", conflicts_with_all = ["vmx", "write"])]
     tests: Vec<String>,
+    /// The processor; exceptions are told apart by it
+    #[arg(long, value_name = "MODEL", default_value = "max", conflicts_with = "write")]
+    cpu_model: String,
     /// The sections of the group vmx
     #[arg(long)]
     vmx: bool,
@@ -83,14 +86,21 @@ fn host(path: &Path) -> impl Fn(std::io::Error) -> Error {
 }
 
 fn run_all(args: &Args) -> Result<bool, Error> {
-    let plan = Plan::ours().map_err(Error::Plan)?;
+    let plan = Plan::ours().map_err(Error::Plan)?.of_model(&args.cpu_model);
     let kernels = args.dir.join("x86");
     let tests = tests(args, &plan, &kernels)?;
     std::fs::create_dir_all(&args.logs).map_err(host(&args.logs))?;
     let emulator = args.emulator.clone().map_or_else(build_emulator, Ok)?;
     let host_limit = Duration::from_secs(args.host_limit);
-    let places =
-        run::Places { emulator, kernels, logs: args.logs.clone(), jit: args.jit, host_limit, reuse: args.reuse };
+    let places = run::Places {
+        emulator,
+        kernels,
+        logs: args.logs.clone(),
+        model: args.cpu_model.clone(),
+        jit: args.jit,
+        host_limit,
+        reuse: args.reuse,
+    };
     let results = results(args, &plan, &tests, &places)?;
     let rows: Vec<_> = tests.iter().zip(results).collect();
     let text = table::markdown(&rows);

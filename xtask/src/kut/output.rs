@@ -103,6 +103,7 @@ mod tests {
     fn exception() -> Exception {
         Exception {
             tests: vec!["t".to_owned()],
+            models: Vec::new(),
             line: "known".to_owned(),
             kind: Kind::KvmFeature,
             reason: "for a reason".to_owned(),

@@ -22,6 +22,8 @@ pub struct Places {
     pub kernels: PathBuf,
     /// Outputs and environment files.
     pub logs: PathBuf,
+    /// The CPU model.
+    pub model: String,
     /// How often code runs until it is compiled, if not as the emulator has it by itself.
     pub jit: Option<u32>,
     /// The time of the host that a test may take.
@@ -40,7 +42,7 @@ pub struct Run {
 }
 
 /// The options of the emulator for a test; `environment` is its environment file.
-pub fn options(test: &Test, kernels: &Path, environment: &Path) -> Vec<String> {
+pub fn options(test: &Test, model: &str, kernels: &Path, environment: &Path) -> Vec<String> {
     let section = &test.section;
     let path = |path: &Path| path.display().to_string();
     let mut options = vec!["--kernel".to_owned(), path(&kernels.join(&section.file))];
@@ -54,7 +56,8 @@ pub fn options(test: &Test, kernels: &Path, environment: &Path) -> Vec<String> {
         ("--max-time", test.limit.to_string()),
     ];
     options.extend(numbers.into_iter().flat_map(|(option, value)| [option.to_owned(), value]));
-    let fixed = "--cpu-model max --debug-exit 0xf4 --test-devices --serial stdio --debugcon none --headless";
+    options.extend(["--cpu-model", model].map(str::to_owned));
+    let fixed = "--debug-exit 0xf4 --test-devices --serial stdio --debugcon none --headless";
     options.extend(fixed.split(' ').map(str::to_owned));
     options
 }
@@ -87,7 +90,7 @@ fn execute(test: &Test, places: &Places) -> io::Result<String> {
     let file = |kind: &str| places.logs.join(format!("{}.{kind}", test.section.name));
     std::fs::write(file("env"), environment(test))?;
     let mut child = Command::new(&places.emulator)
-        .args(options(test, &places.kernels, &file("env")))
+        .args(options(test, &places.model, &places.kernels, &file("env")))
         .args(places.jit.map(|threshold| format!("--jit={threshold}")))
         .stdin(Stdio::null())
         .stdout(File::create(file("out"))?)
@@ -129,7 +132,7 @@ mod tests {
 
     #[test]
     fn options_of_a_test_are_options_of_the_emulator() {
-        let options = options(&test(), Path::new("x86"), Path::new("env"));
+        let options = options(&test(), "haswell", Path::new("x86"), Path::new("env"));
         let line = std::iter::once("rvmx-emu".to_owned()).chain(options);
         let cli = rvmx_emu::cli::Cli::try_parse_from(line).unwrap();
         assert_eq!((cli.run.append.as_deref(), cli.run.cpus, cli.run.memory), (Some("-a b*"), Some(2), Some(MEMORY)));
