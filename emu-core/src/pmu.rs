@@ -239,9 +239,23 @@ impl Cpu {
         if !self.pmu.counting || self.pmu.running != running {
             self.pmu.run_as(running);
         }
-        let per_cycle = if self.config.cycles.is_some() { RETIRED_PER_CYCLE } else { 1 };
+        let per_cycle = self.retired_per_cycle();
         self.pmu.settle(per_cycle, self.config.model.pmu());
         self.leave_block();
+    }
+
+    /// Under another clock than the one before, a counter may overflow sooner than was thought. Under the same one nothing
+    /// changes: what is due is due where it would be.
+    pub(crate) fn hasten_pmu(&mut self) {
+        let per_cycle = self.retired_per_cycle();
+        if self.pmu.counting && self.pmu.per_cycle != per_cycle {
+            self.pmu.settle(per_cycle, self.config.model.pmu());
+        }
+    }
+
+    /// Instructions that retire in a cycle at most, as a rule.
+    fn retired_per_cycle(&self) -> u64 {
+        if self.config.cycles.is_some() { RETIRED_PER_CYCLE } else { 1 }
     }
 
     /// Counts if a counter may have overflowed.

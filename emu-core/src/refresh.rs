@@ -1,6 +1,6 @@
 //! When the interpreter must derive again what it derives from the architectural state.
 
-use crate::mem::tlb::{NO_CONTEXT, NO_TAG};
+use crate::mem::tlb::NO_CONTEXT;
 use crate::state::cpu::Cpu;
 use crate::state::derived::{Mode, SegmentAccess, Size};
 use crate::state::flags::{AC, VM};
@@ -100,7 +100,7 @@ impl Cpu {
         } else {
             self.tlb.context(1)
         };
-        debug_assert_ne!(self.derived.context, NO_TAG);
+        debug_assert!(self.derived.context < NO_CONTEXT);
         self.fast_context = if self.notes.watch.contains(Watch::MEMORY) { NO_CONTEXT } else { self.derived.context };
         self.leave_block();
     }

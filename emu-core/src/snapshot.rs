@@ -215,9 +215,7 @@ impl Cpu {
         self.attention = attention;
         self.refresh_apic_attention();
         // Its deadline is of the clock that it was saved under.
-        if self.pmu.counting {
-            self.settle_pmu();
-        }
+        self.hasten_pmu();
         self.carried.asleep = carried.asleep;
     }
 }

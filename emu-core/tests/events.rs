@@ -4,14 +4,31 @@ mod common;
 
 use common::*;
 use emu_core::bus::{ApicMessage, DeliveryMode, Shorthand};
-use emu_core::flags::{IF, IOPL, RF, TF, VIF, VIP, VM};
+use emu_core::flags::{AC, FIXED1, IF, IOPL, RF, TF, VIF, VIP, VM};
 use emu_core::run::RunExit;
 use emu_core::state::derived::Attention;
 use emu_core::state::system::Activity;
 use emu_core::testing::Bench;
-use emu_vmx::arch::cr::{Cr4, Dr6, Dr7};
+use emu_vmx::arch::cr::{Cr0, Cr4, Dr6, Dr7};
 use emu_vmx::arch::segment::{Segment, SegmentRegister};
 use emu_vmx::arch::vector;
+
+/// #AC is benign: where delivery raises it, the delivery of #AC raises it again, without end. It ends.
+#[test]
+fn delivery_that_raises_exceptions_without_end_comes_back() {
+    for code in [&[0x0F, 0x0B][..], &[0xCD, 0x80]] {
+        let mut bench = protected(code, 3);
+        for vector in (0..32).chain([0x80]) {
+            write(&mut bench, IDT + vector * 8, gate(CODE3, (HANDLERS + vector) as u32, 0xEE, 0));
+        }
+        bench.cpu.sys.cr0 |= Cr0::AM;
+        bench.cpu.set_flags(FIXED1 | AC);
+        bench.cpu.gpr[4] = STACK3 - 1;
+        bench.cpu.changed_from_outside();
+        assert_eq!(bench.run(100), RunExit::Stopped);
+        assert_eq!(bench.cpu.sys.activity, Activity::Shutdown);
+    }
+}
 
 #[test]
 fn fault_in_ring_3_pushes_the_outer_stack_and_rf() {

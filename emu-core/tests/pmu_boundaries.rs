@@ -196,6 +196,20 @@ fn snapshot_with_clocks_ahead_of_an_instruction_taken_back_is_restored() {
     }
 }
 
+/// What is due is due where it would be without: the counters with CMASK are ahead of the others.
+#[test]
+fn snapshot_restored_under_the_same_clock_has_the_same_counters() {
+    let mut bench = counted(&[0x90; 64]);
+    count(&mut bench, 0, INSTRUCTIONS | INT | cmask(1), WIDTH - 99);
+    bench.run(20);
+    let before = bench.cpu.pmu;
+    assert_ne!(before.general[0], WIDTH - 99);
+    let (state, memory) = CoreState::save(slice::from_mut(&mut bench.cpu), &mut bench.ram);
+    let cpus = slice::from_mut(&mut bench.cpu);
+    state.restore(&memory, cpus, &mut bench.ram, &mut bench.cache).expect("it is this machine's");
+    assert_eq!(bench.cpu.pmu, before);
+}
+
 /// A run that goes on under another clock looks at its counters as often as that one needs.
 #[test]
 fn snapshot_restored_under_another_clock_has_that_clocks_deadline() {

@@ -45,6 +45,20 @@ fn instruction_that_faults_shows_the_event_and_what_it_changed() {
     assert!(handler.contains("0008:00009006 00009006 f4 hlt"), "{handler}");
 }
 
+/// Who watches memory sees it all by the slow path; in the last page of all there is nothing either.
+#[test]
+fn access_to_the_last_page_faults_whoever_watches_memory() {
+    // mov eax,[rbx]; mov [rbx],eax; add [rbx],eax
+    for code in [[0x8B, 0x03], [0x89, 0x03], [0x01, 0x03]] {
+        for address in [0xFFFF_FFFF_FFFF_F000, 0xFFFF_FFFF_FFFF_FFF8, u64::MAX] {
+            let mut bench = long(&code);
+            bench.cpu.gpr[3] = address;
+            let lines = traced(&mut bench, TraceFilter::default());
+            assert!(lines[0].contains("-> #PF"), "{address:#x}: {lines:?}");
+        }
+    }
+}
+
 #[test]
 fn repeated_instruction_has_a_line_for_each_iteration() {
     // mov ecx,3; mov edi,600h; rep stosb; hlt

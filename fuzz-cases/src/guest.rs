@@ -3,9 +3,10 @@
 use crate::instructions::code;
 use crate::tables::{Paging, at, fill, fill_paging, selector};
 use crate::tiers::{Tiers, Trail};
-use crate::{Source, board};
+use crate::{Source, board, features};
 use emu_core::block::cache::CodeCache;
 use emu_core::bus::ApicMessage;
+use emu_core::cycles::table::Table;
 use emu_core::flags;
 use emu_core::mem::ram::Ram;
 use emu_core::model::CpuModel;
@@ -13,7 +14,7 @@ use emu_core::run::RunExit;
 use emu_core::state::cpu::{Cpu, Env};
 use emu_core::state::system::{Activity, DescriptorTable};
 use emu_core::testing::BareBus;
-use emu_devices::pc::{PcConfig, PcExit};
+use emu_devices::pc::{Pc, PcConfig, PcExit};
 use emu_vmx::arch::cr::{Cr0, Cr4};
 use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister};
@@ -47,12 +48,22 @@ const MODES: [Mode; 8] = [
 /// instruction, which handles no more than a page.
 pub const SLACK: u64 = 0x4_0000;
 
-/// The models, parsed once.
+/// `max`, or the default model. They are parsed once.
 pub fn model(max: bool) -> Arc<CpuModel> {
-    static MODELS: OnceLock<[Arc<CpuModel>; 2]> = OnceLock::new();
-    let models = MODELS
-        .get_or_init(|| [CpuModel::default_model(), CpuModel::named("max").expect("it is built in")].map(Arc::new));
-    models[usize::from(max)].clone()
+    models()[usize::from(max)].clone()
+}
+
+/// Mostly `max`, which has everything; the others have other versions of performance monitoring.
+fn any_model(source: &mut Source) -> Arc<CpuModel> {
+    if source.chance(65) { model(true) } else { source.pick(&[0, 0, 2, 3].map(|n| &models()[n])).clone() }
+}
+
+fn models() -> &'static [Arc<CpuModel>; 4] {
+    static MODELS: OnceLock<[Arc<CpuModel>; 4]> = OnceLock::new();
+    MODELS.get_or_init(|| {
+        let named = |name| CpuModel::named(name).expect("it is built in");
+        [CpuModel::default_model(), named("max"), named("penryn"), named("skylake_sp")].map(Arc::new)
+    })
 }
 
 fn flat(selector: u16, rights: u32, cpl: u8) -> Segment {
@@ -80,6 +91,7 @@ pub fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
     fill(&mut tables, ram, long, cpl);
     let user = if cpl == 0 && source.chance(50) { 0 } else { 4 };
     let cr3 = fill_paging(&mut tables, ram, paging, user);
+    features::fill_shadow_stacks(&mut tables, ram, mode == Mode::Long);
 
     let sys = &mut cpu.sys;
     sys.activity = Activity::Active;
@@ -131,6 +143,8 @@ pub fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
     }
     sys.cpl = cpl;
     sys.pkru = if source.chance(20) { source.bits(4) as u32 } else { 0 };
+    features::control_flow(source, cpu, ram, paging);
+    let sys = &mut cpu.sys;
     for number in 0..4 {
         sys.dr[number] = if source.chance(20) { source.value() & if long { u64::MAX } else { 0xFFFF_FFFF } } else { 0 };
     }
@@ -222,6 +236,7 @@ pub fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
     cpu.select_address_space();
     cpu.flush_tlb();
     cpu.refresh();
+    features::counters(source, cpu, ram);
 
     let length = 64 + source.below(192) as usize;
     let mut bytes = code(source, length);
@@ -243,8 +258,8 @@ pub fn guest_code(source: &mut Source) {
 
 /// [`guest_code`] with what the runs have come to.
 pub fn guest_code_in(source: &mut Source, tiers: Tiers) -> Trail {
-    let max = source.chance(65);
-    if source.chance(60) { bare(source, &model(max), tiers) } else { whole(source, &model(max), tiers) }
+    let model = any_model(source);
+    if source.chance(60) { bare(source, &model, tiers) } else { whole(source, &model, tiers) }
 }
 
 fn bare(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
@@ -284,27 +299,39 @@ fn bare(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
     trail
 }
 
-fn whole(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
+/// A PC with one or two processors that are about to run random code.
+pub fn any_pc(source: &mut Source) -> Pc {
+    let model = any_model(source);
+    let cycles = model.table().ok().filter(|_| source.chance(20));
+    pc(source, &model, cycles)
+}
+
+fn pc(source: &mut Source, model: &Arc<CpuModel>, cycles: Option<Arc<Table>>) -> Pc {
     let processors = 1 + source.below(2) as u32;
     let config = PcConfig {
         processors,
         model: model.clone(),
         memory: 4 << 20,
         quantum: source.pick(&[1, 50, 1000]),
-        cycles: None,
+        cycles,
         bios: firmware::BIOS.to_vec(),
         vga_bios: Vec::new(),
         option_roms: Vec::new(),
         board: board::config(source),
     };
-    let mut pc = emu_devices::pc::Pc::new(config).expect("the ROM is good");
-    pc.set_tier(tiers.tier());
-    let mut trail = Trail::default();
+    let mut pc = Pc::new(config).expect("the ROM is good");
     set_up(source, &mut pc.cpus[0], &mut pc.ram);
     if processors > 1 && source.chance(60) {
         let mut second = Source::seeded(source.bits(3));
         set_up(&mut second, &mut pc.cpus[1], &mut pc.ram);
     }
+    pc
+}
+
+fn whole(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
+    let mut pc = pc(source, model, None);
+    pc.set_tier(tiers.tier());
+    let mut trail = Trail::default();
     let mut resets = 0;
     for _ in 0..4 {
         let limit = pc.now() + 1 + source.below(1500);

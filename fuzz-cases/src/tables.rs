@@ -14,8 +14,16 @@ pub mod at {
     pub const TSS2: u64 = 0x5000;
     /// Where CR3 points; the next tables follow.
     pub const PAGING: u64 = 0x1_0000;
+    /// The page table of the small pages.
+    pub const LEAF: u64 = PAGING + 0x4000;
     pub const CODE: u64 = 0x2_0000;
     pub const DATA: u64 = 0x3_0000;
+    /// Eight shadow stacks of an interrupt stack table.
+    pub const SHADOW_TABLE: u64 = 0x3_8000;
+    /// The page of the supervisor's shadow stacks.
+    pub const SHADOW: u64 = 0x3_A000;
+    /// The page of user mode's.
+    pub const USER_SHADOW: u64 = 0x3_C000;
     pub const STACK: u64 = 0x3_F000;
 }
 

@@ -7,6 +7,7 @@ use emu_core::block::tier::Tier;
 use emu_core::hash::StableHash;
 use emu_core::mem::ram::Ram;
 use emu_core::state::cpu::Cpu;
+use emu_core::state::pmu::Pmu;
 
 /// How a case runs.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,9 @@ impl Tiers {
     /// Everything is interpreted, and nobody asks what the runs have come to.
     pub const INTERPRETED: Self = Self { threshold: None, noted: false };
 
+    /// Everything is compiled at its first run.
+    pub const COMPILED: Self = Self { threshold: Some(1), noted: false };
+
     /// Who compiles.
     pub fn tier(self) -> Option<Box<dyn Tier>> {
         self.threshold.and_then(emu_jit::tier)
@@ -31,10 +35,12 @@ impl Tiers {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Trail(Vec<Step>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Step {
     rip: u64,
     instructions: u64,
+    cycles: u64,
+    pmu: Pmu,
     state: u64,
 }
 
@@ -44,7 +50,13 @@ impl Trail {
         if tiers.noted {
             let mut hash = StableHash::new();
             hash.value(&cpu.guest_state()).expect("a state has an encoding");
-            self.0.push(Step { rip: cpu.rip(), instructions: cpu.instructions, state: hash.get() });
+            self.0.push(Step {
+                rip: cpu.rip(),
+                instructions: cpu.instructions,
+                cycles: cpu.cycles,
+                pmu: cpu.pmu,
+                state: hash.get(),
+            });
         }
     }
 
@@ -57,7 +69,7 @@ impl Trail {
 
     /// The case is over; everything else has this hash.
     pub fn ends_with(&mut self, state: u64) {
-        self.0.push(Step { rip: 0, instructions: 0, state });
+        self.0.push(Step { state, ..Step::default() });
     }
 }
 

@@ -2,7 +2,10 @@
 
 use fuzz_cases::{Source, TARGETS};
 
+/// Seeds from 0 on; `FUZZ_CASES` times as many where that is set.
 fn run(name: &str, cases: u64) {
+    let times = std::env::var("FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let cases = cases.saturating_mul(times);
     let (_, target) = TARGETS.into_iter().find(|(known, _)| *known == name).expect("there is such a target");
     for seed in 0..cases {
         let result = std::panic::catch_unwind(|| target(&mut Source::seeded(seed)));
@@ -53,6 +56,11 @@ fn vmx_instructions_with_any_operands_do_not_panic() {
 #[test]
 fn runs_cut_by_their_work_are_the_runs_in_one_piece() {
     run("host_work", 60);
+}
+
+#[test]
+fn runs_that_are_cut_watched_and_moved_end_as_the_run_in_one_piece() {
+    run("cuts", 300);
 }
 
 #[test]

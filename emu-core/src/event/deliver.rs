@@ -13,6 +13,9 @@ use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector::{self, NestedFault};
 use emu_vmx::exit::ExitReason;
 
+/// Exceptions in one delivery, each of which is delivered instead of the one before: what is finite has fewer.
+const MOST_EXCEPTIONS: u32 = 32;
+
 /// An event with what delivery saves.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery {
@@ -89,6 +92,7 @@ impl Cpu {
         let length = injected.filter(|_| event.kind.is_software()).unwrap_or(0);
         let return_rip = self.rip().wrapping_add(u64::from(length));
         let mut delivery = Delivery { event, return_rip, resume };
+        let mut exceptions = 0;
         loop {
             self.vmx.injecting = injecting;
             let result = self.try_deliver(env, &delivery);
@@ -102,6 +106,10 @@ impl Cpu {
                 Err(Stop::Shutdown) => return self.shut_down(env),
             }
             injecting = false;
+            exceptions += 1;
+            if exceptions == MOST_EXCEPTIONS {
+                return self.end_endless_delivery(env);
+            }
             let original = self.vmx.delivering.take();
             let second = self.scratch.fault;
             // The exception bitmap comes before the merge (SDM Vol. 3C 26.2, "Other Causes of VM Exits"; 28.2.4,
@@ -121,6 +129,16 @@ impl Cpu {
             }
             delivery = Delivery { event, return_rip: self.rip(), resume: true };
         }
+    }
+
+    /// Exceptions follow each other without end: each #AC of a delivery is benign, and the delivery of the next exception
+    /// raises it again. A processor hangs in this until it is reset; here it shuts down, and who runs it comes back.
+    #[cold]
+    fn end_endless_delivery(&mut self, env: &mut Env) {
+        if self.log_once("endless delivery", 0) {
+            log::warn!(target: "cpu", "exceptions in the delivery of exceptions without end, with #AC: the processor shuts down, where another hangs");
+        }
+        self.shut_down(env);
     }
 
     /// A triple fault: shutdown, or in VMX non-root operation a VM exit.

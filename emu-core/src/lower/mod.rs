@@ -65,7 +65,7 @@ pub fn lower(
                 break;
             }
             uops.push(match mode.waiting {
-                true => cet::missing(&lowerer),
+                true => Uop { off: len as u16, len: 1, ..cet::missing(&lowerer) },
                 false => lowerer::invalid(bits, &bytes[len..], len as u16),
             });
             len += 1;

@@ -20,8 +20,9 @@ pub const ENTRIES: usize = 4096;
 /// A tag that no access has.
 pub const NO_TAG: u64 = u64::MAX;
 
-/// A context that no address space has: with it no fast path finds anything.
-pub const NO_CONTEXT: u64 = 0xFFF;
+/// A context that no address space has: with it no fast path finds anything. In the last page of all its tag is not
+/// [`NO_TAG`], which empty entries have.
+pub const NO_CONTEXT: u64 = 0xFFE;
 
 /// One translation.
 #[derive(Debug, Clone, Copy)]

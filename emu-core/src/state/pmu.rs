@@ -120,6 +120,8 @@ pub struct Pmu {
     pub asserted: u8,
     /// Cycle by which a counter that interrupts may overflow; `u64::MAX` if none can.
     pub deadline: u64,
+    /// For how many instructions in a cycle it was worked out.
+    pub per_cycle: u64,
     /// Some counter is enabled.
     pub counting: bool,
     /// Some counter wants instructions to be run one by one, and [`Pmu::retire`] to be told of them.
@@ -343,6 +345,7 @@ impl Pmu {
             }
         }
         self.counting = counting;
+        self.per_cycle = per_cycle;
         self.deadline = self.next_overflow(per_cycle, model);
     }
 

@@ -51,6 +51,18 @@ fn code_of_32_bits_waits_for_endbr32() {
     }
 }
 
+/// What cannot be decoded is an instruction of one byte: it has a last byte, which is within CS or not.
+#[test]
+fn bytes_that_are_no_instruction_are_a_missing_endbranch() {
+    for (limit, vector) in [(u32::MAX, 21), (START as u32, 21), (START as u32 - 1, 13)] {
+        let mut bench = cet32(&[0x0F, 0x04], 0, 0, ENDBR | bits::TRACKER);
+        bench.cpu.sys.segments[1].limit = limit;
+        bench.cpu.changed_from_outside();
+        bench.run(1);
+        assert_eq!(bench.cpu.scratch.fault.vector, vector, "{limit:#x}");
+    }
+}
+
 #[test]
 fn untracked_branches_lead_anywhere() {
     // Direct: jmp, call, jz; ret.

@@ -1,8 +1,8 @@
 //! A processor in VMX root operation with a VMCS whose guest is one of the guests of `guest_code`.
 
-use crate::Source;
 use crate::guest::{model, set_up};
 use crate::vmx::code::vmx_instructions;
+use crate::{Source, features};
 use emu_core::model::CpuModel;
 use emu_core::state::cpu::Cpu;
 use emu_core::state::system::{Activity, DescriptorTable};
@@ -170,7 +170,13 @@ pub fn base_vmcs(source: &mut Source, bench: &mut Bench) -> Vmcs {
     let exit = VmExitControls::HOST_ADDRESS_SPACE_SIZE;
     set(Field::VmExitControls, control(source, caps.exit(), exit.bits()));
     let entry = if long { VmEntryControls::IA32E_MODE_GUEST } else { VmEntryControls::empty() };
-    let entry = entry | VmEntryControls::LOAD_IA32_EFER | VmEntryControls::LOAD_DEBUG_CONTROLS;
+    let mut entry = entry | VmEntryControls::LOAD_IA32_EFER | VmEntryControls::LOAD_DEBUG_CONTROLS;
+    if sys.cr4.contains(Cr4::CET) && source.chance(80) {
+        entry |= VmEntryControls::LOAD_CET_STATE;
+    }
+    if source.chance(20) {
+        entry |= VmEntryControls::LOAD_IA32_PERF_GLOBAL_CTRL;
+    }
     let mut entry = control(source, caps.entry(), entry.bits());
     if !long {
         entry &= !u64::from(VmEntryControls::IA32E_MODE_GUEST.bits());
@@ -234,6 +240,9 @@ pub fn base_vmcs(source: &mut Source, bench: &mut Bench) -> Vmcs {
     }
     host_fields(&mut vmcs, &bench.cpu);
     guest_fields(&mut vmcs, &guest, real);
+    // What VM entries do not load.
+    bench.cpu.sys.cet = guest.sys.cet;
+    features::counters(source, &mut bench.cpu, &mut bench.ram);
     if !long && sys.cr0.contains(Cr0::PG) {
         let pdptes = [Field::GuestPdpte0, Field::GuestPdpte1, Field::GuestPdpte2, Field::GuestPdpte3];
         pdptes.into_iter().zip(sys.pdptes).for_each(|(field, value)| vmcs.set(field, value));
@@ -282,6 +291,10 @@ fn guest_fields(vmcs: &mut Vmcs, guest: &Cpu, real: bool) {
         (Field::GuestGdtrLimit, sys.gdtr.limit.into()),
         (Field::GuestIdtrBase, sys.idtr.base),
         (Field::GuestIdtrLimit, sys.idtr.limit.into()),
+        (Field::GuestIa32SCet, sys.cet.supervisor),
+        (Field::GuestSsp, sys.cet.ssp),
+        (Field::GuestIa32InterruptSspTableAddr, sys.cet.interrupt_table),
+        (Field::GuestIa32PerfGlobalCtrl, guest.pmu.global_control),
         (Field::GuestIa32SysenterCs, sys.sysenter[0]),
         (Field::GuestIa32SysenterEsp, sys.sysenter[1]),
         (Field::GuestIa32SysenterEip, sys.sysenter[2]),
