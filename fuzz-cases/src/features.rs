@@ -54,8 +54,8 @@ pub fn fill_shadow_stacks(source: &mut Source, ram: &mut Ram, long: bool) {
             let value = match (address >> 3 & 3, source.below(4)) {
                 (3, 0) => address | cet::BUSY,
                 (3, _) => address,
-                (0, 0) => address + 8 | 2 | u64::from(long),
-                (0, _) => address + 8 | u64::from(long),
+                (0, 0) => (address + 8) | 2 | u64::from(long),
+                (0, _) => (address + 8) | u64::from(long),
                 (_, 0) => address,
                 (_, 1) => source.value(),
                 _ => at::CODE + source.below(0x400),

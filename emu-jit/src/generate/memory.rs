@@ -98,6 +98,16 @@ impl Generator<'_> {
         self.accesses += 1;
         let (at, found) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
         self.later.push(Later::LookUp { at, found, slow, width, write });
+        if last != 0 {
+            // What is remembered may be the page of the last byte alone, which the tag is of.
+            dynasm!(self.asm
+                ; .arch x64
+                ; lea edx, [rax + last]
+                ; xor edx, eax
+                ; test edx, 0x1000
+                ; jnz =>slow
+            );
+        }
         dynasm!(self.asm
             ; .arch x64
             ; mov rcx, QWORD remembered

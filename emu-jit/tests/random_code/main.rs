@@ -156,3 +156,32 @@ fn random_code_of_64_bits_ends_in_the_same_state_in_both_tiers() {
 fn random_code_of_32_bits_ends_in_the_same_state_in_both_tiers() {
     (0..count()).for_each(|seed| compare(seed, false));
 }
+
+/// An instruction that has reached a page, and then the end of the page before it and the start of that page: the two are
+/// not neighbours in memory.
+#[test]
+fn access_across_pages_behind_one_to_the_upper_page_reaches_both() {
+    // mov [rbx],rax | mov rax,[rbx] | add [rbx],rax | mov [rbx],ax; sub rbx,step; dec ecx; jnz; hlt
+    for access in [[0x48, 0x89, 0x03], [0x48, 0x8B, 0x03], [0x48, 0x01, 0x03], [0x66, 0x89, 0x03]] {
+        for step in 1..9 {
+            let code = [&access[..], &[0x48, 0x83, 0xEB, step, 0xFF, 0xC9, 0x75, 0xF5, 0xF4]].concat();
+            let machine = || {
+                let mut bench = Bench::long_mode(&code);
+                for (page, physical) in [(0x40_0000, DATA + 0x5000), (0x40_1000, DATA + 0x2000)] {
+                    bench.map(page, physical, 7);
+                }
+                bench.ram.dma_write(DATA, &(0..0x8000).map(|n| (n * 7 % 251) as u8).collect::<Vec<_>>());
+                (bench.cpu.gpr[0], bench.cpu.gpr[1]) = (0x0102_0304_0506_0708, 40);
+                bench.cpu.gpr[3] = 0x40_1000 + 20 * u64::from(step) - 3;
+                bench.cpu.changed_from_outside();
+                bench
+            };
+            let (mut interpreted, mut compiled) = (machine(), machine());
+            compiled.cache.set_tier(emu_jit::tier(1));
+            for bench in [&mut interpreted, &mut compiled] {
+                assert_eq!(bench.run(1000), RunExit::Stopped);
+            }
+            assert!(state(&interpreted) == state(&compiled), "{access:x?} {step}");
+        }
+    }
+}
