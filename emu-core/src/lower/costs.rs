@@ -34,6 +34,12 @@ struct Seen {
     ends: bool,
 }
 
+impl Seen {
+    fn of(i: &Instruction) -> Self {
+        Self { kind: Kind::of(i), len: i.len() as u8, ends: ends_run(i) }
+    }
+}
+
 /// Finds out what instructions cost, and keeps what it needs for that. It belongs to one table.
 #[derive(Default)]
 pub struct Costs {
@@ -58,7 +64,7 @@ impl Costs {
     /// The next instruction of the block whose costs will be assigned.
     #[inline]
     pub fn see(&mut self, i: &Instruction) {
-        self.seen.push(Seen { kind: Kind::of(i), len: i.len() as u8, ends: ends_run(i) });
+        self.seen.push(Seen::of(i));
     }
 
     /// Sets the costs of a block's micro-ops. `bytes` are those of the page from the block's start on, `place` is where
@@ -86,9 +92,7 @@ impl Costs {
                 self.settle(table, bits, &bytes[block.from..], uops.get_mut(block.first..).unwrap_or_default());
                 return if cut_off { bytes.len() } else { bytes.len().min(block.at + MAX_INSTRUCTION) };
             }
-            let (kind, len) = (Kind::of(&instruction), instruction.len() as u8);
-            let next = Seen { kind, len, ends: ends_run(&instruction) };
-            self.read(table, bits, bytes, &mut block, next, uops);
+            self.read(table, bits, bytes, &mut block, Seen::of(&instruction), uops);
         }
         block.at
     }
