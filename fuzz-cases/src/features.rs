@@ -106,7 +106,7 @@ pub fn control_flow(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram, paging: P
 /// not have stay away.
 pub fn counters(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
     let model = *cpu.config.model.pmu();
-    if model.version == 0 || !source.chance(35) {
+    if model.version == 0 || !source.chance(60) {
         return;
     }
     cpu.lapic.lvt[Lvt::PerformanceCounter as usize] = source.pick(&ENTRIES);

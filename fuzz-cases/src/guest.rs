@@ -302,7 +302,7 @@ fn bare(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
 /// A PC with one or two processors that are about to run random code.
 pub fn any_pc(source: &mut Source) -> Pc {
     let model = any_model(source);
-    let cycles = model.table().ok().filter(|_| source.chance(20));
+    let cycles = model.table().ok().filter(|_| source.chance(40));
     pc(source, &model, cycles)
 }
 

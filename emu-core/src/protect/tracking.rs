@@ -50,6 +50,9 @@ impl Cpu {
             let suppress = if control & cet::SUPPRESS_DISABLE == 0 { cet::SUPPRESS } else { 0 };
             *self.sys.cet.control_mut(self.sys.cpl) = control & !(cet::TRACKER | cet::SUPPRESS) | suppress;
             self.refresh_control_flow();
+            // The bitmap has been read: unlike that of an access which comes again, the time is over, and what is due by now
+            // comes before the instruction, wherever in a block this was.
+            self.scratch.walking = 0;
             return Err(Stop::Alone);
         }
         self.control_protection(code::ENDBRANCH)
