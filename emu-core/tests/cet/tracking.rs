@@ -1,7 +1,11 @@
 //! Indirect-branch tracking (SDM Vol. 1 18.3 "Indirect Branch Tracking").
 
 use super::*;
+use emu_core::cycles::table::Table;
+use emu_core::lapic::Lvt;
+use emu_core::run::RunExit;
 use emu_vmx::arch::cet as bits;
+use emu_vmx::arch::msr::*;
 
 const ENDBR64: [u8; 4] = [0xF3, 0x0F, 0x1E, 0xFA];
 const ENDBR32: [u8; 4] = [0xF3, 0x0F, 0x1E, 0xFB];
@@ -208,5 +212,45 @@ fn events_far_branches_and_system_calls_wait_for_endbranch_and_end_suppression()
         assert_eq!(steps(&mut bench, 1), Ok(()));
         assert_eq!((bench.cpu.sys.cpl, control(&bench)), (0, ENDBR | bits::TRACKER));
         assert_eq!(bench.cpu.sys.cet.user, ENDBR, "that of CPL 3 keeps its state");
+    }
+}
+
+/// What reading the bitmap takes ends a counter's wait before the instruction, whether the bitmap was read in the middle of
+/// a run or at its end: a run in pieces of any length freezes what the run in one piece does.
+#[test]
+fn overflow_while_the_bitmap_is_read_freezes_the_same_however_the_run_is_cut() {
+    const BITMAP: u64 = 0x7_0000;
+    let run = |left: u64, cuts: u64| {
+        // A load, whose page is not in the TLB either; HLT.
+        let code = [0x48, 0x8B, 0x04, 0x25, 0, 0, 9, 0, 0xF4];
+        let mut bench = branching(BRANCHES[0], &code, 0, ENDBR | bits::LEGACY | BITMAP);
+        // The handlers' page, too.
+        bench.ram.dma_write(BITMAP, &[0xFF; 64]);
+        bench.cpu.config.cycles = Some(Table::named("haswell").expect("it is built in"));
+        // The NMI's handler is HLT.
+        bench.cpu.lapic.svr = 0x1FF;
+        bench.cpu.lapic.lvt[Lvt::PerformanceCounter as usize] = 0x400;
+        for (number, value) in [
+            (IA32_A_PMC0, 0u64.wrapping_sub(left) & ((1 << 48) - 1)),
+            (IA32_FIXED_CTR_CTRL, 0x33),
+            // Cycles with INT, and those that a freeze stops.
+            (IA32_PERFEVTSEL0, 0x53_003C),
+            (IA32_DEBUGCTL, 1 << 12),
+            (IA32_PERF_GLOBAL_CTRL, 0x3_0000_0001),
+        ] {
+            assert!(bench.with_env(|cpu, env| cpu.write_msr(env, number, value)).is_ok(), "{number:#x}");
+        }
+        let end = bench.cpu.cycles + 2000;
+        bench.cpu.begin_turn();
+        while bench.go_on(cuts) == RunExit::Budget {
+            assert!(bench.cpu.cycles < end, "it comes to HLT: {:x} {:?}", bench.cpu.rip(), bench.cpu.sys.activity);
+        }
+        (bench.cpu.cycles, bench.cpu.rip(), bench.cpu.counted_pmu())
+    };
+    for left in 1..400 {
+        let whole = run(left, 2000);
+        for cuts in [1, 2, 3, 7, 19, 50, 120] {
+            assert_eq!(run(left, cuts), whole, "{left} cycles before the overflow, in pieces of {cuts}");
+        }
     }
 }
