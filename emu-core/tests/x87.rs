@@ -1,6 +1,8 @@
 //! The x87 FPU seen from a program: exceptions, their delivery, and the formats of its environment.
 
+use emu_core::cycles::table::Table;
 use emu_core::model::CpuModel;
+use emu_core::run::RunExit;
 use emu_core::state::derived::Size;
 use emu_core::testing::Bench;
 use emu_vmx::arch::cr::Cr0;
@@ -182,6 +184,22 @@ fn frstor_of_what_fnsave_stored_gives_the_state_back_in_every_format() {
         assert_eq!((after.status, after.control, after.opcode), (before.status, before.control, before.opcode));
         // The selector is gone, the linear address is not.
         assert_eq!((after.instruction_selector, after.instruction_pointer), (0, 0xF1324));
+    }
+}
+
+/// Where a table of cycles says that FWAIT costs nothing, waiting still takes time, and a run ends.
+#[test]
+fn ne_clear_waits_for_as_long_as_the_run_lasts_whatever_the_instruction_costs() {
+    for table in ["westmere", "haswell", "skylake"] {
+        let mut bench = Bench::real_mode(&[0x9B, 0x90]);
+        bench.cpu.config.cycles = Some(Table::named(table).expect("it is built in"));
+        bench.cpu.fpu.fninit();
+        bench.cpu.fpu.status = 1;
+        bench.cpu.fpu.set_control(0x37E);
+        let start = bench.cpu.cycles;
+        assert_eq!(bench.run(1000), RunExit::Budget);
+        assert!((1000..1100).contains(&(bench.cpu.cycles - start)), "{table}");
+        assert_eq!(bench.cpu.rip(), 0x7C00);
     }
 }
 

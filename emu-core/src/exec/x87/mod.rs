@@ -49,7 +49,8 @@ impl Cpu {
         if env.bus.numeric_error(env.ram, self.cycles, true) {
             return Ok(true);
         }
-        // The processor waits before the instruction, open to interrupts.
+        // The processor waits before the instruction, open to interrupts. Time passes even if the instruction costs none.
+        self.cycles += u64::from(u.cost == 0);
         self.branch_to(self.rip().wrapping_add(u64::from(u.off)));
         self.leave_block();
         Ok(false)
