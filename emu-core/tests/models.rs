@@ -332,3 +332,72 @@ fn physical_address_width_is_changed_alone_and_in_every_model() {
     assert!(CpuModel::spec_has_physical_bits("max,-la57, phys-bits=46"));
     assert!(!CpuModel::spec_has_physical_bits("phys-bits=46.ron,-la57"));
 }
+
+/// Controls that are in the SDM, or in Intel's other public specifications, and that nothing here knows but by name.
+#[rustfmt::skip]
+const UNKNOWN: &[(Word, u8, &str)] = &[
+    (Word::Tertiary, 8, "APIC-timer virtualization"), (Word::Tertiary, 9, "Enable PBNDKB"),
+    (Word::Tertiary, 12, "PEBS uses guest-physical addresses"),
+    (Word::SecondaryExit, 0, "Save FRED"), (Word::SecondaryExit, 1, "Load FRED"),
+    (Word::SecondaryExit, 2, "Load IA32_SPEC_CTRL"),
+    (Word::Entry, 23, "Load FRED"), (Word::Entry, 24, "Load IA32_SPEC_CTRL"),
+];
+
+/// docs/vmx-controls.md: every control of VMX and which models offer it.
+fn controls_document() -> String {
+    use std::fmt::Write;
+    let models: Vec<CpuModel> = models().collect();
+    let mut text = String::from(
+        "# VMX controls\n\nMade from the CPU models and the names of controls; `UPDATE_GOLDEN=1 cargo test -p emu-core --test \
+         models controls_document` rewrites this file, and `cargo test` holds it against the models. A model offers what its \
+         real processor has and what is implemented. What `max` does not offer is not implemented; the default model reports \
+         what is marked *reported* all the same, since its real processor does. `--cpu-model` takes the names of the third column \
+         ([cpu-models.md](cpu-models.md)).\n",
+    );
+    for word in
+        Word::ALL.into_iter().filter(|word| !matches!(word, Word::EptVpid | Word::Misc | Word::Basic | Word::Cr4))
+    {
+        write!(text, "\n## {}\n\n| bit | control | name | `max` |", word.title()).expect("a String takes it");
+        let others = || models.iter().filter(|model| model.name() != "max");
+        others().for_each(|model| text.push_str(&format!(" `{}` |", model.name())));
+        text.push_str("\n|--:|---|---|---|");
+        others().for_each(|_| text.push_str("---|"));
+        text.push('\n');
+        let known = Item::all().filter_map(|item| match item {
+            Item::Vmx(bit) if bit.word == word => Some((bit.bit, item.words(), Some(item))),
+            _ => None,
+        });
+        let unknown = UNKNOWN.iter().filter(|row| row.0 == word).map(|row| (row.1, row.2, None));
+        let mut rows: Vec<_> = known.chain(unknown).collect();
+        rows.sort_by_key(|row| row.0);
+        for pair in rows.windows(2) {
+            assert!(pair[0].0 != pair[1].0, "{word:?} {}: it is known by now", pair[0].0);
+        }
+        for (bit, words, item) in rows {
+            let name = item.map_or("–".to_string(), |item| format!("`{}`", item.name()));
+            write!(text, "| {bit} | {words} | {name} |").expect("a String takes it");
+            for model in models.iter().filter(|model| model.name() == "max").chain(others()) {
+                let offers = item.is_some_and(|item| model.has_item(item));
+                let reported = item.is_some_and(|item| model.reported().any(|other| other == item));
+                text.push_str(match (offers, reported) {
+                    (_, true) => " *reported* |",
+                    (true, _) => " yes |",
+                    _ => " – |",
+                });
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[test]
+fn controls_document_equals_the_models() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/vmx-controls.md");
+    let expected = controls_document();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &expected).unwrap();
+    }
+    let found = std::fs::read_to_string(path).expect("docs/vmx-controls.md; UPDATE_GOLDEN=1 makes it");
+    assert!(found == expected, "docs/vmx-controls.md differs from the models; UPDATE_GOLDEN=1 rewrites it");
+}
