@@ -2,7 +2,7 @@
 
 use crate::layout::{
     BLOCK_LIMIT, BUDGET, CR0, CR4, CYCLE_COUNT, ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, FLAG_A, FLAG_B,
-    FLAG_BITS, FLAG_RESULT, FLAG_SOURCE, FPU, GUEST_MXCSR, INSTRUCTIONS, PINNED, RAX, RDX, TLB_VERSION, frame, gpr,
+    FLAG_BITS, FLAG_RESULT, FLAG_SOURCE, FPU, GUEST_MXCSR, INSTRUCTIONS, PINNED, RAX, RDX, TLB_STAMP, frame, gpr,
     vector,
 };
 use crate::x87;
@@ -160,21 +160,21 @@ unsafe extern "sysv64" fn set_carry(cpu: *mut Cpu, on: u32) {
     unsafe { &mut *cpu }.flags.set_cf(on != 0);
 }
 
-/// The translation that a memory access has used last: it is used again, and the TLB not asked, as long as that has not
-/// changed.
+/// The translation that a memory access has used last: it is used again, and the TLB not asked, as long as that says the
+/// same of it.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Remembered {
-    /// The tag that the access had.
-    pub tag: u64,
-    /// [`Tlb::version`](emu_core::mem::tlb::Tlb::version).
-    pub version: u64,
+    /// Linear address of its page.
+    pub page: u64,
+    /// [`Tlb::stamp`](emu_core::mem::tlb::Tlb::stamp) of then.
+    pub stamp: u64,
     /// Added to the linear address, it gives the host's.
     pub addend: u64,
 }
 
-/// Nothing is remembered: no TLB has had as many versions.
-pub const NOTHING: Remembered = Remembered { tag: 0, version: u64::MAX, addend: 0 };
+/// Nothing is remembered: no TLB has had this stamp.
+pub const NOTHING: Remembered = Remembered { page: 0, stamp: u64::MAX, addend: 0 };
 
 /// Log2 of the widest access of compiled code, bytes.
 const WIDEST: usize = 4;
@@ -233,11 +233,12 @@ fn look_up(asm: &mut VecAssembler<X64Relocation>, width: usize, write: bool) {
         ; add rax, rcx
         ; mov [rsp + 16 + frame::FOUND], rcx
         ; pop rcx
-        ; mov [rcx + offset(std::mem::offset_of!(Remembered, tag))], rdx
+        ; and rdx, -4096
+        ; mov [rcx + offset(std::mem::offset_of!(Remembered, page))], rdx
         ; mov rdx, [rsp + 8 + frame::FOUND]
         ; mov [rcx + offset(std::mem::offset_of!(Remembered, addend))], rdx
-        ; mov rdx, [rbp + TLB_VERSION]
-        ; mov [rcx + offset(std::mem::offset_of!(Remembered, version))], rdx
+        ; mov rdx, [rbp + TLB_STAMP]
+        ; mov [rcx + offset(std::mem::offset_of!(Remembered, stamp))], rdx
         ; cmp rdx, rdx
         ; ret
         ; missing:
