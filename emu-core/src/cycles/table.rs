@@ -1,6 +1,7 @@
 //! A microarchitecture as data: RON files in `emu-core/cycles`.
 
 use super::class::Class;
+use super::estimate::MOST_SETS;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -151,6 +152,8 @@ pub struct Table {
     pub events: Events,
     /// Sets of ports that can be the narrowest place of a run: unions of what rows name.
     pub narrow: Vec<Narrow>,
+    /// Which of them have all ports of a set, a bit for each; by the set.
+    around: Vec<u64>,
     rows: Vec<Row>,
 }
 
@@ -203,6 +206,14 @@ impl Table {
         let store_data = port("store_data", &text.store_data)?;
         let sets = rows.iter().flat_map(|row| &row.groups).map(|group| group.ports);
         let sets = unions(sets.chain([load, store_address, store_data]));
+        if sets.len() > MOST_SETS {
+            let what =
+                format!("the rows name sets of ports with {} unions; use sets with {MOST_SETS} at most", sets.len());
+            return Err(invalid("classes".into(), what));
+        }
+        let around =
+            |ports: Ports| sets.iter().enumerate().fold(0, |all, (n, set)| all | u64::from(ports & !set == 0) << n);
+        let around = (0..=Ports::MAX).map(around).collect();
         let narrow = sets.into_iter().map(|ports| Narrow { ports, size: ports.count_ones() as u8 }).collect();
         Ok(Self {
             name: text.name,
@@ -216,6 +227,7 @@ impl Table {
             fuses: text.fuses,
             events: text.events,
             narrow,
+            around,
             rows,
         })
     }
@@ -224,6 +236,12 @@ impl Table {
     /// five levels of paging and of EPT.
     pub fn most_walking(&self) -> u64 {
         4 * (u64::from(self.events.tlb_miss) + 35 * u64::from(self.events.walk_entry))
+    }
+
+    /// Which of [`Table::narrow`] have all of these ports, a bit for each.
+    #[inline]
+    pub fn around(&self, ports: Ports) -> u64 {
+        self.around[usize::from(ports)]
     }
 
     /// The row of a class.

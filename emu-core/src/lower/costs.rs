@@ -14,7 +14,7 @@ use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction};
 /// Bytes of a page in which a run must begin each of its instructions.
 const WINDOW: usize = 128;
 /// Runs whose costs are remembered.
-const REMEMBERED: usize = 4096;
+const REMEMBERED: usize = 65_536;
 /// Kinds of instructions whose work is remembered.
 const KINDS: usize = 1024;
 
