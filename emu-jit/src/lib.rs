@@ -12,17 +12,24 @@
 use emu_core::block::tier::Tier;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod enter;
+mod context;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod generate;
+mod forms;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod known;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod layout;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod made;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod memory;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tier;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod x87;
+mod x64;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use x64 as host;
 
 /// Whether there is a tier for this host.
 pub const SERVED: bool = cfg!(all(target_arch = "x86_64", target_os = "linux"));
