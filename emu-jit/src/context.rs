@@ -1,5 +1,6 @@
 //! What compiled code is lent while it runs, and the functions of Rust that it calls, whatever host it is of.
 
+use emu_core::block::tier::Source;
 use emu_core::exec::table::execute;
 use emu_core::fault::Exec;
 use emu_core::ir::op::ROWS;
@@ -89,6 +90,17 @@ pub struct Site {
     pub code: u32,
     /// How the block goes.
     pub flow: Flow,
+}
+
+impl Site {
+    /// Those of the compiled block `code`.
+    pub fn of_block(source: &Source, code: u32) -> Box<[Self]> {
+        let count = source.uops.len();
+        let flow = Flow { branched: false, exact: count == 1 };
+        let site =
+            |(n, uop): (usize, &Uop)| Self { uop: *uop, rest: (count - n - 1) as u16, place: source.place, code, flow };
+        source.uops.iter().enumerate().map(site).collect()
+    }
 }
 
 /// Executes a micro-op by its handler; whether the code may go on behind it.

@@ -1,5 +1,8 @@
 //! Where compiled code finds what it touches: offsets of fields.
 
+// A host's templates do not touch all of them.
+#![allow(dead_code)]
+
 use emu_core::flags::layout as flags;
 use emu_core::ir::uop::REG_RIP;
 use emu_core::mem::tlb::{Entry, FETCH_ENTRIES, FetchEntry, Tlb};

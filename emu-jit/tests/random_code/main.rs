@@ -1,5 +1,5 @@
 //! Random code runs the same in both tiers: every common instruction, with every width and kind of operand.
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
 
 mod program;
 mod vector;

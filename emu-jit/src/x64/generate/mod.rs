@@ -27,7 +27,6 @@ use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
 use emu_core::block::tier::Source;
 use emu_core::ir::uop::{REG_ZERO, Uop};
-use emu_core::state::scratch::Flow;
 use flags::HostFlags;
 use std::cell::UnsafeCell;
 
@@ -117,9 +116,6 @@ impl<'a> Generator<'a> {
         has_x87: bool,
     ) -> Self {
         let count = source.uops.len();
-        let flow = Flow { branched: false, exact: count == 1 };
-        let site =
-            |(n, uop): (usize, &Uop)| Site { uop: *uop, rest: (count - n - 1) as u16, place: source.place, code, flow };
         Self {
             asm: VecAssembler::new(address),
             source,
@@ -127,7 +123,7 @@ impl<'a> Generator<'a> {
             word: if source.wide { 3 } else { 2 },
             first_exit,
             exits: Vec::new(),
-            sites: source.uops.iter().enumerate().map(site).collect(),
+            sites: Site::of_block(source, code),
             // Two for each micro-op at most.
             remembered: (0..2 * count).map(|_| UnsafeCell::new(NOTHING)).collect(),
             accesses: 0,
