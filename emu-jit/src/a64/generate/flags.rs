@@ -5,8 +5,10 @@ use crate::forms::is_live;
 use crate::known::{Known, nobody_sees_flags};
 use crate::layout::{FLAG_A, FLAG_BITS, FLAG_RESULT, FLAG_SOURCE};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
-use emu_core::flags::{CF, FlagSource, OF, PF, STATUS, ZF};
+use emu_core::flags::{AF, CF, FlagSource, OF, PF, STATUS, ZF};
 use emu_core::ir::uop::Uop;
+
+const _: () = assert!(AF == 1 << 4);
 
 /// What the host's flags are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,6 +244,39 @@ impl Generator<'_> {
                 self.change_bits(CF);
             }
         }
+    }
+
+    /// Makes AF one of the bits, and PF, ZF and SF the result's unless they are bits, too: CF and OF are to be set, as
+    /// [`Flags::set_cf_of`](emu_core::flags::Flags::set_cf_of) does it. X0, X1, X3, X4 and the host's flags are lost.
+    pub fn settle(&mut self) {
+        let (settled, clear) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        let (at, operands) = (FLAG_SOURCE as u32, FLAG_A);
+        let (result, logic) = (FlagSource::Result as u32, FlagSource::Logic as u32);
+        self.host = HostFlags::None;
+        dynasm!(self.asm
+            ; .arch aarch64
+            ; ldrb w0, [x29, at]
+            ; cbz w0, =>settled
+            ; cmp w0, result
+            ; b.eq =>settled
+            ; movz x3, 0
+            ; cmp w0, logic
+            ; b.hs =>clear
+            ; ldp x3, x4, [x29, operands]
+            ; eor x3, x3, x4
+        );
+        self.load_field(4, FLAG_RESULT);
+        dynasm!(self.asm ; .arch aarch64 ; eor x3, x3, x4 ; =>clear);
+        self.load_field(4, FLAG_BITS);
+        dynasm!(self.asm
+            ; .arch aarch64
+            ; ubfx x3, x3, 4, 1
+            ; bfi x4, x3, 4, 1
+            ; movz w0, result
+            ; strb w0, [x29, at]
+        );
+        self.store_field(FLAG_BITS, 4);
+        dynasm!(self.asm ; .arch aarch64 ; =>settled);
     }
 
     /// Records a product whose zero-extended low half is in X5: W17 is not 0 if that is not all. X0, X1 and X17 are lost.

@@ -105,13 +105,15 @@ impl Generator<'_> {
         true
     }
 
-    /// Rotates leave all flags but CF and OF, and those too if the count is 0. Where that is seen it is the handler's,
-    /// unless the flags are among the bits or those of a result.
+    /// Rotates leave all flags but CF and OF, and those too if the count is 0.
     fn rotate(&mut self, op: Op, uop: &Uop) -> bool {
         let (width, count) = (uop.width_index(), uop.imm as u32);
         let seen = !self.nobody_sees_flags();
-        if width < 2 || count == 0 || seen && !matches!(self.known, Known::Explicit | Known::Result(_)) {
+        if width < 2 || count == 0 {
             return false;
+        }
+        if seen {
+            self.settle();
         }
         let (wide, bits, host) = (width == 3, 8u32 << width, pinned(uop.r1));
         let right = if op == Op::RolRi { (bits - count) % bits } else { count };
