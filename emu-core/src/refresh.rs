@@ -102,6 +102,7 @@ impl Cpu {
         };
         debug_assert!(self.derived.context < NO_CONTEXT);
         self.fast_context = if self.notes.watch.contains(Watch::MEMORY) { NO_CONTEXT } else { self.derived.context };
+        self.tlb.stamp_context(self.fast_context);
         self.leave_block();
     }
 }

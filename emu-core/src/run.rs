@@ -335,8 +335,11 @@ impl Cpu {
         let plain = !self.carried.single_step && self.derived.cs_bound == u64::MAX;
         let mut first_block = true;
         loop {
-            let start = self.rip();
             let block = cache.block(id);
+            if TIERED && !first_block && !block.is_interpreted() {
+                return Some(id);
+            }
+            let start = self.rip();
             let [first, rest @ ..] = &block.uops[..] else { return None };
             let count = block.uops.len() as u64;
             let delta = loop {
@@ -377,7 +380,7 @@ impl Cpu {
                 if delta != 0 {
                     break delta;
                 }
-                if TIERED && !cache.is_interpreted(id) {
+                if TIERED && !block.is_interpreted() {
                     return Some(id);
                 }
             };
@@ -400,9 +403,6 @@ impl Cpu {
                         }
                     };
                 }
-            }
-            if TIERED && !cache.is_interpreted(id) {
-                return Some(id);
             }
         }
     }

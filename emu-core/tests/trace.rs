@@ -59,6 +59,15 @@ fn access_to_the_last_page_faults_whoever_watches_memory() {
     }
 }
 
+/// What a delivery pushes is told whether or not the TLB knows the stack.
+#[test]
+fn every_push_of_a_delivery_is_told() {
+    // push rax; ud2
+    let lines = traced(&mut long(&[0x50, 0x0F, 0x0B]), TraceFilter::default());
+    assert_eq!(lines[0].matches(" w8[").count(), 1, "{lines:?}");
+    assert_eq!(lines[1].matches(" w8[").count(), 5, "{lines:?}");
+}
+
 #[test]
 fn repeated_instruction_has_a_line_for_each_iteration() {
     // mov ecx,3; mov edi,600h; rep stosb; hlt

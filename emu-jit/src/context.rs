@@ -164,21 +164,21 @@ pub unsafe extern "C" fn set_carry(cpu: *mut Cpu, on: u32) {
     unsafe { &mut *cpu }.flags.set_cf(on != 0);
 }
 
-/// The translation that a memory access has used last: it is used again, and the TLB not asked, as long as that has not
-/// changed.
+/// The translation that a memory access has used last: it is used again, and the TLB not asked, as long as that says the
+/// same of it.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Remembered {
-    /// The tag that the access had.
-    pub tag: u64,
-    /// [`Tlb::version`](emu_core::mem::tlb::Tlb::version).
-    pub version: u64,
+    /// Linear address of its page.
+    pub page: u64,
+    /// [`Tlb::stamp`](emu_core::mem::tlb::Tlb::stamp) of then.
+    pub stamp: u64,
     /// Added to the linear address, it gives the host's.
     pub addend: u64,
 }
 
-/// Nothing is remembered: no TLB has had as many versions.
-pub const NOTHING: Remembered = Remembered { tag: 0, version: u64::MAX, addend: 0 };
+/// Nothing is remembered: no TLB has had this stamp.
+pub const NOTHING: Remembered = Remembered { page: 0, stamp: u64::MAX, addend: 0 };
 
 /// Runs the compiled block at address `code`, whose page's first byte has RIP `page`, through the code at `enter`: the
 /// number of the exit, the present page's RIP, and where a handler has ended the run if the exit is [`STOPPED`].

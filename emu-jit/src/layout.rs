@@ -42,7 +42,7 @@ pub const FLAG_BITS: i32 = (offset_of!(Cpu, flags) + flags::BITS) as i32;
 pub const FLAG_SOURCE: i32 = (offset_of!(Cpu, flags) + flags::SOURCE) as i32;
 
 /// See [`RIP`].
-pub const TLB_VERSION: i32 = (offset_of!(Cpu, tlb) + offset_of!(Tlb, version)) as i32;
+pub const TLB_STAMP: i32 = (offset_of!(Cpu, tlb) + offset_of!(Tlb, stamp)) as i32;
 /// The address of the floating-point state.
 pub const FPU: i32 = offset_of!(Cpu, fpu) as i32;
 /// See [`RIP`].

@@ -68,6 +68,18 @@ pub struct Block {
 const LINKS: usize = 4;
 
 impl Block {
+    /// Whether the block, which is about to run, is interpreted without a word to the tier.
+    #[inline(always)]
+    pub fn is_interpreted(&self) -> bool {
+        match self.quiet.get() {
+            0 => false,
+            left => {
+                self.quiet.set(left - 1);
+                true
+            }
+        }
+    }
+
     /// Static cost of the last `count` instructions.
     #[inline(always)]
     pub fn cost_of_last(&self, count: usize) -> u64 {

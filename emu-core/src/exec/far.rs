@@ -39,6 +39,27 @@ pub struct Return {
     stack: Option<(Segment, u64)>,
 }
 
+/// SS:RSP of a return.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Popped {
+    /// They were read: IRETQ takes them always.
+    Values {
+        /// RSP.
+        sp: u64,
+        /// SS, in the low 16 bits.
+        ss: u64,
+    },
+    /// They lie so many bytes above the top of the stack.
+    At {
+        /// Bytes.
+        offset: u64,
+        /// Operand size.
+        width: Size,
+        /// They are taken even if the privilege stays.
+        always: bool,
+    },
+}
+
 /// The operand width as a value.
 pub(super) fn size_of<W: Width>() -> Size {
     match W::BITS {
@@ -210,18 +231,16 @@ impl Cpu {
         Ok(())
     }
 
-    /// The checks of a return to `selector:rip`. SS:RSP are read `stack_offset` bytes above the top of the stack if
-    /// the privilege changes or `with_stack` says so (IRET in 64-bit mode).
+    /// The checks of a return to `selector:rip`.
     // Inlined like all steps that hand segments on: returned through memory, one is written by fields and read back in
     // wider pieces, for which the host waits until the stores have left its store buffer.
     #[inline(always)]
-    pub(super) fn check_return<W: Width>(
+    pub(super) fn check_return(
         &mut self,
         env: &mut Env,
         selector: Selector,
         rip: u64,
-        stack_offset: u64,
-        with_stack: bool,
+        popped: Popped,
     ) -> Result<Return, Stop> {
         if selector.is_null() {
             return self.gp(0);
@@ -230,16 +249,31 @@ impl Cpu {
         let (old, cpl) = (self.sys.cpl, selector.rpl());
         self.obey(rules::return_transfer(descriptor.access_rights(), selector, old, self.derived.mode.long))?;
         let code = Segment::from_descriptor(selector.0, descriptor.0);
-        let stack = if cpl > old || with_stack {
-            let sp = self.peek::<W>(env, stack_offset)?;
-            let ss = Selector(self.peek::<W>(env, stack_offset.wrapping_add(W::BYTES))? as u16);
-            Some((self.returned_stack(env, ss, cpl, self.derived.mode.long && code.access_rights.long())?, sp))
-        } else {
-            None
+        let popped = match popped {
+            Popped::Values { sp, ss } => Some((sp, ss)),
+            Popped::At { offset, width, always } if cpl > old || always => Some(self.peek_two(env, offset, width)?),
+            Popped::At { .. } => None,
+        };
+        let stack = match popped {
+            Some((sp, ss)) => {
+                let wide = self.derived.mode.long && code.access_rights.long();
+                Some((self.returned_stack(env, Selector(ss as u16), cpl, wide)?, sp))
+            }
+            None => None,
         };
         self.check_far_target(&code, rip)?;
         let code = self.accessed_segment(env, selector, descriptor)?;
         Ok(Return { code, cpl, rip, stack })
+    }
+
+    /// Reads two operands `offset` bytes above the top of the stack.
+    fn peek_two(&mut self, env: &mut Env, offset: u64, width: Size) -> Result<(u64, u64), Stop> {
+        let second = offset.wrapping_add(u64::from(width.bits() / 8));
+        Ok(match width {
+            Size::Bits16 => (self.peek::<u16>(env, offset)?, self.peek::<u16>(env, second)?),
+            Size::Bits32 => (self.peek::<u32>(env, offset)?, self.peek::<u32>(env, second)?),
+            Size::Bits64 => (self.peek::<u64>(env, offset)?, self.peek::<u64>(env, second)?),
+        })
     }
 
     #[inline(always)]
@@ -328,8 +362,11 @@ pub fn call_far_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 
 /// RETF, RETF imm.
 pub fn ret_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
-    let rip = cpu.peek::<W>(env, 0)?;
-    let selector = Selector(cpu.peek::<W>(env, W::BYTES)? as u16);
+    let (rip, selector) = match cpu.plain_frame(env) {
+        Some([rip, selector]) if W::BITS == 64 => (rip, selector),
+        _ => (cpu.peek::<W>(env, 0)?, cpu.peek::<W>(env, W::BYTES)?),
+    };
+    let selector = Selector(selector as u16);
     if cpu.derived.mode.real_segments() {
         if rip > u64::from(cpu.sys.seg(SegmentRegister::Cs).limit) {
             return cpu.gp(0);
@@ -341,7 +378,8 @@ pub fn ret_far<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         return Ok(());
     }
     // The outer stack pointer lies above the parameters.
-    let to = cpu.check_return::<W>(env, selector, rip, 2 * W::BYTES + u.stack_bytes(), false)?;
+    let popped = Popped::At { offset: 2 * W::BYTES + u.stack_bytes(), width: size_of::<W>(), always: false };
+    let to = cpu.check_return(env, selector, rip, popped)?;
     let switch = cpu.shadow_return(env, &to, false)?;
     cpu.switch_shadow_stack(env, switch)?;
     cpu.finish_return(to, 2 * W::BYTES, u.stack_bytes());

@@ -1,5 +1,6 @@
 //! INT n, INT3, INTO, INT1 and IRET (SDM Vol. 2A, INT n and IRET).
 
+use super::far::{Popped, Return, size_of};
 use super::task::TaskSwitch;
 use crate::fault::{EventKind, Exec, Fault, Stop};
 use crate::flags::*;
@@ -67,7 +68,8 @@ impl Cpu {
 
     /// Replaces the flags that `mask` names.
     pub fn replace_flags(&mut self, value: u64, mask: u64) {
-        self.set_flags(self.flags.get() & !mask | value & mask);
+        let old = if mask & STATUS == STATUS { self.flags.system() } else { self.flags.get() };
+        self.set_flags(old & !mask | value & mask);
     }
 }
 
@@ -103,14 +105,26 @@ fn iret_by_mode<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         let next = cpu.next_rip(u);
         return cpu.return_from_task(env, next);
     }
+    if W::BITS == 64
+        && let Some([rip, cs, image, sp, ss]) = cpu.plain_frame(env)
+    {
+        let to = cpu.check_return(env, Selector(cs as u16), rip, Popped::Values { sp, ss })?;
+        return finish_iret::<W>(cpu, env, to, image);
+    }
     let rip = cpu.peek::<W>(env, 0)?;
     let selector = cpu.peek::<W>(env, W::BYTES)? as u16;
     let image = cpu.peek::<W>(env, 2 * W::BYTES)?;
     if W::BITS == 32 && image & VM != 0 && cpu.sys.cpl == 0 && !cpu.derived.mode.long {
         return iret_to_v86(cpu, env, selector, rip, image);
     }
-    let with_stack = cpu.derived.mode.is_64bit();
-    let to = cpu.check_return::<W>(env, Selector(selector), rip, 3 * W::BYTES, with_stack)?;
+    let popped = Popped::At { offset: 3 * W::BYTES, width: size_of::<W>(), always: cpu.derived.mode.is_64bit() };
+    let to = cpu.check_return(env, Selector(selector), rip, popped)?;
+    finish_iret::<W>(cpu, env, to, image)
+}
+
+/// The rest of IRET, when all is checked but the shadow stack.
+#[inline(always)]
+fn finish_iret<W: Width>(cpu: &mut Cpu, env: &mut Env, to: Return, image: u64) -> Exec {
     let switch = cpu.shadow_return(env, &to, true)?;
     cpu.switch_shadow_stack(env, switch)?;
     let mask = returned_flags::<W>(cpu.sys.cpl, cpu.flags.iopl());

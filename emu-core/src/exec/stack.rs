@@ -55,6 +55,26 @@ impl Cpu {
         self.read::<W>(env, SS, self.sp().wrapping_add(offset) & self.derived.mode.stack.mask())
     }
 
+    /// The quadwords at the top of a 64-bit stack, if reading them is nothing but that.
+    #[inline(always)]
+    pub fn plain_frame<const N: usize>(&self, env: &Env) -> Option<[u64; N]> {
+        if !self.derived.mode.is_64bit() {
+            return None;
+        }
+        let (linear, len) = (self.gpr[RSP], 8 * N);
+        let entry = self.tlb.slot(linear);
+        if entry.read != linear.wrapping_add(len as u64 - 1) & !0xFFF | self.fast_context {
+            return None;
+        }
+        let offset = linear.wrapping_add(entry.addend) as usize;
+        let bytes = env.ram.bytes().get(offset..offset + len)?;
+        let mut words = [0; N];
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        Some(words)
+    }
+
     /// Reads the top of the stack by path `P`.
     #[inline(always)]
     pub fn peek_by<P: Path, W: Width>(&mut self, env: &mut Env) -> Result<u64, Stop> {

@@ -240,6 +240,18 @@ impl Ram {
         Place::Bus
     }
 
+    /// An access of this physical address will follow: the host fetches the line meanwhile, if it is one of RAM's. That is
+    /// all it does.
+    #[inline(always)]
+    pub fn expect_access(&self, address: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(byte) = self.bytes.get(address as usize) {
+            safe_arch::prefetch_t0(byte);
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
+
     /// The physical address at which [`Ram::place`] finds an offset into the allocation.
     pub fn address_of(&self, offset: usize) -> u64 {
         let at = offset as u64;

@@ -160,9 +160,9 @@ pub struct Tlb {
     present: AddressSpace,
     /// Changes with every invalidation, so that caches of fetched blocks notice.
     pub epoch: u32,
-    /// Changes whenever an entry may have lost a tag, so that whoever remembers one notices. No two processors' are ever the
-    /// same.
-    pub version: u64,
+    /// What a translation that somebody remembers was good for: the context of plain accesses in bits 11:0, and above it a
+    /// number that changes whenever an entry may have lost a tag. No two processors' are ever the same.
+    pub stamp: u64,
     /// Misses, for `--stats`.
     pub misses: u64,
     /// log2 of the largest page entered since the last flush: one address may have as many entries as that has parts.
@@ -189,7 +189,7 @@ impl Default for Tlb {
             spaces: vec![(AddressSpace::default(), 1)],
             present: AddressSpace::default(),
             epoch: 0,
-            version: 0,
+            stamp: 0,
             misses: 0,
             largest: 12,
             global_slots: Box::new([0; ENTRIES / 64]),
@@ -216,12 +216,22 @@ impl Tlb {
         &self.entries[data_slot(linear)]
     }
 
+    /// The translations that are remembered under the stamps of before are good no more.
+    fn lose_tags(&mut self) {
+        self.stamp += 1 << 12;
+    }
+
+    /// Plain accesses have this context from now on.
+    pub fn stamp_context(&mut self, context: u64) {
+        self.stamp = self.stamp & !0xFFF | context;
+    }
+
     /// Enters a translation.
     pub fn insert(&mut self, linear: u64, entry: Entry, detail: Detail) {
         let slot = data_slot(linear);
         let extent = detail.extent;
         if self.entries[slot].key != NO_TAG {
-            self.version += 1;
+            self.lose_tags();
         }
         self.entries[slot] = entry;
         self.details[slot] = detail;
@@ -249,7 +259,7 @@ impl Tlb {
 
     /// Withholds the tags of all writes.
     pub fn withhold_write_tags(&mut self) {
-        self.version += 1;
+        self.lose_tags();
         self.entries.iter_mut().for_each(|entry| entry.write = NO_TAG);
     }
 
@@ -304,7 +314,7 @@ impl Tlb {
     /// Forgets what `scope` says, and of large pages and others no more than that.
     pub fn invalidate(&mut self, scope: &Invalidation) {
         self.epoch = self.epoch.wrapping_add(1);
-        self.version += 1;
+        self.lose_tags();
         match scope.linear_address() {
             Some(address) => self.purge(scope, address),
             None => self.flush(scope),
@@ -314,7 +324,7 @@ impl Tlb {
     /// Forgets everything.
     pub fn flush_all(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
-        self.version += 1;
+        self.lose_tags();
         self.spaces.clear();
         self.largest = 12;
         self.globals = false;
@@ -394,7 +404,7 @@ impl Tlb {
 
     /// Withholds the write tag of entries whose page of guest memory `keeps` does not accept.
     pub fn retain_writes(&mut self, mut keeps: impl FnMut(usize) -> bool) {
-        self.version += 1;
+        self.lose_tags();
         for entry in self.entries.iter_mut().filter(|entry| entry.write != NO_TAG) {
             if !keeps((entry.key & !0xFFF).wrapping_add(entry.addend) as usize) {
                 entry.write = NO_TAG;
@@ -419,7 +429,7 @@ impl Tlb {
     /// A number that no entry has; when they run out, all entries and spaces go.
     fn new_number(&mut self) -> u64 {
         if self.last_space == LAST_SPACE {
-            self.version += 1;
+            self.lose_tags();
             self.entries.fill(EMPTY);
             self.fetch.fill(NO_FETCH);
             self.slow.fill(SLOW_EMPTY);

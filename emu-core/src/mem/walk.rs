@@ -268,6 +268,8 @@ impl Cpu {
             }
 
             let physical_page = shape.page(entry, level, shift, max);
+            let offset = linear & ((1 << shift) - 1);
+            env.ram.expect_access(physical_page | offset);
             let key = if shape.levels >= 4 { entry >> 59 & 0xF } else { 0 };
             let checked = if access.shadow_stack {
                 let marked = above & RW != 0 && entry & (RW | D) == D;
@@ -292,7 +294,6 @@ impl Cpu {
             let readable = self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Read)).is_ok();
             let writable = wanted & D != 0
                 && self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Write)).is_ok();
-            let offset = linear & ((1 << shift) - 1);
             let extent = Extent { shift: shift as u8, global: entry & G != 0 && self.sys.cr4.contains(Cr4::PGE) };
             let page = Page { physical: physical_page | offset, readable, writable, extent };
             let mut about = EptViolation::empty();

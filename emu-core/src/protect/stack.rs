@@ -4,6 +4,7 @@ use crate::fault::Exec;
 use crate::mem::walk::{Access, Kind};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Size;
+use crate::state::observed::Watch;
 use emu_vmx::arch::segment::Segment;
 use emu_vmx::arch::vector;
 
@@ -87,7 +88,9 @@ impl Cpu {
 
     /// Pushes all of `values` in order, or none that a limit forbids.
     pub fn push_all_on(&mut self, env: &mut Env, stack: &mut Stack, width: Size, values: &[u64]) -> Exec {
-        if (stack.size, width) == (Size::Bits64, Size::Bits64) && !values.is_empty() {
+        // Watched accesses are told one by one.
+        let together = !values.is_empty() && !self.notes.watch.contains(Watch::MEMORY);
+        if together && (stack.size, width) == (Size::Bits64, Size::Bits64) {
             let len = 8 * values.len();
             let bottom = stack.sp.wrapping_sub(len as u64);
             // A page that the TLB has is canonical and holds no code.

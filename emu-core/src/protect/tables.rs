@@ -92,6 +92,7 @@ impl Cpu {
     }
 
     /// Makes `segment` the code segment at privilege `cpl`; the caller sets RIP.
+    #[inline(always)]
     pub fn set_code_segment(&mut self, segment: Segment, cpl: u8) {
         let selector = Selector(segment.selector).with_rpl(cpl).0;
         let code = &mut self.sys.segments[SegmentRegister::Cs as usize];

@@ -133,7 +133,7 @@ impl Cpu {
             config: Config { model, hz: 0, cycles: None, takes_turns: false, ignore_bad_msrs: false },
             notes: Notes::default(),
         };
-        cpu.tlb.version = u64::from(index) << 40;
+        cpu.tlb.stamp = u64::from(index) << 52;
         cpu.reset();
         cpu
     }

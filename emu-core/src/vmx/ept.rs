@@ -88,6 +88,9 @@ impl Cpu {
         };
         match ept::walk(&config, guest_physical, access, &mut Tables { cpu: self, env }) {
             Ok(translation) => {
+                if last.is_some() {
+                    env.ram.expect_access(translation.address);
+                }
                 if pml && translation.dirty_set {
                     self.log_page_modification(env, guest_physical);
                 }

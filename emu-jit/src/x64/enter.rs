@@ -7,7 +7,7 @@ use crate::context::{
 };
 use crate::layout::{
     BLOCK_LIMIT, CR0, CR4, CYCLE_COUNT, ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, FLAG_A, FLAG_B, FLAG_BITS,
-    FLAG_RESULT, FLAG_SOURCE, FPU, GUEST_MXCSR, INSTRUCTIONS, TLB_VERSION, gpr, vector,
+    FLAG_RESULT, FLAG_SOURCE, FPU, GUEST_MXCSR, INSTRUCTIONS, TLB_STAMP, gpr, vector,
 };
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
@@ -78,11 +78,12 @@ fn look_up(asm: &mut VecAssembler<X64Relocation>, width: usize, write: bool) {
         ; add rax, rcx
         ; mov [rsp + 16 + frame::FOUND], rcx
         ; pop rcx
-        ; mov [rcx + offset(std::mem::offset_of!(Remembered, tag))], rdx
+        ; and rdx, -4096
+        ; mov [rcx + offset(std::mem::offset_of!(Remembered, page))], rdx
         ; mov rdx, [rsp + 8 + frame::FOUND]
         ; mov [rcx + offset(std::mem::offset_of!(Remembered, addend))], rdx
-        ; mov rdx, [rbp + TLB_VERSION]
-        ; mov [rcx + offset(std::mem::offset_of!(Remembered, version))], rdx
+        ; mov rdx, [rbp + TLB_STAMP]
+        ; mov [rcx + offset(std::mem::offset_of!(Remembered, stamp))], rdx
         ; cmp rdx, rdx
         ; ret
         ; missing:

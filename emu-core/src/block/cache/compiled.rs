@@ -52,17 +52,10 @@ impl CodeCache {
         self.blocks[id as usize].code
     }
 
-    /// Whether a block that is about to run is interpreted without a word to the tier.
+    /// [`Block::is_interpreted`] of a block.
     #[inline(always)]
     pub fn is_interpreted(&self, id: u32) -> bool {
-        let quiet = &self.blocks[id as usize].quiet;
-        match quiet.get() {
-            0 => false,
-            left => {
-                quiet.set(left - 1);
-                true
-            }
-        }
+        self.blocks[id as usize].is_interpreted()
     }
 
     /// The compiled code that was entered at a block has run for so many cycles.

@@ -49,7 +49,7 @@ impl Tlb {
             // For caches, which are dropped.
             epoch: _,
             // For whoever remembers entries, which are others then.
-            version: _,
+            stamp: _,
             // A statistic.
             misses: _,
             largest,
@@ -106,7 +106,7 @@ impl Tlb {
             spaces: spaces.clone(),
             present: *present,
             epoch: self.epoch.wrapping_add(1),
-            version: self.version + 1,
+            stamp: self.stamp + (1 << 12),
             misses: self.misses,
             ..Self::default()
         };

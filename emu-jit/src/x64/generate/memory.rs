@@ -2,7 +2,7 @@
 
 use super::{Generator, Later};
 use crate::context::Remembered;
-use crate::layout::{FAST_CONTEXT, TLB_VERSION, segment_base, segment_bound};
+use crate::layout::{TLB_STAMP, segment_base, segment_bound};
 use crate::x64::registers::{RAX, RCX, frame, pinned};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::uop::{REG_RIP, REG_ZERO, Uop};
@@ -88,31 +88,21 @@ impl Generator<'_> {
 
     /// [`Generator::translate`] of the linear address in RAX.
     fn translate_linear(&mut self, width: usize, write: bool, slow: DynamicLabel) {
-        let last = (1 << width) - 1;
+        // Offsets in a page at which such an access lies in it with all its bytes.
+        let offsets = 0x1000 - ((1 << width) - 1);
         let remembered = self.remembered[self.accesses].get() as i64;
         self.accesses += 1;
         let (at, found) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
         self.later.push(Later::LookUp { at, found, slow, width, write });
-        if last != 0 {
-            // What is remembered may be the page of the last byte alone, which the tag is of.
-            dynasm!(self.asm
-                ; .arch x64
-                ; lea edx, [rax + last]
-                ; xor edx, eax
-                ; test edx, 0x1000
-                ; jnz =>slow
-            );
-        }
         dynasm!(self.asm
             ; .arch x64
             ; mov rcx, QWORD remembered
-            ; lea rdx, [rax + last]
-            ; and rdx, -4096
-            ; or rdx, [rbp + FAST_CONTEXT]
-            ; cmp rdx, [rcx + offset_of!(Remembered, tag) as i32]
-            ; jne =>at
-            ; mov rdx, [rbp + TLB_VERSION]
-            ; cmp rdx, [rcx + offset_of!(Remembered, version) as i32]
+            ; mov rdx, rax
+            ; sub rdx, [rcx + offset_of!(Remembered, page) as i32]
+            ; cmp rdx, offsets
+            ; jae =>at
+            ; mov rdx, [rbp + TLB_STAMP]
+            ; cmp rdx, [rcx + offset_of!(Remembered, stamp) as i32]
             ; jne =>at
             ; add rax, [rcx + offset_of!(Remembered, addend) as i32]
             ; =>found
