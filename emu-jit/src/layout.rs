@@ -1,4 +1,7 @@
-//! Where compiled code finds what it touches: registers of the host, and offsets of fields.
+//! Where compiled code finds what it touches: offsets of fields.
+
+// A host's templates do not touch all of them.
+#![allow(dead_code)]
 
 use emu_core::flags::layout as flags;
 use emu_core::ir::uop::REG_RIP;
@@ -9,24 +12,6 @@ use emu_core::state::fpu::{FpuState, VectorRegister};
 use emu_core::state::system::SystemState;
 use emu_vmx::arch::segment::Segment;
 use std::mem::{offset_of, size_of};
-
-/// Host registers by number that no guest register lives in: RAX, RCX and RDX are for every template's own use.
-pub const RAX: u8 = 0;
-/// See [`RAX`].
-pub const RCX: u8 = 1;
-/// See [`RAX`].
-pub const RDX: u8 = 2;
-/// The host register that holds how many cycles are left until the boundary.
-pub const BUDGET: u8 = 15;
-
-/// The host register in which a guest's register lives while compiled code runs, for RAX, RCX, RDX, RBX, RSP, RBP, RSI,
-/// RDI, R8 and R9; the others stay in memory. RBP of the host is the processor's address, RSP the host's stack.
-pub const PINNED: [u8; 10] = [3, 6, 7, 8, 9, 10, 11, 12, 13, 14];
-
-/// The host register of a guest register, if it has one.
-pub fn pinned(register: u8) -> Option<u8> {
-    PINNED.get(usize::from(register)).copied()
-}
 
 /// Offset in the processor of a register in its register file.
 pub const fn gpr(register: u8) -> i32 {
@@ -121,35 +106,3 @@ pub const FETCH_KEY: i32 = offset_of!(FetchEntry, key) as i32;
 /// See [`FETCH_KEY`].
 pub const FETCH_PHYSICAL: i32 = offset_of!(FetchEntry, physical) as i32;
 const _: () = assert!(size_of::<FetchEntry>() == 24 && FETCH_ENTRIES == 256);
-
-/// What lies on the host's stack while compiled code runs: offsets from RSP.
-pub mod frame {
-    /// The address of [`Context`](crate::enter::Context).
-    pub const CONTEXT: i32 = 0;
-    /// Where guest memory begins.
-    pub const RAM: i32 = 8;
-    /// Where the TLB's entries begin.
-    pub const TLB: i32 = 16;
-    /// RIP of the first byte of the page that runs.
-    pub const PAGE: i32 = 24;
-    /// Where the TLB's entries for fetches begin.
-    pub const FETCHES: i32 = 32;
-    /// Where the table of jumps of 64-bit mode begins.
-    pub const JUMPS: i32 = 40;
-    /// For a template that reaches memory twice.
-    pub const SPARE: i32 = 48;
-    /// Cycle from which [`BUDGET`](super::BUDGET) counts down.
-    pub const LIMIT: i32 = 56;
-    /// The host's own MXCSR.
-    pub const MXCSR: i32 = 64;
-    /// Not 0: XMM0 to XMM15 and MXCSR of the host are the guest's.
-    pub const VECTORS: i32 = 68;
-    /// Not 0: the host's x87 FPU is the guest's.
-    pub const X87: i32 = 69;
-    /// For what is looked up in the TLB.
-    pub const FOUND: i32 = 72;
-    /// Where the table of jumps of 32-bit code begins.
-    pub const NARROW_JUMPS: i32 = 80;
-    /// Its size: with the registers that are saved, it keeps the stack aligned to 16 bytes.
-    pub const SIZE: i32 = 88;
-}

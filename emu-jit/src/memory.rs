@@ -1,5 +1,6 @@
 //! Memory for code, which is never writable and executable at the same address: it is mapped twice.
 
+use crate::host::{see_code, way};
 use memmap2::{Mmap, MmapMut, MmapOptions};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use std::fs::File;
@@ -42,14 +43,15 @@ impl CodeMemory {
     pub fn push(&mut self, code: &[u8]) {
         let end = self.used + code.len();
         self.writable[self.used..end].copy_from_slice(code);
+        see_code(self.next(), code.len());
         self.used = end.next_multiple_of(32).min(SIZE);
     }
 
-    /// Lets the 32-bit displacement at an address of code lead to another one.
+    /// Lets what an exit has at an address of code ([`Exit::site`](crate::made::Exit::site)), 32 bits, lead to another one.
     pub fn patch(&mut self, site: usize, target: usize) {
         let at = site - self.executable.as_ptr() as usize;
-        let displacement = target.wrapping_sub(site + 4) as u32;
-        self.writable[at..at + 4].copy_from_slice(&displacement.to_le_bytes());
+        self.writable[at..at + 4].copy_from_slice(&way(site, target).to_le_bytes());
+        see_code(site, 4);
     }
 
     /// How much is used, bytes.

@@ -1,9 +1,9 @@
 //! The tier: what is compiled, how its blocks are linked, and how they go.
 
-use crate::enter::{Calls, JUMP_BITS, Jump, Jumps, NO_JUMP, NOTHING, Remembered, STOPPED, Site, Thunks, jump_slot};
-use crate::generate::{self, Kind};
+use crate::context::{Calls, JUMP_BITS, Jump, Jumps, NO_JUMP, NOTHING, Remembered, STOPPED, Site, jump_slot};
+use crate::host::{Thunks, generate};
+use crate::made::Kind;
 use crate::memory::CodeMemory;
-use crate::x87::Area;
 use emu_core::block::tier::{Code, Exit, Left, Refused, Source, Tier};
 use emu_core::ir::op::{Op, ROWS};
 use emu_core::state::cpu::{Cpu, Env};
@@ -38,7 +38,7 @@ struct Way {
     /// Index of the block.
     from: u32,
     kind: Kind,
-    /// Address of the displacement that leads to `stub`, or to another block.
+    /// Address of what leads to `stub`, or to another block.
     site: usize,
     /// Address of the code that leaves.
     stub: usize,
@@ -59,16 +59,13 @@ pub struct Templates {
     /// Where the guest memory begins that accesses remember.
     ram: usize,
     calls: Box<Calls>,
-    /// What the thunks name.
-    _area: Box<UnsafeCell<Area>>,
 }
 
 impl Templates {
     /// A tier that has compiled nothing yet.
     pub fn new(threshold: u32) -> io::Result<Self> {
         let mut memory = CodeMemory::new()?;
-        let area = Box::<UnsafeCell<Area>>::default();
-        let (code, thunks) = Thunks::generate(memory.next(), area.get() as usize).map_err(io::Error::other)?;
+        let (code, thunks) = Thunks::generate(memory.next()).map_err(io::Error::other)?;
         memory.push(&code);
         Ok(Self {
             threshold,
@@ -81,7 +78,6 @@ impl Templates {
             map_epoch: 0,
             ram: 0,
             calls: Box::new([0; ROWS]),
-            _area: area,
         })
     }
 
@@ -137,7 +133,7 @@ impl Tier for Templates {
         let number = NonZeroU32::new(index + 1).ok_or(Refused::Full)?;
         let address = self.memory.next();
         let first = self.ways.len() as u32;
-        let made = generate::generate(&source, address, index, first, &self.thunks);
+        let made = generate(&source, address, index, first, &self.thunks);
         let made = made.ok().flatten().ok_or(Refused::Block)?;
         let ways = made.exits.into_iter();
         self.ways.extend(ways.map(|exit| Way {

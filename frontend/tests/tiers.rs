@@ -1,6 +1,6 @@
 //! A run is the same whether or not it is compiled: every test image, judged by its script, ends after the same number of
 //! instructions and cycles in the same state.
-#![cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#![cfg(all(feature = "jit", any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -204,7 +204,7 @@ pub fn check(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
-#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
 mod tests {
     use super::*;
 

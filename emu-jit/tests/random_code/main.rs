@@ -1,5 +1,5 @@
 //! Random code runs the same in both tiers: every common instruction, with every width and kind of operand.
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
 
 mod program;
 mod vector;
@@ -183,5 +183,68 @@ fn access_across_pages_behind_one_to_the_upper_page_reaches_both() {
             }
             assert!(state(&interpreted) == state(&compiled), "{access:x?} {step}");
         }
+    }
+}
+
+/// What some instructions leave of the flags is what those before them have recorded, each in its own way.
+#[test]
+fn instruction_that_keeps_flags_keeps_those_of_every_other_one() {
+    // inc r9b | dec r9d | add r9d,ecx | sub r9,rcx | adc r9w,cx | sbb r9d,ecx | and r9d,ecx | neg r9d | shl r9d,3 |
+    // sar r9b,1 | imul r9d,ecx | cmp r9,rcx | sahf | tzcnt r9d,ecx | bsf r9d,ecx
+    let writers: [&[u8]; 15] = [
+        &[0x41, 0xFE, 0xC1],
+        &[0x41, 0xFF, 0xC9],
+        &[0x41, 0x01, 0xC9],
+        &[0x49, 0x29, 0xC9],
+        &[0x66, 0x41, 0x11, 0xC9],
+        &[0x41, 0x19, 0xC9],
+        &[0x41, 0x21, 0xC9],
+        &[0x41, 0xF7, 0xD9],
+        &[0x41, 0xC1, 0xE1, 3],
+        &[0x41, 0xD0, 0xF9],
+        &[0x44, 0x0F, 0xAF, 0xC9],
+        &[0x49, 0x39, 0xC9],
+        &[0x9E],
+        &[0xF3, 0x44, 0x0F, 0xBC, 0xC9],
+        &[0x44, 0x0F, 0xBC, 0xC9],
+    ];
+    // rol rbp,1 | ror rbp,1 | rol ebp,7 | ror ebp,9 | rol bp,3 | rcl rbp,1 | rol rbp,cl | bt r8,rcx | stc | cmc |
+    // inc r8d | dec r8b | shl r8d,cl
+    let keepers: [&[u8]; 13] = [
+        &[0x48, 0xD1, 0xC5],
+        &[0x48, 0xD1, 0xCD],
+        &[0xC1, 0xC5, 7],
+        &[0xC1, 0xCD, 9],
+        &[0x66, 0xC1, 0xC5, 3],
+        &[0x48, 0xD1, 0xD5],
+        &[0x48, 0xD3, 0xC5],
+        &[0x49, 0x0F, 0xA3, 0xC8],
+        &[0xF9],
+        &[0xF5],
+        &[0x41, 0xFF, 0xC0],
+        &[0x41, 0xFE, 0xC8],
+        &[0x41, 0xD3, 0xE0],
+    ];
+    for (writer, keeper) in writers.iter().flat_map(|writer| keepers.iter().map(move |keeper| (writer, keeper))) {
+        // …; setl al; pushfq; pop rdx; add r10,rdx; rol r10,5; add r10,rax; dec ecx; jnz; hlt
+        let tail = [0x0F, 0x9C, 0xC0, 0x9C, 0x5A, 0x49, 0x01, 0xD2, 0x49, 0xC1, 0xC2, 5, 0x49, 0x01, 0xC2, 0xFF, 0xC9];
+        let mut code = [&writer[..], &keeper[..], &tail[..]].concat();
+        let back = -(code.len() as i8 + 2);
+        code.extend([0x75, back as u8, 0xF4]);
+        let machine = || {
+            let mut bench = Bench::long_mode(&code);
+            bench.cpu.gpr[1] = 70;
+            bench.cpu.gpr[4] = DATA + 0x2000;
+            bench.cpu.gpr[5] = 0x8000_0001_4000_C003;
+            (bench.cpu.gpr[8], bench.cpu.gpr[9]) = (0x7FFF_FFF8_FF0F_00FA, 0x7FFF_FFFF_7FFF_7FFA);
+            bench.cpu.changed_from_outside();
+            bench
+        };
+        let (mut interpreted, mut compiled) = (machine(), machine());
+        compiled.cache.set_tier(emu_jit::tier(1));
+        for bench in [&mut interpreted, &mut compiled] {
+            assert_eq!(bench.run(2000), RunExit::Stopped);
+        }
+        assert!(state(&interpreted) == state(&compiled), "{writer:02x?} {keeper:02x?}");
     }
 }

@@ -1,186 +1,29 @@
-//! The way into compiled code and out of it, and from it to the interpreter's handlers.
+//! The way into compiled code and out of it, and from it to the interpreter's handlers, on x86-64.
 
-use crate::layout::{
-    BLOCK_LIMIT, BUDGET, CR0, CR4, CYCLE_COUNT, ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, FLAG_A, FLAG_B,
-    FLAG_BITS, FLAG_RESULT, FLAG_SOURCE, FPU, GUEST_MXCSR, INSTRUCTIONS, PINNED, RAX, RDX, TLB_STAMP, frame, gpr,
-    vector,
+use super::registers::{BUDGET, PINNED, RAX, RDX, frame};
+use super::x87::{self, Area};
+use crate::context::{
+    Calls, Context, Jumps, Remembered, STOPPED, Stopped, call, condition, keep_carry, run, set_carry,
 };
-use crate::x87;
+use crate::layout::{
+    BLOCK_LIMIT, CR0, CR4, CYCLE_COUNT, ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, FLAG_A, FLAG_B, FLAG_BITS,
+    FLAG_RESULT, FLAG_SOURCE, FPU, GUEST_MXCSR, INSTRUCTIONS, TLB_STAMP, gpr, vector,
+};
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
-use emu_core::exec::table::execute;
-use emu_core::fault::Exec;
 use emu_core::flags::{AF, FlagSource};
-use emu_core::ir::op::ROWS;
-use emu_core::ir::uop::Uop;
-use emu_core::mem::tlb::{ENTRIES, Entry, FetchEntry};
+use emu_core::mem::tlb::ENTRIES;
 use emu_core::state::cpu::{Cpu, Env};
-use emu_core::state::scratch::Flow;
 use emu_vmx::arch::cr::{Cr0, Cr4};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
+use std::cell::UnsafeCell;
 
 /// The bits of MXCSR that mask exceptions.
 const EXCEPTION_MASKS: i32 = 0x1F80;
-
-/// What [`Thunks::exit`] is told when a handler has ended the run.
-pub const STOPPED: u32 = u32::MAX;
-
-/// A target of indirect jumps, and of those to other pages.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct Jump {
-    /// RIP.
-    pub rip: u64,
-    /// The physical page that its fetch must have.
-    pub page: u64,
-    /// Address of the compiled block there.
-    pub code: u64,
-    /// Keeps the size a power of two.
-    pub unused: u64,
-}
-
-/// Log2 of the number of jumps that are remembered.
-pub const JUMP_BITS: u32 = 12;
-/// No jump: no address of code is odd and at the end of the address space.
-pub const NO_JUMP: Jump = Jump { rip: u64::MAX, page: u64::MAX, code: 0, unused: 0 };
-
-/// The targets of 32-bit code, and those of 64-bit mode.
-pub type Jumps = [Box<[Jump; 1 << JUMP_BITS]>; 2];
-
-/// The slot of a jump's target.
-pub fn jump_slot(rip: u64) -> usize {
-    (rip ^ rip >> 12) as usize & ((1 << JUMP_BITS) - 1)
-}
-
-/// What compiled code is lent while it runs, and what it leaves.
-#[repr(C)]
-pub struct Context {
-    ram: *mut u8,
-    tlb: *const Entry,
-    fetches: *const FetchEntry,
-    jumps: *const Jump,
-    narrow_jumps: *const Jump,
-    /// RIP of the first byte of the page that runs.
-    page: u64,
-    env: *mut Env<'static>,
-    stopped: Option<Stopped>,
-    panic: Option<Box<dyn Any + Send>>,
-    calls: *mut Calls,
-}
-
-/// How often the handler of an operation was called, by the operation's number.
-pub type Calls = [u64; ROWS];
-
-/// Where a handler has ended the run.
-#[derive(Debug, Clone, Copy)]
-pub struct Stopped {
-    /// The compiled block.
-    pub code: u32,
-    /// RIP of its first instruction.
-    pub start: u64,
-    /// What the handler gave back.
-    pub result: Exec,
-}
-
-/// A micro-op as the code that calls its handler names it.
-#[derive(Debug, Clone, Copy)]
-pub struct Site {
-    /// The micro-op.
-    pub uop: Uop,
-    /// How many follow it in its block.
-    pub rest: u16,
-    /// Offset of the block in its page.
-    pub place: u16,
-    /// The compiled block.
-    pub code: u32,
-    /// How the block goes.
-    pub flow: Flow,
-}
-
-/// Executes a micro-op by its handler; whether the code may go on behind it.
-///
-/// # Safety
-/// The three are the addresses that compiled code was entered with, and of a [`Site`] of its own.
-unsafe extern "sysv64" fn call(cpu: *mut Cpu, context: *mut Context, site: *const Site, page: u64) -> bool {
-    // SAFETY: `run` was lent these three exclusively, holds no reference to them while compiled code runs, and outlives
-    // it. Sites live as long as the code that names them.
-    let (cpu, context, site) = unsafe { (&mut *cpu, &mut *context, &*site) };
-    // SAFETY: the same of what the context points to; nobody else uses it, and its lifetime ends behind `run`'s.
-    let env = unsafe { &mut *context.env };
-    // SAFETY: as of the environment.
-    let calls = unsafe { &mut *context.calls };
-    calls[site.uop.operation() as usize % ROWS] += 1;
-    let start = page.wrapping_add(site.place.into());
-    cpu.set_rip(start);
-    cpu.scratch.flow = site.flow;
-    // A panic must not pass compiled code, of which the unwinder knows nothing.
-    let result = match catch_unwind(AssertUnwindSafe(|| execute(cpu, env, &site.uop, &[]))) {
-        Ok(result) => result,
-        Err(panic) => {
-            context.panic = Some(panic);
-            return false;
-        }
-    };
-    if result.is_ok() && !cpu.scratch.flow.branched && !cpu.leaves_block() {
-        return true;
-    }
-    cpu.scratch.undone = usize::from(site.rest) + usize::from(result.is_err());
-    context.stopped = Some(Stopped { code: site.code, start, result });
-    false
-}
-
-/// Whether a condition of Jcc holds, when nothing is known about where the flags come from.
-///
-/// # Safety
-/// `cpu` is the address that compiled code was entered with.
-unsafe extern "sysv64" fn condition(cpu: *const Cpu, code: u32) -> bool {
-    // SAFETY: `run` was lent it exclusively and holds no reference to it while compiled code runs.
-    unsafe { &*cpu }.flags.condition(code as u8)
-}
-
-/// Puts CF where INC and DEC leave it.
-///
-/// # Safety
-/// As of [`condition`].
-unsafe extern "sysv64" fn keep_carry(cpu: *mut Cpu) {
-    // SAFETY: `run` was lent it exclusively and holds no reference to it while compiled code runs.
-    let flags = unsafe { &mut (*cpu).flags };
-    let carry = flags.cf();
-    flags.set_cf(carry);
-}
-
-/// Sets CF, and leaves the other flags as they are.
-///
-/// # Safety
-/// As of [`condition`].
-unsafe extern "sysv64" fn set_carry(cpu: *mut Cpu, on: u32) {
-    // SAFETY: `run` was lent it exclusively and holds no reference to it while compiled code runs.
-    unsafe { &mut *cpu }.flags.set_cf(on != 0);
-}
-
-/// The translation that a memory access has used last: it is used again, and the TLB not asked, as long as that says the
-/// same of it.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct Remembered {
-    /// Linear address of its page.
-    pub page: u64,
-    /// [`Tlb::stamp`](emu_core::mem::tlb::Tlb::stamp) of then.
-    pub stamp: u64,
-    /// Added to the linear address, it gives the host's.
-    pub addend: u64,
-}
-
-/// Nothing is remembered: no TLB has had this stamp.
-pub const NOTHING: Remembered = Remembered { page: 0, stamp: u64::MAX, addend: 0 };
 
 /// Log2 of the widest access of compiled code, bytes.
 const WIDEST: usize = 4;
 
 /// Addresses of the code that compiled blocks share.
-#[derive(Debug, Clone, Copy)]
 pub struct Thunks {
     enter: usize,
     /// Leaves; EAX is the number of the exit.
@@ -205,6 +48,8 @@ pub struct Thunks {
     /// Of reads and of writes, by log2 of their bytes: finds the linear address RAX in the TLB and remembers it at RCX. If
     /// it is there RAX is the host's address and ZF is set, else RAX stays. RCX and RDX are lost.
     pub look_up: [[usize; WIDEST + 1]; 2],
+    /// What the code names.
+    _area: Box<UnsafeCell<Area>>,
 }
 
 /// [`Thunks::look_up`].
@@ -383,9 +228,10 @@ fn settle(asm: &mut VecAssembler<X64Relocation>) {
 }
 
 impl Thunks {
-    /// The code, to be placed at `base`, and its addresses. `area` is the address of an [`Area`](x87::Area), which must live
-    /// as long as the code.
-    pub fn generate(base: usize, area: usize) -> Result<(Vec<u8>, Self), DynasmError> {
+    /// The code, to be placed at `base`, and its addresses, which must live as long as the code.
+    pub fn generate(base: usize) -> Result<(Vec<u8>, Self), DynasmError> {
+        let kept = Box::<UnsafeCell<Area>>::default();
+        let area = kept.get() as usize;
         let mut asm = VecAssembler::<X64Relocation>::new(base);
         let offset = |field: usize| field as i32;
         let enter = base + asm.offset().0;
@@ -473,12 +319,12 @@ impl Thunks {
         });
         let (call, condition, keep_carry) = (call_thunk, condition_thunk, keep_carry_thunk);
         let (set_carry, settle) = (set_carry_thunk, settle_thunk);
-        let thunks = Self { enter, exit, call, condition, keep_carry, set_carry, settle, vectors, x87, look_up };
+        let thunks =
+            Self { enter, exit, call, condition, keep_carry, set_carry, settle, vectors, x87, look_up, _area: kept };
         Ok((asm.finalize()?, thunks))
     }
 
-    /// Runs the compiled block at address `code`, whose page's first byte has RIP `page`: the number of the exit, the
-    /// present page's RIP, and where a handler has ended the run if the exit is [`STOPPED`].
+    /// Runs compiled code: see [`run`].
     ///
     /// # Safety
     /// These thunks lie where they were generated for, and `code` is the address of code that was generated with them.
@@ -491,27 +337,7 @@ impl Thunks {
         code: usize,
         page: u64,
     ) -> (u32, u64, Option<Stopped>) {
-        let mut context = Context {
-            ram: env.ram.base(),
-            tlb: cpu.tlb.all().as_ptr(),
-            fetches: cpu.tlb.all_fetches().as_ptr(),
-            jumps: jumps[usize::from(true)].as_ptr(),
-            narrow_jumps: jumps[usize::from(false)].as_ptr(),
-            page,
-            env: ptr::from_mut(env).cast(),
-            stopped: None,
-            panic: None,
-            calls,
-        };
-        // SAFETY: the caller says that there is code of this type.
-        let enter: unsafe extern "sysv64" fn(*mut Cpu, *mut Context, usize) -> u32 =
-            unsafe { std::mem::transmute(self.enter) };
-        // SAFETY: the pointers are to what this function was lent, or owns; the TLB's tables and guest memory stay where
-        // they are while handlers run.
-        let exit = unsafe { enter(cpu, &mut context, code) };
-        if let Some(panic) = context.panic.take() {
-            std::panic::resume_unwind(panic);
-        }
-        (exit, context.page, context.stopped)
+        // SAFETY: the caller says that the way in is there, and code for it.
+        unsafe { run(self.enter, cpu, env, jumps, calls, code, page) }
     }
 }

@@ -1,9 +1,10 @@
 //! Templates of multiplication and division.
 
-use super::flags::{HostFlags, Known};
-use super::memory::is_plain;
-use super::{Generator, is_high};
-use crate::layout::{RAX, RCX, RDX};
+use super::Generator;
+use super::flags::HostFlags;
+use crate::forms::{is_high, is_plain};
+use crate::known::Known;
+use crate::x64::registers::{RAX, RCX, RDX};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;

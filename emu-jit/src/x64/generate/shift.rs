@@ -1,9 +1,11 @@
 //! Templates of shifts and rotates.
 
-use super::flags::{HostFlags, Known};
-use super::memory::is_plain;
-use super::{Generator, is_high};
-use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT, RAX, RCX, RDX, frame};
+use super::Generator;
+use super::flags::HostFlags;
+use crate::forms::{is_high, is_plain, shift_of};
+use crate::known::Known;
+use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT};
+use crate::x64::registers::{RAX, RCX, RDX, frame};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::FlagSource;
 use emu_core::ir::op::Op;
@@ -18,17 +20,6 @@ macro_rules! shift_by_width {
             _ => dynasm!($self.asm ; .arch x64 ; $name Rq($to), $($count)*),
         }
     };
-}
-
-/// Which shift, and what its flags are recorded as.
-fn shift_of(op: Op) -> Option<FlagSource> {
-    use Op::*;
-    Some(match op {
-        ShlRi | ShlMi | ShlRc => FlagSource::Shl,
-        ShrRi | ShrMi | ShrRc => FlagSource::Shr,
-        SarRi | SarMi | SarRc => FlagSource::Sar,
-        _ => return None,
-    })
 }
 
 impl Generator<'_> {
@@ -197,7 +188,7 @@ impl Generator<'_> {
             self.record_rotation(width, left);
             dynasm!(self.asm ; .arch x64 ; =>end);
             // With a count of 0 the flags are what they were.
-            self.leaves = Some(if by_counter { Known::Nothing } else { self.behind_rotation() });
+            self.leaves = Some(if by_counter { Known::Nothing } else { self.known.behind_rotation() });
         } else {
             self.leaves = Some(if by_counter || uop.imm != 0 { Known::Nothing } else { self.known });
         }
@@ -224,7 +215,7 @@ impl Generator<'_> {
         self.wrote(uop.r1, host);
         dynasm!(self.asm ; .arch x64 ; mov rdx, Rq(host));
         self.record_rotation(width, left);
-        self.leaves = Some(self.behind_rotation());
+        self.leaves = Some(self.known.behind_rotation());
         true
     }
 

@@ -1,7 +1,8 @@
 //! The guest's x87 FPU in the host's: the way in and out.
 
-use crate::enter::unload_vectors;
-use crate::layout::{CONTROL, CR0, EXPONENTS, FPU, SIGNIFICANDS, STATUS, TAGS, frame};
+use super::enter::unload_vectors;
+use super::registers::frame;
+use crate::layout::{CONTROL, CR0, EXPONENTS, FPU, SIGNIFICANDS, STATUS, TAGS};
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
 use emu_core::fpu::x87::status;

@@ -1,9 +1,11 @@
 //! Templates of exchanges that compare or add. One processor runs at a time: LOCK makes no difference.
 
-use super::flags::{HostFlags, Known};
-use super::memory::is_plain;
-use super::{Generator, is_high};
-use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT, RCX, RDX};
+use super::Generator;
+use super::flags::HostFlags;
+use crate::forms::{is_high, is_plain};
+use crate::known::Known;
+use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT};
+use crate::x64::registers::{RCX, RDX};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::FlagSource;
 use emu_core::ir::op::Op;

@@ -1,41 +1,18 @@
 //! Templates of near branches.
 
 use super::flags::{HostFlags, NOT_ZERO, ZERO};
-use super::memory::is_plain;
-use super::{Generator, Kind, Later};
-use crate::enter::{JUMP_BITS, Jump};
-use crate::layout::{BUDGET, CONTEXT, FETCH_KEY, FETCH_PHYSICAL, INSTRUCTIONS, RAX, RCX, RIP, frame};
+use super::{Generator, Later};
+use crate::context::{JUMP_BITS, Jump};
+use crate::forms::{condition_of, in_page, is_plain};
+use crate::layout::{CONTEXT, FETCH_KEY, FETCH_PHYSICAL, INSTRUCTIONS, RIP};
+use crate::made::Kind;
+use crate::x64::registers::{BUDGET, RAX, RCX, frame};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;
 use std::mem::{offset_of, size_of};
 
 const _: () = assert!(size_of::<Jump>() == 32);
-
-/// Whether an offset from the page's start lies in the page.
-fn in_page(to: i64) -> bool {
-    (0..4096).contains(&to)
-}
-
-/// The condition of a conditional branch on flags.
-fn condition_of(op: Op, uop: &Uop) -> Option<u8> {
-    Some(match op {
-        Op::Jcc => uop.r1,
-        Op::JccBelow => 2,
-        Op::JccNotBelow => 3,
-        Op::JccZero => 4,
-        Op::JccNotZero => 5,
-        Op::JccBelowEqual => 6,
-        Op::JccAbove => 7,
-        Op::JccNegative => 8,
-        Op::JccNotNegative => 9,
-        Op::JccLess => 12,
-        Op::JccNotLess => 13,
-        Op::JccLessEqual => 14,
-        Op::JccGreater => 15,
-        _ => return None,
-    })
-}
 
 impl Generator<'_> {
     /// Generates a branch; whether the code goes on behind it. `None`, and nothing, for another micro-op.

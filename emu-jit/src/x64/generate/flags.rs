@@ -1,10 +1,13 @@
 //! Status flags: recorded as the interpreter records them, and the host's own where they are still those of the guest.
 
-use super::{Generator, is_live};
-use crate::layout::{FLAG_A, FLAG_B, FLAG_BITS, FLAG_RESULT, FLAG_SOURCE, RCX, RDX};
+use super::Generator;
+use crate::forms::is_live;
+use crate::known::{Known, nobody_sees_flags};
+use crate::layout::{FLAG_A, FLAG_B, FLAG_BITS, FLAG_RESULT, FLAG_SOURCE};
+use crate::x64::registers::{RCX, RDX};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::{CF, FlagSource, OF, PF, STATUS, ZF};
-use emu_core::ir::op::{FlagEffect, FlagForm, Op};
+use emu_core::ir::op::FlagEffect;
 use emu_core::ir::uop::Uop;
 
 /// What the host's flags are.
@@ -18,51 +21,6 @@ pub enum HostFlags {
     AllButOverflow,
     /// Those of the guest: CF, PF, ZF, SF and OF.
     All,
-}
-
-/// What is known about the recorded flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// Nothing.
-    Nothing,
-    /// They are of a subtraction without a borrow, of this width.
-    Difference(usize),
-    /// They are of an addition without a carry.
-    Sum(usize),
-    /// They are of an addition that may have had a carry.
-    CarriedSum(usize),
-    /// They are of a subtraction that may have had a borrow.
-    CarriedDifference(usize),
-    /// They are of a logical instruction.
-    Logic(usize),
-    /// They are of some other result; CF is among the bits.
-    Result(usize),
-    /// They are of a shift.
-    Shift(usize),
-    /// They are among the bits.
-    Explicit,
-}
-
-impl Known {
-    /// Behind a micro-op that writes them all.
-    pub fn of(uop: &Uop) -> Self {
-        use Op::*;
-        let width = uop.width_index();
-        match uop.operation() {
-            AddRr | AddRm | AddMr | AddRi | AddMi => Self::Sum(width),
-            OrRr | OrRm | OrMr | OrRi | OrMi | AndRr | AndRm | AndMr | AndRi | AndMi | XorRr | XorRm | XorMr
-            | XorRi | XorMi | TestRr | TestMr | TestRi | TestMi | XorZero => Self::Logic(width),
-            NegR | NegM => Self::Difference(width),
-            ShlRi | ShrRi | SarRi => Self::Shift(width),
-            AdcRr | AdcRm | AdcMr | AdcRi | AdcMi => Self::CarriedSum(width),
-            SbbRr | SbbRm | SbbMr | SbbRi | SbbMi => Self::CarriedDifference(width),
-            op => match op.flag_effect() {
-                FlagEffect::Writes { form: FlagForm::Difference, .. } => Self::Difference(width),
-                FlagEffect::Writes { form: FlagForm::Result, .. } => Self::Result(width),
-                _ => Self::Nothing,
-            },
-        }
-    }
 }
 
 /// How the host's flags come back behind a handler: from what it has recorded.
@@ -371,20 +329,6 @@ impl Generator<'_> {
         dynasm!(self.asm ; .arch x64 ; and edx, 1 ; shl edx, 11 ; or eax, edx);
     }
 
-    /// What is known behind a rotation.
-    pub fn behind_rotation(&self) -> Known {
-        match self.known {
-            Known::Nothing | Known::Explicit => self.known,
-            Known::Difference(width)
-            | Known::Sum(width)
-            | Known::CarriedSum(width)
-            | Known::CarriedDifference(width)
-            | Known::Logic(width)
-            | Known::Result(width)
-            | Known::Shift(width) => Known::Result(width),
-        }
-    }
-
     /// Records a product whose low half is in `low`: the host's CF says whether it is all. RCX, RDX and the host's flags
     /// are lost.
     pub fn record_product(&mut self, width: usize, low: u8) {
@@ -411,17 +355,7 @@ impl Generator<'_> {
 
     /// Whether the next micro-ops surely overwrite the flags that the present one leaves before anybody sees them.
     pub fn nobody_sees_flags(&self) -> bool {
-        for uop in &self.source.uops[self.index + 1..] {
-            match uop.operation().flag_effect() {
-                FlagEffect::None => {}
-                FlagEffect::Writes { reads: false, fails: false, .. } => {
-                    // A shift by 0 writes nothing.
-                    return !matches!(uop.operation(), Op::ShlRi | Op::ShrRi | Op::SarRi) || uop.imm != 0;
-                }
-                _ => return false,
-            }
-        }
-        false
+        nobody_sees_flags(&self.source.uops[self.index + 1..])
     }
 
     /// Puts CF among the bits, where INC and DEC leave it. RAX, RCX, RDX and the host's flags are lost.

@@ -1,9 +1,9 @@
 //! Templates of moves, exchanges, extensions, and of what moves on a condition.
 
+use super::Generator;
 use super::flags::HostFlags;
-use super::memory::is_plain;
-use super::{Generator, is_high};
-use crate::layout::{RAX, RCX, RDX, frame, pinned};
+use crate::forms::{is_high, is_plain};
+use crate::x64::registers::{RAX, RCX, RDX, frame, pinned};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;

@@ -1,21 +1,16 @@
 //! Memory operands: the effective address, and the compare with the TLB's entry; everything else is the handler's.
 
 use super::{Generator, Later};
-use crate::enter::Remembered;
-use crate::layout::{RAX, RCX, TLB_STAMP, frame, pinned, segment_base, segment_bound};
+use crate::context::Remembered;
+use crate::layout::{TLB_STAMP, segment_base, segment_bound};
+use crate::x64::registers::{RAX, RCX, frame, pinned};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
-use emu_core::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP, REG_ZERO, Uop};
+use emu_core::ir::uop::{REG_RIP, REG_ZERO, Uop};
 use emu_vmx::arch::segment::SegmentRegister;
 use std::mem::offset_of;
 
-/// Whether there is a template for a memory operand like this one.
-pub fn is_plain(uop: &Uop) -> bool {
-    let registers = [uop.base, uop.index];
-    matches!(uop.scale >> 2, 0 | 32) && !registers.iter().any(|r| matches!(*r, REG_PLUS_1G | REG_MINUS_1G))
-}
-
 impl Generator<'_> {
-    /// RAX = the effective address of the operand, which [`is_plain`]. RCX and RDX are lost.
+    /// RAX = the effective address of the operand, which [`is_plain`](crate::forms::is_plain). RCX and RDX are lost.
     pub fn address(&mut self, uop: &Uop) {
         let disp = uop.disp;
         if let (Some(base), Some(index)) = (pinned(uop.base), pinned(uop.index)) {

@@ -1,10 +1,12 @@
 //! Templates of the x87 FPU: the host's own instructions on its own registers, under the guest's control word, as long as
 //! that masks all exceptions. Functions whose last bits differ between processors have none.
 
-use super::flags::{HostFlags, Known};
-use super::memory::is_plain;
+use super::flags::HostFlags;
 use super::{Generator, Later};
-use crate::layout::{CONTROL, FLAG_BITS, FPU, LAST_DATA, LAST_INSTRUCTION, RAX, frame, selector};
+use crate::forms::is_plain;
+use crate::known::Known;
+use crate::layout::{CONTROL, FLAG_BITS, FPU, LAST_DATA, LAST_INSTRUCTION, selector};
+use crate::x64::registers::{RAX, frame};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::{AF, CF, OF, PF, SF, ZF};
 use emu_core::fpu::x87::status::EXCEPTIONS;

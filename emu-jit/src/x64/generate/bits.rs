@@ -1,54 +1,15 @@
 //! Templates of single bits, bit scans and byte order.
 
 use super::Generator;
-use super::flags::{HostFlags, Known};
-use super::memory::is_plain;
-use crate::layout::{FLAG_BITS, FLAG_RESULT, RAX, RCX, RDX};
+use super::flags::HostFlags;
+use crate::forms::{BitShape, Change, bit_of, is_plain};
+use crate::known::Known;
+use crate::layout::{FLAG_BITS, FLAG_RESULT};
+use crate::x64::registers::{RAX, RCX, RDX};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::{CF, FlagSource, STATUS};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;
-
-/// What becomes of the bit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
-    Nothing,
-    Set,
-    Reset,
-    Complement,
-}
-
-/// Where the operand is, and where the bit's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Rr,
-    Ri,
-    Mi,
-    Mr,
-}
-
-fn bit_of(op: Op) -> Option<(Change, Shape)> {
-    use Op::*;
-    Some(match op {
-        BtRr => (Change::Nothing, Shape::Rr),
-        BtRi => (Change::Nothing, Shape::Ri),
-        BtMi => (Change::Nothing, Shape::Mi),
-        BtMr => (Change::Nothing, Shape::Mr),
-        BtsRr => (Change::Set, Shape::Rr),
-        BtsRi => (Change::Set, Shape::Ri),
-        BtsMi => (Change::Set, Shape::Mi),
-        BtsMr => (Change::Set, Shape::Mr),
-        BtrRr => (Change::Reset, Shape::Rr),
-        BtrRi => (Change::Reset, Shape::Ri),
-        BtrMi => (Change::Reset, Shape::Mi),
-        BtrMr => (Change::Reset, Shape::Mr),
-        BtcRr => (Change::Complement, Shape::Rr),
-        BtcRi => (Change::Complement, Shape::Ri),
-        BtcMi => (Change::Complement, Shape::Mi),
-        BtcMr => (Change::Complement, Shape::Mr),
-        _ => return None,
-    })
-}
 
 macro_rules! bit_by_width {
     ($self:ident, $width:expr, $name:ident, $to:expr, $($number:tt)*) => {
@@ -96,17 +57,17 @@ impl Generator<'_> {
         }
     }
 
-    fn bit(&mut self, change: Change, shape: Shape, uop: &Uop) -> bool {
+    fn bit(&mut self, change: Change, shape: BitShape, uop: &Uop) -> bool {
         let width = uop.width_index();
         let seen = !self.nobody_sees_flags();
-        let in_memory = matches!(shape, Shape::Mi | Shape::Mr);
+        let in_memory = matches!(shape, BitShape::Mi | BitShape::Mr);
         if width == 0 || in_memory && !is_plain(uop) {
             return false;
         }
         let number = uop.imm as i8;
         let back = if in_memory {
             let (slow, back) = self.slow_path();
-            if shape == Shape::Mi {
+            if shape == BitShape::Mi {
                 self.translate(uop, width, change != Change::Nothing, slow);
                 self.load(width, RCX);
                 self.change_bit(change, width, RCX, number);
@@ -125,7 +86,7 @@ impl Generator<'_> {
             if width == 2 && change != Change::Nothing {
                 dynasm!(self.asm ; .arch x64 ; mov Rd(host), Rd(host));
             }
-            if shape == Shape::Ri {
+            if shape == BitShape::Ri {
                 self.change_bit(change, width, host, number);
             } else {
                 let number = self.read(uop.r2, RCX);

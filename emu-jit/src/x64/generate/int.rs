@@ -1,37 +1,15 @@
 //! Templates of integer arithmetic and logic.
 
-use super::flags::{HostFlags, Known};
-use super::memory::is_plain;
-use super::{Generator, is_high};
-use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT, RAX, RCX, RDX, frame};
+use super::Generator;
+use super::flags::HostFlags;
+use crate::forms::{Binary, Shape, binary_of, is_high, is_plain};
+use crate::known::Known;
+use crate::layout::{FLAG_A, FLAG_B, FLAG_RESULT};
+use crate::x64::registers::{RAX, RCX, RDX, frame};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::FlagSource;
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;
-
-/// An operation of two operands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Binary {
-    Add,
-    Or,
-    Adc,
-    Sbb,
-    And,
-    Sub,
-    Xor,
-    Cmp,
-    Test,
-}
-
-/// Where the two operands of an operation are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Rr,
-    Rm,
-    Mr,
-    Ri,
-    Mi,
-}
 
 /// A number that the host can have as an operand: cut to the width and sign-extended, if it has 32 bits.
 pub fn short(width: usize, number: u64) -> Option<i32> {
@@ -41,57 +19,6 @@ pub fn short(width: usize, number: u64) -> Option<i32> {
         2 => Some(number as i32),
         _ => i32::try_from(number as i64).ok(),
     }
-}
-
-fn binary_of(op: Op) -> Option<(Binary, Shape)> {
-    use Op::*;
-    Some(match op {
-        AddRr => (Binary::Add, Shape::Rr),
-        AddRm => (Binary::Add, Shape::Rm),
-        AddMr => (Binary::Add, Shape::Mr),
-        AddRi => (Binary::Add, Shape::Ri),
-        AddMi => (Binary::Add, Shape::Mi),
-        OrRr => (Binary::Or, Shape::Rr),
-        OrRm => (Binary::Or, Shape::Rm),
-        OrMr => (Binary::Or, Shape::Mr),
-        OrRi => (Binary::Or, Shape::Ri),
-        OrMi => (Binary::Or, Shape::Mi),
-        AdcRr => (Binary::Adc, Shape::Rr),
-        AdcRm => (Binary::Adc, Shape::Rm),
-        AdcMr => (Binary::Adc, Shape::Mr),
-        AdcRi => (Binary::Adc, Shape::Ri),
-        AdcMi => (Binary::Adc, Shape::Mi),
-        SbbRr => (Binary::Sbb, Shape::Rr),
-        SbbRm => (Binary::Sbb, Shape::Rm),
-        SbbMr => (Binary::Sbb, Shape::Mr),
-        SbbRi => (Binary::Sbb, Shape::Ri),
-        SbbMi => (Binary::Sbb, Shape::Mi),
-        AndRr => (Binary::And, Shape::Rr),
-        AndRm => (Binary::And, Shape::Rm),
-        AndMr => (Binary::And, Shape::Mr),
-        AndRi => (Binary::And, Shape::Ri),
-        AndMi => (Binary::And, Shape::Mi),
-        SubRr => (Binary::Sub, Shape::Rr),
-        SubRm => (Binary::Sub, Shape::Rm),
-        SubMr => (Binary::Sub, Shape::Mr),
-        SubRi => (Binary::Sub, Shape::Ri),
-        SubMi => (Binary::Sub, Shape::Mi),
-        XorRr => (Binary::Xor, Shape::Rr),
-        XorRm => (Binary::Xor, Shape::Rm),
-        XorMr => (Binary::Xor, Shape::Mr),
-        XorRi => (Binary::Xor, Shape::Ri),
-        XorMi => (Binary::Xor, Shape::Mi),
-        CmpRr => (Binary::Cmp, Shape::Rr),
-        CmpRm => (Binary::Cmp, Shape::Rm),
-        CmpMr => (Binary::Cmp, Shape::Mr),
-        CmpRi => (Binary::Cmp, Shape::Ri),
-        CmpMi => (Binary::Cmp, Shape::Mi),
-        TestRr => (Binary::Test, Shape::Rr),
-        TestMr => (Binary::Test, Shape::Mr),
-        TestRi => (Binary::Test, Shape::Ri),
-        TestMi => (Binary::Test, Shape::Mi),
-        _ => return None,
-    })
 }
 
 macro_rules! by_width {
@@ -125,18 +52,6 @@ macro_rules! alone_by_width {
             _ => dynasm!($self.asm ; .arch x64 ; $name Rq($to)),
         }
     };
-}
-
-impl Binary {
-    /// Whether both operands are recorded.
-    fn is_arithmetic(self) -> bool {
-        matches!(self, Self::Add | Self::Adc | Self::Sub | Self::Sbb | Self::Cmp)
-    }
-
-    /// Whether it reads CF.
-    fn carries(self) -> bool {
-        matches!(self, Self::Adc | Self::Sbb)
-    }
 }
 
 /// The second operand.

@@ -1,4 +1,4 @@
-//! From micro-ops to host code: what all templates share.
+//! From micro-ops to code of x86-64: what all templates share.
 //!
 //! A template either does the whole micro-op or has changed nothing when it gives way to the handler. Status flags are
 //! recorded in memory as the handlers record them, so that whoever comes next finds them.
@@ -16,51 +16,19 @@ mod stack;
 mod vector;
 mod x87;
 
-use crate::enter::{NOTHING, Remembered, Site, Thunks};
-use crate::layout::{BUDGET, INSTRUCTIONS, RAX, gpr, pinned};
+use super::enter::Thunks;
+use super::registers::{BUDGET, RAX, pinned};
+use crate::context::{NOTHING, Remembered, Site};
+use crate::forms::{repeats, whole};
+use crate::known::Known;
+use crate::layout::{INSTRUCTIONS, gpr};
+use crate::made::{Exit, Kind, Made};
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
 use emu_core::block::tier::Source;
-use emu_core::ir::op::{FORMS, FlagEffect, NO_FLAGS, Op};
-use emu_core::ir::uop::{REG_HIGH_BYTE, REG_ZERO, Uop};
-use emu_core::state::scratch::Flow;
-use flags::{HostFlags, Known};
+use emu_core::ir::uop::{REG_ZERO, Uop};
+use flags::HostFlags;
 use std::cell::UnsafeCell;
-
-/// How a block is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// It has not begun.
-    Before,
-    /// Behind its last instruction.
-    End,
-    /// To an offset in its own page.
-    Jump(u16),
-    /// To RIP as it is in the processor.
-    Elsewhere,
-}
-
-/// An exit of generated code.
-pub struct Exit {
-    /// How.
-    pub kind: Kind,
-    /// Offset in the code of the displacement that leads to `stub`.
-    pub site: usize,
-    /// Offset in the code of what leaves.
-    pub stub: usize,
-}
-
-/// The code of a block.
-pub struct Made {
-    /// The bytes.
-    pub code: Vec<u8>,
-    /// Its exits, in the order of their numbers.
-    pub exits: Vec<Exit>,
-    /// What the code names: it must live as long as the code.
-    pub sites: Box<[Site]>,
-    /// What its accesses remember, likewise.
-    pub remembered: Box<[UnsafeCell<Remembered>]>,
-}
 
 /// A jump or an out-of-line piece that is yet to be generated.
 enum Later {
@@ -148,9 +116,6 @@ impl<'a> Generator<'a> {
         has_x87: bool,
     ) -> Self {
         let count = source.uops.len();
-        let flow = Flow { branched: false, exact: count == 1 };
-        let site =
-            |(n, uop): (usize, &Uop)| Site { uop: *uop, rest: (count - n - 1) as u16, place: source.place, code, flow };
         Self {
             asm: VecAssembler::new(address),
             source,
@@ -158,7 +123,7 @@ impl<'a> Generator<'a> {
             word: if source.wide { 3 } else { 2 },
             first_exit,
             exits: Vec::new(),
-            sites: source.uops.iter().enumerate().map(site).collect(),
+            sites: Site::of_block(source, code),
             // Two for each micro-op at most.
             remembered: (0..2 * count).map(|_| UnsafeCell::new(NOTHING)).collect(),
             accesses: 0,
@@ -241,20 +206,7 @@ impl<'a> Generator<'a> {
             self.known = known;
             return;
         }
-        match uop.operation().flag_effect() {
-            FlagEffect::None | FlagEffect::Fails | FlagEffect::Reads => {}
-            FlagEffect::Unknown => {
-                let comparison =
-                    matches!(uop.operation(), Op::CompareScalarR | Op::CompareScalarM | Op::Fcomi | Op::Sahf);
-                self.known = if comparison { Known::Explicit } else { Known::Nothing };
-            }
-            FlagEffect::Writes { .. } => {
-                let shift = matches!(uop.operation(), Op::ShlRi | Op::ShrRi | Op::SarRi);
-                if !(shift && uop.imm == 0) && is_live(uop) {
-                    self.known = Known::of(uop);
-                }
-            }
-        }
+        self.known = self.known.behind(uop);
     }
 
     /// A label for leaving; the jump to it that is generated next is what [`Generator::note_site`] notes.
@@ -401,26 +353,4 @@ impl<'a> Generator<'a> {
             _ => dynasm!(self.asm ; .arch x64 ; movzx Rd(to), Rb(from)),
         }
     }
-}
-
-/// Whether an operation leaves its block as often as not to run again, page by page: the interpreter comes back to it
-/// without leaving compiled code first.
-fn repeats(op: Op) -> bool {
-    use Op::{RepCmps, RepIns, RepLods, RepMovs, RepOuts, RepScas, RepStos};
-    matches!(op, RepMovs | RepStos | RepLods | RepScas | RepCmps | RepIns | RepOuts)
-}
-
-/// Whether a register operation leaves its status flags.
-fn is_live(uop: &Uop) -> bool {
-    uop.op & FORMS != NO_FLAGS
-}
-
-/// The register that a byte operand is a part of.
-fn whole(register: u8) -> u8 {
-    register & !REG_HIGH_BYTE
-}
-
-/// Whether an operand of this width is AH, CH, DH or BH.
-fn is_high(register: u8) -> bool {
-    register & REG_HIGH_BYTE != 0
 }

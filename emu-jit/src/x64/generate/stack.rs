@@ -1,8 +1,8 @@
 //! Templates of stack instructions.
 
 use super::Generator;
-use super::memory::is_plain;
-use crate::layout::{RAX, RCX, frame, pinned};
+use crate::forms::is_plain;
+use crate::x64::registers::{RAX, RCX, frame, pinned};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;

@@ -2,9 +2,9 @@
 //! long as all exceptions are masked. Forms with VEX and EVEX have none.
 
 use super::flags::HostFlags;
-use super::memory::is_plain;
 use super::{Generator, Later};
-use crate::layout::{RAX, frame, pinned};
+use crate::forms::is_plain;
+use crate::x64::registers::{RAX, frame, pinned};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::kernels::{Conversion, FloatOperation, TwoSources};
 use emu_core::ir::op::Op;
