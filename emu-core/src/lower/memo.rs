@@ -51,7 +51,7 @@ impl Site {
 
 /// The first `len` bytes, which are 1 to 15, of a number.
 fn first(bytes: u128, len: u8) -> u128 {
-    bytes & (1 << (8 * len)) - 1
+    bytes & ((1 << (8 * len)) - 1)
 }
 
 impl Memo {
