@@ -292,6 +292,7 @@ impl CodeCache {
         self.map.clear();
         self.pages.clear();
         self.rewritten.clear();
+        self.workshop = Workshop::default();
         (self.uops, self.entries, self.full) = (0, 0, false);
     }
 

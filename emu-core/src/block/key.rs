@@ -20,6 +20,11 @@ impl Key {
         Self((offset as u64) << MODE_BITS | u64::from(mode.key()))
     }
 
+    /// Offset of the first byte in guest memory.
+    pub fn offset(self) -> usize {
+        (self.0 >> MODE_BITS) as usize
+    }
+
     /// Offset of the first byte in its page of guest memory.
     pub fn place(self) -> u16 {
         (self.0 >> MODE_BITS) as u16 & 0xFFF

@@ -7,6 +7,7 @@ pub mod tier;
 use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::lower::costs::Costs;
+use crate::lower::memo::Memo;
 use crate::lower::{self, flags};
 use crate::state::cpu::Cpu;
 use crate::state::scratch::Flow;
@@ -119,24 +120,26 @@ fn flow_of(uops: &[Uop]) -> Flow {
     Flow { branched: false, exact: uops.len() == 1 }
 }
 
-/// Where blocks are decoded, and what finds their costs.
+/// Where blocks are decoded, what finds their costs, and what is remembered of earlier ones.
 #[derive(Default)]
 struct Workshop {
     uops: Vec<Uop>,
     costs: Costs,
+    memo: Memo,
 }
 
 /// Decodes the instructions at the start of `bytes`: none if the first is cut off. Also says how many bytes it depends on.
 /// `whole`: these are bytes of one page, and not of one instruction.
 fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: bool) -> (Block, usize) {
-    let Workshop { uops, costs } = workshop;
+    let Workshop { uops, costs, memo } = workshop;
     let (mode, model) = (cpu.derived.mode, &cpu.config.model);
     let Some(table) = &cpu.config.cycles else {
-        let len = lower::lower(mode, model, bytes, uops, |_| ());
+        let memo = whole.then_some((memo, key.offset()));
+        let len = lower::lower(mode, model, bytes, uops, memo, |_| ());
         return (block_of(uops, len, key), len);
     };
     costs.begin();
-    let len = lower::lower(mode, model, bytes, uops, |instruction| costs.see(instruction));
+    let len = lower::lower(mode, model, bytes, uops, None, |instruction| costs.see(instruction));
     let (mut seen, bits) = (len, mode.code.bits());
     if whole {
         seen = seen.max(costs.assign(table, bits, bytes, key.place().into(), uops));

@@ -20,6 +20,7 @@ pub mod int;
 pub mod interrupt;
 pub mod io;
 pub mod lowerer;
+pub mod memo;
 pub mod misc;
 pub mod mmx;
 pub mod msr;
@@ -42,23 +43,47 @@ use crate::model::CpuModel;
 use crate::state::derived::Mode;
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use lowerer::{End, Lowered, Lowerer};
+use memo::{Memo, Site};
 
 /// Lowers the instructions at the start of `bytes` into `uops`, as far as one block goes, and returns their length in
-/// bytes: none, and 0, if the first is cut off. Tells `see` of each that can be decoded.
+/// bytes: none, and 0, if the first is cut off. Tells `see` of each that can be decoded, but for those that are remembered:
+/// `memo` and where in guest memory the bytes lie.
 pub fn lower(
     mode: Mode,
     model: &CpuModel,
     bytes: &[u8],
     uops: &mut Vec<Uop>,
+    mut memo: Option<(&mut Memo, usize)>,
     mut see: impl FnMut(&Instruction),
 ) -> usize {
     let bits = mode.code.bits();
-    let mut decoder = Decoder::with_ip(bits, bytes, 0, DecoderOptions::NONE);
+    let mut decoder = None;
     let mut lowerer = Lowerer::new(mode, model);
     uops.clear();
     let mut len = 0;
     let mut instruction = Instruction::default();
-    while uops.len() < MAX_UOPS && decoder.can_decode() {
+    while uops.len() < MAX_UOPS && len < bytes.len() {
+        let whole = bytes[len..].first_chunk().map(|bytes| u128::from_le_bytes(*bytes));
+        let mut remembers = match (&mut memo, whole) {
+            (Some((memo, offset)), Some(whole)) => Some((memo, Site::new(*offset, len, mode), whole)),
+            _ => None,
+        };
+        if let Some((memo, site, whole)) = &remembers
+            && let Some((uop, end)) = memo.find(*site, *whole)
+        {
+            len += usize::from(uop.len);
+            uops.push(*uop);
+            if end == End::Ends {
+                break;
+            }
+            continue;
+        }
+        let decoder = decoder.get_or_insert_with(|| Decoder::new(bits, bytes, DecoderOptions::NONE));
+        if decoder.position() != len {
+            decoder.set_ip(len as u64);
+            // It is within the bytes.
+            let _ = decoder.set_position(len);
+        }
         decoder.decode_out(&mut instruction);
         if instruction.code() == Code::INVALID {
             if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - len < MAX_INSTRUCTION {
@@ -78,6 +103,9 @@ pub fn lower(
         uop.off = len as u16;
         uop.len = instruction.len() as u8;
         uop.op |= lowerer.path(&uop);
+        if let Some((memo, site, whole)) = &mut remembers {
+            memo.note(*site, *whole, uop, end);
+        }
         len += instruction.len();
         uops.push(uop);
         if end == End::Ends {

@@ -171,6 +171,8 @@ pub struct Tlb {
     global_slots: Box<[u64; ENTRIES / 64]>,
     /// A global page has been entered since the last flush.
     globals: bool,
+    /// Slots whose entry may have the tag of writes, a bit each.
+    write_slots: Box<[u64; ENTRIES / 64]>,
 }
 
 const LAST_SPACE: u64 = 1022;
@@ -194,6 +196,7 @@ impl Default for Tlb {
             largest: 12,
             global_slots: Box::new([0; ENTRIES / 64]),
             globals: false,
+            write_slots: Box::new([0; ENTRIES / 64]),
         }
     }
 }
@@ -238,6 +241,7 @@ impl Tlb {
         let bit = 1 << (slot % 64);
         let of_slot = &mut self.global_slots[slot / 64];
         *of_slot = if extent.global { *of_slot | bit } else { *of_slot & !bit };
+        self.write_slots[slot / 64] |= u64::from(entry.write != NO_TAG) << (slot % 64);
         self.note(extent);
     }
 
@@ -253,8 +257,10 @@ impl Tlb {
 
     /// Gives the entry of a linear address, which [`Tlb::held`] has found, the tag of its writes.
     pub fn give_write_tag(&mut self, linear: u64) {
-        let entry = &mut self.entries[data_slot(linear)];
+        let slot = data_slot(linear);
+        let entry = &mut self.entries[slot];
         entry.write = entry.key;
+        self.write_slots[slot / 64] |= 1 << (slot % 64);
     }
 
     /// Withholds the tags of all writes.
@@ -405,9 +411,18 @@ impl Tlb {
     /// Withholds the write tag of entries whose page of guest memory `keeps` does not accept.
     pub fn retain_writes(&mut self, mut keeps: impl FnMut(usize) -> bool) {
         self.lose_tags();
-        for entry in self.entries.iter_mut().filter(|entry| entry.write != NO_TAG) {
-            if !keeps((entry.key & !0xFFF).wrapping_add(entry.addend) as usize) {
-                entry.write = NO_TAG;
+        for (entries, bits) in self.entries.chunks_exact_mut(64).zip(self.write_slots.iter_mut()) {
+            let mut left = *bits;
+            while left != 0 {
+                let slot = left.trailing_zeros();
+                left &= left - 1;
+                let entry = &mut entries[slot as usize];
+                if entry.write != NO_TAG && !keeps((entry.key & !0xFFF).wrapping_add(entry.addend) as usize) {
+                    entry.write = NO_TAG;
+                }
+                if entry.write == NO_TAG {
+                    *bits &= !(1 << slot);
+                }
             }
         }
     }
@@ -498,6 +513,35 @@ mod tests {
         tlb.invalidate(&MOV_CR3_TO_SEVEN);
         tlb.switch(nested);
         assert!(!has(&tlb, 0x5000));
+    }
+
+    #[test]
+    fn writes_are_withheld_from_a_page_that_is_not_kept_whatever_gave_their_tags() {
+        let mut tlb = Tlb::default();
+        // Slots at both ends of the table, and one that is taken twice.
+        let pages = [0u64, 0x5000, 0x100_4000, (ENTRIES as u64 - 1) << 12];
+        let writes = |tlb: &Tlb| pages.map(|page| tlb.slot(page).write == page | tlb.context(0));
+        for page in pages {
+            let tag = page | tlb.context(0);
+            let write = if page == 0 { NO_TAG } else { tag };
+            tlb.insert(
+                page,
+                Entry { read: tag, write, addend: 0, key: tag },
+                Detail { extent: Extent::PAGE, writable: true },
+            );
+        }
+        tlb.give_write_tag(0);
+        let before = writes(&tlb);
+        tlb.retain_writes(|_| true);
+        assert_eq!(writes(&tlb), before);
+        tlb.retain_writes(|offset| offset != 0);
+        assert_eq!(writes(&tlb), [false, before[1], before[2], before[3]]);
+        tlb.retain_writes(|_| false);
+        assert_eq!(writes(&tlb), [false; 4]);
+        tlb.give_write_tag(0);
+        assert!(writes(&tlb)[0]);
+        tlb.retain_writes(|_| false);
+        assert_eq!(writes(&tlb), [false; 4]);
     }
 
     #[test]

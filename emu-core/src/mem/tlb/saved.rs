@@ -56,6 +56,8 @@ impl Tlb {
             // Made anew from the entries.
             global_slots: _,
             globals,
+            // Made anew from the entries.
+            write_slots: _,
         } = self;
         // Entries of spaces that have lost their number are never found again.
         let lives = |key: u64| key != NO_TAG && spaces.iter().any(|(_, number)| *number == space_of(key));
