@@ -34,6 +34,18 @@ fn an_undefined_opcode_enters_vector_6_with_its_own_address_pushed() {
 }
 
 #[test]
+fn access_to_a_device_comes_to_its_time_however_few_blocks_are_kept() {
+    // mov ax,A000h; mov ds,ax; mov [0],al; inc cx; mov [1],al; hlt
+    let code = [0xB8, 0x00, 0xA0, 0x8E, 0xD8, 0xA2, 0x00, 0x00, 0x41, 0xA2, 0x01, 0x00, 0xF4];
+    for limit in [1, 2, 3, 1000] {
+        let mut bench = Bench::real_mode(&code);
+        bench.cache.set_limit(limit);
+        assert_eq!(bench.run(100), RunExit::Stopped, "{limit}");
+        assert_eq!((bench.cpu.instructions, bench.cpu.rip()), (6, 0x7C0D), "{limit}");
+    }
+}
+
+#[test]
 fn two_runs_of_the_same_code_take_the_same_cycles() {
     let code = [0x31, 0xC0, 0xB9, 0xE8, 0x03, 0x01, 0xC8, 0xE2, 0xFC, 0xF4];
     let run = || {

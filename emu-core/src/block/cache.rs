@@ -279,6 +279,8 @@ impl CodeCache {
         Self::forget_code(&mut self.tier, block);
         self.uops -= before - block.uops.len();
         block.links = [NO_LINK; LINKS];
+        // It runs before it may go: decoded anew, the instruction would have others behind it again, and never its time.
+        self.full = false;
     }
 
     /// Drops every block.
