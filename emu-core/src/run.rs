@@ -103,9 +103,7 @@ impl Cpu {
             if env.bus.attention() || !env.outbox.is_empty() {
                 return RunExit::Signals;
             }
-            if std::mem::take(&mut self.carried.gives_way) && self.attention.is_empty() {
-                self.give_time_until(slice.turn_end.min(self.idle_deadline()));
-            }
+            self.give_way(slice);
             if self.cycles >= slice.stop || slice.step && self.scratch.progressed {
                 return RunExit::Budget;
             }
@@ -192,6 +190,27 @@ impl Cpu {
                 },
                 Err(stop) => self.stopped(env, stop),
             }
+            // Who spins comes here for each PAUSE: nothing above has anything to do then.
+            if self.carried.gives_way
+                && self.attention.is_empty()
+                && observer.is_none()
+                && !(env.bus.attention() || !env.outbox.is_empty() || env.ram.has_stale_pages())
+            {
+                env.ram.block_a20m(self.vmx.on());
+                self.notice_memory_map(env);
+                self.give_way(slice);
+                if self.cycles >= slice.stop {
+                    return RunExit::Budget;
+                }
+            }
+        }
+    }
+
+    /// PAUSE has given away what is left of the turn, unless something waits.
+    #[inline(always)]
+    fn give_way(&mut self, slice: Slice) {
+        if std::mem::take(&mut self.carried.gives_way) && self.attention.is_empty() {
+            self.give_time_until(slice.turn_end.min(self.idle_deadline()));
         }
     }
 

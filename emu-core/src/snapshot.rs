@@ -145,6 +145,7 @@ impl Cpu {
             config: _,
             // The host's; its history is saved beside this.
             notes: _,
+            known_tables: _,
         } = self;
         let mut registers = [0; 17];
         registers[..16].copy_from_slice(&gpr[..16]);

@@ -125,12 +125,30 @@ pub const fn effective_memory_type(
     }
 }
 
+/// An EPT page table, the last of the tables on a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageTable {
+    /// Host-physical address.
+    pub address: u64,
+    /// AND of the permission bits of all entries above it.
+    pub permissions: u64,
+}
+
 /// Memory that holds EPT paging structures. Addresses are host-physical and aligned to 8 bytes.
 pub trait EptMemory {
     /// Reads an entry.
     fn read_u64(&mut self, address: u64) -> u64;
     /// Sets bits of an entry (accessed, dirty), as a locked OR.
     fn set_bits(&mut self, address: u64, bits: u64);
+    /// The page table to which a walk would come now, if it is known without one.
+    #[inline(always)]
+    fn known_table(&mut self, _config: &EptConfig, _guest_physical: u64) -> Option<PageTable> {
+        None
+    }
+    /// A walk has come to a page table by the entries `above` it, addresses and values from the root on. None of them has
+    /// a flag left to set.
+    #[inline(always)]
+    fn note_table(&mut self, _config: &EptConfig, _guest_physical: u64, _above: &[(u64, u64)], _table: PageTable) {}
 }
 
 /// What EPT is set up to do: from the VMCS and the CPU model.
@@ -234,34 +252,52 @@ pub enum EptFault {
     },
 }
 
-#[inline(always)]
-fn misconfigured(config: &EptConfig, entry: u64, level: u8, leaf: bool) -> bool {
-    use entry::*;
-    let execute = entry & EXECUTE != 0 || (config.mode_based_execute && entry & USER_EXECUTE != 0);
-    if entry & READ == 0 {
-        if entry & WRITE != 0 {
-            return true;
-        }
-        if execute && !config.cap.contains(EptVpidCap::EXECUTE_ONLY) {
-            return true;
+/// What an entry must not have (29.3.3.1 "EPT Misconfigurations"), as masks that a walk makes once.
+struct Misconfigurations {
+    /// Bits of the address beyond the physical-address width.
+    beyond: u64,
+    /// The bit of USER_EXECUTE, where it is an execute permission.
+    user_execute: u64,
+    /// Bit *n* is set if permissions *n* (READ, WRITE, EXECUTE; the last also for USER_EXECUTE) are not allowed.
+    permissions: u8,
+    /// LARGE where pages of 2 MiB, of 1 GiB are not supported.
+    no_2m: u64,
+    no_1g: u64,
+}
+
+/// Bit *n* is set if *n* is a memory type (UC, WC, WT, WP, WB).
+const MEMORY_TYPES: u64 = 0b0111_0011;
+
+impl Misconfigurations {
+    #[inline(always)]
+    fn of(config: &EptConfig) -> Self {
+        // WRITE without READ; EXECUTE alone.
+        let execute_only = config.cap.contains(EptVpidCap::EXECUTE_ONLY);
+        let unless = |supported: EptVpidCap| if config.cap.contains(supported) { 0 } else { entry::LARGE };
+        Self {
+            beyond: entry::ADDRESS & !physical_mask(config.maxphyaddr),
+            user_execute: if config.mode_based_execute { entry::USER_EXECUTE } else { 0 },
+            permissions: 0b0100_0100 | if execute_only { 0 } else { 0b0001_0000 },
+            no_2m: unless(EptVpidCap::PAGE_2M),
+            no_1g: unless(EptVpidCap::PAGE_1G),
         }
     }
-    let beyond = entry & ADDRESS & !physical_mask(config.maxphyaddr) != 0;
-    let reserved = match (level, leaf) {
-        (1, _) => 0,
-        (2, true) => 0x001F_F000,
-        (3, true) => 0x3FFF_F000,
-        // Non-leaf: bits 6:3; PML4E and PML5E also bit 7, which says "page" below them.
-        (2 | 3, false) => 0x78,
-        _ => 0xF8,
-    };
-    let page_size_unsupported = leaf
-        && match level {
-            2 => !config.cap.contains(EptVpidCap::PAGE_2M),
-            3 => !config.cap.contains(EptVpidCap::PAGE_1G),
-            _ => false,
+
+    #[inline(always)]
+    fn has(&self, value: u64, level: u8, leaf: bool) -> bool {
+        let reserved = match (level, leaf) {
+            (1, _) => 0,
+            (2, true) => 0x001F_F000 | self.no_2m,
+            (3, true) => 0x3FFF_F000 | self.no_1g,
+            // Non-leaf: bits 6:3; PML4E and PML5E also bit 7, which says "page" below them.
+            (2 | 3, false) => 0x78,
+            _ => 0xF8,
         };
-    beyond || entry & reserved != 0 || page_size_unsupported || (leaf && !matches!((entry >> 3) & 7, 0 | 1 | 4 | 5 | 6))
+        let permissions = value & 7 | (value & self.user_execute) >> 8;
+        value & (self.beyond | reserved) != 0
+            || self.permissions >> permissions & 1 != 0
+            || leaf && MEMORY_TYPES >> (value >> 3 & 7) & 1 == 0
+    }
 }
 
 /// Translates `guest_physical`. Sets accessed and dirty flags when EPTP enables them and the access is allowed.
@@ -277,42 +313,52 @@ pub fn walk<M: EptMemory>(
     let accessed_dirty = config.eptp & EPTP_ACCESSED_DIRTY != 0;
     let access = access.effective(accessed_dirty);
     let levels = (((config.eptp >> 3) & 7) as u8 + 1).clamp(4, 5);
-    let present_mask = READ | WRITE | EXECUTE | if config.mode_based_execute { USER_EXECUTE } else { 0 };
+    let misconfigurations = Misconfigurations::of(config);
+    let present_mask = READ | WRITE | EXECUTE | misconfigurations.user_execute;
     let mut permissions = READ | WRITE | EXECUTE | USER_EXECUTE;
     let mut table = config.eptp & ADDRESS;
-    let mut used = [(0u64, 0u64); 5];
+    // The entries on the way, and how many they are.
+    let (mut used, mut depth) = ([(0u64, 0u64); 5], 0);
     let mut level = levels;
     // Guest-physical addresses wider than the tables cannot be mapped (bits above 47 with page-walk length 4).
     if guest_physical >> (12 + 9 * u32::from(levels)) != 0 {
         return Err(violation(config, access, 0, 0, true));
     }
+    if let Some(known) = memory.known_table(config, guest_physical) {
+        (table, permissions, level) = (known.address, known.permissions, 1);
+    }
     let (leaf, shift, above) = loop {
         let shift = 12 + 9 * (level - 1);
         let at = table | ((guest_physical >> shift) & 0x1FF) << 3;
         let value = memory.read_u64(at);
-        if accessed_dirty && let Some(slot) = used.get_mut(usize::from(levels - level)) {
+        if let Some(slot) = used.get_mut(depth) {
             *slot = (at, value);
+            depth += 1;
         }
         if value & present_mask == 0 {
             return Err(violation(config, access, 0, 0, value & SUPPRESS_VE == 0));
         }
         let is_leaf = level == 1 || (level <= 3 && value & LARGE != 0);
-        if misconfigured(config, value, level, is_leaf) {
+        if misconfigurations.has(value, level, is_leaf) {
             return Err(EptFault::Misconfiguration);
         }
-        let user_execute = if config.mode_based_execute { USER_EXECUTE } else { 0 };
-        let mut own = value & (READ | WRITE | EXECUTE | user_execute);
-        if !config.mode_based_execute && value & EXECUTE != 0 {
-            own |= USER_EXECUTE;
-        }
         let above = permissions;
-        permissions &= own;
+        permissions &= value;
         if is_leaf {
             break (value, shift, above);
         }
         table = value & ADDRESS;
         level -= 1;
+        if level == 1 {
+            let above = &used[..depth];
+            if !accessed_dirty || above.iter().all(|(_, value)| value & ACCESSED != 0) {
+                memory.note_table(config, guest_physical, above, PageTable { address: table, permissions });
+            }
+        }
     };
+    if !config.mode_based_execute {
+        permissions = permissions & !USER_EXECUTE | (permissions & EXECUTE) << 8;
+    }
     let sub_page = config.sub_page && shift == 12 && leaf & SUB_PAGE != 0 && leaf & WRITE == 0;
     let execute = if access.user_address { USER_EXECUTE } else { EXECUTE };
     // A walk's accesses to guest paging structures may write with the paging-write bit alone.
@@ -329,7 +375,6 @@ pub fn walk<M: EptMemory>(
     }
     let mut dirty_set = false;
     if accessed_dirty {
-        let depth = usize::from(levels - level) + 1;
         let accessed = used.iter().take(depth).all(|&(_, value)| value & ACCESSED != 0);
         if config.log_full && (!accessed || access.write && leaf & DIRTY == 0) {
             return Err(EptFault::PageModificationLogFull);
@@ -363,6 +408,7 @@ pub fn walk<M: EptMemory>(
     })
 }
 
+#[cold]
 fn violation(config: &EptConfig, access: EptAccess, permissions: u64, leaf: u64, convertible: bool) -> EptFault {
     let mut qualification = EptViolation::empty();
     qualification.set(EptViolation::READ, access.read);

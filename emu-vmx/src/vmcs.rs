@@ -471,10 +471,12 @@ impl Vmcs {
     /// Stores the guest's segment register `register`.
     pub fn set_guest_segment(&mut self, register: SegmentRegister, segment: &Segment) {
         let fields = GuestSegmentFields::of(register);
-        self.set(fields.selector, segment.selector.into());
-        self.set(fields.base, segment.base);
-        self.set(fields.limit, segment.limit.into());
-        self.set(fields.access_rights, segment.access_rights.bits().into());
+        // As wide as their fields.
+        self.values[fields.selector.index()] = segment.selector.into();
+        self.values[fields.base.index()] = segment.base;
+        self.values[fields.limit.index()] = segment.limit.into();
+        self.values[fields.access_rights.index()] = segment.access_rights.bits().into();
+        self.changed |= Changed::GUEST;
     }
 }
 
@@ -567,6 +569,26 @@ mod tests {
         assert_eq!(vmcs.vmwrite(0x4402, 1, &supported(), true), Ok(()));
         assert_eq!(vmcs.vmwrite(0x0812, 1, &supported(), true), Err(VmInstructionError::UnsupportedComponent));
         assert_eq!(vmcs.vmread(0x1_0000_4402, &supported()), Err(VmInstructionError::UnsupportedComponent));
+    }
+
+    #[test]
+    fn the_fields_of_a_guest_segment_are_as_wide_as_its_parts() {
+        let ones = Segment {
+            selector: u16::MAX,
+            base: u64::MAX,
+            limit: u32::MAX,
+            access_rights: AccessRights::from_bits_retain(u32::MAX),
+        };
+        for register in SegmentRegister::ALL {
+            let mut vmcs = Vmcs::new(0x2B);
+            vmcs.changed = Changed::empty();
+            vmcs.set_guest_segment(register, &ones);
+            assert_eq!((vmcs.guest_segment(register), vmcs.changed), (ones, Changed::GUEST), "{register:?}");
+            let fields = GuestSegmentFields::of(register);
+            for field in [fields.selector, fields.base, fields.limit, fields.access_rights] {
+                assert_eq!((vmcs.get(field), field.area()), (field.width().mask(), Area::Guest), "{field:?}");
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::tier::Tier;
 use super::{Block, LINKS, Link, NO_BLOCK, NO_LINK, Workshop, decode};
 use crate::fault::Stop;
 use crate::ir::uop::MAX_INSTRUCTION;
-use crate::mem::ram::{PAGE, Place};
+use crate::mem::ram::{PAGE, Place, pieces_of};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::observed::{BuiltBlock, Observed, Watch};
 use std::cell::Cell;
@@ -73,8 +73,8 @@ pub struct CodeCache {
     entries: usize,
     /// There were too many of one of them when the last block came.
     full: bool,
-    /// How often compiled blocks of a page were dropped because it was written.
-    rewritten: NumberMap<u32, u32>,
+    /// How often compiled blocks that begin at a place were dropped because they were written.
+    rewritten: NumberMap<usize, u32>,
     /// How many cycles there must be before the boundary for compiled code to be entered.
     least_stay: u64,
     /// Compiles what is hot, if there is somebody who does.
@@ -252,20 +252,29 @@ impl CodeCache {
         if cpu.derived.cs_bound != u64::MAX && cpu.rip() + at > cpu.derived.cs_bound { cpu.gp(0) } else { Ok(()) }
     }
 
-    /// Drops the blocks of pages that were written.
+    /// Drops the blocks whose bytes were written.
     pub fn drop_stale(&mut self, env: &mut Env) {
-        for page in env.ram.take_stale_pages() {
-            let ids = self.pages.remove(&page).unwrap_or_default();
+        for (page, written) in env.ram.take_stale_pages() {
+            let mut ids = self.pages.remove(&page).unwrap_or_default();
             self.entries -= ids.len();
-            if ids.iter().any(|&id| self.blocks[id as usize].code.is_some()) {
-                *self.rewritten.entry(page).or_default() += 1;
-            }
-            for id in ids {
-                if self.blocks[id as usize].key != Key::NONE {
+            let mut kept = 0;
+            ids.retain(|&id| {
+                let block = &self.blocks[id as usize];
+                let Some(bytes) = block.bytes_in(page) else { return false };
+                let stays = bytes.end <= written.start || written.end <= bytes.start;
+                if stays {
+                    kept |= pieces_of(bytes.start, bytes.len());
+                } else {
+                    self.note_rewritten(id);
                     self.remove(id);
                 }
+                stays
+            });
+            if !ids.is_empty() {
+                self.entries += ids.len();
+                self.pages.insert(page, ids);
             }
-            env.ram.clear_code(page);
+            env.ram.keep_code(page, kept);
         }
         self.full = self.is_full();
     }
@@ -374,11 +383,11 @@ impl CodeCache {
     fn build(&mut self, cpu: &mut Cpu, env: &mut Env, linear: u64, offset: usize, key: Key) -> Result<u32, Stop> {
         let page_end = (offset & !0xFFF) + PAGE as usize;
         let bytes = &env.ram.bytes()[offset..page_end];
-        let (block, seen) = decode(cpu, bytes, key, &mut self.workshop, true);
+        let block = decode(cpu, bytes, key, &mut self.workshop, true);
         if block.uops.is_empty() {
             return self.build_straddling(cpu, env, linear, offset, key);
         }
-        env.ram.mark_code(offset, seen);
+        env.ram.mark_code(offset, block.reach.into());
         cpu.see_new_code(env.ram);
         if cpu.notes.watch.contains(Watch::BLOCKS) {
             let instructions = block.uops.len() as u32;
@@ -408,7 +417,7 @@ impl CodeCache {
         let split = first.min(MAX_INSTRUCTION);
         bytes[..split].copy_from_slice(&env.ram.bytes()[offset..offset + split]);
         bytes[split..].copy_from_slice(&env.ram.bytes()[second..second + MAX_INSTRUCTION - split]);
-        let (mut block, _) = decode(cpu, &bytes, key, &mut self.workshop, false);
+        let mut block = decode(cpu, &bytes, key, &mut self.workshop, false);
         block.keep(1);
         block.second_page = Some(physical & !0xFFF);
         env.ram.mark_code(offset, first);
@@ -434,7 +443,7 @@ impl CodeCache {
             };
             bytes[n] = cpu.read_physical(env, physical, 1) as u8;
             n += 1;
-            let (block, _) = decode(cpu, &bytes[..n], Key::NONE, &mut self.workshop, false);
+            let block = decode(cpu, &bytes[..n], Key::NONE, &mut self.workshop, false);
             if n == MAX_INSTRUCTION || !block.uops.is_empty() {
                 break block;
             }

@@ -9,10 +9,12 @@ use crate::ir::uop::Uop;
 use crate::lower::costs::Costs;
 use crate::lower::memo::Memo;
 use crate::lower::{self, flags};
+use crate::mem::ram::PAGE;
 use crate::state::cpu::Cpu;
 use crate::state::scratch::Flow;
 use key::Key;
 use std::cell::Cell;
+use std::ops::Range;
 use tier::Code;
 
 /// The number of no block.
@@ -55,6 +57,8 @@ pub struct Block {
     /// How often its compiled code was left at once of late.
     shorts: u16,
     next_link: u8,
+    /// How many bytes from its first on it depends on, at least its length.
+    reach: u16,
     /// Physical page that the last instruction reaches into, and its number in the linear address space is the next.
     pub second_page: Option<u64>,
     links: [Link; LINKS],
@@ -85,6 +89,18 @@ impl Block {
     #[inline(always)]
     pub fn cost_of_last(&self, count: usize) -> u64 {
         self.costs_of_last.get(count).map_or(count as u64, |cost| u64::from(*cost))
+    }
+
+    /// The bytes of `page`, in which it was registered, that it depends on; `None` if there is no such block any more, or its
+    /// number belongs to one of another page. Of two pages it depends on all of both.
+    fn bytes_in(&self, page: u32) -> Option<Range<usize>> {
+        let start = usize::from(self.key.place());
+        match (self.second_page, self.key.page() == page) {
+            _ if self.key == Key::NONE => None,
+            (Some(_), _) => Some(0..PAGE as usize),
+            (None, true) => Some(start..start + usize::from(self.reach.max(1))),
+            (None, false) => None,
+        }
     }
 
     /// Drops all instructions but the first `count`.
@@ -128,15 +144,15 @@ struct Workshop {
     memo: Memo,
 }
 
-/// Decodes the instructions at the start of `bytes`: none if the first is cut off. Also says how many bytes it depends on.
+/// Decodes the instructions at the start of `bytes`: none if the first is cut off.
 /// `whole`: these are bytes of one page, and not of one instruction.
-fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: bool) -> (Block, usize) {
+fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: bool) -> Block {
     let Workshop { uops, costs, memo } = workshop;
     let (mode, model) = (cpu.derived.mode, &cpu.config.model);
     let Some(table) = &cpu.config.cycles else {
         let memo = whole.then_some((memo, key.offset()));
         let len = lower::lower(mode, model, bytes, uops, memo, |_| ());
-        return (block_of(uops, len, key), len);
+        return block_of(uops, len, key);
     };
     costs.begin();
     let len = lower::lower(mode, model, bytes, uops, None, |instruction| costs.see(instruction));
@@ -146,7 +162,7 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: boo
     } else if let Some(first) = uops.first_mut() {
         costs.assign_alone(table, bits, bytes, first);
     }
-    (block_of(uops, len, key), seen)
+    Block { reach: seen as u16, ..block_of(uops, len, key) }
 }
 
 /// The block of micro-ops that were lowered from `len` bytes.
@@ -167,6 +183,7 @@ fn block_of(uops: &mut [Uop], len: usize, key: Key) -> Block {
         generation: 0,
         links: [NO_LINK; LINKS],
         next_link: 0,
+        reach: len as u16,
         code: None,
         quiet: Cell::new(0),
         shorts: 0,

@@ -33,13 +33,21 @@ impl Cpu {
             }
             return;
         }
+        let deadline = self.lapic.deadline;
         let written = self.lapic.write_register(at as u32, value as u32, self.cycles, self.sys.tsc_offset);
         match written {
             Ok(effects) => self.lapic_effects(env, effects),
             Err(_) => self.lapic.note_error(error::ILLEGAL_REGISTER_ADDRESS),
         }
         self.refresh_apic_attention();
-        self.leave_block();
+        // What is to be seen to before the next instruction: mostly an EOI or the half of a command leaves nothing.
+        if !self.attention.is_empty()
+            || self.lapic.deadline != deadline
+            || !env.outbox.is_empty()
+            || env.bus.attention()
+        {
+            self.leave_block();
+        }
     }
 
     fn lapic_effects(&mut self, env: &mut Env, effects: Effects) {

@@ -9,7 +9,7 @@ use crate::ir::width::Width;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::observed::{DeviceAccess, MemoryAccess, Observed, Watch};
 use crate::state::scratch::RmwTarget;
-use emu_vmx::arch::cr::{BreakpointKind, Cr3, Cr4};
+use emu_vmx::arch::cr::{BreakpointKind, Cr3, Cr4, Dr7};
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
 use emu_vmx::vmcs::PendingDebug;
@@ -774,10 +774,11 @@ impl Cpu {
         }
     }
 
-    /// [`Cpu::read_physical`] of 8 bytes, for paging structures.
+    /// [`Cpu::read_physical`] of 8 bytes, for paging structures; `own_page` is [`Cpu::lapic_page`], which a walk asks for
+    /// once.
     #[inline(always)]
-    pub fn read_quadword(&mut self, env: &mut Env, physical: u64) -> u64 {
-        if physical & !0xFFF != self.lapic_page()
+    pub fn read_quadword(&mut self, env: &mut Env, physical: u64, own_page: u64) -> u64 {
+        if physical & !0xFFF != own_page
             && let Some(value) = env.ram.quad_above_legacy(physical)
         {
             return value;
@@ -902,7 +903,13 @@ impl Cpu {
         hits
     }
 
+    #[inline]
     fn watches_page(&self, linear: u64, write: bool) -> bool {
+        self.sys.dr7.bits() & Dr7::ENABLES != 0 && self.enables_breakpoint_in_page(linear, write)
+    }
+
+    #[cold]
+    fn enables_breakpoint_in_page(&self, linear: u64, write: bool) -> bool {
         (0..4u8).any(|n| {
             self.sys.dr7.enabled(n)
                 && self.sys.dr[n as usize] & !0xFFF == linear & !0xFFF

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod image;
+pub mod known_tables;
 pub mod peek;
 pub mod ram;
 pub mod tlb;

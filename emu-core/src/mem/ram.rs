@@ -6,7 +6,8 @@ pub use saved::RamState;
 
 use super::image::MemoryImage;
 use memmap2::MmapMut;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Bytes in a page.
 pub const PAGE: u64 = 4096;
@@ -69,6 +70,16 @@ pub struct MemoryError {
     pub reason: std::io::Error,
 }
 
+/// Writes beside a page's code, once a part of it was dropped, until all of it is.
+const PATIENCE: u8 = 4;
+
+/// Which of a page's 64-byte pieces the `len` bytes at `offset` lie in, up to its end: bit *n* is piece *n*. No byte counts as
+/// one.
+pub fn pieces_of(offset: usize, len: usize) -> u64 {
+    let last = ((offset + len.max(1) - 1) / 64).min(63);
+    (u64::MAX >> (63 - last)) & (u64::MAX << (offset / 64))
+}
+
 /// Guest RAM and ROM.
 pub struct Ram {
     /// RAM, then the 384 KiB of legacy ROM, then the ROM at the top of 4 GiB.
@@ -89,8 +100,12 @@ pub struct Ram {
     image: MemoryImage,
     /// Counts pages with fast write entries that came to hold code; processors then drop those entries.
     code_epoch: u64,
-    /// Pages with code that were written since [`Ram::take_stale_pages`].
-    stale: BTreeSet<u32>,
+    /// For each page of `bytes`: a part of its code was dropped, and nothing was decoded there since; so many writes
+    /// beside its code until the rest is dropped, too. 0: that is not so.
+    patience: Box<[u8]>,
+    /// Pages with code that were written since [`Ram::take_stale_pages`], and their bytes from the first one written to the
+    /// last.
+    stale: BTreeMap<u32, Range<usize>>,
     /// Counts changes of the map; a processor whose TLB was filled under an older one flushes it.
     map_epoch: u64,
     a20: bool,
@@ -120,7 +135,8 @@ impl Ram {
             changed: vec![false; total / PAGE as usize].into_boxed_slice(),
             image: MemoryImage::zero(ram_size as u64),
             code_epoch: 0,
-            stale: BTreeSet::new(),
+            patience: vec![0; total / PAGE as usize].into_boxed_slice(),
+            stale: BTreeMap::new(),
             map_epoch: 1,
             a20: true,
             a20m_blocked: false,
@@ -351,14 +367,21 @@ impl Ram {
         if pieces == 0 {
             return false;
         }
-        let first = offset % PAGE as usize / 64;
-        let last = (offset % PAGE as usize + size - 1) / 64;
-        let mask = (u64::MAX >> (63 - last.min(63))) & (u64::MAX << first);
-        if pieces & mask != 0 {
-            self.stale.insert(page as u32);
+        let start = offset % PAGE as usize;
+        if pieces & pieces_of(start, size) != 0 {
+            let written = self.stale.entry(page as u32).or_insert(start..start);
+            *written = written.start.min(start)..written.end.max(start + size);
             return true;
         }
-        false
+        let patience = &mut self.patience[page];
+        if *patience == 0 {
+            return false;
+        }
+        *patience -= 1;
+        if *patience == 0 {
+            self.stale.insert(page as u32, 0..PAGE as usize);
+        }
+        *patience == 0
     }
 
     /// Marks `len` bytes at `offset` (within one page) as decoded.
@@ -367,9 +390,8 @@ impl Ram {
         if self.code[page] == 0 && std::mem::take(&mut self.fast_writes[page]) {
             self.code_epoch += 1;
         }
-        let first = offset % PAGE as usize / 64;
-        let last = ((offset % PAGE as usize + len.max(1) - 1) / 64).min(63);
-        self.code[page] |= (u64::MAX >> (63 - last)) & (u64::MAX << first);
+        self.code[page] |= pieces_of(offset % PAGE as usize, len);
+        self.patience[page] = 0;
     }
 
     /// Notes that a processor has a fast write entry for the page at `offset`. False if it may not, because of code.
@@ -382,9 +404,13 @@ impl Ram {
         allowed
     }
 
-    /// Forgets that a page holds code, after its blocks have been dropped.
-    pub fn clear_code(&mut self, page: u32) {
-        self.code[page as usize] = 0;
+    /// Notes which pieces of a page still hold code ([`pieces_of`]), after blocks of it have been dropped.
+    ///
+    /// Who writes a program anew writes all of it, and each of these writes asks whether it meets code: when some have
+    /// met none, the page's other blocks go as well.
+    pub fn keep_code(&mut self, page: u32, pieces: u64) {
+        self.code[page as usize] = pieces;
+        self.patience[page as usize] = if pieces == 0 { 0 } else { PATIENCE };
     }
 
     /// Changes whenever fast write entries must go, because a page has come to hold decoded code.
@@ -399,8 +425,9 @@ impl Ram {
         !self.stale.is_empty()
     }
 
-    /// The pages with code that have been written since the last call, in order.
-    pub fn take_stale_pages(&mut self) -> BTreeSet<u32> {
+    /// The pages with code that have been written since the last call, in order, with their bytes from
+    /// the first one written to the last.
+    pub fn take_stale_pages(&mut self) -> BTreeMap<u32, Range<usize>> {
         std::mem::take(&mut self.stale)
     }
 
@@ -465,7 +492,22 @@ mod tests {
         ram.mark_code(0x1040, 10);
         assert!(!ram.store(0x1038, 8, 1));
         assert!(ram.store(0x1039, 8, 1));
-        assert_eq!(ram.take_stale_pages().into_iter().collect::<Vec<_>>(), [1]);
+        assert_eq!(ram.take_stale_pages().into_iter().collect::<Vec<_>>(), [(1, 0x39..0x41)]);
+    }
+
+    #[test]
+    fn a_page_whose_code_is_written_anew_is_stale_as_a_whole_before_long() {
+        let mut ram = Ram::new(1 << 20).expect("memory");
+        ram.mark_code(0x1000, 0x100);
+        assert!((0..100).all(|_| !ram.store(0x1800, 8, 1)), "data beside code");
+        assert!(ram.store(0x1040, 8, 1));
+        assert_eq!(ram.take_stale_pages().into_iter().collect::<Vec<_>>(), [(1, 0x40..0x48)]);
+        ram.keep_code(1, 0b1101);
+        let stale = (1..100).find(|_| ram.store(0x1048, 8, 1));
+        assert_eq!((stale, ram.take_stale_pages().remove(&1)), (Some(PATIENCE.into()), Some(0..0x1000)));
+        ram.keep_code(1, 0b1101);
+        ram.mark_code(0x1040, 1);
+        assert!((0..100).all(|_| !ram.store(0x1800, 8, 1)), "decoded again");
     }
 
     #[test]

@@ -167,6 +167,7 @@ impl Cpu {
         }
     }
 
+    #[inline]
     pub(super) fn shape(&self) -> Shape {
         if self.sys.efer.contains(Efer::LMA) {
             Shape { levels: if self.sys.cr4.contains(Cr4::LA57) { 5 } else { 4 }, narrow: false, pae: false }
@@ -193,82 +194,68 @@ impl Cpu {
         let shape = self.shape();
         let nxe = self.sys.efer.contains(Efer::NXE);
         let max = physical_mask(self.config.model.physical_bits());
-        let mut base = PageFaultError::empty();
-        base.set(PageFaultError::WR, access.kind == Kind::Write);
-        base.set(PageFaultError::US, access.user);
-        base.set(PageFaultError::SS, access.shadow_stack);
-        base.set(
-            PageFaultError::ID,
-            access.kind == Kind::Fetch && ((nxe && (shape.pae || !shape.narrow)) || self.sys.cr4.contains(Cr4::SMEP)),
-        );
-        let reserved_fault = base | PageFaultError::P | PageFaultError::RSVD;
+        let (through_ept, own_page) = (self.uses_ept(), self.lapic_page());
 
         let mut table = shape.table(self.sys.cr3, max);
         let mut level = shape.levels;
         let mut rights = RW | US;
-        let mut execute_disable = false;
         // PAE's PDPTEs were read when CR3 was loaded (SDM Vol. 3A 4.4.1); they hold no rights.
         if shape.pae {
             let pdpte = self.sys.pdptes[(linear >> 30 & 3) as usize];
             if pdpte & P == 0 {
-                return Ok(Err(base));
+                return Ok(Err(self.page_fault(shape, access, PageFaultError::empty())));
             }
             table = shape.table(pdpte, max);
             level = 2;
         }
+        // Bits 62:MAXPHYADDR are reserved in PAE entries.
+        let beyond = !max & if shape.pae { 0x7FFF_FFFF_FFFF_F000 } else { 0x000F_FFFF_FFFF_F000 };
+        let reserved_everywhere = beyond | if nxe { 0 } else { XD };
+        // All entries together, for XD, which one of them is enough to set.
+        let mut any = 0;
         // A translation that faults has used no entry: accessed flags are set once all checks have passed.
-        let mut unmarked = [None; 8];
+        let mut used = [(0, 0); 8];
+        let mut unmarked = 0u32;
         loop {
             let (place, shift) = shape.entry(table, level, linear);
-            let entry_size = shape.entry_size();
-            let entry_address = self.paging_entry_address(env, place, linear, access, false)?;
+            let address = match through_ept {
+                false => env.ram.gate_a20(place),
+                true => self.paging_entry_address(env, place, linear, access, false)?,
+            };
             self.scratch.walked += 1;
-            let entry = if entry_size == 8 {
-                self.read_quadword(env, entry_address)
-            } else {
-                self.read_physical(env, entry_address, entry_size)
+            let entry = match shape.narrow {
+                false => self.read_quadword(env, address, own_page),
+                true => self.read_physical(env, address, shape.entry_size()),
             };
             if entry & P == 0 {
-                return Ok(Err(base));
+                return Ok(Err(self.page_fault(shape, access, PageFaultError::empty())));
             }
             let large = self.maps_large_page(shape, level, entry);
-            if !shape.narrow {
-                let mut reserved = !max & 0x000F_FFFF_FFFF_F000;
-                if shape.pae {
-                    // Bits 62:MAXPHYADDR are reserved in PAE entries.
-                    reserved = !max & 0x7FFF_FFFF_FFFF_F000;
-                }
-                if !nxe {
-                    reserved |= XD;
-                }
-                if level >= 4 || (level == 3 && !large) {
-                    reserved |= PS;
-                }
-                if large {
-                    // Bits 20:13 (2 MiB) or 29:13 (1 GiB); bit 12 is PAT.
-                    reserved |= ((1 << shift) - 1) & !0x1FFF;
-                }
-                if entry & reserved != 0 {
-                    return Ok(Err(reserved_fault));
-                }
-            } else if large && self.pse36_reserved(entry) {
-                return Ok(Err(reserved_fault));
+            let reserved = match (shape.narrow, large) {
+                // Bits 20:13 (2 MiB) or 29:13 (1 GiB); bit 12 is PAT.
+                (false, true) => entry & (reserved_everywhere | ((1 << shift) - 1) & !0x1FFF) != 0,
+                (false, false) if level >= 3 => entry & (reserved_everywhere | PS) != 0,
+                (false, false) => entry & reserved_everywhere != 0,
+                (true, _) => large && self.pse36_reserved(entry),
+            };
+            if reserved {
+                return Ok(Err(self.page_fault(shape, access, PageFaultError::P | PageFaultError::RSVD)));
             }
             let above = rights;
             rights &= entry;
-            execute_disable |= !shape.narrow && nxe && entry & XD != 0;
-            let leaf = large || level == 1;
-            if !leaf {
-                if entry & A == 0 {
-                    unmarked[level as usize & 7] = Some((place, entry));
-                }
+            any |= entry;
+            if !large && level != 1 {
+                used[level as usize & 7] = (place, entry);
+                unmarked |= u32::from(entry & A == 0) << level;
                 table = shape.table(entry, max);
                 level -= 1;
                 continue;
             }
 
+            let execute_disable = !shape.narrow && nxe && any & XD != 0;
             let physical_page = shape.page(entry, level, shift, max);
             let offset = linear & ((1 << shift) - 1);
+            // Under EPT that is the host's address where a guest's memory is mapped as it lies.
             env.ram.expect_access(physical_page | offset);
             let key = if shape.levels >= 4 { entry >> 59 & 0xF } else { 0 };
             let checked = if access.shadow_stack {
@@ -278,17 +265,19 @@ impl Cpu {
                 self.check_rights(rights, execute_disable, key, shape.levels >= 4, access)
             };
             if let Err(extra) = checked {
-                return Ok(Err(base | PageFaultError::P | extra));
+                return Ok(Err(self.page_fault(shape, access, PageFaultError::P | extra)));
             }
             let write = access.kind == Kind::Write;
             let wanted = if access.judged { entry } else { entry | A | if write { D } else { 0 } };
-            for (place, entry) in unmarked.into_iter().rev().flatten().filter(|_| !access.judged) {
-                let address = self.paging_entry_address(env, place, linear, access, true)?;
-                self.write_physical(env, address, entry_size, entry | A);
+            if unmarked != 0 && !access.judged {
+                // From the root on: in the order in which the walk has used them.
+                for level in (2..=shape.levels).rev().filter(|level| unmarked >> level & 1 != 0) {
+                    let (place, entry) = used[level as usize & 7];
+                    self.mark_entry(env, shape, linear, access, place, entry | A)?;
+                }
             }
             if wanted != entry {
-                let address = self.paging_entry_address(env, place, linear, access, true)?;
-                self.write_physical(env, address, entry_size, wanted);
+                self.mark_entry(env, shape, linear, access, place, wanted)?;
             }
             let with = |kind| Access { kind, ..access };
             let readable = self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Read)).is_ok();
@@ -296,12 +285,44 @@ impl Cpu {
                 && self.check_rights(rights, execute_disable, key, shape.levels >= 4, with(Kind::Write)).is_ok();
             let extent = Extent { shift: shift as u8, global: entry & G != 0 && self.sys.cr4.contains(Cr4::PGE) };
             let page = Page { physical: physical_page | offset, readable, writable, extent };
+            if !through_ept {
+                return Ok(Ok(page));
+            }
             let mut about = EptViolation::empty();
             about.set(EptViolation::USER, rights & US != 0);
             about.set(EptViolation::READ_WRITE_PAGE, rights & RW != 0);
             about.set(EptViolation::EXECUTE_DISABLE, execute_disable);
             return self.final_page(env, linear, access, about, page).map(Ok);
         }
+    }
+
+    /// The error code of a page fault of `access`: what the access is, and `found` (SDM Vol. 3A 4.7 "Page-Fault
+    /// Exceptions").
+    #[cold]
+    fn page_fault(&self, shape: Shape, access: Access, found: PageFaultError) -> PageFaultError {
+        let has_xd = self.sys.efer.contains(Efer::NXE) && !shape.narrow;
+        let mut code = found;
+        code.set(PageFaultError::WR, access.kind == Kind::Write);
+        code.set(PageFaultError::US, access.user);
+        code.set(PageFaultError::SS, access.shadow_stack);
+        code.set(PageFaultError::ID, access.kind == Kind::Fetch && (has_xd || self.sys.cr4.contains(Cr4::SMEP)));
+        code
+    }
+
+    /// Writes an entry that the walk has used, with its accessed or dirty flag.
+    #[cold]
+    fn mark_entry(
+        &mut self,
+        env: &mut Env,
+        shape: Shape,
+        linear: u64,
+        access: Access,
+        place: u64,
+        entry: u64,
+    ) -> Result<(), Stop> {
+        let address = self.paging_entry_address(env, place, linear, access, true)?;
+        self.write_physical(env, address, shape.entry_size(), entry);
+        Ok(())
     }
 
     /// The page with its host-physical address and the rights that EPT leaves (SDM Vol. 3C 29.3.2).
@@ -385,6 +406,8 @@ impl Cpu {
     }
 
     /// SDM Vol. 3A 4.6.1 and 4.6.2; the error adds to the error code.
+    // Inlined: the walk asks it three times, twice of a kind that is known.
+    #[inline(always)]
     fn check_rights(
         &self,
         rights: u64,
@@ -438,6 +461,7 @@ impl Cpu {
     }
 
     /// Whether the protection key denies a data access (SDM Vol. 3A 4.6.2).
+    #[inline(always)]
     fn key_denies(&self, user_page: bool, key: u64, access: Access) -> bool {
         let register = if user_page && self.sys.cr4.contains(Cr4::PKE) {
             self.sys.pkru

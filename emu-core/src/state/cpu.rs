@@ -16,6 +16,7 @@ use crate::bus::ApicMessage;
 use crate::bus::Bus;
 use crate::cycles::table::{Events, Table};
 use crate::ir::uop::{REG_MINUS_1G, REG_PLUS_1G, REG_RIP};
+use crate::mem::known_tables::KnownTables;
 use crate::mem::ram::Ram;
 use crate::mem::tlb::Tlb;
 use crate::model::CpuModel;
@@ -75,6 +76,8 @@ pub struct Cpu {
     pub config: Config,
     /// What is told about the run; no part of the state.
     pub notes: Notes,
+    /// What walks of EPT remember; no part of the state.
+    pub(crate) known_tables: KnownTables,
 }
 
 /// What the owner of a processor has chosen.
@@ -132,6 +135,7 @@ impl Cpu {
             pmu: Pmu::new(model.pmu()),
             config: Config { model, hz: 0, cycles: None, takes_turns: false, ignore_bad_msrs: false },
             notes: Notes::default(),
+            known_tables: KnownTables::default(),
         };
         cpu.tlb.stamp = u64::from(index) << 52;
         cpu.reset();

@@ -180,9 +180,15 @@ impl Lapic {
 
 /// The highest bit that is set. Word by word: a comparison of all 32 bytes would wait for the store of one word.
 pub fn highest(bits: &[u32; 8]) -> Option<u8> {
-    for n in (0..8).rev() {
-        if let Some(bit) = bits[n].checked_ilog2() {
-            return Some(n as u8 * 32 + bit as u8);
+    for half in [4, 0] {
+        let [a, b, c, d] = [bits[half], bits[half + 1], bits[half + 2], bits[half + 3]];
+        if a | b | c | d == 0 {
+            continue;
+        }
+        for n in (half..half + 4).rev() {
+            if let Some(bit) = bits[n].checked_ilog2() {
+                return Some(n as u8 * 32 + bit as u8);
+            }
         }
     }
     None

@@ -7,7 +7,7 @@ use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::vector;
 use emu_vmx::caps::EptVpidCap;
 use emu_vmx::controls::{SecondaryProcessorControls, TertiaryProcessorControls};
-use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory};
+use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory, PageTable};
 use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::qualification::EptViolation;
 use emu_vmx::field::Field;
@@ -22,6 +22,7 @@ pub(crate) struct HostPage {
 }
 
 struct Tables<'a, 'b> {
+    own_page: u64,
     cpu: &'a mut Cpu,
     env: &'a mut Env<'b>,
 }
@@ -31,7 +32,17 @@ impl EptMemory for Tables<'_, '_> {
     fn read_u64(&mut self, address: u64) -> u64 {
         let address = self.env.ram.gate_a20(address);
         self.cpu.scratch.walked += 1;
-        self.cpu.read_quadword(self.env, address)
+        self.cpu.read_quadword(self.env, address, self.own_page)
+    }
+    #[inline(always)]
+    fn known_table(&mut self, config: &EptConfig, guest_physical: u64) -> Option<PageTable> {
+        let (table, above) = self.cpu.known_tables.find(self.env.ram, self.own_page, config, guest_physical)?;
+        self.cpu.scratch.walked += u32::from(above);
+        Some(table)
+    }
+    #[inline]
+    fn note_table(&mut self, config: &EptConfig, guest_physical: u64, above: &[(u64, u64)], table: PageTable) {
+        self.cpu.known_tables.note(self.env.ram, self.own_page, config, guest_physical, above, table);
     }
     fn set_bits(&mut self, address: u64, bits: u64) {
         let value = self.cpu.read_quad(self.env, address);
@@ -86,7 +97,7 @@ impl Cpu {
             paging_write: controls.tertiary.contains(TertiaryProcessorControls::EPT_PAGING_WRITE_CONTROL),
             log_full: pml && self.vmx.current().is_some_and(|vmcs| vmcs.get16(Field::PmlIndex) >= PML_ENTRIES),
         };
-        match ept::walk(&config, guest_physical, access, &mut Tables { cpu: self, env }) {
+        match ept::walk(&config, guest_physical, access, &mut Tables { own_page: self.lapic_page(), cpu: self, env }) {
             Ok(translation) => {
                 if last.is_some() {
                     env.ram.expect_access(translation.address);

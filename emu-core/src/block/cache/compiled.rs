@@ -16,6 +16,9 @@ const PATIENCE: u32 = 2048;
 /// [`Block`]'s runs before the tier is asked about it, where that is no use. After as many it is asked again.
 const NEVER: u32 = u32::MAX;
 
+/// Most places of rewritten blocks that are remembered.
+const MOST_REWRITTEN: usize = 1 << 16;
+
 impl CodeCache {
     /// From now on `tier`, or nobody, compiles what is hot. A run is the same with and without.
     pub fn set_tier(&mut self, tier: Option<Box<dyn Tier>>) {
@@ -110,6 +113,17 @@ impl CodeCache {
         }
     }
 
+    /// A block is dropped because it was written.
+    pub(super) fn note_rewritten(&mut self, id: u32) {
+        let block = &self.blocks[id as usize];
+        if block.code.is_some() {
+            if self.rewritten.len() >= MOST_REWRITTEN {
+                self.rewritten.clear();
+            }
+            *self.rewritten.entry(block.key.offset()).or_default() += 1;
+        }
+    }
+
     pub(super) fn forget_code(tier: &mut Option<Box<dyn Tier>>, block: &mut Block) {
         if let (Some(tier), Some(code)) = (tier, block.code.take()) {
             tier.forget(code);
@@ -126,7 +140,7 @@ impl CodeCache {
         {
             return NEVER;
         }
-        let rewritten = self.rewritten.get(&key.page()).copied().unwrap_or_default();
+        let rewritten = self.rewritten.get(&key.offset()).copied().unwrap_or_default();
         (tier.threshold() - 1).saturating_mul(1u32.checked_shl(rewritten).unwrap_or(NEVER))
     }
 }

@@ -36,6 +36,7 @@ impl Ram {
             fast_writes: _,
             code_epoch: _,
             stale: _,
+            patience: _,
             // Processors save whether they have seen its last change.
             map_epoch: _,
             a20,
@@ -98,6 +99,7 @@ impl Ram {
         self.code.fill(0);
         self.fast_writes.fill(false);
         self.stale.clear();
+        self.patience.fill(0);
         self.code_epoch += 1;
     }
 }
