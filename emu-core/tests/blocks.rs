@@ -23,6 +23,25 @@ fn a_store_into_the_next_instruction_takes_effect_at_once() {
 }
 
 #[test]
+fn a_write_drops_the_blocks_that_hold_its_bytes_and_no_other_of_the_page() {
+    let built = |rounds: u8| {
+        // mov cx,rounds; l: inc byte [7C09]; nop; mov al,0 (7C09: the 0); call 7D00; loop l; hlt; 7D00: add bx,ax; ret
+        let mut code =
+            vec![0xB9, rounds, 0x00, 0xFE, 0x06, 0x09, 0x7C, 0x90, 0xB0, 0x00, 0xE8, 0xF3, 0x00, 0xE2, 0xF4, 0xF4];
+        code.resize(0x100, 0x90);
+        code.extend([0x01, 0xC3, 0xC3]);
+        let mut bench = Bench::real_mode(&code);
+        bench.cpu.gpr[0] = 0;
+        bench.cpu.gpr[3] = 0;
+        assert_eq!(bench.run(10_000), RunExit::Stopped);
+        assert_eq!(bench.cpu.gpr[3], (1..=u64::from(rounds)).sum());
+        bench.cache.counts.built
+    };
+    // What ends with the write, and what begins behind it.
+    assert_eq!(built(20) - built(10), 2 * 10);
+}
+
+#[test]
 fn an_undefined_opcode_enters_vector_6_with_its_own_address_pushed() {
     // inc ax; ud2
     let mut bench = Bench::real_mode(&[0x40, 0x0F, 0x0B]);

@@ -36,6 +36,15 @@ struct Jump {
     generation: u32,
 }
 
+/// The bytes of a page that a block depends on, from the first to behind the last.
+#[derive(Clone, Copy)]
+struct Registered {
+    /// It may be gone, and its number another one's.
+    block: u32,
+    start: u16,
+    end: u16,
+}
+
 /// What a remembered jump depends on beside its address.
 #[inline(always)]
 fn jump_stamp(cpu: &Cpu) -> u64 {
@@ -59,7 +68,7 @@ pub struct CodeCache {
     blocks: Vec<Block>,
     free: Vec<u32>,
     map: NumberMap<Key, u32>,
-    pages: NumberMap<u32, Vec<u32>>,
+    pages: NumberMap<u32, Vec<Registered>>,
     jumps: Box<[Jump; JUMP_ENTRIES]>,
     /// The generation of the next block.
     generation: u32,
@@ -255,28 +264,34 @@ impl CodeCache {
     /// Drops the blocks whose bytes were written.
     pub fn drop_stale(&mut self, env: &mut Env) {
         for (page, written) in env.ram.take_stale_pages() {
-            let mut ids = self.pages.remove(&page).unwrap_or_default();
-            self.entries -= ids.len();
+            let mut registered = self.pages.remove(&page).unwrap_or_default();
+            self.entries -= registered.len();
             let mut kept = 0;
-            ids.retain(|&id| {
-                let block = &self.blocks[id as usize];
-                let Some(bytes) = block.bytes_in(page) else { return false };
-                let stays = bytes.end <= written.start || written.end <= bytes.start;
+            registered.retain(|&Registered { block, start, end }| {
+                let (start, end) = (usize::from(start), usize::from(end));
+                let stays = end <= written.start || written.end <= start;
                 if stays {
-                    kept |= pieces_of(bytes.start, bytes.len());
+                    kept |= pieces_of(start, end - start);
                 } else {
-                    self.note_rewritten(id);
-                    self.remove(id);
+                    self.drop_written(block);
                 }
                 stays
             });
-            if !ids.is_empty() {
-                self.entries += ids.len();
-                self.pages.insert(page, ids);
+            if !registered.is_empty() {
+                self.entries += registered.len();
+                self.pages.insert(page, registered);
             }
             env.ram.keep_code(page, kept);
         }
         self.full = self.is_full();
+    }
+
+    /// Drops a block of which a byte was written, or whoever has its number since.
+    fn drop_written(&mut self, id: u32) {
+        if self.blocks[id as usize].key != Key::NONE {
+            self.note_rewritten(id);
+            self.remove(id);
+        }
     }
 
     /// Takes the instruction `index` out of a block, because it needs the exact time: the block ends before it, or if it
@@ -387,14 +402,15 @@ impl CodeCache {
         if block.uops.is_empty() {
             return self.build_straddling(cpu, env, linear, offset, key);
         }
-        env.ram.mark_code(offset, block.reach.into());
+        let reach = usize::from(block.reach);
+        env.ram.mark_code(offset, reach);
         cpu.see_new_code(env.ram);
         if cpu.notes.watch.contains(Watch::BLOCKS) {
             let instructions = block.uops.len() as u32;
             cpu.note(Observed::Block(BuiltBlock { linear, size: block.len, instructions }));
         }
         let id = self.insert(block);
-        self.register(id, key, &[offset]);
+        self.register(id, key, &[(offset, reach)]);
         Ok(id)
     }
 
@@ -421,10 +437,11 @@ impl CodeCache {
         block.keep(1);
         block.second_page = Some(physical & !0xFFF);
         env.ram.mark_code(offset, first);
-        env.ram.mark_code(second, (block.len as usize).saturating_sub(first).max(1));
+        let behind = (block.len as usize).saturating_sub(first).max(1);
+        env.ram.mark_code(second, behind);
         cpu.see_new_code(env.ram);
         let id = self.insert(block);
-        self.register(id, key, &[offset, second]);
+        self.register(id, key, &[(offset, first), (second, behind)]);
         Ok(id)
     }
 
@@ -458,11 +475,14 @@ impl CodeCache {
         Ok(id)
     }
 
-    fn register(&mut self, id: u32, key: Key, offsets: &[usize]) {
+    /// Notes where a block is found, and what it depends on: so many bytes at an offset, within one page each.
+    fn register(&mut self, id: u32, key: Key, parts: &[(usize, usize)]) {
         self.map.insert(key, id);
-        self.entries += offsets.len();
-        for offset in offsets {
-            self.pages.entry((offset / PAGE as usize) as u32).or_default().push(id);
+        self.entries += parts.len();
+        for (offset, len) in parts {
+            let start = (offset % PAGE as usize) as u16;
+            let entry = Registered { block: id, start, end: start + *len as u16 };
+            self.pages.entry((offset / PAGE as usize) as u32).or_default().push(entry);
         }
         self.full = self.is_full();
     }

@@ -9,12 +9,10 @@ use crate::ir::uop::Uop;
 use crate::lower::costs::Costs;
 use crate::lower::memo::Memo;
 use crate::lower::{self, flags};
-use crate::mem::ram::PAGE;
 use crate::state::cpu::Cpu;
 use crate::state::scratch::Flow;
 use key::Key;
 use std::cell::Cell;
-use std::ops::Range;
 use tier::Code;
 
 /// The number of no block.
@@ -89,18 +87,6 @@ impl Block {
     #[inline(always)]
     pub fn cost_of_last(&self, count: usize) -> u64 {
         self.costs_of_last.get(count).map_or(count as u64, |cost| u64::from(*cost))
-    }
-
-    /// The bytes of `page`, in which it was registered, that it depends on; `None` if there is no such block any more, or its
-    /// number belongs to one of another page. Of two pages it depends on all of both.
-    fn bytes_in(&self, page: u32) -> Option<Range<usize>> {
-        let start = usize::from(self.key.place());
-        match (self.second_page, self.key.page() == page) {
-            _ if self.key == Key::NONE => None,
-            (Some(_), _) => Some(0..PAGE as usize),
-            (None, true) => Some(start..start + usize::from(self.reach.max(1))),
-            (None, false) => None,
-        }
     }
 
     /// Drops all instructions but the first `count`.

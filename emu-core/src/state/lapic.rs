@@ -180,15 +180,10 @@ impl Lapic {
 
 /// The highest bit that is set. Word by word: a comparison of all 32 bytes would wait for the store of one word.
 pub fn highest(bits: &[u32; 8]) -> Option<u8> {
-    for half in [4, 0] {
-        let [a, b, c, d] = [bits[half], bits[half + 1], bits[half + 2], bits[half + 3]];
-        if a | b | c | d == 0 {
-            continue;
-        }
-        for n in (half..half + 4).rev() {
-            if let Some(bit) = bits[n].checked_ilog2() {
-                return Some(n as u8 * 32 + bit as u8);
-            }
+    for n in [6, 4, 2, 0] {
+        let pair = u64::from(bits[n + 1]) << 32 | u64::from(bits[n]);
+        if let Some(bit) = pair.checked_ilog2() {
+            return Some(n as u8 * 32 + bit as u8);
         }
     }
     None
