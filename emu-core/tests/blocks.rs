@@ -42,6 +42,27 @@ fn a_write_drops_the_blocks_that_hold_its_bytes_and_no_other_of_the_page() {
 }
 
 #[test]
+fn an_undefined_instruction_whose_later_bytes_are_written_is_another_one() {
+    // inc al if the second byte is C0h; 66h at the end of a page and a NOP behind it if the byte after 0Fh is 1Fh; hlt.
+    let cases: [(u64, &[u8], u16, u8); 3] = [
+        (0x7D00, &[0xFE, 0xF8, 0xF4], 0x7D01, 0xC0),
+        (0x7D3F, &[0xFE, 0xF8, 0xF4], 0x7D40, 0xC0),
+        (0x7FFF, &[0x66, 0x0F, 0x04, 0x00, 0xF4], 0x8001, 0x1F),
+    ];
+    for (place, code, written, value) in cases {
+        let [low, high] = (place as u16 - 0x7C03).to_le_bytes();
+        let mut bench = Bench::real_mode(&[0xE9, low, high]);
+        bench.ram.dma_write(place, code);
+        bench.ram.dma_write(6 * 4, &[0x00, 0x90, 0x00, 0x00]);
+        // mov byte [written],value; iret
+        let [low, high] = written.to_le_bytes();
+        bench.ram.dma_write(0x9000, &[0xC6, 0x06, low, high, value, 0xCF]);
+        assert_eq!(bench.run(100), RunExit::Stopped, "{place:#x}");
+        assert_eq!(bench.cpu.rip(), place + code.len() as u64, "{place:#x}");
+    }
+}
+
+#[test]
 fn an_undefined_opcode_enters_vector_6_with_its_own_address_pushed() {
     // inc ax; ud2
     let mut bench = Bench::real_mode(&[0x40, 0x0F, 0x0B]);

@@ -266,7 +266,7 @@ impl CodeCache {
         for (page, written) in env.ram.take_stale_pages() {
             let mut registered = self.pages.remove(&page).unwrap_or_default();
             self.entries -= registered.len();
-            let mut kept = 0;
+            let (mut kept, before) = (0, registered.len());
             registered.retain(|&Registered { block, start, end }| {
                 let (start, end) = (usize::from(start), usize::from(end));
                 let stays = end <= written.start || written.end <= start;
@@ -277,11 +277,14 @@ impl CodeCache {
                 }
                 stays
             });
+            let dropped = registered.len() < before;
+            if !env.ram.keep_code(page, kept, dropped) {
+                registered.drain(..).for_each(|registered| self.drop_written(registered.block));
+            }
             if !registered.is_empty() {
                 self.entries += registered.len();
                 self.pages.insert(page, registered);
             }
-            env.ram.keep_code(page, kept);
         }
         self.full = self.is_full();
     }
@@ -437,7 +440,7 @@ impl CodeCache {
         block.keep(1);
         block.second_page = Some(physical & !0xFFF);
         env.ram.mark_code(offset, first);
-        let behind = (block.len as usize).saturating_sub(first).max(1);
+        let behind = usize::from(block.reach).saturating_sub(first).max(1);
         env.ram.mark_code(second, behind);
         cpu.see_new_code(env.ram);
         let id = self.insert(block);

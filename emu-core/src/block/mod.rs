@@ -8,7 +8,7 @@ use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::lower::costs::Costs;
 use crate::lower::memo::Memo;
-use crate::lower::{self, flags};
+use crate::lower::{self, Reach, flags};
 use crate::state::cpu::Cpu;
 use crate::state::scratch::Flow;
 use key::Key;
@@ -137,27 +137,27 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: boo
     let (mode, model) = (cpu.derived.mode, &cpu.config.model);
     let Some(table) = &cpu.config.cycles else {
         let memo = whole.then_some((memo, key.offset()));
-        let len = lower::lower(mode, model, bytes, uops, memo, |_| ());
-        return block_of(uops, len, key);
+        let reach = lower::lower(mode, model, bytes, uops, memo, |_| ());
+        return block_of(uops, reach, key);
     };
     costs.begin();
-    let len = lower::lower(mode, model, bytes, uops, None, |instruction| costs.see(instruction));
-    let (mut seen, bits) = (len, mode.code.bits());
+    let mut reach = lower::lower(mode, model, bytes, uops, None, |instruction| costs.see(instruction));
+    let bits = mode.code.bits();
     if whole {
-        seen = seen.max(costs.assign(table, bits, bytes, key.place().into(), uops));
+        reach.seen = reach.seen.max(costs.assign(table, bits, bytes, key.place().into(), uops));
     } else if let Some(first) = uops.first_mut() {
         costs.assign_alone(table, bits, bytes, first);
     }
-    Block { reach: seen as u16, ..block_of(uops, len, key) }
+    block_of(uops, reach, key)
 }
 
-/// The block of micro-ops that were lowered from `len` bytes.
-fn block_of(uops: &mut [Uop], len: usize, key: Key) -> Block {
+/// The block of micro-ops that were lowered from as many bytes as `reach` says.
+fn block_of(uops: &mut [Uop], reach: Reach, key: Key) -> Block {
     let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
     flags::specialize(uops);
     let (cost, bound, costs_of_last) = costs_of(uops);
     Block {
-        len: len as u32,
+        len: reach.len as u32,
         alone,
         cost,
         bound,
@@ -169,7 +169,7 @@ fn block_of(uops: &mut [Uop], len: usize, key: Key) -> Block {
         generation: 0,
         links: [NO_LINK; LINKS],
         next_link: 0,
-        reach: len as u16,
+        reach: reach.seen as u16,
         code: None,
         quiet: Cell::new(0),
         shorts: 0,

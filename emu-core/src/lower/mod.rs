@@ -45,8 +45,17 @@ use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use lowerer::{End, Lowered, Lowerer};
 use memo::{Memo, Site};
 
-/// Lowers the instructions at the start of `bytes` into `uops`, as far as one block goes, and returns their length in
-/// bytes: none, and 0, if the first is cut off. Tells `see` of each that can be decoded, but for those that are remembered:
+/// What [`lower`] has made micro-ops of, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// Length of the instructions: 0 if the first is cut off.
+    pub len: usize,
+    /// How many bytes decide on them: that what an undefined instruction has behind its first byte makes it one is true of
+    /// these bytes alone.
+    pub seen: usize,
+}
+
+/// Lowers the instructions at the start of `bytes` into `uops`, as far as one block goes. Tells `see` of each that can be decoded, but for those that are remembered:
 /// `memo` and where in guest memory the bytes lie.
 pub fn lower(
     mode: Mode,
@@ -55,12 +64,12 @@ pub fn lower(
     uops: &mut Vec<Uop>,
     mut memo: Option<(&mut Memo, usize)>,
     mut see: impl FnMut(&Instruction),
-) -> usize {
+) -> Reach {
     let bits = mode.code.bits();
     let mut decoder = None;
     let mut lowerer = Lowerer::new(mode, model);
     uops.clear();
-    let mut len = 0;
+    let (mut len, mut undefined) = (0, false);
     let mut instruction = Instruction::default();
     while uops.len() < MAX_UOPS && len < bytes.len() {
         let whole = bytes[len..].first_chunk().map(|bytes| u128::from_le_bytes(*bytes));
@@ -94,6 +103,7 @@ pub fn lower(
                 false => lowerer::invalid(bits, &bytes[len..], len as u16),
             });
             len += 1;
+            undefined = true;
             break;
         }
         see(&instruction);
@@ -112,7 +122,9 @@ pub fn lower(
             break;
         }
     }
-    len
+    // As many prefixes and then as long an instruction as there can be ([`lowerer::invalid`]).
+    let seen = if undefined { bytes.len().min(len + 2 * MAX_INSTRUCTION) } else { len };
+    Reach { len, seen }
 }
 
 /// The name of the instruction that a micro-op of [`Op::Unimplemented`] stands for, with its mnemonic in the SDM.

@@ -72,6 +72,8 @@ pub struct MemoryError {
 
 /// Writes beside a page's code, once a part of it was dropped, until all of it is.
 const PATIENCE: u8 = 4;
+/// The same once one has come as near as the same 64 bytes and dropped nothing.
+const PATIENCE_BESIDE: u8 = 64;
 
 /// Which of a page's 64-byte pieces the `len` bytes at `offset` lie in, up to its end: bit *n* is piece *n*. No byte counts as
 /// one.
@@ -100,8 +102,8 @@ pub struct Ram {
     image: MemoryImage,
     /// Counts pages with fast write entries that came to hold code; processors then drop those entries.
     code_epoch: u64,
-    /// For each page of `bytes`: a part of its code was dropped, and nothing was decoded there since; so many writes
-    /// beside its code until the rest is dropped, too. 0: that is not so.
+    /// For each page of `bytes`: it was written where its code is, or near it, and nothing was decoded there since; so many
+    /// writes beside its code until all that is left of it is dropped, too. 0: that is not so.
     patience: Box<[u8]>,
     /// Pages with code that were written since [`Ram::take_stale_pages`], and their bytes from the first one written to the
     /// last.
@@ -404,13 +406,22 @@ impl Ram {
         allowed
     }
 
-    /// Notes which pieces of a page still hold code ([`pieces_of`]), after blocks of it have been dropped.
+    /// Notes which pieces of a page still hold code ([`pieces_of`]), after it was written and blocks of it, if one had a
+    /// byte of that, were dropped. False if all others are to be dropped as well, and then holds none.
     ///
-    /// Who writes a program anew writes all of it, and each of these writes asks whether it meets code: when some have
-    /// met none, the page's other blocks go as well.
-    pub fn keep_code(&mut self, page: u32, pieces: u64) {
-        self.code[page as usize] = pieces;
-        self.patience[page as usize] = if pieces == 0 { 0 } else { PATIENCE };
+    /// Who writes a program anew writes all of it, and each of these writes asks whether it meets code. And what a program
+    /// writes right beside itself asks each time.
+    pub fn keep_code(&mut self, page: u32, pieces: u64, dropped: bool) -> bool {
+        let patience = &mut self.patience[page as usize];
+        *patience = match *patience {
+            _ if pieces == 0 => 0,
+            _ if dropped => PATIENCE,
+            0 => PATIENCE_BESIDE,
+            left => left - 1,
+        };
+        let keeps = *patience != 0;
+        self.code[page as usize] = if keeps { pieces } else { 0 };
+        keeps || pieces == 0
     }
 
     /// Changes whenever fast write entries must go, because a page has come to hold decoded code.
@@ -502,12 +513,15 @@ mod tests {
         assert!((0..100).all(|_| !ram.store(0x1800, 8, 1)), "data beside code");
         assert!(ram.store(0x1040, 8, 1));
         assert_eq!(ram.take_stale_pages().into_iter().collect::<Vec<_>>(), [(1, 0x40..0x48)]);
-        ram.keep_code(1, 0b1101);
+        assert!(ram.keep_code(1, 0b1101, true));
         let stale = (1..100).find(|_| ram.store(0x1048, 8, 1));
         assert_eq!((stale, ram.take_stale_pages().remove(&1)), (Some(PATIENCE.into()), Some(0..0x1000)));
-        ram.keep_code(1, 0b1101);
+        assert!(ram.keep_code(1, 0b1101, true));
         ram.mark_code(0x1040, 1);
         assert!((0..100).all(|_| !ram.store(0x1800, 8, 1)), "decoded again");
+        let kept = (0..100).take_while(|_| ram.store(0x1048, 8, 1) && ram.keep_code(1, 0b1111, false)).count();
+        assert_eq!(kept, usize::from(PATIENCE_BESIDE));
+        assert!(!ram.store(0x1048, 8, 1), "all was dropped");
     }
 
     #[test]
