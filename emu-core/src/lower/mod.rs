@@ -41,20 +41,21 @@ use crate::ir::op::Op;
 use crate::ir::uop::{MAX_INSTRUCTION, MAX_UOPS, Uop};
 use crate::model::CpuModel;
 use crate::state::derived::Mode;
+use costs::{Costs, Seen};
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use lowerer::{End, Lowered, Lowerer};
 use memo::{Memo, Site};
 
 /// Lowers the instructions at the start of `bytes` into `uops`, as far as one block goes, and returns their length in
-/// bytes: none, and 0, if the first is cut off. Tells `see` of each that can be decoded, but for those that are remembered:
-/// `memo` and where in guest memory the bytes lie.
+/// bytes: none, and 0, if the first is cut off. Tells `costs` of each that can be decoded. `memo`, and where in guest memory
+/// the bytes lie: what is remembered.
 pub fn lower(
     mode: Mode,
     model: &CpuModel,
     bytes: &[u8],
     uops: &mut Vec<Uop>,
     mut memo: Option<(&mut Memo, usize)>,
-    mut see: impl FnMut(&Instruction),
+    mut costs: Option<&mut Costs>,
 ) -> usize {
     let bits = mode.code.bits();
     let mut decoder = None;
@@ -70,6 +71,10 @@ pub fn lower(
         };
         if let Some((memo, site, whole)) = &remembers
             && let Some((uop, end)) = memo.find(*site, *whole)
+            && let Some(()) = match &mut costs {
+                Some(costs) => memo.seen(*site).map(|seen| costs.see(seen)),
+                None => Some(()),
+            }
         {
             len += usize::from(uop.len);
             uops.push(*uop);
@@ -96,7 +101,11 @@ pub fn lower(
             len += 1;
             break;
         }
-        see(&instruction);
+        let seen = costs.as_mut().map(|costs| {
+            let seen = Seen::of(&instruction);
+            costs.see(seen);
+            seen
+        });
         lowerer.bytes = &bytes[len..len + instruction.len()];
         let awaited = if mode.waiting { cet::awaited(&lowerer, &instruction) } else { None };
         let (mut uop, end) = awaited.unwrap_or_else(|| lowerer.lower(&instruction));
@@ -105,6 +114,9 @@ pub fn lower(
         uop.op |= lowerer.path(&uop);
         if let Some((memo, site, whole)) = &mut remembers {
             memo.note(*site, *whole, uop, end);
+            if let Some(seen) = seen {
+                memo.note_seen(*site, seen);
+            }
         }
         len += instruction.len();
         uops.push(uop);
