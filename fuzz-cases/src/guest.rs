@@ -265,6 +265,7 @@ pub fn guest_code_in(source: &mut Source, tiers: Tiers) -> Trail {
 fn bare(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
     let mut ram = Ram::new(1 << 20).expect("the host has memory");
     let mut cpu = Cpu::new(model.clone(), 0, 0);
+    cpu.config.cycles = tiers.cycles(model);
     let mut bus = BareBus { port_value: source.bits(4) as u32, ..BareBus::default() };
     let mut cache = CodeCache::default();
     cache.set_tier(tiers.tier());
@@ -329,7 +330,7 @@ fn pc(source: &mut Source, model: &Arc<CpuModel>, cycles: Option<Arc<Table>>) ->
 }
 
 fn whole(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
-    let mut pc = pc(source, model, None);
+    let mut pc = pc(source, model, tiers.cycles(model));
     pc.set_tier(tiers.tier());
     let mut trail = Trail::default();
     let mut resets = 0;

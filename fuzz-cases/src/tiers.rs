@@ -4,10 +4,13 @@ use crate::Source;
 use crate::guest::guest_code_in;
 use crate::vmx::{vmx_entry_in, vmx_ept_in, vmx_instructions_in};
 use emu_core::block::tier::Tier;
+use emu_core::cycles::table::Table;
 use emu_core::hash::StableHash;
 use emu_core::mem::ram::Ram;
+use emu_core::model::CpuModel;
 use emu_core::state::cpu::Cpu;
 use emu_core::state::pmu::Pmu;
+use std::sync::Arc;
 
 /// How a case runs.
 #[derive(Debug, Clone, Copy)]
@@ -16,14 +19,21 @@ pub struct Tiers {
     threshold: Option<u32>,
     /// Whether anybody wants the [`Trail`].
     noted: bool,
+    /// The clock counts the cycles of the CPU model, and not instructions.
+    model_clock: bool,
 }
 
 impl Tiers {
     /// Everything is interpreted, and nobody asks what the runs have come to.
-    pub const INTERPRETED: Self = Self { threshold: None, noted: false };
+    pub const INTERPRETED: Self = Self { threshold: None, noted: false, model_clock: false };
 
     /// Everything is compiled at its first run.
-    pub const COMPILED: Self = Self { threshold: Some(1), noted: false };
+    pub const COMPILED: Self = Self { threshold: Some(1), noted: false, model_clock: false };
+
+    /// The table of cycles of a processor's clock, if it has one.
+    pub fn cycles(self, model: &CpuModel) -> Option<Arc<Table>> {
+        if self.model_clock { model.table().ok() } else { None }
+    }
 
     /// Who compiles.
     pub fn tier(self) -> Option<Box<dyn Tier>> {
@@ -77,9 +87,10 @@ impl Trail {
 pub fn tiers(source: &mut Source) {
     let case =
         source.pick(&[guest_code_in, guest_code_in, guest_code_in, vmx_entry_in, vmx_ept_in, vmx_instructions_in]);
+    let model_clock = source.chance(40);
     let mut again = source.clone();
-    let interpreted = case(source, Tiers { threshold: None, noted: true });
-    let compiled = case(&mut again, Tiers { threshold: Some(1), noted: true });
+    let interpreted = case(source, Tiers { threshold: None, noted: true, model_clock });
+    let compiled = case(&mut again, Tiers { threshold: Some(1), noted: true, model_clock });
     let same = interpreted.0.iter().zip(&compiled.0).take_while(|(one, other)| one == other).count();
     let (one, other) = (interpreted.0.get(same), compiled.0.get(same));
     assert!(interpreted == compiled, "run {same} of the case differs: {one:x?} interpreted, {other:x?} compiled");

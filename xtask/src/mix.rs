@@ -95,6 +95,8 @@ struct Plan<'a> {
     cpus: u32,
     quantum: u64,
     hz: u64,
+    /// The clock counts the cycles of the CPU model, and not instructions.
+    model_clock: bool,
     /// Of the mixed run.
     jit: Option<u32>,
 }
@@ -104,7 +106,8 @@ impl Plan<'_> {
         let cpus = [1, 2, 3, 4, 8][(random.next_u64() % 5) as usize];
         let quantum = [1000, 1000, 100, 7, 20_000][(random.next_u64() % 5) as usize];
         let hz = [DEFAULT_HZ, DEFAULT_HZ, 3_000_000, 1_000_000_000][(random.next_u64() % 4) as usize];
-        Plan { guest, cpus, quantum, hz, jit }
+        let model_clock = random.next_u64().is_multiple_of(3);
+        Plan { guest, cpus, quantum, hz, model_clock, jit }
     }
 
     /// The machine, with a floppy and a CD-ROM at hand.
@@ -117,6 +120,7 @@ impl Plan<'_> {
             Guest::Image(image) => same_run::with_image(builder, image)?,
             Guest::Program(_) => builder.model(CpuModel::named("max")?),
         };
+        let builder = if self.model_clock { builder.model_clock() } else { builder };
         let mut pc = builder.build()?;
         if let Guest::Program(seed) = self.guest {
             program::start(&mut pc, seed);
@@ -339,8 +343,9 @@ fn compare(
 ) -> Result<(Outcome, PcExit, usize), Error> {
     let mut random = SplitMix64::seed_from_u64(seed);
     let plan = Plan::draw(guest, &mut random, jit);
-    let Plan { cpus, quantum, hz, .. } = plan;
-    let how = format!("{}, seed {seed}, {cpus} processors, quantum {quantum}, {hz} Hz", guest.name());
+    let Plan { cpus, quantum, hz, model_clock, .. } = plan;
+    let clock = if model_clock { "the model's clock" } else { "ips" };
+    let how = format!("{}, seed {seed}, {cpus} processors, quantum {quantum}, {hz} Hz, {clock}", guest.name());
     let end = (seconds * DEFAULT_HZ as f64) as u64;
     let (stamps, mixed, exit) = mixed(&plan, random.next_u64(), &how, end, actions)?;
     let (whole, expected) = whole(&plan, &stamps, end)?;

@@ -321,7 +321,7 @@ impl CodeCache {
         self.map.clear();
         self.pages.clear();
         self.rewritten.clear();
-        self.workshop = Workshop::default();
+        self.workshop.clear();
         (self.uops, self.entries, self.full) = (0, 0, false);
     }
 

@@ -108,14 +108,14 @@ fn costs_of(uops: &[Uop]) -> (u64, u64, Box<[u16]>) {
         return (uops.len() as u64, uops.len() as u64, Box::default());
     }
     // 32 micro-ops of 255 cycles at most.
-    let sums = uops.iter().rev().scan(0, |sum, uop| {
-        *sum += u16::from(uop.cost);
-        Some(*sum)
-    });
-    let costs: Box<[u16]> = std::iter::once(0).chain(sums).collect();
-    let cost = costs.last().copied().map_or(0, u64::from);
+    let mut costs = vec![0; uops.len() + 1].into_boxed_slice();
+    let mut sum = 0;
+    for (uop, cost) in uops.iter().rev().zip(&mut costs[1..]) {
+        sum += u16::from(uop.cost);
+        *cost = sum;
+    }
     let idle_end = uops.last().is_some_and(|uop| uop.cost == 0);
-    (cost, cost + u64::from(idle_end), costs)
+    (sum.into(), u64::from(sum) + u64::from(idle_end), costs)
 }
 
 fn flow_of(uops: &[Uop]) -> Flow {
@@ -130,18 +130,25 @@ struct Workshop {
     memo: Memo,
 }
 
+impl Workshop {
+    /// Forgets what instructions were lowered to. What they cost depends on the table alone.
+    fn clear(&mut self) {
+        self.memo = Memo::default();
+    }
+}
+
 /// Decodes the instructions at the start of `bytes`: none if the first is cut off.
 /// `whole`: these are bytes of one page, and not of one instruction.
 fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: bool) -> Block {
     let Workshop { uops, costs, memo } = workshop;
     let (mode, model) = (cpu.derived.mode, &cpu.config.model);
+    let memo = whole.then_some((memo, key.offset()));
     let Some(table) = &cpu.config.cycles else {
-        let memo = whole.then_some((memo, key.offset()));
-        let reach = lower::lower(mode, model, bytes, uops, memo, |_| ());
+        let reach = lower::lower(mode, model, bytes, uops, memo, None);
         return block_of(uops, reach, key);
     };
-    costs.begin();
-    let mut reach = lower::lower(mode, model, bytes, uops, None, |instruction| costs.see(instruction));
+    costs.begin(table);
+    let mut reach = lower::lower(mode, model, bytes, uops, memo, Some(costs));
     let bits = mode.code.bits();
     if whole {
         reach.seen = reach.seen.max(costs.assign(table, bits, bytes, key.place().into(), uops));

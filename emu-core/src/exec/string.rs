@@ -89,8 +89,8 @@ impl Cpu {
                     // The next iteration's device sees its own time.
                     self.cycles += n;
                     self.advance(RCX, u, 0u64.wrapping_sub(n));
-                    // A device, a breakpoint or a store into code asks for the boundary.
-                    if !go_on || done >= wanted || self.leaves_block() {
+                    // A device, a breakpoint or a store into code asks for the boundary; a port has taken time.
+                    if !go_on || done >= wanted || self.leaves_block() || self.cycles >= limit {
                         break Ok(go_on);
                     }
                 }

@@ -10,6 +10,7 @@ use crate::cycles::estimate::{Run, UNIT, Work};
 use crate::cycles::table::Table;
 use crate::ir::uop::{MAX_INSTRUCTION, Uop};
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction};
+use std::sync::Arc;
 
 /// Bytes of a page in which a run must begin each of its instructions.
 const WINDOW: usize = 128;
@@ -25,9 +26,9 @@ struct Known {
     cost: u8,
 }
 
-/// An instruction of a block, as it was decoded.
-#[derive(Clone, Copy)]
-struct Seen {
+/// An instruction of a block, as it was decoded: all of it that costs depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
     kind: Kind,
     len: u8,
     /// A run ends behind it.
@@ -35,14 +36,17 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(i: &Instruction) -> Self {
+    /// What is seen of an instruction.
+    pub fn of(i: &Instruction) -> Self {
         Self { kind: Kind::of(i), len: i.len() as u8, ends: ends_run(i) }
     }
 }
 
-/// Finds out what instructions cost, and keeps what it needs for that. It belongs to one table.
+/// Finds out what instructions cost, and remembers what it has found by one table.
 #[derive(Default)]
 pub struct Costs {
+    /// The table that everything remembered is by.
+    table: Option<Arc<Table>>,
     works: Works,
     run: Run,
     /// The instructions that [`Costs::see`] was told.
@@ -56,15 +60,18 @@ pub struct Costs {
 }
 
 impl Costs {
-    /// Forgets what it was told of the last block.
-    pub fn begin(&mut self) {
+    /// Forgets what it was told of the last block. From now on costs are by `table`.
+    pub fn begin(&mut self, table: &Arc<Table>) {
         self.seen.clear();
+        if !self.table.as_ref().is_some_and(|known| Arc::ptr_eq(known, table)) {
+            *self = Self { table: Some(Arc::clone(table)), ..Self::default() };
+        }
     }
 
     /// The next instruction of the block whose costs will be assigned.
     #[inline]
-    pub fn see(&mut self, i: &Instruction) {
-        self.seen.push(Seen::of(i));
+    pub fn see(&mut self, seen: Seen) {
+        self.seen.push(seen);
     }
 
     /// Sets the costs of a block's micro-ops. `bytes` are those of the page from the block's start on, `place` is where

@@ -1,6 +1,7 @@
 //! What instructions were lowered to, by where they lie: when a page is written, most of its code is what it was, and
 //! decoding that again costs several times as much as comparing its bytes.
 
+use super::costs::Seen;
 use super::lowerer::End;
 use crate::ir::op::Op;
 use crate::ir::uop::Uop;
@@ -22,12 +23,16 @@ struct Entry {
 }
 
 /// Remembers what instructions were lowered to by one processor model. All that lowering depends on is compared.
-pub struct Memo(Box<[Entry; ENTRIES]>);
+pub struct Memo {
+    entries: Box<[Entry; ENTRIES]>,
+    /// What the clock is told of them, where it wants to know; none before that.
+    seen: Vec<Option<Seen>>,
+}
 
 impl Default for Memo {
     fn default() -> Self {
         let none = Entry { bytes: 0, uop: Uop::new(Op::Undefined, 0, 0, 0), mode: 0, end: End::Ends };
-        Self(Box::new([none; ENTRIES]))
+        Self { entries: Box::new([none; ENTRIES]), seen: Vec::new() }
     }
 }
 
@@ -57,14 +62,30 @@ fn first(bytes: u128, len: u8) -> u128 {
 impl Memo {
     /// What the instruction at the start of `bytes` was lowered to at `site`, if it is the same.
     pub fn find(&self, site: Site, bytes: u128) -> Option<(&Uop, End)> {
-        let Entry { bytes: known, uop, mode, end } = &self.0[site.slot];
+        let Entry { bytes: known, uop, mode, end } = &self.entries[site.slot];
         let same = uop.len != 0 && uop.off == site.off && *mode == site.mode && first(bytes, uop.len) == *known;
         same.then_some((uop, *end))
     }
 
     /// Remembers that the instruction at the start of `bytes` has been lowered to `uop`, which has its length.
     pub fn note(&mut self, site: Site, bytes: u128, uop: Uop, end: End) {
-        self.0[site.slot] = Entry { bytes: first(bytes, uop.len), uop, mode: site.mode, end };
+        self.entries[site.slot] = Entry { bytes: first(bytes, uop.len), uop, mode: site.mode, end };
+        if let Some(seen) = self.seen.get_mut(site.slot) {
+            *seen = None;
+        }
+    }
+
+    /// What the clock was told of the instruction that [`Memo::find`] has found at `site`.
+    pub fn seen(&self, site: Site) -> Option<Seen> {
+        self.seen.get(site.slot).copied().flatten()
+    }
+
+    /// The clock was told of the instruction that was noted at `site`.
+    pub fn note_seen(&mut self, site: Site, seen: Seen) {
+        if self.seen.is_empty() {
+            self.seen.resize(ENTRIES, None);
+        }
+        self.seen[site.slot] = Some(seen);
     }
 }
 
@@ -85,9 +106,9 @@ mod tests {
     fn check(memo: &mut Memo, offset: usize, mode: Mode, bytes: &[u8]) {
         let model = CpuModel::default_model();
         let (mut plain, mut known) = (Vec::new(), Vec::new());
-        let len = lower(mode, &model, bytes, &mut plain, None, |_| ());
+        let len = lower(mode, &model, bytes, &mut plain, None, None);
         for _ in 0..2 {
-            assert_eq!(lower(mode, &model, bytes, &mut known, Some((memo, offset)), |_| ()), len);
+            assert_eq!(lower(mode, &model, bytes, &mut known, Some((memo, offset)), None), len);
             assert_eq!(known, plain, "{bytes:02X?}");
         }
     }

@@ -41,6 +41,7 @@ use crate::ir::op::Op;
 use crate::ir::uop::{MAX_INSTRUCTION, MAX_UOPS, Uop};
 use crate::model::CpuModel;
 use crate::state::derived::Mode;
+use costs::{Costs, Seen};
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use lowerer::{End, Lowered, Lowerer};
 use memo::{Memo, Site};
@@ -50,20 +51,19 @@ use memo::{Memo, Site};
 pub struct Reach {
     /// Length of the instructions: 0 if the first is cut off.
     pub len: usize,
-    /// How many bytes decide on them: that what an undefined instruction has behind its first byte makes it one is true of
-    /// these bytes alone.
+    /// How many bytes decide on them: what an undefined instruction has behind its first byte makes it one.
     pub seen: usize,
 }
 
-/// Lowers the instructions at the start of `bytes` into `uops`, as far as one block goes. Tells `see` of each that can be decoded, but for those that are remembered:
-/// `memo` and where in guest memory the bytes lie.
+/// Lowers the instructions at the start of `bytes` into `uops`, as far as one block goes. Tells `costs` of each that can be
+/// decoded. `memo`, and where in guest memory the bytes lie: what is remembered.
 pub fn lower(
     mode: Mode,
     model: &CpuModel,
     bytes: &[u8],
     uops: &mut Vec<Uop>,
     mut memo: Option<(&mut Memo, usize)>,
-    mut see: impl FnMut(&Instruction),
+    mut costs: Option<&mut Costs>,
 ) -> Reach {
     let bits = mode.code.bits();
     let mut decoder = None;
@@ -79,6 +79,10 @@ pub fn lower(
         };
         if let Some((memo, site, whole)) = &remembers
             && let Some((uop, end)) = memo.find(*site, *whole)
+            && let Some(()) = match &mut costs {
+                Some(costs) => memo.seen(*site).map(|seen| costs.see(seen)),
+                None => Some(()),
+            }
         {
             len += usize::from(uop.len);
             uops.push(*uop);
@@ -106,7 +110,11 @@ pub fn lower(
             undefined = true;
             break;
         }
-        see(&instruction);
+        let seen = costs.as_mut().map(|costs| {
+            let seen = Seen::of(&instruction);
+            costs.see(seen);
+            seen
+        });
         lowerer.bytes = &bytes[len..len + instruction.len()];
         let awaited = if mode.waiting { cet::awaited(&lowerer, &instruction) } else { None };
         let (mut uop, end) = awaited.unwrap_or_else(|| lowerer.lower(&instruction));
@@ -115,6 +123,9 @@ pub fn lower(
         uop.op |= lowerer.path(&uop);
         if let Some((memo, site, whole)) = &mut remembers {
             memo.note(*site, *whole, uop, end);
+            if let Some(seen) = seen {
+                memo.note_seen(*site, seen);
+            }
         }
         len += instruction.len();
         uops.push(uop);

@@ -36,10 +36,10 @@ impl Cpu {
                 cache.link_code(way, code);
             }
             let worthwhile = self.block_limit.saturating_sub(self.cycles) >= least;
-            let (entered, before) = (id, self.cycles);
+            let (entered, before) = (id, self.instructions);
             let result = match code.filter(|_| worthwhile).and_then(|code| cache.enter(self, env, code)) {
                 Some(left) => {
-                    cache.note_stay(entered, self.cycles.saturating_sub(before));
+                    cache.note_stay(entered, self.instructions.wrapping_sub(before));
                     (id, start, exit) = (left.block, left.start, left.exit);
                     left.result
                 }

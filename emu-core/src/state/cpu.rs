@@ -317,8 +317,10 @@ impl Cpu {
     pub(crate) fn spend(&mut self, cost: impl FnOnce(&Events) -> u64) {
         if let Some(table) = &self.config.cycles {
             self.cycles += cost(&table.events);
-            // The time of what follows in the block counts from here.
-            self.leave_block();
+            // What follows in the block has been counted: it goes on if all of it still begins in time.
+            if self.cycles >= self.block_limit {
+                self.leave_block();
+            }
         }
     }
 
@@ -330,6 +332,10 @@ impl Cpu {
             let before = self.cycles;
             self.spend(|events| u64::from(events.tlb_miss) + u64::from(events.walk_entry) * u64::from(entries));
             self.scratch.walking += self.cycles - before;
+            // Who gives the instruction up must know what it alone has walked.
+            if self.scratch.walking != 0 {
+                self.leave_block();
+            }
         }
     }
 

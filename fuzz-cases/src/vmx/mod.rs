@@ -25,6 +25,8 @@ const GUEST_INSTRUCTIONS: u64 = 1000;
 const GUEST_CYCLES: u64 = 20_000;
 /// Cycles of a run that may have no guest.
 const CYCLES: u64 = 3000;
+/// How many cycles of a CPU model stand for one of these.
+const MODEL_CYCLES: u64 = 10;
 const ZF: u64 = 1 << 6;
 const ENTRY_FAILURE: u64 = 1 << 31;
 
@@ -192,6 +194,8 @@ fn enter(bench: &mut Bench) {
 /// Runs in goes until a guest has had [`GUEST_INSTRUCTIONS`], or for `cycles`.
 fn run(source: &mut Source, bench: &mut Bench, cycles: u64, tiers: Tiers) -> Trail {
     let mut trail = Trail::default();
+    bench.cpu.config.cycles = tiers.cycles(&bench.cpu.config.model);
+    let cycles = if bench.cpu.config.cycles.is_some() { cycles * MODEL_CYCLES } else { cycles };
     let end = bench.cpu.cycles + cycles;
     let mut in_guest = 0;
     for _ in 0..100 {

@@ -7,7 +7,7 @@ use crate::block::tier::{Code, Exit, Left, Refused, Source, Tier};
 use crate::ir::op::Op;
 use crate::state::cpu::{Cpu, Env};
 
-/// Cycles that make up for the way into compiled code and out of it.
+/// Instructions that make up for the way into compiled code and out of it.
 const LONG_STAY: u64 = 16;
 /// So many short stays, one behind the other, and a block is interpreted for [`PATIENCE`] runs.
 const RELUCTANT: u16 = 32;
@@ -61,14 +61,14 @@ impl CodeCache {
         self.blocks[id as usize].is_interpreted()
     }
 
-    /// The compiled code that was entered at a block has run for so many cycles.
+    /// The compiled code that was entered at a block has run for so many instructions.
     #[inline(always)]
-    pub fn note_stay(&mut self, id: u32, cycles: u64) {
+    pub fn note_stay(&mut self, id: u32, instructions: u64) {
         if self.least_stay == 0 {
             return;
         }
         let block = &mut self.blocks[id as usize];
-        if cycles >= LONG_STAY {
+        if instructions >= LONG_STAY {
             block.shorts = 0;
         } else if block.shorts + 1 < RELUCTANT {
             block.shorts += 1;
