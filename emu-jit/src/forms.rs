@@ -1,5 +1,6 @@
 //! What templates ask of a micro-op, whatever host they are for.
 
+use emu_core::block::tier::Source;
 use emu_core::flags::FlagSource;
 use emu_core::ir::op::{FORMS, NO_FLAGS, Op};
 use emu_core::ir::uop::{REG_HIGH_BYTE, REG_MINUS_1G, REG_PLUS_1G, Uop};
@@ -193,6 +194,42 @@ pub fn shift_of(op: Op) -> Option<FlagSource> {
         SarRi | SarMi | SarRc => FlagSource::Sar,
         _ => return None,
     })
+}
+
+/// MOVZX, MOVSX or MOVSXD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extension {
+    /// Width of what is extended.
+    pub from_width: usize,
+    /// By its sign.
+    pub signed: bool,
+    /// It is in memory.
+    pub in_memory: bool,
+}
+
+/// The extension that this one is.
+pub fn extension_of(op: Op) -> Option<Extension> {
+    use Op::*;
+    let (from_width, signed, in_memory) = match op {
+        MovzxRr8 => (0, false, false),
+        MovzxRm8 => (0, false, true),
+        MovzxRr16 => (1, false, false),
+        MovzxRm16 => (1, false, true),
+        MovsxRr8 => (0, true, false),
+        MovsxRm8 => (0, true, true),
+        MovsxRr16 => (1, true, false),
+        MovsxRm16 => (1, true, true),
+        MovsxRr32 => (2, true, false),
+        MovsxRm32 => (2, true, true),
+        _ => return None,
+    };
+    Some(Extension { from_width, signed, in_memory })
+}
+
+/// Where a branch relative to its block goes, from the page's start on. Where code is not of 64-bit mode, that is 32 bits.
+pub fn branch_target(source: &Source, uop: &Uop) -> i64 {
+    let offset = if source.wide { uop.branch_offset() as i64 } else { i64::from(uop.branch_offset() as i32) };
+    i64::from(source.place).wrapping_add(offset)
 }
 
 /// Whether an offset from the page's start lies in the page.

@@ -1,6 +1,7 @@
 //! Random code runs the same in both tiers: every common instruction, with every width and kind of operand.
 #![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
 
+mod edges;
 mod program;
 mod vector;
 mod x87;

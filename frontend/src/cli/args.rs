@@ -142,7 +142,7 @@ pub struct RunArgs {
     /// MSRs that the CPU model lacks read 0 and swallow writes [default: #GP]
     #[arg(long, help_heading = "Machine")]
     pub ignore_bad_msrs: bool,
-    /// Compile code that has run N times to host code, on x86-64 and aarch64 Linux [default: 100 on x86-64 Linux; else none]
+    /// Compile code that has run N times to host code, on x86-64 and aarch64 Linux [default: 100 there; else none]
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = number32(1..=u32::MAX, "times"), help_heading = "Machine")]
     pub jit: Option<u32>,
     /// Interpret all code

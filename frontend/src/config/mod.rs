@@ -324,11 +324,9 @@ pub enum Clock {
     Model,
 }
 
-/// How often code runs until it is compiled, if nobody says; nothing is where the host is not served, and on aarch64, where
-/// no whole machine has been compared yet.
+/// How often code runs until it is compiled, if nobody says; nothing is where the host is not served.
 #[cfg(feature = "jit")]
-pub const JIT: Option<u32> =
-    if emu_jit::SERVED && cfg!(target_arch = "x86_64") { Some(emu_jit::THRESHOLD) } else { None };
+pub const JIT: Option<u32> = if emu_jit::SERVED { Some(emu_jit::THRESHOLD) } else { None };
 /// This program has no compiled tier.
 #[cfg(not(feature = "jit"))]
 pub const JIT: Option<u32> = None;

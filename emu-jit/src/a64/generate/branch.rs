@@ -4,7 +4,7 @@ use super::flags::{EQ, NE};
 use super::{Generator, HostFlags, Later, sized};
 use crate::a64::registers::{BUDGET, PAGE, frame, pinned};
 use crate::context::{JUMP_BITS, Jump};
-use crate::forms::{condition_of, in_page, is_plain};
+use crate::forms::{branch_target, condition_of, in_page, is_plain};
 use crate::layout::{CONTEXT, FETCH_KEY, FETCH_PHYSICAL, RIP};
 use crate::made::Kind;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
@@ -23,8 +23,7 @@ impl Generator<'_> {
         if uop.width_index() != self.word {
             return None;
         }
-        let offset = if self.source.wide { uop.branch_offset() as i64 } else { i64::from(uop.branch_offset() as i32) };
-        let to = i64::from(self.source.place).wrapping_add(offset);
+        let to = branch_target(self.source, uop);
         let near = i32::try_from(to).is_ok();
         if let Some(condition) = condition_of(op, uop) {
             if !near {

@@ -1,14 +1,17 @@
-//! Memory operands: the effective address, and the compare with the TLB's entry; everything else is the handler's.
+//! Memory operands: the effective address, and the compare with what the access used last; everything else is the
+//! handler's.
 
-use super::{Generator, HostFlags};
-use crate::a64::registers::{PAGE, RAM, TLB, pinned};
-use crate::layout::{ENTRY_ADDEND, ENTRY_READ, ENTRY_WRITE, FAST_CONTEXT, segment_base, segment_bound};
+use super::{Generator, HostFlags, Later};
+use crate::a64::registers::{PAGE, pinned};
+use crate::context::Remembered;
+use crate::layout::{TLB_STAMP, segment_base, segment_bound};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::uop::{REG_RIP, REG_ZERO, Uop};
-use emu_core::mem::tlb::ENTRIES;
 use emu_vmx::arch::segment::SegmentRegister;
+use std::mem::offset_of;
 
-const _: () = assert!(ENTRIES == 4096);
+// The page and the stamp are loaded as a pair.
+const _: () = assert!(offset_of!(Remembered, page) == 0 && offset_of!(Remembered, stamp) == 8);
 
 impl Generator<'_> {
     /// X0 = the effective address of the operand, which [`is_plain`](crate::forms::is_plain). X1 is lost; the host's flags
@@ -92,26 +95,33 @@ impl Generator<'_> {
             self.load_field(1, segment_base(segment));
             dynasm!(self.asm ; .arch aarch64 ; add x0, x0, x1);
         }
-        // An access across two pages finds nothing: the slot of its first page never has the tag of its last one.
-        let tag = if write { ENTRY_WRITE } else { ENTRY_READ } as u32;
-        let addend = ENTRY_ADDEND as u32;
-        self.load_field(2, FAST_CONTEXT);
+        self.translate_linear(width, write, slow);
+    }
+
+    /// [`Generator::translate`] of the linear address in X0.
+    fn translate_linear(&mut self, width: usize, write: bool, slow: DynamicLabel) {
+        // Offsets in a page at which such an access lies in it with all its bytes.
+        let offsets = 0x1000 - ((1u32 << width) - 1);
+        let remembered = self.remembered[self.accesses].get();
+        self.accesses += 1;
+        let (at, found) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        self.later.push(Later::LookUp { at, found, slow, width, write });
+        let (stamp, addend) = (TLB_STAMP as u32, offset_of!(Remembered, addend) as u32);
+        self.load_number(3, remembered as u64);
         dynasm!(self.asm
             ; .arch aarch64
-            ; lsr x1, x0, 12
-            ; add x1, x1, x0, lsr 24
-            ; and x1, x1, 0xFFF
-            ; add x1, X(TLB), x1, lsl 5
-            ; ldr x3, [x1, tag]
-            ; add x4, x0, last
-            ; and x4, x4, 0xFFFF_FFFF_FFFF_F000
-            ; orr x4, x4, x2
-            ; cmp x4, x3
-            ; b.ne =>slow
-            ; ldr x1, [x1, addend]
-            ; add x0, x0, x1
-            ; add x0, x0, X(RAM)
+            ; ldp x1, x2, [x3]
+            ; ldr x4, [x29, stamp]
+            ; sub x1, x0, x1
+            ; cmp x2, x4
+            ; b.ne =>at
         );
+        if width == 0 {
+            dynasm!(self.asm ; .arch aarch64 ; lsr x1, x1, 12 ; cbnz x1, =>at);
+        } else {
+            dynasm!(self.asm ; .arch aarch64 ; cmp x1, offsets ; b.hs =>at);
+        }
+        dynasm!(self.asm ; .arch aarch64 ; ldr x1, [x3, addend] ; add x0, x0, x1 ; =>found);
         self.host = HostFlags::None;
     }
 

@@ -1,23 +1,25 @@
 //! From micro-ops to code of aarch64: what all templates share.
 //!
 //! A template either does the whole micro-op or has changed nothing when it gives way to the handler. Status flags are
-//! recorded in memory as the handlers record them, so that whoever comes next finds them. Vectors and the x87 FPU have no
-//! templates here: their handlers are called.
+//! recorded in memory as the handlers record them, so that whoever comes next finds them. The x87 FPU has no templates
+//! here: its handlers are called.
 
 mod atomic;
 mod bits;
 mod branch;
 mod flags;
+mod float;
 mod int;
 mod memory;
 mod moves;
 mod muldiv;
 mod shift;
 mod stack;
+mod vector;
 
 use super::enter::Thunks;
 use super::registers::{BUDGET, pinned};
-use crate::context::Site;
+use crate::context::{NOTHING, Remembered, Site};
 use crate::forms::{is_high, repeats, whole};
 use crate::known::Known;
 use crate::layout::INSTRUCTIONS;
@@ -27,6 +29,7 @@ use dynasmrt::{DynamicLabel, DynasmApi, DynasmError, DynasmLabelApi, VecAssemble
 use emu_core::block::tier::Source;
 use emu_core::ir::uop::Uop;
 use flags::HostFlags;
+use std::cell::UnsafeCell;
 
 /// An instruction on registers of 64 bits if `$wide`, else of 32.
 macro_rules! sized {
@@ -67,6 +70,8 @@ enum Later {
     Slow { at: DynamicLabel, index: usize, back: DynamicLabel },
     /// A branch is taken with this many micro-ops behind it, to this offset from the page's start.
     Taken { at: DynamicLabel, index: usize, to: i64 },
+    /// An access is not the one that it was the last time: the TLB is asked.
+    LookUp { at: DynamicLabel, found: DynamicLabel, slow: DynamicLabel, width: usize, write: bool },
     /// A micro-op that ends the block is done by its handler.
     Handler { at: DynamicLabel, index: usize },
 }
@@ -90,11 +95,16 @@ struct Generator<'a> {
     first_exit: u32,
     exits: Vec<Leaving>,
     sites: Box<[Site]>,
+    remembered: Box<[UnsafeCell<Remembered>]>,
+    /// How many accesses have been generated.
+    accesses: usize,
     later: Vec<Later>,
     /// Index of the present micro-op.
     index: usize,
     /// Micro-ops without a template.
     calls: usize,
+    /// That the guest may use SSE was seen, and no handler has been called since but those of SSE itself.
+    has_vectors: bool,
     /// What the host's flags are at this place.
     host: HostFlags,
     /// What is known about the recorded flags at this place.
@@ -123,9 +133,13 @@ pub fn generate(
         first_exit,
         exits: Vec::new(),
         sites: Site::of_block(source, code),
+        // Two for each micro-op at most.
+        remembered: (0..2 * source.uops.len()).map(|_| UnsafeCell::new(NOTHING)).collect(),
+        accesses: 0,
         later: Vec::new(),
         index: 0,
         calls: 0,
+        has_vectors: false,
         host: HostFlags::None,
         known: Known::Nothing,
         leaves: None,
@@ -183,9 +197,11 @@ impl Generator<'_> {
             || self.bits(op, uop)
             || self.atomic(op, uop)
             || self.product(op, uop)
-            || self.stack(op, uop);
+            || self.stack(op, uop)
+            || self.vector(op, uop);
         if !done {
             self.calls += 1;
+            self.has_vectors = false;
             self.call_handler();
         }
         true
@@ -244,6 +260,16 @@ impl Generator<'_> {
                     dynasm!(self.asm ; .arch aarch64 ; =>at);
                     self.take(to);
                 }
+                Later::LookUp { at, found, slow, width, write } => {
+                    let look_up = self.thunks.look_up[usize::from(write)][width];
+                    dynasm!(self.asm
+                        ; .arch aarch64
+                        ; =>at
+                        ; bl extern look_up
+                        ; b.eq =>found
+                        ; b =>slow
+                    );
+                }
                 Later::Handler { at, index } => {
                     self.index = index;
                     dynasm!(self.asm ; .arch aarch64 ; =>at);
@@ -270,7 +296,7 @@ impl Generator<'_> {
             dynasm!(self.asm ; .arch aarch64 ; b extern leave);
             exits.push(Exit { kind, site, stub });
         }
-        Ok(Made { code: self.asm.finalize()?, exits, sites: self.sites, remembered: Box::default() })
+        Ok(Made { code: self.asm.finalize()?, exits, sites: self.sites, remembered: self.remembered })
     }
 
     /// Loads a number. The host's flags stay.

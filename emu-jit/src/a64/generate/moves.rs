@@ -2,7 +2,7 @@
 
 use super::{Generator, sized};
 use crate::a64::registers::pinned;
-use crate::forms::is_plain;
+use crate::forms::{Extension, extension_of, is_plain};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::op::Op;
 use emu_core::ir::uop::Uop;
@@ -87,20 +87,7 @@ impl Generator<'_> {
     }
 
     fn extension(&mut self, op: Op, uop: &Uop) -> bool {
-        use Op::*;
-        let (from_width, signed, in_memory) = match op {
-            MovzxRr8 => (0, false, false),
-            MovzxRm8 => (0, false, true),
-            MovzxRr16 => (1, false, false),
-            MovzxRm16 => (1, false, true),
-            MovsxRr8 => (0, true, false),
-            MovsxRm8 => (0, true, true),
-            MovsxRr16 => (1, true, false),
-            MovsxRm16 => (1, true, true),
-            MovsxRr32 => (2, true, false),
-            MovsxRm32 => (2, true, true),
-            _ => return false,
-        };
+        let Some(Extension { from_width, signed, in_memory }) = extension_of(op) else { return false };
         if in_memory && !is_plain(uop) {
             return false;
         }

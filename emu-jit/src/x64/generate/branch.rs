@@ -3,7 +3,7 @@
 use super::flags::{HostFlags, NOT_ZERO, ZERO};
 use super::{Generator, Later};
 use crate::context::{JUMP_BITS, Jump};
-use crate::forms::{condition_of, in_page, is_plain};
+use crate::forms::{branch_target, condition_of, in_page, is_plain};
 use crate::layout::{CONTEXT, FETCH_KEY, FETCH_PHYSICAL, INSTRUCTIONS, RIP};
 use crate::made::Kind;
 use crate::x64::registers::{BUDGET, RAX, RCX, frame};
@@ -20,8 +20,7 @@ impl Generator<'_> {
         if uop.width_index() != self.word {
             return None;
         }
-        let offset = if self.source.wide { uop.branch_offset() as i64 } else { i64::from(uop.branch_offset() as i32) };
-        let to = i64::from(self.source.place).wrapping_add(offset);
+        let to = branch_target(self.source, uop);
         let near = i32::try_from(to).is_ok();
         if let Some(condition) = condition_of(op, uop) {
             if !near {

@@ -157,7 +157,7 @@ impl<'a> Generator<'a> {
         for (index, uop) in self.source.uops.iter().enumerate() {
             self.index = index;
             goes_on = self.micro_op(uop);
-            self.see_effect(uop);
+            self.known = self.leaves.take().unwrap_or_else(|| self.known.behind(uop));
         }
         if goes_on {
             let end = self.exit_label(Kind::End);
@@ -198,15 +198,6 @@ impl<'a> Generator<'a> {
             ; call extern call
         );
         self.host = HostFlags::None;
-    }
-
-    /// What follows the present micro-op knows about the recorded flags.
-    fn see_effect(&mut self, uop: &Uop) {
-        if let Some(known) = self.leaves.take() {
-            self.known = known;
-            return;
-        }
-        self.known = self.known.behind(uop);
     }
 
     /// A label for leaving; the jump to it that is generated next is what [`Generator::note_site`] notes.

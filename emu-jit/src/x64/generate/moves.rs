@@ -2,7 +2,7 @@
 
 use super::Generator;
 use super::flags::HostFlags;
-use crate::forms::{is_high, is_plain};
+use crate::forms::{Extension, extension_of, is_high, is_plain};
 use crate::x64::registers::{RAX, RCX, RDX, frame, pinned};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::op::Op;
@@ -113,20 +113,7 @@ impl Generator<'_> {
     }
 
     fn extension(&mut self, op: Op, uop: &Uop) -> bool {
-        use Op::*;
-        let (from_width, signed, in_memory) = match op {
-            MovzxRr8 => (0, false, false),
-            MovzxRm8 => (0, false, true),
-            MovzxRr16 => (1, false, false),
-            MovzxRm16 => (1, false, true),
-            MovsxRr8 => (0, true, false),
-            MovsxRm8 => (0, true, true),
-            MovsxRr16 => (1, true, false),
-            MovsxRm16 => (1, true, true),
-            MovsxRr32 => (2, true, false),
-            MovsxRm32 => (2, true, true),
-            _ => return false,
-        };
+        let Some(Extension { from_width, signed, in_memory }) = extension_of(op) else { return false };
         if is_high(uop.r1) || in_memory && !is_plain(uop) {
             return false;
         }
