@@ -62,6 +62,50 @@ fn wherever_a_run_is_cut_it_takes_the_same_cycles() {
     }
 }
 
+/// Ports by an instruction and by a repeated one: mov ecx,14h; l: out 80h,al; dec ecx; jnz l; mov rsi,18000h; mov ecx,28h;
+/// mov dx,80h; rep outsb; hlt
+const PORTS: [u8; 30] = [
+    0xB9, 0x14, 0x00, 0x00, 0x00, 0xE6, 0x80, 0xFF, 0xC9, 0x75, 0xFA, 0x48, 0xC7, 0xC6, 0x00, 0x80, 0x01, 0x00, 0xB9,
+    0x28, 0x00, 0x00, 0x00, 0x66, 0xBA, 0x80, 0x00, 0xF3, 0x6E, 0xF4,
+];
+
+#[test]
+fn what_takes_time_in_a_block_lets_it_go_on_no_farther_than_to_the_cut() {
+    let table = Table::named("westmere").expect("it is built in");
+    for hz in [1_000_000, 3_000_000] {
+        let bench = || {
+            let mut bench = Bench::long_mode(&PORTS);
+            bench.cpu.config.hz = hz;
+            bench.cpu.config.cycles = Some(table.clone());
+            bench
+        };
+        let mut whole = bench();
+        assert_eq!(whole.run(1_000_000), RunExit::Stopped);
+        assert_eq!(whole.bus.written.len(), 60);
+        for piece in [1, 2, 3, 5, 7, 20] {
+            let mut cut = bench();
+            let mut stop = 0;
+            while slice(&mut cut, Slice { stop, turn_end: 1_000_000, step: false }) != RunExit::Stopped {
+                stop = cut.cpu.cycles.max(stop) + piece;
+            }
+            assert_eq!(outcome(&cut), outcome(&whole), "{hz} Hz in pieces of {piece}");
+        }
+        // A cut comes to the first place behind it that single steps come to.
+        let mut places = Vec::new();
+        let mut stepped = bench();
+        while slice(&mut stepped, Slice { stop: 1_000_000, turn_end: 1_000_000, step: true }) != RunExit::Stopped {
+            places.push(stepped.cpu.cycles);
+        }
+        places.push(whole.cpu.cycles);
+        for stop in 1..whole.cpu.cycles {
+            let mut cut = bench();
+            slice(&mut cut, Slice { stop, turn_end: 1_000_000, step: false });
+            let first = places.iter().find(|place| **place >= stop);
+            assert_eq!(first, Some(&cut.cpu.cycles), "{hz} Hz, cut at {stop}");
+        }
+    }
+}
+
 #[test]
 fn a_run_of_instructions_costs_its_estimate_and_a_part_of_it_no_more() {
     // l: dec ecx; jne l; hlt: one micro-operation.

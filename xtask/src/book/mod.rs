@@ -39,6 +39,9 @@ pub struct Args {
     /// Compile what has run N times [default: as the emulator does by itself]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jit: Option<u32>,
+    /// What a cycle is: ips, or model [default: the machine's]
+    #[arg(long, value_name = "CLOCK")]
+    clock: Option<String>,
     /// Print the screen of each image that differs
     #[arg(long)]
     screens: bool,
@@ -149,6 +152,9 @@ fn machine_options(args: &Args, cpus: u32, rom: Option<&str>) -> Result<Vec<Stri
     let mut options = vec!["--cpus".to_owned(), cpus.to_string()];
     if let Some(quantum) = args.quantum {
         options.extend(["--quantum".to_owned(), quantum.to_string()]);
+    }
+    if let Some(clock) = &args.clock {
+        options.extend(["--clock".to_owned(), clock.clone()]);
     }
     if let Some(threshold) = args.jit {
         options.push(format!("--jit={threshold}"));
