@@ -254,7 +254,7 @@ impl Cpu {
     }
 
     /// Instructions that retire in a cycle at most, as a rule.
-    fn retired_per_cycle(&self) -> u64 {
+    pub fn retired_per_cycle(&self) -> u64 {
         if self.config.cycles.is_some() { RETIRED_PER_CYCLE } else { 1 }
     }
 

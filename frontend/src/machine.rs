@@ -74,6 +74,10 @@ pub trait Machine {
     fn hz(&self) -> u64;
     /// Instructions executed by all processors.
     fn instructions(&self) -> u64;
+    /// Instructions that a processor executes in a cycle at most, as a rule: 1, but for the clock of a CPU model.
+    fn instructions_per_cycle(&self) -> u64 {
+        1
+    }
     /// Number of logical processors, at least 1.
     fn processors(&self) -> u32;
     /// The text screen; `None` in a graphics mode.

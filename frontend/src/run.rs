@@ -377,10 +377,11 @@ impl<'m> Driver<'m> {
             target = target.min(self.start.0.wrapping_add(self.cycle_of(seconds)));
         }
         if let Some(limit) = self.limits.instructions {
-            // Each processor executes at most an instruction a cycle, so this does not pass the limit by more than
-            // a turn; it comes nearer slice by slice.
+            // What all processors can execute meanwhile does not pass the limit by more than a turn; it comes nearer
+            // slice by slice.
             let left = limit.saturating_sub(self.machine.instructions().wrapping_sub(self.start.1));
-            target = target.min(before.saturating_add((left / u64::from(self.machine.processors().max(1))).max(1)));
+            let each_cycle = u64::from(self.machine.processors().max(1)) * self.machine.instructions_per_cycle();
+            target = target.min(before.saturating_add((left / each_cycle).max(1)));
         }
         let target = target.max(before.saturating_add(1));
         let (result, instructions) = (self.machine.run_some(target), self.machine.instructions());

@@ -37,7 +37,7 @@ const NO_WAY: i16 = i16::MIN / 2;
 const LONGEST: i16 = i16::MAX / 2;
 
 /// What one instruction does, as a pipeline sees it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Work {
     groups: [Option<Group>; MOST_GROUPS],
     /// Micro-operations as renaming counts them.

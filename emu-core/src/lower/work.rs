@@ -125,13 +125,15 @@ pub fn ends_run(i: &Instruction) -> bool {
     }
 }
 
-/// What [`Works::of`] depends on in an instruction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What [`Works::of`] depends on in an instruction: those of one kind do the same work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kind {
     /// Its code, its first registers, and what it does besides.
     most: u64,
     /// The registers of its fourth and fifth operand.
     rest: u16,
+    /// How wide the code is, and what its immediate and its masking make of it.
+    form: u8,
 }
 
 impl Kind {
@@ -157,7 +159,8 @@ impl Kind {
             | (i.op_mask() as u64 & 15) << 53
             | flags.into_iter().fold(0, |all, flag| all << 1 | u64::from(flag)) << 57;
         let rest = [register(i.op3_kind(), i.op3_register()), register(i.op4_kind(), i.op4_register())];
-        Self { most, rest: u16::from_le_bytes(rest) }
+        let form = i.code_size() as u8 | u8::from(i.zeroing_masking()) << 2 | immediate_form(i) << 3;
+        Self { most, rest: u16::from_le_bytes(rest), form }
     }
 
     /// A hash of this kind behind others.
@@ -166,6 +169,23 @@ impl Kind {
         let mixed = (before.rotate_left(23) ^ self.most ^ u64::from(self.rest)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         mixed ^ mixed >> 32
     }
+}
+
+/// What an immediate byte says of the flags that a shift or rotation by it leaves alone, and of the frames that ENTER copies:
+/// 5 bits.
+fn immediate_form(i: &Instruction) -> u8 {
+    if i.mnemonic() == Mnemonic::Enter {
+        return (i.immediate8_2nd() & 0x1F).min(2);
+    }
+    let last = i.op_count().wrapping_sub(1);
+    if last > 2 || i.op_kind(last) != OpKind::Immediate8 {
+        return 0;
+    }
+    let count = i.immediate8();
+    let short = count & 0x1F;
+    [short == 0, count & 0x3F == 0, short % 9 == 0, short % 17 == 0]
+        .iter()
+        .fold(1, |all, &bit| all << 1 | u8::from(bit))
 }
 
 fn is_write(access: OpAccess) -> bool {
@@ -204,4 +224,62 @@ fn number(register: Register) -> Option<usize> {
         r if r.is_k() => MASKS,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn instructions_of_one_kind_do_the_same_work() {
+        let table = Table::named("skylake").expect("it exists");
+        let mut works = Works::default();
+        let mut known = HashMap::<Kind, (Work, Vec<u8>)>::new();
+        let mut state = 2026u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u8
+        };
+        // The maps of opcodes, with and without prefixes.
+        let starts: [&[u8]; 15] = [
+            &[],
+            &[0x66],
+            &[0xF3],
+            &[0xF2],
+            &[0x48],
+            &[0x0F],
+            &[0x66, 0x0F],
+            &[0xF3, 0x0F],
+            &[0x0F, 0x38],
+            &[0x66, 0x0F, 0x3A],
+            // VEX and EVEX; VADDPS that merges, and that zeroes.
+            &[0xC5],
+            &[0xC4],
+            &[0x62],
+            &[0x62, 0xF1, 0x74, 0x49, 0x58],
+            &[0x62, 0xF1, 0x74, 0xC9, 0x58],
+        ];
+        for n in 0..3_000_000 {
+            let mut code = starts[n % starts.len()].to_vec();
+            while code.len() < 15 {
+                // Immediates and registers that mean something special, more often than by chance.
+                code.push(match next() {
+                    value @ 0..8 => value,
+                    8..40 => next() & 0xC7,
+                    _ => next(),
+                });
+            }
+            let bits = [16, 32, 64][n / starts.len() % 3];
+            let i = Decoder::new(bits, &code, DecoderOptions::NONE).decode();
+            if i.is_invalid() {
+                continue;
+            }
+            let work = works.of(&table, &i);
+            code.truncate(i.len());
+            let (same, other) = known.entry(Kind::of(&i)).or_insert_with(|| (work, code.clone()));
+            assert_eq!(work, *same, "{i}: {code:02X?} beside {other:02X?} in code of {bits} bits");
+        }
+        assert!(known.len() > 100_000, "{}", known.len());
+    }
 }

@@ -215,6 +215,10 @@ impl Machine for PcMachine {
         self.pc.instructions()
     }
 
+    fn instructions_per_cycle(&self) -> u64 {
+        self.pc.cpus.iter().map(Cpu::retired_per_cycle).max().unwrap_or(1)
+    }
+
     fn processors(&self) -> u32 {
         self.pc.cpus.len() as u32
     }
