@@ -183,7 +183,7 @@ fn immediate_form(i: &Instruction) -> u8 {
     }
     let count = i.immediate8();
     let short = count & 0x1F;
-    [short == 0, count & 0x3F == 0, short % 9 == 0, short % 17 == 0]
+    [short == 0, count & 0x3F == 0, short.is_multiple_of(9), short.is_multiple_of(17)]
         .iter()
         .fold(1, |all, &bit| all << 1 | u8::from(bit))
 }
