@@ -196,6 +196,30 @@ pub fn shift_of(op: Op) -> Option<FlagSource> {
     })
 }
 
+/// Whether it is ADDPS, MULPS, SUBPS, DIVPS or one of its kind with an operand in memory.
+pub fn is_arithmetic_rm(op: Op) -> bool {
+    use Op::*;
+    matches!(
+        op,
+        AddPsRm
+            | AddPdRm
+            | AddSsRm
+            | AddSdRm
+            | MulPsRm
+            | MulPdRm
+            | MulSsRm
+            | MulSdRm
+            | SubPsRm
+            | SubPdRm
+            | SubSsRm
+            | SubSdRm
+            | DivPsRm
+            | DivPdRm
+            | DivSsRm
+            | DivSdRm
+    )
+}
+
 /// MOVZX, MOVSX or MOVSXD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extension {

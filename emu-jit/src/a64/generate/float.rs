@@ -9,6 +9,7 @@
 use super::Generator;
 use super::vector::{on, same};
 use crate::a64::registers::pinned;
+use crate::forms::is_arithmetic_rm;
 use crate::layout::{FLAG_SOURCE, GUEST_MXCSR, vector};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::flags::{CF, FlagSource, STATUS, ZF};
@@ -334,25 +335,5 @@ impl Generator<'_> {
 /// Whether the second operand is in memory.
 pub fn in_memory(op: Op) -> bool {
     use Op::*;
-    matches!(
-        op,
-        FloatRm
-            | CompareScalarM
-            | AddPsRm
-            | AddPdRm
-            | AddSsRm
-            | AddSdRm
-            | MulPsRm
-            | MulPdRm
-            | MulSsRm
-            | MulSdRm
-            | SubPsRm
-            | SubPdRm
-            | SubSsRm
-            | SubSdRm
-            | DivPsRm
-            | DivPdRm
-            | DivSsRm
-            | DivSdRm
-    )
+    is_arithmetic_rm(op) || matches!(op, FloatRm | CompareScalarM)
 }

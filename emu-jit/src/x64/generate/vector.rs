@@ -3,7 +3,7 @@
 
 use super::flags::HostFlags;
 use super::{Generator, Later};
-use crate::forms::is_plain;
+use crate::forms::{is_arithmetic_rm, is_plain};
 use crate::x64::registers::{RAX, frame, pinned};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use emu_core::ir::kernels::{Conversion, FloatOperation, TwoSources};
@@ -443,32 +443,9 @@ impl Generator<'_> {
 
 fn in_memory(op: Op) -> bool {
     use Op::*;
-    matches!(
-        op,
-        VmovRm
-            | VmovMr
-            | StoreHigh
-            | TwoRm
-            | FloatRm
-            | ConvertRm
-            | CompareScalarM
-            | IntToFloatM
-            | FloatToIntM
-            | AddPsRm
-            | AddPdRm
-            | AddSsRm
-            | AddSdRm
-            | MulPsRm
-            | MulPdRm
-            | MulSsRm
-            | MulSdRm
-            | SubPsRm
-            | SubPdRm
-            | SubSsRm
-            | SubSdRm
-            | DivPsRm
-            | DivPdRm
-            | DivSsRm
-            | DivSdRm
-    )
+    is_arithmetic_rm(op)
+        || matches!(
+            op,
+            VmovRm | VmovMr | StoreHigh | TwoRm | FloatRm | ConvertRm | CompareScalarM | IntToFloatM | FloatToIntM
+        )
 }
