@@ -194,7 +194,9 @@ impl Cpu {
             if self.carried.gives_way
                 && self.attention.is_empty()
                 && observer.is_none()
-                && !(env.bus.attention() || !env.outbox.is_empty() || env.ram.has_stale_pages())
+                && !env.bus.attention()
+                && env.outbox.is_empty()
+                && !env.ram.has_stale_pages()
             {
                 env.ram.block_a20m(self.vmx.on());
                 self.notice_memory_map(env);

@@ -265,8 +265,12 @@ struct Misconfigurations {
     no_1g: u64,
 }
 
-/// Bit *n* is set if *n* is a memory type (UC, WC, WT, WP, WB).
-const MEMORY_TYPES: u64 = 0b0111_0011;
+/// Bit *n* is set if *n* is a memory type that EPT knows.
+const MEMORY_TYPES: u64 = 1 << MemoryType::Uc as u8
+    | 1 << MemoryType::Wc as u8
+    | 1 << MemoryType::Wt as u8
+    | 1 << MemoryType::Wp as u8
+    | 1 << MemoryType::Wb as u8;
 
 impl Misconfigurations {
     #[inline(always)]

@@ -45,11 +45,6 @@ impl Key {
         self.0 as u8 >> 5 != 0
     }
 
-    /// The page of guest memory.
-    pub fn page(self) -> u32 {
-        (self.0 >> MODE_BITS >> 12) as u32
-    }
-
     /// Whether the code at `other` is in the same page and `delta` bytes further on.
     pub fn leads_to(self, other: Self, delta: u64) -> bool {
         let (from, to) = (self.0 >> MODE_BITS, other.0 >> MODE_BITS);

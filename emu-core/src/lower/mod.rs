@@ -79,10 +79,7 @@ pub fn lower(
         };
         if let Some((memo, site, whole)) = &remembers
             && let Some((uop, end)) = memo.find(*site, *whole)
-            && let Some(()) = match &mut costs {
-                Some(costs) => memo.seen(*site).map(|seen| costs.see(seen)),
-                None => Some(()),
-            }
+            && costs.as_mut().is_none_or(|costs| memo.seen(*site).map(|seen| costs.see(seen)).is_some())
         {
             len += usize::from(uop.len);
             uops.push(*uop);

@@ -7,7 +7,7 @@ use emu_vmx::ept::{EptConfig, PageTable};
 /// Page tables; a power of two.
 const KNOWN: usize = 64;
 /// Entries above a page table, at most: PML5E to PDE.
-pub const ABOVE: usize = 4;
+const ABOVE: usize = 4;
 /// Bits of an address that one page table translates: 2 MiB.
 const REGION_SHIFT: u32 = 21;
 
