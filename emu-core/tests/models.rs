@@ -401,3 +401,28 @@ fn controls_document_equals_the_models() {
     let found = std::fs::read_to_string(path).expect("docs/vmx-controls.md; UPDATE_GOLDEN=1 makes it");
     assert!(found == expected, "docs/vmx-controls.md differs from the models; UPDATE_GOLDEN=1 rewrites it");
 }
+
+/// SDM Vol. 3C 25.2, "Format of the VMCS Region": software allocates as many bytes as IA32_VMX_BASIC says, and the processor uses
+/// no others.
+#[test]
+fn vmcs_of_every_model_fits_into_the_region_that_it_reports() {
+    let room = |model: &CpuModel| {
+        let vmx = model.vmx().expect("VMX");
+        let (size, room) = (vmx.layout.size(), usize::from(vmx.caps.basic.region_size()));
+        assert!(size <= room && room <= 4096, "{}: {size} bytes in {room}", model.name());
+        room
+    };
+    for model in models() {
+        room(&model);
+    }
+    // More controls have more fields: the region grows if it has to.
+    let haswell = CpuModel::named("haswell").expect("a model");
+    let mut all = haswell.clone();
+    for item in Item::all() {
+        if let Ok(more) = all.with(&format!("+{}", item.name())) {
+            all = more;
+        }
+    }
+    assert!(all.vmx().expect("VMX").fields.iter().count() > haswell.vmx().expect("VMX").fields.iter().count() + 20);
+    assert!(room(&all) >= room(&haswell));
+}

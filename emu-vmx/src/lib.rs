@@ -37,6 +37,7 @@ pub mod intercept;
 pub mod lint;
 pub mod names;
 pub mod operation;
+pub mod region;
 pub mod tags;
 pub mod vmcs;
 pub mod words;

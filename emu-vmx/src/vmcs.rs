@@ -1,9 +1,5 @@
-//! The VMCS: its region in memory, the decoded copy that the processor works with, and the rules of VMREAD and
-//! VMWRITE (SDM Vol. 3C 25.2 "Format of the VMCS Region", 25.11 "Software Use of the VMCS").
-//!
-//! The layout of the VMCS data is implementation-specific. Ours: revision identifier at 0 (bit 31 is the
-//! shadow-VMCS indicator), VMX-abort indicator at 4, launch state at 8, field number *n* of [`Field::ALL`] as a
-//! little-endian quadword at 64 + 8 × *n*.
+//! The VMCS as the processor works with it, and the rules of VMREAD and VMWRITE (SDM Vol. 3C 25.11 "Software Use of the
+//! VMCS"). How it lies in memory, [`crate::region`] says.
 
 use crate::arch::{AccessRights, Segment, SegmentRegister};
 use crate::controls::*;
@@ -11,22 +7,10 @@ use crate::field::{Access, Area, FIELD_COUNT, Field, FieldSet, Width};
 use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a VMCS region (IA32_VMX_BASIC bits 44:32).
-pub const REGION_SIZE: usize = 4096;
-/// Offset of the revision identifier.
-pub const REVISION_OFFSET: usize = 0;
-/// Offset of the VMX-abort indicator.
-pub const ABORT_OFFSET: usize = 4;
-/// Offset of the launch state in our layout.
-pub const LAUNCH_STATE_OFFSET: usize = 8;
-/// Offset of the first field in our layout.
-pub const DATA_OFFSET: usize = 64;
 /// Bit 31 of the first dword: this is a shadow VMCS.
 pub const SHADOW_INDICATOR: u32 = 1 << 31;
 /// A VMCS pointer that points nowhere.
 pub const NO_VMCS: u64 = u64::MAX;
-
-const _: () = assert!(DATA_OFFSET + 8 * FIELD_COUNT <= REGION_SIZE);
 
 /// Launch state (SDM Vol. 3C 25.11.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -297,11 +281,6 @@ impl Default for Vmcs {
     }
 }
 
-/// Offset of `field` in the region.
-pub const fn region_offset(field: Field) -> usize {
-    DATA_OFFSET + 8 * field.index()
-}
-
 impl Vmcs {
     /// A VMCS in the clear state with all fields 0.
     pub fn new(revision_id: u32) -> Vmcs {
@@ -366,39 +345,6 @@ impl Vmcs {
         };
         self.set(field, value);
         Ok(())
-    }
-
-    /// Decodes a region. `None` when it is shorter than [`REGION_SIZE`].
-    pub fn load(region: &[u8]) -> Option<Vmcs> {
-        let region: &[u8; REGION_SIZE] = region.get(..REGION_SIZE)?.try_into().ok()?;
-        let dword = |at: usize| u32::from_le_bytes([region[at], region[at + 1], region[at + 2], region[at + 3]]);
-        let first = dword(REVISION_OFFSET);
-        let mut vmcs = Vmcs::new(first);
-        vmcs.shadow = first & SHADOW_INDICATOR != 0;
-        vmcs.abort = dword(ABORT_OFFSET);
-        vmcs.launch_state = if dword(LAUNCH_STATE_OFFSET) == 1 { LaunchState::Launched } else { LaunchState::Clear };
-        for &field in Field::ALL {
-            let at = region_offset(field);
-            let value = u64::from(dword(at)) | u64::from(dword(at + 4)) << 32;
-            vmcs.values[field.index()] = value & field.width().mask();
-        }
-        Some(vmcs)
-    }
-
-    /// Encodes into a region. The abort indicator is left alone (only a VMX abort writes it), and so are bytes that
-    /// belong to no field. Does nothing when `region` is shorter than [`REGION_SIZE`].
-    pub fn store(&self, region: &mut [u8]) {
-        if region.len() < REGION_SIZE {
-            return;
-        }
-        let first = self.revision_id | if self.shadow { SHADOW_INDICATOR } else { 0 };
-        region[REVISION_OFFSET..REVISION_OFFSET + 4].copy_from_slice(&first.to_le_bytes());
-        let launched = u32::from(self.launch_state == LaunchState::Launched);
-        region[LAUNCH_STATE_OFFSET..LAUNCH_STATE_OFFSET + 4].copy_from_slice(&launched.to_le_bytes());
-        for &field in Field::ALL {
-            let at = region_offset(field);
-            region[at..at + 8].copy_from_slice(&self.get(field).to_le_bytes());
-        }
     }
 
     /// Pin-based controls.
@@ -589,20 +535,5 @@ mod tests {
                 assert_eq!((vmcs.get(field), field.area()), (field.width().mask(), Area::Guest), "{field:?}");
             }
         }
-    }
-
-    #[test]
-    fn vmcs_region_store_then_load_gives_the_same_vmcs() {
-        let mut vmcs = Vmcs::new(0x2B);
-        for (n, &field) in Field::ALL.iter().enumerate() {
-            vmcs.set(field, 0x0123_4567_89AB_CDEF ^ (n as u64) << 8);
-        }
-        vmcs.launch_state = LaunchState::Launched;
-        vmcs.shadow = true;
-        let mut region = alloc::vec![0u8; REGION_SIZE];
-        vmcs.store(&mut region);
-        assert_eq!(region[..4], 0x8000_002Bu32.to_le_bytes());
-        assert_eq!(Vmcs::load(&region), Some(vmcs));
-        assert_eq!(Vmcs::load(&region[1..]), None);
     }
 }

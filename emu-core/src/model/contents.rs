@@ -7,6 +7,7 @@ use super::{CpuidResult, PlainMsr};
 use emu_vmx::arch::msr::*;
 use emu_vmx::caps::VmxCapabilities;
 use emu_vmx::field::FieldSet;
+use emu_vmx::region::RegionLayout;
 use std::collections::BTreeMap;
 
 /// Performance monitoring.
@@ -15,6 +16,8 @@ const LEAF_PERFMON: u32 = 0xA;
 const LEAF_XSAVE: u32 = 0xD;
 /// MAXPHYADDR of processors without CPUID leaf 80000008h (SDM Vol. 3A, "Enumeration of Paging Features by CPUID").
 const DEFAULT_PHYSICAL_BITS: u8 = 36;
+/// Bits of IA32_VMX_BASIC that give the size of VMX regions, in bytes (SDM Vol. 3D A.1, "Basic VMX Information").
+const REGION_SIZE: u64 = 0x1FFF << 32;
 
 /// The contents of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,6 +266,10 @@ impl Contents {
             self.vmx
                 .entry(IA32_VMX_VMCS_ENUM)
                 .and_modify(|value| *value = if grown { highest.max(*value) } else { highest.min(*value) });
+            let size = RegionLayout::of(&fields).size() as u64;
+            if u64::from(caps.basic.region_size()) < size {
+                self.vmx.entry(IA32_VMX_BASIC).and_modify(|basic| *basic = *basic & !REGION_SIZE | size << 32);
+            }
         }
     }
 }

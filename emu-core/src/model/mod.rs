@@ -22,6 +22,7 @@ use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::msr::*;
 use emu_vmx::caps::ProcessorFacts;
 use emu_vmx::field::FieldSet;
+use emu_vmx::region::RegionLayout;
 use features::Feature;
 use file::{contents_of, read};
 use pmu::PmuModel;
@@ -286,6 +287,16 @@ impl CpuModel {
         let capabilities = self.plain_msr(IA32_PERF_CAPABILITIES).filter(|_| self.has(Feature::Pdcm));
         self.pmu = PmuModel::new(&self.leaf(0xA, 0), capabilities.map(|msr| msr.reset));
         self.vmx_model = self.make_vmx_model().map(Arc::new);
+        if let Some(vmx) = &self.vmx_model {
+            let (room, size) = (usize::from(vmx.caps.basic.region_size()), vmx.layout.size());
+            if size > room {
+                let what = format!(
+                    "bits 44:32 give a VMCS region {room} bytes, and the fields of the controls that are offered take {size}; \
+                     at most 4096 may be given"
+                );
+                return Err(ModelError::Invalid { place: "vmx 0x480 (IA32_VMX_BASIC)".into(), what });
+            }
+        }
         Ok(self)
     }
 
@@ -314,7 +325,8 @@ impl CpuModel {
             bus_lock_detect: false,
             mtf_injection: true,
         };
-        Some(VmxModel { fields: FieldSet::supported(&caps), caps, facts })
+        let fields = FieldSet::supported(&caps);
+        Some(VmxModel { layout: RegionLayout::of(&fields), fields, caps, facts })
     }
 
     /// VMX as the rules need it; `None` for a model without.

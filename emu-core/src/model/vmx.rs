@@ -2,6 +2,7 @@
 
 use emu_vmx::caps::{ProcessorFacts, VmxCapabilities};
 use emu_vmx::field::FieldSet;
+use emu_vmx::region::RegionLayout;
 
 /// What a CPU model has of VMX.
 #[derive(Debug, Clone)]
@@ -12,4 +13,6 @@ pub struct VmxModel {
     pub facts: ProcessorFacts,
     /// The fields that exist.
     pub fields: FieldSet,
+    /// Where they lie in a VMCS region.
+    pub layout: RegionLayout,
 }

@@ -22,7 +22,8 @@ use emu_vmx::exit::{
 };
 use emu_vmx::field::Field;
 use emu_vmx::tags::Invalidation;
-use emu_vmx::vmcs::{ABORT_OFFSET, Interruptibility, PendingDebug, Vmcs};
+use emu_vmx::region::ABORT_OFFSET;
+use emu_vmx::vmcs::{Interruptibility, PendingDebug, Vmcs};
 
 /// The interruption information of an event.
 pub(crate) fn interruption(event: &Fault) -> InterruptionInformation {

@@ -11,7 +11,7 @@ use emu_vmx::arch::msr::{FeatureControl, IA32_FEATURE_CONTROL};
 use emu_vmx::field::Field;
 use emu_vmx::operation::{self, Fault, ProcessorState, VmFail};
 use emu_vmx::tags;
-use emu_vmx::vmcs::{NO_VMCS, REGION_SIZE, VmInstructionError, Vmcs};
+use emu_vmx::vmcs::{NO_VMCS, VmInstructionError, Vmcs};
 
 /// Most active VMCSs that a processor keeps.
 pub const MAX_ACTIVE: usize = 256;
@@ -188,16 +188,18 @@ impl Cpu {
 
     /// Decodes the VMCS region at `pointer`.
     pub(crate) fn load_vmcs(&mut self, env: &mut Env, pointer: u64) -> Vmcs {
-        let mut region = [0; REGION_SIZE];
+        let Some(model) = self.config.model.vmx() else { return Vmcs::default() };
+        let mut region = vec![0; model.layout.size()];
         env.ram.dma_read(pointer, &mut region);
-        Vmcs::load(&region).unwrap_or_default()
+        model.layout.load(&region).unwrap_or_default()
     }
 
     /// Writes a VMCS back to its region.
     pub(crate) fn store_vmcs(&mut self, env: &mut Env, pointer: u64, vmcs: &Vmcs) {
-        let mut region = [0; REGION_SIZE];
+        let Some(model) = self.config.model.vmx() else { return };
+        let mut region = vec![0; model.layout.size()];
         env.ram.dma_read(pointer, &mut region);
-        vmcs.store(&mut region);
+        model.layout.store(vmcs, &mut region);
         env.ram.dma_write(pointer, &region);
         if env.ram.has_stale_pages() {
             self.leave_block();

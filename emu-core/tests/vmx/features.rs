@@ -255,8 +255,9 @@ fn vmread_without_exit_reads_the_shadow_vmcs_and_without_link_pointer_fails_inva
         let mut vmcs = emu_vmx::vmcs::Vmcs::new(guest.vmcs().revision_id);
         vmcs.shadow = true;
         vmcs.set(Field::GuestRip, 0x1234_5678);
-        let mut region = vec![0; emu_vmx::vmcs::REGION_SIZE];
-        vmcs.store(&mut region);
+        let layout = guest.bench.cpu.config.model.vmx().expect("VMX").layout.clone();
+        let mut region = vec![0; layout.size()];
+        layout.store(&vmcs, &mut region);
         guest.bench.ram.dma_write(shadow, &region);
         if linked {
             guest.set(Field::VmcsLinkPointer, shadow);

@@ -8,7 +8,7 @@ use crate::files;
 use crate::lint::MAX_DUMP;
 use emu_vmx::dump;
 use emu_vmx::field::{Area, Field, FieldSet};
-use emu_vmx::vmcs::{LaunchState, NO_VMCS, REGION_SIZE, Vmcs};
+use emu_vmx::vmcs::{LaunchState, NO_VMCS, Vmcs};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -21,9 +21,11 @@ pub fn at(session: &Session, address: u64) -> Result<Vmcs, CommandError> {
     if let Some(vmcs) = pc.cpus.iter().find_map(|cpu| cpu.vmx.active.get(&address)) {
         return Ok(vmcs.clone());
     }
-    let mut region = vec![0; REGION_SIZE];
+    let model = pc.cpus.get(session.cpu).and_then(|cpu| super::scope::model(cpu).vmx());
+    let layout = &model.ok_or("this processor has no VMX")?.layout;
+    let mut region = vec![0; layout.size()];
     pc.read_physical(address, &mut region)?;
-    Vmcs::load(&region).ok_or_else(|| CommandError::Other(format!("there is no VMCS at {address:#x}")))
+    layout.load(&region).ok_or_else(|| CommandError::Other(format!("there is no VMCS at {address:#x}")))
 }
 
 /// The current VMCS of the selected processor, and its address.

@@ -39,6 +39,9 @@ pub struct Args {
     /// Compile what has run N times [default: as the emulator does by itself]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jit: Option<u32>,
+    /// What a cycle is, as the emulator's option has it; exceptions are told apart by it
+    #[arg(long, value_name = "CLOCK", default_value = "ips", conflicts_with = "write")]
+    clock: String,
     /// Outputs, errors and environment files go here
     #[arg(long, value_name = "DIR", default_value = "target/kvm-unit-tests")]
     logs: PathBuf,
@@ -86,7 +89,7 @@ fn host(path: &Path) -> impl Fn(std::io::Error) -> Error {
 }
 
 fn run_all(args: &Args) -> Result<bool, Error> {
-    let plan = Plan::ours().map_err(Error::Plan)?.of_model(&args.cpu_model);
+    let plan = Plan::ours().map_err(Error::Plan)?.of_machine(&args.cpu_model, &args.clock);
     let kernels = args.dir.join("x86");
     let tests = tests(args, &plan, &kernels)?;
     std::fs::create_dir_all(&args.logs).map_err(host(&args.logs))?;
@@ -97,6 +100,7 @@ fn run_all(args: &Args) -> Result<bool, Error> {
         kernels,
         logs: args.logs.clone(),
         model: args.cpu_model.clone(),
+        clock: args.clock.clone(),
         jit: args.jit,
         host_limit,
         reuse: args.reuse,

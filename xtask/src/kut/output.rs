@@ -104,6 +104,7 @@ mod tests {
         Exception {
             tests: vec!["t".to_owned()],
             models: Vec::new(),
+            clock: None,
             line: "known".to_owned(),
             kind: Kind::KvmFeature,
             reason: "for a reason".to_owned(),

@@ -39,6 +39,21 @@ struct Entry {
     /// Why it is not run.
     #[serde(default)]
     left_out: Option<String>,
+    /// What of it is not run on some CPU models.
+    #[serde(default)]
+    without: Vec<Without>,
+}
+
+/// A part of a test that ends it on a CPU model.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Without {
+    /// The models.
+    models: Vec<String>,
+    /// What is put behind the test's arguments to leave the part out.
+    argument: String,
+    /// Why.
+    reason: String,
 }
 
 const fn yes() -> bool {
@@ -59,6 +74,9 @@ pub struct Exception {
     /// The CPU models that it is on; on all, without one.
     #[serde(default)]
     pub models: Vec<String>,
+    /// What a cycle is where it fails; with any clock, without one.
+    #[serde(default)]
+    pub clock: Option<String>,
     /// A part of the line that reports it.
     pub line: String,
     /// What kind of reason it is.
@@ -118,9 +136,15 @@ impl Plan {
         ron::from_str(include_str!("../../kvm-unit-tests/plan.ron")).map_err(|error| error.to_string())
     }
 
-    /// With the exceptions of one CPU model alone.
-    pub fn of_model(mut self, model: &str) -> Self {
-        self.exceptions.retain(|exception| exception.models.is_empty() || exception.models.iter().any(|m| m == model));
+    /// With what is said of one CPU model and one clock alone.
+    pub fn of_machine(mut self, model: &str, clock: &str) -> Self {
+        self.exceptions.retain(|exception| {
+            (exception.models.is_empty() || exception.models.iter().any(|m| m == model))
+                && exception.clock.as_ref().is_none_or(|c| c == clock)
+        });
+        for entry in self.tests.iter_mut().chain(&mut self.vmx) {
+            entry.without.retain(|without| without.models.iter().any(|m| m == model));
+        }
         self
     }
 
@@ -147,6 +171,7 @@ impl Plan {
             limit: limit(),
             note: None,
             left_out: None,
+            without: Vec::new(),
         };
         known.cloned().unwrap_or_else(plain)
     }
@@ -162,11 +187,17 @@ impl Entry {
     }
 
     fn of(&self, section: &Section) -> Test {
+        let mut arguments = section.arguments.clone();
+        let mut notes: Vec<&str> = self.note.iter().map(String::as_str).collect();
+        for Without { argument, reason, .. } in &self.without {
+            arguments = [arguments.as_str(), argument].join(" ").trim_start().to_owned();
+            notes.push(reason);
+        }
         Test {
-            section: Section { cpus: self.cpus.unwrap_or(section.cpus), ..section.clone() },
+            section: Section { cpus: self.cpus.unwrap_or(section.cpus), arguments, ..section.clone() },
             test_device: self.test_device,
             limit: self.limit,
-            note: self.note.clone(),
+            note: (!notes.is_empty()).then(|| notes.join("; ")),
             left_out: self.left_out.clone(),
         }
     }

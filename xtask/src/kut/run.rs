@@ -24,6 +24,8 @@ pub struct Places {
     pub logs: PathBuf,
     /// The CPU model.
     pub model: String,
+    /// What a cycle is.
+    pub clock: String,
     /// How often code runs until it is compiled, if not as the emulator has it by itself.
     pub jit: Option<u32>,
     /// The time of the host that a test may take.
@@ -91,6 +93,7 @@ fn execute(test: &Test, places: &Places) -> io::Result<String> {
     std::fs::write(file("env"), environment(test))?;
     let mut child = Command::new(&places.emulator)
         .args(options(test, &places.model, &places.kernels, &file("env")))
+        .args(["--clock", &places.clock])
         .args(places.jit.map(|threshold| format!("--jit={threshold}")))
         .stdin(Stdio::null())
         .stdout(File::create(file("out"))?)
