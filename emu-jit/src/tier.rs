@@ -49,6 +49,8 @@ pub struct Templates {
     threshold: u32,
     memory: CodeMemory,
     thunks: Thunks,
+    /// Whether the thunks are for blocks that are priced.
+    priced: bool,
     /// Bytes of code that always stay.
     kept: usize,
     compiled: Vec<Option<Compiled>>,
@@ -65,13 +67,14 @@ impl Templates {
     /// A tier that has compiled nothing yet.
     pub fn new(threshold: u32) -> io::Result<Self> {
         let mut memory = CodeMemory::new()?;
-        let (code, thunks) = Thunks::generate(memory.next()).map_err(io::Error::other)?;
+        let (code, thunks) = Thunks::generate(memory.next(), false).map_err(io::Error::other)?;
         memory.push(&code);
         Ok(Self {
             threshold,
             kept: memory.used(),
             memory,
             thunks,
+            priced: false,
             compiled: Vec::new(),
             ways: Vec::new(),
             jumps: [(); 2].map(|()| Box::new([NO_JUMP; 1 << JUMP_BITS])),
@@ -93,6 +96,21 @@ impl Templates {
             let all = self.compiled.iter_mut().flatten().flat_map(|compiled| compiled.remembered.iter_mut());
             all.for_each(|remembered| *remembered.get_mut() = NOTHING);
         }
+    }
+
+    /// Has the thunks that blocks need, which are priced or not; `false` while there is code that needs the others.
+    fn serves(&mut self, priced: bool) -> bool {
+        if self.priced == priced {
+            return true;
+        }
+        if !self.compiled.is_empty() {
+            return false;
+        }
+        self.memory.truncate(0);
+        let Ok((code, thunks)) = Thunks::generate(self.memory.next(), priced) else { return false };
+        self.memory.push(&code);
+        (self.kept, self.thunks, self.priced) = (self.memory.used(), thunks, priced);
+        true
     }
 
     fn forget_jumps(&mut self) {
@@ -126,7 +144,7 @@ impl Tier for Templates {
     }
 
     fn compile(&mut self, source: Source) -> Result<Code, Refused> {
-        if !self.memory.has_room(MOST_CODE) {
+        if !self.memory.has_room(MOST_CODE) || !self.serves(source.priced) {
             return Err(Refused::Full);
         }
         let index = self.compiled.len() as u32;

@@ -30,6 +30,8 @@ pub struct Source<'a> {
     pub place: u16,
     /// Whether it is of 64-bit mode. If not, CS has base 0 and limit FFFF_FFFFh whenever it is entered.
     pub wide: bool,
+    /// Whether instructions have costs of their own; if not, each costs one cycle.
+    pub priced: bool,
     /// Whether the x87 FPU records the last data pointer of instructions that raise no unmasked exception.
     pub records_data: bool,
 }

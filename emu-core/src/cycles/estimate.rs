@@ -115,6 +115,25 @@ impl Run {
         self.most = [0; MOST_PORTS + 1];
     }
 
+    /// What tells this run from all others to which the same instructions may be put before with another result, as 128
+    /// bits of a hash.
+    pub fn identity(&self, table: &Table) -> u128 {
+        let mut hash = Hash128::default();
+        hash.add(u64::from(self.issued) << 32 | u64::from(self.busy) << 1 | u64::from(self.before_branch));
+        self.load[..table.narrow.len()].chunks(2).for_each(|pair| {
+            hash.add(pair.iter().fold(0, |all, load| all << 32 | u64::from(*load)));
+        });
+        [self.touched, self.written, self.live].into_iter().for_each(|set| hash.add(set));
+        for from in bits(self.touched) {
+            let mut to = bits(self.touched).map(|to| self.ways[from][to] as u16);
+            while let Some(first) = to.next() {
+                let some = [first, to.next().unwrap_or(0), to.next().unwrap_or(0), to.next().unwrap_or(0)];
+                hash.add(some.iter().fold(0, |all, way| all << 16 | u64::from(*way)));
+            }
+        }
+        hash.finish()
+    }
+
     fn touch(&mut self, register: usize) {
         self.touched |= 1 << register;
         self.ways[register] = [NO_WAY; REGISTERS];
@@ -184,6 +203,34 @@ impl Run {
             }
         }
         longest.max(0) as u32
+    }
+}
+
+/// Two hashes side by side.
+struct Hash128 {
+    a: u64,
+    b: u64,
+}
+
+impl Default for Hash128 {
+    fn default() -> Self {
+        Self { a: 0x243F_6A88_85A3_08D3, b: 0x1319_8A2E_0370_7344 }
+    }
+}
+
+impl Hash128 {
+    fn add(&mut self, word: u64) {
+        let fold = |x: u64, factor: u64| {
+            let product = u128::from(x) * u128::from(factor);
+            (product >> 64) as u64 ^ product as u64
+        };
+        // With what a product of 0 would lose.
+        self.a = fold(self.a ^ word, 0x9E37_79B9_7F4A_7C15).wrapping_add(word);
+        self.b = fold(self.b.rotate_left(29) ^ word, 0xD1B5_4A32_D192_ED03).wrapping_add(self.a);
+    }
+
+    fn finish(self) -> u128 {
+        u128::from(self.a) << 64 | u128::from(self.b)
     }
 }
 

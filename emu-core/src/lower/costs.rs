@@ -14,16 +14,27 @@ use std::sync::Arc;
 
 /// Bytes of a page in which a run must begin each of its instructions.
 const WINDOW: usize = 128;
-/// Runs whose costs are remembered.
-const REMEMBERED: usize = 65_536;
+/// Steps that are remembered.
+const STEPS: usize = 16_384;
 /// Kinds of instructions whose work is remembered.
 const KINDS: usize = 1024;
 
-/// An instruction of a run whose costs have been found.
+/// What is known of the rest of a run: all that the cost of an instruction before it depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Rest {
+    /// [`Run::identity`]; 0 of no instructions.
+    run: u128,
+    /// Cycles that it takes.
+    cycles: u32,
+}
+
+/// An instruction was put before a rest.
 #[derive(Clone, Copy)]
-struct Known {
+struct Step {
+    before: Rest,
     kind: Kind,
     cost: u8,
+    after: Rest,
 }
 
 /// An instruction of a block, as it was decoded: all of it that costs depend on.
@@ -51,10 +62,11 @@ pub struct Costs {
     run: Run,
     /// The instructions that [`Costs::see`] was told.
     seen: Vec<Seen>,
-    /// The instructions of the run that is being read.
-    reading: Vec<Seen>,
-    /// Runs by a hash of their kinds. The same instructions with other immediates cost the same.
-    known: Vec<Box<[Known]>>,
+    /// The instructions of the run that is being read, and how far behind its beginning they begin, bytes.
+    reading: Vec<(Seen, usize)>,
+    /// Steps by a hash. The same instructions with other immediates cost the same, and what has been found of the end of
+    /// one run is found again at the end of another.
+    steps: Vec<Option<Step>>,
     /// What instructions do, by a hash of their kind.
     done: Vec<Option<(Kind, Work)>>,
 }
@@ -113,7 +125,7 @@ impl Costs {
 
     /// Takes the next instruction; the costs of its run, if that ends here.
     fn read(&mut self, table: &Table, bits: u32, bytes: &[u8], block: &mut Reading, next: Seen, uops: &mut [Uop]) {
-        self.reading.push(next);
+        self.reading.push((next, block.at - block.from));
         let from = block.place + block.at;
         block.at += usize::from(next.len);
         if next.ends || (block.place + block.at) / WINDOW != from / WINDOW {
@@ -127,46 +139,52 @@ impl Costs {
     /// The run that has been read is complete, and begins where `bytes` do: the costs of its instructions, as far as they
     /// are in `uops`. Returns how many it has.
     fn settle(&mut self, table: &Table, bits: u32, bytes: &[u8], uops: &mut [Uop]) -> usize {
-        if self.known.is_empty() {
-            self.known.resize_with(REMEMBERED, Box::default);
-            self.done.resize_with(KINDS, || None);
-        }
-        let slot = self.reading.iter().fold(0, |hash: u64, next| next.kind.mix(hash)) as usize % REMEMBERED;
-        let known = &self.known[slot];
-        if known.len() != self.reading.len() || known.iter().zip(&self.reading).any(|(a, b)| a.kind != b.kind) {
-            self.known[slot] = self.estimate(table, bits, bytes);
-        }
-        for (uop, known) in uops.iter_mut().zip(&self.known[slot]) {
-            uop.cost = known.cost;
+        if self.steps.is_empty() {
+            self.steps.resize(STEPS, None);
+            self.done.resize(KINDS, None);
         }
         let count = self.reading.len();
+        let mut rest = Rest::default();
+        // From there on the instructions are in `run`.
+        let mut placed = count;
+        self.run.clear();
+        for index in (0..count).rev() {
+            let kind = self.reading[index].0.kind;
+            let slot = kind.mix(rest.run as u64 ^ u64::from(rest.cycles)) as usize % STEPS;
+            let step = match self.steps[slot] {
+                Some(step) if step.before == rest && step.kind == kind => step,
+                _ => {
+                    for earlier in (index..placed).rev() {
+                        let work = self.work(table, bits, bytes, earlier);
+                        self.run.put_before(table, &work);
+                    }
+                    placed = index;
+                    let cycles = ((self.run.estimate(table) + UNIT / 2) / UNIT).max(1).max(rest.cycles);
+                    let cost = u8::try_from(cycles - rest.cycles).unwrap_or(u8::MAX);
+                    let after = Rest { run: self.run.identity(table), cycles };
+                    *self.steps[slot].insert(Step { before: rest, kind, cost, after })
+                }
+            };
+            if let Some(uop) = uops.get_mut(index) {
+                uop.cost = step.cost;
+            }
+            rest = step.after;
+        }
         self.reading.clear();
         count
     }
 
-    /// The costs of the run that has been read, which begins where `bytes` do.
-    fn estimate(&mut self, table: &Table, bits: u32, bytes: &[u8]) -> Box<[Known]> {
-        self.run.clear();
-        let mut found: Box<[Known]> = self.reading.iter().map(|next| Known { kind: next.kind, cost: 0 }).collect();
-        let mut at = self.reading.iter().map(|next| usize::from(next.len)).sum::<usize>();
-        let mut behind = 0;
-        for (next, known) in self.reading.iter().zip(&mut found).rev() {
-            at -= usize::from(next.len);
-            let slot = &mut self.done[next.kind.mix(0) as usize % KINDS];
-            let work = match slot {
-                Some((kind, work)) if *kind == next.kind => work,
-                _ => {
-                    let bytes = bytes.get(at..).unwrap_or_default();
-                    let instruction = Decoder::new(bits, bytes, DecoderOptions::NONE).decode();
-                    &slot.insert((next.kind, self.works.of(table, &instruction))).1
-                }
-            };
-            self.run.put_before(table, work);
-            let whole = ((self.run.estimate(table) + UNIT / 2) / UNIT).max(1).max(behind);
-            known.cost = u8::try_from(whole - behind).unwrap_or(u8::MAX);
-            behind = whole;
+    /// What the instruction at an index of the run that has been read does; the run begins where `bytes` do.
+    fn work(&mut self, table: &Table, bits: u32, bytes: &[u8], index: usize) -> Work {
+        let (Seen { kind, .. }, at) = self.reading[index];
+        match &mut self.done[kind.mix(0) as usize % KINDS] {
+            Some((known, work)) if *known == kind => *work,
+            slot => {
+                let bytes = bytes.get(at..).unwrap_or_default();
+                let instruction = Decoder::new(bits, bytes, DecoderOptions::NONE).decode();
+                slot.insert((kind, self.works.of(table, &instruction))).1
+            }
         }
-        found
     }
 }
 
@@ -180,4 +198,57 @@ struct Reading {
     at: usize,
     /// Where the block begins in its page.
     place: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cycles::estimate::estimate;
+    use crate::ir::op::Op;
+
+    #[test]
+    fn costs_are_the_same_whatever_was_remembered_and_add_up_to_the_estimate() {
+        // add/xor/sub/adc r15, imm32; mov rax, [rdi + rcx * 8]; imul rax, r15; lock inc dword [rbx]; div ecx.
+        let forms: [&[u8]; 8] = [
+            b"\x49\x81\xC7\x11\x22\x33\x44",
+            b"\x49\x81\xF7\x11\x22\x33\x44",
+            b"\x49\x81\xEF\x11\x22\x33\x44",
+            b"\x49\x81\xD7\x11\x22\x33\x44",
+            b"\x48\x8B\x04\xCF",
+            b"\x49\x0F\xAF\xC7",
+            b"\xF0\xFF\x03",
+            b"\xF7\xF1",
+        ];
+        let mut random = 0x2026_u32;
+        let mut next = |below: usize| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            random as usize >> 16 & (below - 1)
+        };
+        for name in Table::names() {
+            let table = Arc::new(Table::named(name).expect("it is built in"));
+            let (mut known, mut works) = (Costs::default(), Works::default());
+            for _ in 0..3000 {
+                let kinds = if next(2) == 0 { 4 } else { 8 };
+                let mut code: Vec<u8> = (0..1 + next(8)).flat_map(|_| forms[next(kinds)]).copied().collect();
+                code.push(0xC3);
+                let costs = |costs: &mut Costs| {
+                    costs.begin(&table);
+                    let mut decoder = Decoder::with_ip(64, &code, 0, DecoderOptions::NONE);
+                    let seen: Vec<_> = decoder.iter().map(|i| Seen::of(&i)).collect();
+                    seen.iter().for_each(|seen| costs.see(*seen));
+                    let mut uops = vec![Uop::new(Op::Undefined, 0, 0, 1); seen.len()];
+                    costs.assign(&table, 64, &code, 0, &mut uops);
+                    uops.iter().map(|uop| uop.cost).collect::<Vec<_>>()
+                };
+                let remembered = costs(&mut known);
+                assert_eq!(remembered, costs(&mut Costs::default()), "{name}: {code:02X?}");
+                // The first four end no run before RET.
+                if kinds == 4 {
+                    let estimated = (estimate(&table, &works.of_code(&table, 64, &code)) + UNIT / 2) / UNIT;
+                    let sum: u32 = remembered.iter().map(|cost| u32::from(*cost)).sum();
+                    assert!(sum == estimated.max(1), "{name}: {code:02X?}: {sum} {estimated}");
+                }
+            }
+        }
+    }
 }

@@ -52,6 +52,11 @@ impl Cpu {
                 None => self.run_block(env, cache, id),
             };
             let Some(result) = result else {
+                // Compiled code may be left early, since it counts only so far.
+                if self.cycles + cache.block(id).bound <= self.block_limit {
+                    way = None;
+                    continue;
+                }
                 if (self.cycles, self.instructions) == began || self.cycles < self.block_limit {
                     self.run_part(env, cache, id, start);
                 }

@@ -21,8 +21,8 @@ use emu_vmx::exit::{
     ExitReason, InterruptionInformation, InterruptionType, SavedRf, saved_pending_debug, saved_preemption_timer,
 };
 use emu_vmx::field::Field;
-use emu_vmx::tags::Invalidation;
 use emu_vmx::region::ABORT_OFFSET;
+use emu_vmx::tags::Invalidation;
 use emu_vmx::vmcs::{Interruptibility, PendingDebug, Vmcs};
 
 /// The interruption information of an event.

@@ -210,7 +210,7 @@ fn keeping_call(asm: &mut Assembler, function: usize) {
 
 impl Thunks {
     /// The code, to be placed at `base`, and its addresses.
-    pub fn generate(base: usize) -> Result<(Vec<u8>, Self), DynasmError> {
+    pub fn generate(base: usize, _priced: bool) -> Result<(Vec<u8>, Self), DynasmError> {
         let mut asm = Assembler::new(base);
         let frame_size = frame::SIZE as i32;
         let fields = [

@@ -1,6 +1,6 @@
 //! The way into compiled code and out of it, and from it to the interpreter's handlers, on x86-64.
 
-use super::registers::{BUDGET, PINNED, RAX, RDX, frame};
+use super::registers::{BUDGET, COUNT_BITS, MOST_CYCLES, PINNED, RAX, RDX, frame};
 use super::x87::{self, Area};
 use crate::context::{
     Calls, Context, Jumps, Remembered, STOPPED, Stopped, call, condition, keep_carry, run, set_carry,
@@ -95,21 +95,31 @@ fn look_up(asm: &mut VecAssembler<X64Relocation>, width: usize, write: bool) {
 /// Stores what the guest has in host registers; the stack has grown by `depth`. RCX is lost, and `scratch`, and where the
 /// guest's registers were.
 ///
-/// What the blocks cost since cycles were last stored is added to the instructions, too: the blocks themselves add how
-/// many more instructions they have than cycles.
-fn spill(asm: &mut VecAssembler<X64Relocation>, scratch: u8, depth: i32, area: usize) {
+/// What the blocks cost since cycles were last stored is how many instructions they had, too, unless `priced`.
+fn spill(asm: &mut VecAssembler<X64Relocation>, priced: bool, scratch: u8, depth: i32, area: usize) {
     for (guest, host) in PINNED.into_iter().enumerate() {
         dynasm!(asm ; .arch x64 ; mov [rbp + gpr(guest as u8)], Rq(host));
     }
-    dynasm!(asm
-        ; .arch x64
-        ; mov Rq(scratch), [rsp + depth + frame::LIMIT]
-        ; sub Rq(scratch), Rq(BUDGET)
-        ; mov rcx, Rq(scratch)
-        ; sub rcx, [rbp + CYCLE_COUNT]
-        ; add [rbp + INSTRUCTIONS], rcx
-        ; mov [rbp + CYCLE_COUNT], Rq(scratch)
-    );
+    dynasm!(asm ; .arch x64 ; mov Rq(scratch), [rsp + depth + frame::LIMIT]);
+    if priced {
+        dynasm!(asm
+            ; .arch x64
+            ; mov rcx, Rq(BUDGET)
+            ; and ecx, (1 << COUNT_BITS) - 1
+            ; add [rbp + INSTRUCTIONS], rcx
+            ; shr Rq(BUDGET), COUNT_BITS as i8
+            ; sub Rq(scratch), Rq(BUDGET)
+        );
+    } else {
+        dynasm!(asm
+            ; .arch x64
+            ; sub Rq(scratch), Rq(BUDGET)
+            ; mov rcx, Rq(scratch)
+            ; sub rcx, [rbp + CYCLE_COUNT]
+            ; add [rbp + INSTRUCTIONS], rcx
+        );
+    }
+    dynasm!(asm ; .arch x64 ; mov [rbp + CYCLE_COUNT], Rq(scratch));
     unload_vectors(asm, depth);
     x87::unload(asm, depth, area);
 }
@@ -135,7 +145,7 @@ pub fn unload_vectors(asm: &mut VecAssembler<X64Relocation>, depth: i32) {
 }
 
 /// Loads what the guest has in host registers. RCX and RDX are lost.
-fn reload(asm: &mut VecAssembler<X64Relocation>, depth: i32) {
+fn reload(asm: &mut VecAssembler<X64Relocation>, priced: bool, depth: i32) {
     for (guest, host) in PINNED.into_iter().enumerate() {
         dynasm!(asm ; .arch x64 ; mov Rq(host), [rbp + gpr(guest as u8)]);
     }
@@ -146,10 +156,24 @@ fn reload(asm: &mut VecAssembler<X64Relocation>, depth: i32) {
         ; mov rcx, [rbp + BLOCK_LIMIT]
         ; cmp rcx, rdx
         ; cmovb rcx, rdx
+    );
+    if priced {
+        dynasm!(asm
+            ; .arch x64
+            ; lea Rq(BUDGET), [rdx + MOST_CYCLES]
+            ; cmp rcx, Rq(BUDGET)
+            ; cmova rcx, Rq(BUDGET)
+        );
+    }
+    dynasm!(asm
+        ; .arch x64
         ; mov [rsp + depth + frame::LIMIT], rcx
         ; sub rcx, rdx
         ; mov Rq(BUDGET), rcx
     );
+    if priced {
+        dynasm!(asm ; .arch x64 ; shl Rq(BUDGET), COUNT_BITS as i8);
+    }
 }
 
 /// A call that keeps the registers of guests; the function must do without the x87 FPU, which stays the guest's.
@@ -228,8 +252,9 @@ fn settle(asm: &mut VecAssembler<X64Relocation>) {
 }
 
 impl Thunks {
-    /// The code, to be placed at `base`, and its addresses, which must live as long as the code.
-    pub fn generate(base: usize) -> Result<(Vec<u8>, Self), DynasmError> {
+    /// The code, to be placed at `base`, and its addresses, which must live as long as the code: for blocks that are
+    /// `priced` as [`Source`](emu_core::block::tier::Source) says, or for others.
+    pub fn generate(base: usize, priced: bool) -> Result<(Vec<u8>, Self), DynasmError> {
         let kept = Box::<UnsafeCell<Area>>::default();
         let area = kept.get() as usize;
         let mut asm = VecAssembler::<X64Relocation>::new(base);
@@ -257,10 +282,10 @@ impl Thunks {
             ; mov DWORD [rsp + frame::VECTORS], 0
             ; mov rax, rdx
         );
-        reload(&mut asm, 0);
+        reload(&mut asm, priced, 0);
         dynasm!(asm ; .arch x64 ; jmp rax);
         let exit = base + asm.offset().0;
-        spill(&mut asm, RDX, 0, area);
+        spill(&mut asm, priced, RDX, 0, area);
         dynasm!(asm
             ; .arch x64
             ; ->leave:
@@ -272,7 +297,7 @@ impl Thunks {
             ; ret
         );
         let call_thunk = base + asm.offset().0;
-        spill(&mut asm, RAX, 8, area);
+        spill(&mut asm, priced, RAX, 8, area);
         dynasm!(asm
             ; .arch x64
             ; mov rdi, rbp
@@ -285,7 +310,7 @@ impl Thunks {
             ; test al, al
             ; jz >stopped
         );
-        reload(&mut asm, 8);
+        reload(&mut asm, priced, 8);
         dynasm!(asm
             ; .arch x64
             ; ret

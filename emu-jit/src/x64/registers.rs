@@ -1,13 +1,31 @@
 //! Where guests have their registers while compiled code runs, and what lies on the host's stack.
 
+use emu_core::ir::uop::MAX_UOPS;
+
 /// Host registers by number that no guest register lives in: RAX, RCX and RDX are for every template's own use.
 pub const RAX: u8 = 0;
 /// See [`RAX`].
 pub const RCX: u8 = 1;
 /// See [`RAX`].
 pub const RDX: u8 = 2;
-/// The host register that holds how many cycles are left until the boundary.
+/// The host register that holds how many cycles are left until the boundary. Where instructions have costs of their own,
+/// these are above its low [`COUNT_BITS`], which hold how many instructions have been executed since it was loaded.
 pub const BUDGET: u8 = 15;
+/// Bits of a number of instructions.
+pub const COUNT_BITS: u8 = 17;
+/// Instructions that a cycle has at most, in code that is compiled.
+pub const PER_CYCLE: usize = 8;
+/// Cycles that are counted at a time, so that the number of instructions never needs more than its bits.
+pub const MOST_CYCLES: i32 = 16_000;
+
+const _: () = assert!(MOST_CYCLES as usize * PER_CYCLE < 1 << COUNT_BITS);
+// A block is executed if its cycles can be counted, and its price is a number of an instruction.
+const _: () = assert!(MAX_UOPS * 255 < MOST_CYCLES as usize && MAX_UOPS * 255 + 1 < 1 << (31 - COUNT_BITS));
+
+/// What a number of cycles and of instructions changes [`BUDGET`] by.
+pub fn price(priced: bool, cycles: u64, instructions: usize) -> i32 {
+    if priced { ((cycles as i32) << COUNT_BITS) - instructions as i32 } else { cycles as i32 }
+}
 
 /// The host register in which a guest's register lives while compiled code runs, for RAX, RCX, RDX, RBX, RSP, RBP, RSI,
 /// RDI, R8 and R9; the others stay in memory. RBP of the host is the processor's address, RSP the host's stack.

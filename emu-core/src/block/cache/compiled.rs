@@ -86,7 +86,8 @@ impl CodeCache {
         let (Some(tier), block) = (&mut self.tier, &mut self.blocks[id as usize]) else { return };
         let (place, wide) = (block.key.place(), block.key.is_64bit());
         let (cost, bound, records_data) = (block.cost, block.bound, cpu.records_data_pointers());
-        match tier.compile(Source { block: id, uops: &block.uops, cost, bound, place, wide, records_data }) {
+        let priced = cpu.config.cycles.is_some();
+        match tier.compile(Source { block: id, uops: &block.uops, cost, bound, place, wide, priced, records_data }) {
             Ok(code) => block.code = Some(code),
             Err(Refused::Block) => block.quiet.set(NEVER),
             Err(Refused::Full) => {

@@ -4,7 +4,7 @@ use super::flags::{HostFlags, NOT_ZERO, ZERO};
 use super::{Generator, Later};
 use crate::context::{JUMP_BITS, Jump};
 use crate::forms::{branch_target, condition_of, in_page, is_plain};
-use crate::layout::{CONTEXT, FETCH_KEY, FETCH_PHYSICAL, INSTRUCTIONS, RIP};
+use crate::layout::{CONTEXT, FETCH_KEY, FETCH_PHYSICAL, RIP};
 use crate::made::Kind;
 use crate::x64::registers::{BUDGET, RAX, RCX, frame};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
@@ -102,12 +102,9 @@ impl Generator<'_> {
     fn give_back_rest(&mut self) {
         let rest = &self.source.uops[self.index + 1..];
         if !rest.is_empty() {
-            let cost: i32 = rest.iter().map(|uop| i32::from(uop.cost)).sum();
-            let count = rest.len() as i32;
-            dynasm!(self.asm ; .arch x64 ; add Rq(BUDGET), cost);
-            if count != cost {
-                dynasm!(self.asm ; .arch x64 ; sub QWORD [rbp + INSTRUCTIONS], count - cost);
-            }
+            let cost = rest.iter().map(|uop| u64::from(uop.cost)).sum();
+            let back = self.price(cost, rest.len());
+            dynasm!(self.asm ; .arch x64 ; add Rq(BUDGET), back);
         }
     }
 

@@ -17,16 +17,17 @@ mod vector;
 mod x87;
 
 use super::enter::Thunks;
-use super::registers::{BUDGET, RAX, pinned};
+use super::registers::{BUDGET, PER_CYCLE, RAX, pinned, price};
 use crate::context::{NOTHING, Remembered, Site};
 use crate::forms::{repeats, whole};
 use crate::known::Known;
-use crate::layout::{INSTRUCTIONS, gpr};
+use crate::layout::gpr;
 use crate::made::{Exit, Kind, Made};
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmError, DynasmLabelApi, VecAssembler, dynasm};
 use emu_core::block::tier::Source;
 use emu_core::ir::uop::{REG_ZERO, Uop};
+use emu_core::pmu::is_branch;
 use flags::HostFlags;
 use std::cell::UnsafeCell;
 
@@ -87,7 +88,7 @@ pub fn generate(
     first_exit: u32,
     thunks: &Thunks,
 ) -> Result<Option<Made>, DynasmError> {
-    if source.uops.first().is_some_and(|first| repeats(first.operation())) {
+    if source.uops.first().is_some_and(|first| repeats(first.operation())) || !is_countable(source) {
         return Ok(None);
     }
     for has_x87 in [true, false] {
@@ -104,6 +105,17 @@ pub fn generate(
         return generator.finish().map(Some);
     }
     Ok(None)
+}
+
+/// Whether as far as a block goes before a branch, and as a whole, it has no more instructions than [`PER_CYCLE`] allows.
+fn is_countable(source: &Source) -> bool {
+    let mut cycles = 0;
+    let last = source.uops.len() - 1;
+    !source.priced
+        || source.uops.iter().enumerate().all(|(index, uop)| {
+            cycles += usize::from(uop.cost);
+            index < PER_CYCLE * cycles || !(index == last || is_branch(uop))
+        })
 }
 
 impl<'a> Generator<'a> {
@@ -139,19 +151,21 @@ impl<'a> Generator<'a> {
         }
     }
 
+    /// What a number of cycles and of instructions changes [`BUDGET`] by.
+    fn price(&self, cycles: u64, instructions: usize) -> i32 {
+        price(self.source.priced, cycles, instructions)
+    }
+
     fn block(&mut self) {
-        let (cost, count) = (self.source.cost as i32, self.source.uops.len() as i32);
+        let Source { cost, bound, .. } = *self.source;
         let before = self.exit_label(Kind::Before);
-        dynasm!(self.asm ; .arch x64 ; sub Rq(BUDGET), cost);
-        if self.source.bound == self.source.cost {
-            dynasm!(self.asm ; .arch x64 ; jb =>before);
-        } else {
-            // The last instruction costs nothing, and must begin in time.
-            dynasm!(self.asm ; .arch x64 ; jbe =>before);
-        }
+        let taken = self.price(bound, self.source.uops.len());
+        dynasm!(self.asm ; .arch x64 ; sub Rq(BUDGET), taken ; jb =>before);
         self.note_site();
-        if count != cost {
-            dynasm!(self.asm ; .arch x64 ; add QWORD [rbp + INSTRUCTIONS], count - cost);
+        if bound != cost {
+            // The last instruction costs nothing, and must begin in time.
+            let back = self.price(bound - cost, 0);
+            dynasm!(self.asm ; .arch x64 ; add Rq(BUDGET), back);
         }
         let mut goes_on = true;
         for (index, uop) in self.source.uops.iter().enumerate() {
@@ -276,8 +290,8 @@ impl<'a> Generator<'a> {
             let stub = self.asm.offset().0;
             dynasm!(self.asm ; .arch x64 ; =>label);
             if kind == Kind::Before {
-                let cost = self.source.cost as i32;
-                dynasm!(self.asm ; .arch x64 ; add Rq(BUDGET), cost);
+                let taken = self.price(self.source.bound, self.source.uops.len());
+                dynasm!(self.asm ; .arch x64 ; add Rq(BUDGET), taken);
             }
             dynasm!(self.asm
                 ; .arch x64
