@@ -14,3 +14,4 @@ mod mwait;
 mod report;
 mod reported;
 mod states;
+mod sub_page;
