@@ -15,9 +15,11 @@ const DEBUGCTL_LBR: u64 = 1 << 0;
 /// Most instructions that retire in a cycle, where a table of cycles says what they cost. What goes beyond it interrupts a
 /// few instructions late, as on a processor.
 const RETIRED_PER_CYCLE: u64 = 8;
-/// IA32_PERF_GLOBAL_STATUS: CondChgd, OvfBuf, and from version 3 on Ovf_Uncore.
-const STATUS_CHANGED: u64 = 3 << 62;
+/// IA32_PERF_GLOBAL_STATUS: CondChgd, OvfBuf, from version 3 on Ovf_Uncore, from version 4 on ASCI.
+const STATUS_CHANGED: u64 = 1 << 63;
+const STATUS_BUFFER: u64 = 1 << 62;
 const STATUS_UNCORE: u64 = 1 << 61;
+const STATUS_ASCI: u64 = 1 << 60;
 
 /// Whether the model has a register of performance monitoring.
 pub(crate) fn exists(model: &CpuModel, number: u32) -> bool {
@@ -45,8 +47,10 @@ pub(crate) fn writable(model: &CpuModel, number: u32) -> u64 {
         }
         IA32_PERF_GLOBAL_OVF_CTRL | IA32_PERF_GLOBAL_STATUS_SET => {
             let uncore = if pmu.version >= 3 { STATUS_UNCORE } else { 0 };
-            let frozen = if pmu.version >= 4 { CTR_FRZ | LBR_FRZ } else { 0 };
-            pmu.global_mask() | STATUS_CHANGED | uncore | frozen
+            let frozen = if pmu.version >= 4 { CTR_FRZ | LBR_FRZ | STATUS_ASCI } else { 0 };
+            // CondChgd is only reset (SDM Vol. 4 Table 2-2): in IA32_PERF_GLOBAL_STATUS_SET bit 63 is reserved.
+            let changed = if number == IA32_PERF_GLOBAL_OVF_CTRL { STATUS_CHANGED } else { 0 };
+            pmu.global_mask() | STATUS_BUFFER | changed | uncore | frozen
         }
         _ => pmu.global_mask(),
     }

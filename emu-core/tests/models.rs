@@ -9,6 +9,7 @@ use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::msr::*;
 use emu_vmx::arch::vector;
 use emu_vmx::caps::VmxCapabilities;
+use emu_vmx::field::{Field, Need};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -333,36 +334,80 @@ fn physical_address_width_is_changed_alone_and_in_every_model() {
     assert!(!CpuModel::spec_has_physical_bits("phys-bits=46.ron,-la57"));
 }
 
-/// Controls that are in the SDM, or in Intel's other public specifications, and that nothing here knows but by name.
+/// Controls that are in the SDM, or in Intel's other public specifications, and that nothing here knows but by name. Of
+/// those of [`HEADERS`] only public header files were at hand.
 #[rustfmt::skip]
 const UNKNOWN: &[(Word, u8, &str)] = &[
     (Word::Tertiary, 8, "APIC-timer virtualization"), (Word::Tertiary, 9, "Enable PBNDKB"),
     (Word::Tertiary, 12, "PEBS uses guest-physical addresses"),
     (Word::SecondaryExit, 0, "Save FRED"), (Word::SecondaryExit, 1, "Load FRED"),
-    (Word::SecondaryExit, 2, "Load IA32_SPEC_CTRL"),
-    (Word::Entry, 23, "Load FRED"), (Word::Entry, 24, "Load IA32_SPEC_CTRL"),
+    (Word::Entry, 23, "Load FRED"),
 ];
 
-/// docs/vmx-controls.md: every control of VMX and which models offer it.
+/// Controls whose bits are taken from public header files: the SDM's tables that have them were not at hand.
+#[rustfmt::skip]
+const HEADERS: &[(Word, u8)] = &[
+    (Word::Tertiary, 8), (Word::Tertiary, 9), (Word::Tertiary, 12),
+    (Word::SecondaryExit, 0), (Word::SecondaryExit, 1), (Word::SecondaryExit, 2),
+    (Word::Entry, 23), (Word::Entry, 24),
+];
+
+/// Controls that are emulated without the text of the SDM's section about them.
+#[rustfmt::skip]
+const WITHOUT_TEXT: &[(Word, u8)] =
+    &[(Word::Secondary, 23), (Word::SecondaryExit, 2), (Word::SecondaryExit, 3), (Word::Entry, 24)];
+
+/// The control that a field of the VMCS comes with.
+fn control_of(need: Need) -> Option<(Word, u8)> {
+    let bit = |bits: u64| bits.trailing_zeros() as u8;
+    Some(match need {
+        Need::Pin(bits) => (Word::Pin, bit(bits.bits().into())),
+        Need::Primary(bits) => (Word::Primary, bit(bits.bits().into())),
+        Need::Secondary(bits) => (Word::Secondary, bit(bits.bits().into())),
+        Need::Tertiary(bits) => (Word::Tertiary, bit(bits.bits())),
+        Need::Exit(bits) => (Word::Exit, bit(bits.bits().into())),
+        Need::SecondaryExit(bits) => (Word::SecondaryExit, bit(bits.bits())),
+        Need::Entry(bits) => (Word::Entry, bit(bits.bits().into())),
+        Need::VmFunction(bits) => (Word::Functions, bit(bits.bits())),
+        Need::Never => return None,
+    })
+}
+
+/// The fields of the VMCS that exist where a control may be 1.
+fn fields_of(word: Word, bit: u8) -> Vec<&'static str> {
+    let comes = |field: &&Field| field.needs().iter().any(|&need| control_of(need) == Some((word, bit)));
+    Field::ALL.iter().filter(comes).map(|field| field.name()).collect()
+}
+
+/// docs/vmx-controls.md: every control of VMX, what is done with it, and which models offer it.
 fn controls_document() -> String {
     use std::fmt::Write;
     let models: Vec<CpuModel> = models().collect();
+    let max = max();
     let mut text = String::from(
         "# VMX controls\n\nMade from the CPU models and the names of controls; `UPDATE_GOLDEN=1 cargo test -p emu-core --test \
          models controls_document` rewrites this file, and `cargo test` holds it against the models. A model offers what its \
-         real processor has and what is implemented. What `max` does not offer is not implemented; the default model reports \
-         what is marked *reported* all the same, since its real processor does. `--cpu-model` takes the names of the third column \
-         ([cpu-models.md](cpu-models.md)).\n",
+         real processor has and what is implemented. `--cpu-model` takes the names of the third column \
+         ([cpu-models.md](cpu-models.md)). The fourth says what there is of a control:\n\n\
+         - **emulated**: it does what the SDM says, and `max` offers it. Its rules of VM entry are in \
+         [vmx-rules.md](vmx-rules.md).\n\
+         - **reported**: the default model reports it, since its real processor does; it may be 1 and does nothing.\n\
+         - **rules**: its fields, its rules of VM entry and its names are known, to `vmcs-lint` and the debugger too, and no \
+         model offers it: VM entry refuses it.\n\
+         - **name**: it is known that it exists; VM entry refuses it.\n\n\
+         The last column has the fields of the VMCS that exist where the control (or another that has the same field) may \
+         be 1.\n",
     );
+    let mut marks = [false; 2];
     for word in
         Word::ALL.into_iter().filter(|word| !matches!(word, Word::EptVpid | Word::Misc | Word::Basic | Word::Cr4))
     {
-        write!(text, "\n## {}\n\n| bit | control | name | `max` |", word.title()).expect("a String takes it");
+        write!(text, "\n## {}\n\n| bit | control | name | here | `max` |", word.title()).expect("a String takes it");
         let others = || models.iter().filter(|model| model.name() != "max");
         others().for_each(|model| text.push_str(&format!(" `{}` |", model.name())));
-        text.push_str("\n|--:|---|---|---|");
+        text.push_str(" fields |\n|--:|---|---|---|---|");
         others().for_each(|_| text.push_str("---|"));
-        text.push('\n');
+        text.push_str("---|\n");
         let known = Item::all().filter_map(|item| match item {
             Item::Vmx(bit) if bit.word == word => Some((bit.bit, item.words(), Some(item))),
             _ => None,
@@ -375,7 +420,18 @@ fn controls_document() -> String {
         }
         for (bit, words, item) in rows {
             let name = item.map_or("–".to_string(), |item| format!("`{}`", item.name()));
-            write!(text, "| {bit} | {words} | {name} |").expect("a String takes it");
+            let here = match item {
+                None => "name",
+                Some(item) if max.has_item(item) => "emulated",
+                Some(item) if models.iter().any(|model| model.reported().any(|other| other == item)) => "reported",
+                Some(_) => "rules",
+            };
+            let (header, textless) = (HEADERS.contains(&(word, bit)), WITHOUT_TEXT.contains(&(word, bit)));
+            assert!(!textless || here == "emulated", "{word:?} {bit}");
+            marks = [marks[0] | header, marks[1] | textless];
+            let header = if header { " ¹" } else { "" };
+            let textless = if textless { " ²" } else { "" };
+            write!(text, "| {bit}{header} | {words} | {name} | {here}{textless} |").expect("a String takes it");
             for model in models.iter().filter(|model| model.name() == "max").chain(others()) {
                 let offers = item.is_some_and(|item| model.has_item(item));
                 let reported = item.is_some_and(|item| model.reported().any(|other| other == item));
@@ -385,9 +441,15 @@ fn controls_document() -> String {
                     _ => " – |",
                 });
             }
-            text.push('\n');
+            text.push_str(&format!(" {} |\n", fields_of(word, bit).join(", ")));
         }
     }
+    assert_eq!(marks, [true; 2], "a footnote is of nothing");
+    text.push_str(
+        "\n¹ The number of the bit is taken from public header files: the table of the SDM that has it was not at hand.\n\n\
+         ² Written without the SDM's text: [conformance.md](conformance.md#written-without-the-sdms-text) has what was \
+         decided.\n",
+    );
     text
 }
 

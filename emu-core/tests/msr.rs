@@ -254,3 +254,61 @@ fn mperf_and_aperf_count_with_the_tsc_from_what_was_written() {
         }
     }
 }
+
+/// SDM Vol. 3D A.3.4 "Tertiary Processor-Based VM-Execution Controls" and A.4.2 "Secondary VM-Exit Controls": the registers
+/// are there where their activation may be 1, and 64 bits of allowed 1-settings.
+#[test]
+fn capability_msrs_of_tertiary_and_of_secondary_exit_controls_come_with_their_activation() {
+    let expected = |name: &str| match name {
+        "max" => (Some(0x90), Some(0xC)),
+        "sapphire_rapids" => (Some(0x10), Some(0x8)),
+        _ => (None, None),
+    };
+    for mut bench in benches() {
+        let name = bench.cpu.config.model.name().to_owned();
+        let allowed = |bench: &mut Bench, truth, number, bit: u32| {
+            let value = read(bench, truth).or_else(|| read(bench, number)).expect("every model has VMX");
+            value >> (32 + bit) & 1 != 0
+        };
+        let tertiary = allowed(&mut bench, IA32_VMX_TRUE_PROCBASED_CTLS, IA32_VMX_PROCBASED_CTLS, 17);
+        let exit = allowed(&mut bench, IA32_VMX_TRUE_EXIT_CTLS, IA32_VMX_EXIT_CTLS, 31);
+        let found = (read(&mut bench, IA32_VMX_PROCBASED_CTLS3), read(&mut bench, IA32_VMX_EXIT_CTLS2));
+        assert_eq!(found, expected(&name), "{name}");
+        assert_eq!((found.0.is_some(), found.1.is_some()), (tertiary, exit), "{name}");
+        assert!(
+            !write(&mut bench, IA32_VMX_PROCBASED_CTLS3, 0) && !write(&mut bench, IA32_VMX_EXIT_CTLS2, 0),
+            "{name}"
+        );
+    }
+    for (gone, number) in
+        [("tertiary_controls", IA32_VMX_PROCBASED_CTLS3), ("exit_secondary_controls", IA32_VMX_EXIT_CTLS2)]
+    {
+        let model = CpuModel::named("max").expect("it is built in").with(&format!("-{gone}")).expect("it can go");
+        assert_eq!(read(&mut Bench::new(model), number), None, "{gone}");
+    }
+}
+
+/// SDM Vol. 4 Table 2-2, "IA32_SPEC_CTRL": what CPUID does not report is reserved.
+#[test]
+fn spec_ctrl_takes_the_bits_that_cpuid_reports() {
+    for mut bench in benches() {
+        let model = bench.cpu.config.model.clone();
+        let there = model.leaf(7, 0).edx >> 26 & 1 != 0;
+        assert_eq!(read(&mut bench, IA32_SPEC_CTRL), there.then_some(0), "{}", model.name());
+        let more = model.leaf(7, 2).edx;
+        for bit in 0..64 {
+            let reported = match bit {
+                0 | 1 => true,
+                2 => model.leaf(7, 0).edx >> 31 & 1 != 0,
+                3 | 4 => more >> 1 & 1 != 0,
+                5 | 6 => more >> 2 & 1 != 0,
+                7 => more & 1 != 0,
+                8 => more >> 3 & 1 != 0,
+                10 => more >> 4 & 1 != 0,
+                _ => false,
+            };
+            let taken = write(&mut bench, IA32_SPEC_CTRL, 1 << bit);
+            assert_eq!(taken, there && reported, "{}: bit {bit}", model.name());
+        }
+    }
+}

@@ -312,8 +312,25 @@ fn registers_are_those_that_leaf_0ah_reports() {
         assert_eq!(try_write(&mut bench, IA32_FIXED_CTR_CTRL, 0x004), any_thread, "{name}");
         assert!(!try_write(&mut bench, IA32_FIXED_CTR_CTRL, 0x1000), "{name}");
         assert!(!try_write(&mut bench, IA32_PERF_GLOBAL_STATUS, 0), "{name}: it is read-only");
-        for bit in [58, 59] {
-            assert_eq!(try_write(&mut bench, IA32_PERF_GLOBAL_OVF_CTRL, 1 << bit), version >= 4, "{name}");
+        // SDM Vol. 4 Table 2-2: which bits may be reset, and which may be set, from which version on.
+        for bit in 0..64 {
+            let since = match bit {
+                0..8 => {
+                    if bit < counters {
+                        2
+                    } else {
+                        u32::MAX
+                    }
+                }
+                32..35 | 62 | 63 => 2,
+                61 => 3,
+                58..=60 => 4,
+                _ => u32::MAX,
+            };
+            let reset = try_write(&mut bench, IA32_PERF_GLOBAL_OVF_CTRL, 1 << bit);
+            assert_eq!(reset, version >= since, "{name}: bit {bit}");
+            let set = version >= 4 && try_write(&mut bench, IA32_PERF_GLOBAL_STATUS_SET, 1 << bit);
+            assert_eq!(set, version >= since.max(4) && bit != 63, "{name}: bit {bit}");
         }
         let set = bench.cpu.read_msr_quiet(IA32_PERF_GLOBAL_INUSE).is_some();
         assert_eq!(set, version >= 4 || name == "corei5_arrandale_m520", "{name}: or what the uncore has there");
@@ -475,8 +492,8 @@ fn performance_interrupt_freezes_what_debugctl_says() {
 #[test]
 fn status_is_set_and_reset_bit_by_bit_and_inuse_tells_of_counters() {
     let mut bench = bench(&[0xF4]);
-    write(&mut bench, IA32_PERF_GLOBAL_STATUS_SET, 0xCC00_0007_0000_00F1);
-    assert_eq!(read(&bench, IA32_PERF_GLOBAL_STATUS), 0xCC00_0007_0000_00F1);
+    write(&mut bench, IA32_PERF_GLOBAL_STATUS_SET, 0x4C00_0007_0000_00F1);
+    assert_eq!(read(&bench, IA32_PERF_GLOBAL_STATUS), 0x4C00_0007_0000_00F1);
     write(&mut bench, IA32_PERF_GLOBAL_OVF_CTRL, 0x8800_0002_0000_00F0);
     assert_eq!(read(&bench, IA32_PERF_GLOBAL_STATUS), 0x4400_0005_0000_0001);
     assert_eq!((read(&bench, IA32_PERF_GLOBAL_STATUS_SET), read(&bench, IA32_PERF_GLOBAL_OVF_CTRL)), (0, 0));

@@ -437,6 +437,8 @@ pub struct ProcessorFacts {
     pub lbr_ctl_mask: u64,
     /// Bits of IA32_S_CET that are not reserved (those of the legacy bitmap’s base too, whose canonicality is checked apart).
     pub s_cet_mask: u64,
+    /// Bits of IA32_SPEC_CTRL that are not reserved.
+    pub spec_ctrl_mask: u64,
     /// Bits of CR3 that linear-address masking makes available (61 and 62), or 0.
     pub cr3_lam_mask: u64,
     /// SGX is supported.
@@ -460,6 +462,7 @@ impl ProcessorFacts {
         rtit_ctl_mask: 0,
         lbr_ctl_mask: 0,
         s_cet_mask: 0,
+        spec_ctrl_mask: 0,
         cr3_lam_mask: 0,
         sgx: false,
         rtm: false,

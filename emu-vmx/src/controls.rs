@@ -208,6 +208,8 @@ bitflags::bitflags! {
     /// Secondary VM-exit controls (SDM Vol. 3C 25.7.1, Table 25-14).
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
     pub struct SecondaryVmExitControls: u64 {
+        /// “Load IA32_SPEC_CTRL”.
+        const LOAD_IA32_SPEC_CTRL = 1 << 2;
         /// “Prematurely busy shadow stack”.
         const PREMATURELY_BUSY_SHADOW_STACK = 1 << 3;
     }
@@ -245,6 +247,8 @@ bitflags::bitflags! {
         const LOAD_GUEST_IA32_LBR_CTL = 1 << 21;
         /// “Load PKRS”.
         const LOAD_PKRS = 1 << 22;
+        /// “Load IA32_SPEC_CTRL”.
+        const LOAD_IA32_SPEC_CTRL = 1 << 24;
     }
 }
 

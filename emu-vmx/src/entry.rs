@@ -47,6 +47,8 @@ pub struct LoadedMsrs {
     pub lbr_ctl: Option<u64>,
     /// IA32_PKRS.
     pub pkrs: Option<u32>,
+    /// IA32_SPEC_CTRL.
+    pub spec_ctrl: Option<u64>,
     /// UINV.
     pub uinv: Option<u8>,
     /// IA32_S_CET, SSP, IA32_INTERRUPT_SSP_TABLE_ADDR.
@@ -260,6 +262,7 @@ impl EntryPlan {
                 rtit_ctl: when(VmEntryControls::LOAD_IA32_RTIT_CTL, Field::GuestIa32RtitCtl),
                 lbr_ctl: when(VmEntryControls::LOAD_GUEST_IA32_LBR_CTL, Field::GuestIa32LbrCtl),
                 pkrs: when(VmEntryControls::LOAD_PKRS, Field::GuestIa32Pkrs).map(|pkrs| pkrs as u32),
+                spec_ctrl: when(VmEntryControls::LOAD_IA32_SPEC_CTRL, Field::GuestIa32SpecCtrl),
                 uinv: when(VmEntryControls::LOAD_UINV, Field::GuestUinv).map(|uinv| uinv as u8),
                 cet: entry.contains(VmEntryControls::LOAD_CET_STATE).then(|| Cet {
                     s_cet: vmcs.get(Field::GuestIa32SCet),
@@ -418,6 +421,10 @@ impl HostPlan {
                 rtit_ctl: clear(VmExitControls::CLEAR_IA32_RTIT_CTL),
                 lbr_ctl: clear(VmExitControls::CLEAR_IA32_LBR_CTL),
                 pkrs: when(VmExitControls::LOAD_PKRS, Field::HostIa32Pkrs).map(|pkrs| pkrs as u32),
+                spec_ctrl: vmcs
+                    .secondary_exit()
+                    .contains(SecondaryVmExitControls::LOAD_IA32_SPEC_CTRL)
+                    .then(|| vmcs.get(Field::HostIa32SpecCtrl)),
                 uinv: clear(VmExitControls::CLEAR_UINV).map(|_| 0),
                 cet: exit.contains(VmExitControls::LOAD_CET_STATE).then(|| Cet {
                     s_cet: vmcs.get(Field::HostIa32SCet),

@@ -1,5 +1,9 @@
 //! Extended page tables (SDM Vol. 3C 29.3 "The Extended Page Table Mechanism (EPT)").
 
+mod sub_page;
+
+pub use sub_page::{SubPage, sub_page_write};
+
 use crate::arch::addr::physical_mask;
 use crate::caps::{EptVpidCap, ProcessorFacts};
 use crate::exit::qualification::EptViolation;
@@ -162,8 +166,8 @@ pub struct EptConfig {
     pub maxphyaddr: u8,
     /// “Mode-based execute control for EPT”.
     pub mode_based_execute: bool,
-    /// “Sub-page write permissions for EPT”.
-    pub sub_page: bool,
+    /// With “sub-page write permissions for EPT”, the sub-page-permission-table pointer.
+    pub sub_page: Option<u64>,
     /// “EPT paging-write control”.
     pub paging_write: bool,
     /// “Enable PML”, and the PML index is not in 0–511: an access that must set an accessed or dirty flag is not made
@@ -201,6 +205,8 @@ pub struct EptAccess {
     pub judged: bool,
     /// The access is to a shadow stack.
     pub shadow_stack: ShadowStack,
+    /// Bytes of a write, all of them in one page of 4 KBytes: what sub-page write permissions go by. 0 counts as 1.
+    pub bytes: u16,
 }
 
 impl EptAccess {
@@ -218,7 +224,8 @@ pub struct EptTranslation {
     /// log2 of the page size: 12, 21 or 30.
     pub page_shift: u8,
     /// AND of the permission bits (READ, WRITE, EXECUTE, USER_EXECUTE) of all entries. Without mode-based execute
-    /// control USER_EXECUTE equals EXECUTE.
+    /// control USER_EXECUTE equals EXECUTE. A write that sub-page write permissions have allowed leaves WRITE 0: the next
+    /// one is to be judged by itself.
     pub permissions: u64,
     /// EPT memory type of the page.
     pub memory_type: MemoryType,
@@ -232,8 +239,6 @@ pub struct EptTranslation {
     pub leaf: u64,
     /// The access set the dirty flag of the leaf now: with “enable PML”, log it.
     pub dirty_set: bool,
-    /// A write needs the sub-page permission table ([`sub_page_write`]): bit 61 of the leaf is 1, W is 0.
-    pub sub_page_checked: bool,
 }
 
 /// Why there is no translation.
@@ -243,12 +248,20 @@ pub enum EptFault {
     Misconfiguration,
     /// VM exit 62: no flag was set.
     PageModificationLogFull,
+    /// VM exit 66: the sub-page write permission could not be determined. With `miss` a table is not there, else one is
+    /// misconfigured.
+    SubPage {
+        /// SPP miss.
+        miss: bool,
+    },
     /// VM exit 48, or #VE when `convertible` (bit 63 of the deciding entry is 0; see “EPT-violation #VE”).
     Violation {
         /// Bits 6:0 of the exit qualification; the caller adds those about the linear address.
         qualification: EptViolation,
         /// The violation can become a virtualization exception.
         convertible: bool,
+        /// How many bytes into the access the first one lies that is not allowed: 0 but for sub-page write permissions.
+        at: u16,
     },
 }
 
@@ -363,19 +376,26 @@ pub fn walk<M: EptMemory>(
     if !config.mode_based_execute {
         permissions = permissions & !USER_EXECUTE | (permissions & EXECUTE) << 8;
     }
-    let sub_page = config.sub_page && shift == 12 && leaf & SUB_PAGE != 0 && leaf & WRITE == 0;
     let execute = if access.user_address { USER_EXECUTE } else { EXECUTE };
     // A walk's accesses to guest paging structures may write with the paging-write bit alone.
     let paging_write = config.paging_write && access.paging_structure && leaf & PAGING_WRITE != 0;
     // The page of a supervisor shadow stack is marked as such; whether it may be written otherwise does not matter.
     let enforced = config.eptp & EPTP_SHADOW_STACK != 0 && access.shadow_stack == ShadowStack::Supervisor;
     let marked = leaf & SUPERVISOR_SHADOW_STACK != 0 && permissions & READ != 0 && above & WRITE != 0;
-    let ordinary = (access.read && permissions & READ == 0)
-        || (access.write && permissions & WRITE == 0 && !sub_page && !paging_write)
-        || (access.fetch && permissions & execute == 0);
+    let unwritable = access.write && permissions & WRITE == 0 && !paging_write;
+    let ordinary =
+        (access.read && permissions & READ == 0) || unwritable || (access.fetch && permissions & execute == 0);
     let denied = if enforced { !marked } else { ordinary };
     if denied {
-        return Err(violation(config, access, permissions, leaf, leaf & SUPPRESS_VE == 0));
+        let refused = violation(config, access, permissions, leaf, leaf & SUPPRESS_VE == 0);
+        let writable_above = above & WRITE != 0 && permissions & READ != 0;
+        let eligible = unwritable && !enforced && writable_above && shift == 12 && leaf & SUB_PAGE != 0;
+        match config.sub_page {
+            Some(table) if eligible && !access.paging_structure && guest_physical >> 48 == 0 => {
+                sub_page::allow(config, table, guest_physical, access, refused, memory)?;
+            }
+            _ => return Err(refused),
+        }
     }
     let mut dirty_set = false;
     if accessed_dirty {
@@ -386,7 +406,6 @@ pub fn walk<M: EptMemory>(
         for (n, &(at, value)) in used.iter().take(depth).enumerate() {
             let is_leaf = n + 1 == depth;
             let mut bits = ACCESSED & !value;
-            // A write that the sub-page table must still allow is marked dirty by the caller's second walk.
             if is_leaf && access.write && value & DIRTY == 0 {
                 bits |= DIRTY;
                 dirty_set = !access.judged;
@@ -408,7 +427,6 @@ pub fn walk<M: EptMemory>(
         dirty: !accessed_dirty || leaf & DIRTY != 0 || dirty_set,
         leaf,
         dirty_set,
-        sub_page_checked: access.write && sub_page && permissions & WRITE == 0,
     })
 }
 
@@ -427,41 +445,7 @@ fn violation(config: &EptConfig, access: EptAccess, permissions: u64, leaf: u64,
     let controlled = config.eptp & EPTP_SHADOW_STACK != 0;
     let marked = controlled && leaf & entry::SUPERVISOR_SHADOW_STACK != 0;
     qualification.set(EptViolation::SUPERVISOR_SHADOW_STACK, marked);
-    EptFault::Violation { qualification, convertible }
-}
-
-/// What the sub-page-permission table says (29.3.4 "Sub-Page Write Permissions").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubPage {
-    /// The write is allowed.
-    Allowed,
-    /// EPT violation.
-    Denied,
-    /// VM exit 66 with this qualification bit 11: 1 misconfiguration, 0 miss.
-    Event {
-        /// The table is misconfigured.
-        misconfiguration: bool,
-    },
-}
-
-/// Looks up the write permission of the 128-byte sub-page at `guest_physical`.
-pub fn sub_page_write(sppt: u64, guest_physical: u64, maxphyaddr: u8, mut read_u64: impl FnMut(u64) -> u64) -> SubPage {
-    let mut table = sppt & entry::ADDRESS;
-    for shift in [39, 30, 21] {
-        let value = read_u64(table | ((guest_physical >> shift) & 0x1FF) << 3);
-        if value & 1 == 0 {
-            return SubPage::Event { misconfiguration: false };
-        }
-        if value & !(entry::ADDRESS & physical_mask(maxphyaddr) | 1) != 0 {
-            return SubPage::Event { misconfiguration: true };
-        }
-        table = value & entry::ADDRESS;
-    }
-    let permissions = read_u64(table | ((guest_physical >> 12) & 0x1FF) << 3);
-    if permissions & 0xAAAA_AAAA_AAAA_AAAA != 0 {
-        return SubPage::Event { misconfiguration: true };
-    }
-    if permissions & (1 << (((guest_physical >> 7) & 0x1F) * 2)) != 0 { SubPage::Allowed } else { SubPage::Denied }
+    EptFault::Violation { qualification, convertible, at: 0 }
 }
 
 #[cfg(test)]
@@ -470,7 +454,7 @@ mod tests {
     use alloc::collections::BTreeMap;
 
     #[derive(Default)]
-    struct Tables(BTreeMap<u64, u64>);
+    pub(super) struct Tables(pub(super) BTreeMap<u64, u64>);
 
     impl EptMemory for Tables {
         fn read_u64(&mut self, address: u64) -> u64 {
@@ -481,28 +465,28 @@ mod tests {
         }
     }
 
-    const GPA: u64 = 0x40_2345;
+    pub(super) const GPA: u64 = 0x40_2345;
 
-    fn config() -> EptConfig {
+    pub(super) fn config() -> EptConfig {
         EptConfig {
             eptp: 0x1000 | 0x1E,
             cap: EptVpidCap::all(),
             maxphyaddr: 40,
             mode_based_execute: false,
-            sub_page: false,
+            sub_page: None,
             paging_write: false,
             log_full: false,
         }
     }
     /// GPA 402xxxh by four levels, `leaf` at the PTE.
-    fn tables(leaf: u64) -> Tables {
+    pub(super) fn tables(leaf: u64) -> Tables {
         let entries = [(0x1000, 0x2007), (0x2000, 0x3007), (0x3010, 0x4007), (0x4010, leaf)];
         Tables(entries.into_iter().collect())
     }
-    fn access(read: bool, write: bool, fetch: bool) -> EptAccess {
+    pub(super) fn access(read: bool, write: bool, fetch: bool) -> EptAccess {
         EptAccess { read, write, fetch, ..EptAccess::default() }
     }
-    fn qualification(result: Result<EptTranslation, EptFault>) -> u64 {
+    pub(super) fn qualification(result: Result<EptTranslation, EptFault>) -> u64 {
         match result {
             Err(EptFault::Violation { qualification, .. }) => qualification.bits(),
             other => panic!("{other:?}"),
@@ -624,16 +608,6 @@ mod tests {
         t.0.insert(0x8008, 0x1007);
         let found = walk(&config, GPA | 1 << 48, access(true, false, false), &mut t).unwrap();
         assert_eq!(found.address, 0x9_8345);
-    }
-
-    #[test]
-    fn sub_page_table_decides_128_bytes_each() {
-        let mut t: BTreeMap<u64, u64> = [(0x1000, 0x2001), (0x2000, 0x3001), (0x3010, 0x4001)].into_iter().collect();
-        t.insert(0x4010, 1 << (2 * ((GPA >> 7) & 0x1F)));
-        let read = |a: u64| t.get(&a).copied().unwrap_or(0);
-        assert_eq!(sub_page_write(0x1000, GPA, 40, read), SubPage::Allowed);
-        assert_eq!(sub_page_write(0x1000, GPA + 0x80, 40, read), SubPage::Denied);
-        assert_eq!(sub_page_write(0x9000, GPA, 40, read), SubPage::Event { misconfiguration: false });
     }
 
     #[test]

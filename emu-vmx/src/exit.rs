@@ -387,6 +387,11 @@ pub mod qualification {
         armed as u64
     }
 
+    /// SPP-related event: an SPP miss, or an SPP misconfiguration; whether IRET has unblocked NMIs.
+    pub const fn spp_event(miss: bool, nmi_unblocking: bool) -> u64 {
+        (miss as u64) << 11 | (nmi_unblocking as u64) << 12
+    }
+
     bitflags::bitflags! {
         /// EPT violation (Table 28-7).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -57,6 +57,8 @@ pub enum Need {
     Tertiary(TertiaryProcessorControls),
     /// A primary VM-exit control.
     Exit(VmExitControls),
+    /// A secondary VM-exit control.
+    SecondaryExit(SecondaryVmExitControls),
     /// A VM-entry control.
     Entry(VmEntryControls),
     /// A VM function.
@@ -74,6 +76,7 @@ impl Need {
             Need::Secondary(bits) => caps.secondary_allowed_1().contains(bits),
             Need::Tertiary(bits) => caps.tertiary_allowed_1().contains(bits),
             Need::Exit(bits) => caps.exit_allowed_1().contains(bits),
+            Need::SecondaryExit(bits) => caps.secondary_exit_allowed_1().contains(bits),
             Need::Entry(bits) => caps.entry_allowed_1().contains(bits),
             Need::VmFunction(bits) => caps.vm_functions_allowed_1().contains(bits),
             Need::Never => false,
@@ -190,11 +193,13 @@ fields! {
     GuestIa32RtitCtl = 0x2814, "Guest IA32_RTIT_CTL", [Entry(VmEntryControls::LOAD_IA32_RTIT_CTL), Exit(VmExitControls::CLEAR_IA32_RTIT_CTL)];
     GuestIa32LbrCtl = 0x2816, "Guest IA32_LBR_CTL", [Entry(VmEntryControls::LOAD_GUEST_IA32_LBR_CTL), Exit(VmExitControls::CLEAR_IA32_LBR_CTL)];
     GuestIa32Pkrs = 0x2818, "Guest IA32_PKRS", [Entry(VmEntryControls::LOAD_PKRS)];
+    GuestIa32SpecCtrl = 0x282E, "Guest IA32_SPEC_CTRL", [Entry(VmEntryControls::LOAD_IA32_SPEC_CTRL)];
     // 64-bit host fields
     HostIa32Pat = 0x2C00, "Host IA32_PAT", [Exit(VmExitControls::LOAD_IA32_PAT)];
     HostIa32Efer = 0x2C02, "Host IA32_EFER", [Exit(VmExitControls::LOAD_IA32_EFER)];
     HostIa32PerfGlobalCtrl = 0x2C04, "Host IA32_PERF_GLOBAL_CTRL", [Exit(VmExitControls::LOAD_IA32_PERF_GLOBAL_CTRL)];
     HostIa32Pkrs = 0x2C06, "Host IA32_PKRS", [Exit(VmExitControls::LOAD_PKRS)];
+    HostIa32SpecCtrl = 0x2C1A, "Host IA32_SPEC_CTRL", [SecondaryExit(SecondaryVmExitControls::LOAD_IA32_SPEC_CTRL)];
     // 32-bit control fields
     PinBasedControls = 0x4000, "Pin-based VM-execution controls", [];
     PrimaryProcessorControls = 0x4002, "Primary processor-based VM-execution controls", [];

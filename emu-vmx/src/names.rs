@@ -102,7 +102,7 @@ const EXIT: &[Bit] = &[
     (30, "Save IA32_PERF_GLOBAL_CTRL"),
     (31, "Activate secondary controls"),
 ];
-const SECONDARY_EXIT: &[Bit] = &[(3, "Prematurely busy shadow stack")];
+const SECONDARY_EXIT: &[Bit] = &[(2, "Load IA32_SPEC_CTRL"), (3, "Prematurely busy shadow stack")];
 const ENTRY: &[Bit] = &[
     (2, "Load debug controls"),
     (9, "IA-32e mode guest"),
@@ -118,6 +118,7 @@ const ENTRY: &[Bit] = &[
     (20, "Load CET state"),
     (21, "Load guest IA32_LBR_CTL"),
     (22, "Load PKRS"),
+    (24, "Load IA32_SPEC_CTRL"),
 ];
 const FUNCTIONS: &[Bit] = &[(0, "EPTP switching")];
 const INTERRUPTIBILITY: &[Bit] = &[

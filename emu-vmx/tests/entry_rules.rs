@@ -245,6 +245,7 @@ fn mutations() -> Vec<(String, Mutation)> {
         "host.s_cet.reserved" => |t| t.exit(Exit::LOAD_CET_STATE).set(Field::HostIa32SCet, 0x40);
         "host.s_cet.suppress_tracker" => |t| t.exit(Exit::LOAD_CET_STATE).set(Field::HostIa32SCet, 0xC00);
         "host.ssp.align" => |t| t.exit(Exit::LOAD_CET_STATE).set(Field::HostSsp, 2);
+        "host.spec_ctrl.reserved" => |t| t.set(Field::SecondaryVmExitControls, 1 << 2).set(Field::HostIa32SpecCtrl, 8);
         "host.pkrs.reserved" => |t| t.exit(Exit::LOAD_PKRS).set(Field::HostIa32Pkrs, 1 << 32);
         "host.cs.null" => |t| t.set(Field::HostCsSelector, 0);
         "host.tr.null" => |t| t.set(Field::HostTrSelector, 0);
@@ -286,6 +287,7 @@ fn mutations() -> Vec<(String, Mutation)> {
         "guest.bndcfgs.canonical" => |t| t.entry(Entry::LOAD_IA32_BNDCFGS).set(Field::GuestIa32Bndcfgs, NON_CANONICAL);
         "guest.rtit_ctl.reserved" => |t| t.entry(Entry::LOAD_IA32_RTIT_CTL).set(Field::GuestIa32RtitCtl, 0x1_0000);
         "guest.lbr_ctl.reserved" => |t| t.entry(Entry::LOAD_GUEST_IA32_LBR_CTL).set(Field::GuestIa32LbrCtl, 0x10);
+        "guest.spec_ctrl.reserved" => |t| t.entry(Entry::LOAD_IA32_SPEC_CTRL).set(Field::GuestIa32SpecCtrl, 1 << 63);
         "guest.pkrs.reserved" => |t| t.entry(Entry::LOAD_PKRS).set(Field::GuestIa32Pkrs, 1 << 32);
         "guest.uinv.reserved" => |t| t.entry(Entry::LOAD_UINV).set(Field::GuestUinv, 0x100);
         // Segments.

@@ -76,6 +76,13 @@ const CASES: &[(&str, &str, Change, bool)] = &[
         |t| _ = t.entry(VmEntryControls::LOAD_IA32_PAT),
         true,
     ),
+    ("Checks on Guest Control Registers, Debug Registers, and MSRs", "guest.spec_ctrl.reserved", |_| (), false),
+    (
+        "Checks on Guest Control Registers, Debug Registers, and MSRs",
+        "guest.spec_ctrl.reserved",
+        |t| _ = t.entry(VmEntryControls::LOAD_IA32_SPEC_CTRL),
+        true,
+    ),
     // 27.3.1.6.
     ("Checks on Guest Page-Directory-Pointer-Table Entries", "guest.pdpte0.field", |t| _ = t.ept(), false),
     ("Checks on Guest Page-Directory-Pointer-Table Entries", "guest.pdpte0.field", |t| pae(t.ept()), true),
@@ -83,6 +90,19 @@ const CASES: &[(&str, &str, Change, bool)] = &[
     ("Checks on Guest Page-Directory-Pointer-Table Entries", "guest.pdpte0.memory", pae, true),
     // 27.2.2 and 27.2.4.
     ("Checks on Host Control Registers, MSRs, and SSP", "host.cr4.cet_wp", |_| (), true),
+    ("Checks on Host Control Registers, MSRs, and SSP", "host.spec_ctrl.reserved", |_| (), false),
+    (
+        "Checks on Host Control Registers, MSRs, and SSP",
+        "host.spec_ctrl.reserved",
+        |t| _ = t.set(Field::SecondaryVmExitControls, 1 << 2),
+        true,
+    ),
+    (
+        "Checks on Host Control Registers, MSRs, and SSP",
+        "host.spec_ctrl.reserved",
+        |t| _ = t.set(Field::SecondaryVmExitControls, 1 << 2).clear(Field::VmExitControls, 1 << 31),
+        false,
+    ),
     ("Checks Related to Address-Space Size", "host.rip.upper", |_| (), false),
     ("Checks Related to Address-Space Size", "host.rip.upper", |t| _ = t.host32(), true),
     // 27.2.1.3.

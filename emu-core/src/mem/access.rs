@@ -685,7 +685,7 @@ impl Cpu {
         access: Access,
     ) -> Result<RmwTarget, Stop> {
         if access.kind == Kind::Write && self.known_page(env, linear, access).is_none() {
-            self.translate(env, linear, access.only_judged())?;
+            self.translate(env, linear, first_len, access.only_judged())?;
             let second = self.translate_and_fill(env, next, len - first_len, access)?;
             let physical = self.translate_and_fill(env, linear, first_len, access)?;
             return Ok(RmwTarget { linear, physical, second, first_len: first_len as u16 });
@@ -720,7 +720,7 @@ impl Cpu {
 
     #[inline(never)]
     fn fill(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<u64, Stop> {
-        let page = self.translate(env, linear, access)?;
+        let page = self.translate(env, linear, len, access)?;
         self.spend_walk();
         let physical = env.ram.gate_a20(page.physical);
         if physical & !0xFFF == self.apic_access_page() {

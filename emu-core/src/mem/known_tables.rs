@@ -102,7 +102,7 @@ mod tests {
             cap: EptVpidCap::all(),
             maxphyaddr: 36,
             mode_based_execute: false,
-            sub_page: false,
+            sub_page: None,
             paging_write: false,
             log_full: false,
         };

@@ -115,7 +115,7 @@ impl Cpu {
             cap: model.caps.ept_vpid_cap,
             maxphyaddr: model.facts.maxphyaddr,
             mode_based_execute: controls.secondary.contains(SecondaryProcessorControls::MODE_BASED_EXECUTE_CONTROL),
-            sub_page: false,
+            sub_page: None,
             paging_write: false,
             log_full: false,
         };

@@ -147,17 +147,18 @@ impl Cpu {
         if self.sys.cr4.contains(Cr4::LA57) { 57 } else { 48 }
     }
 
-    /// Translates `linear` for an access; sets accessed and dirty flags. #PF is parked if it is not allowed.
-    pub fn translate(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<Page, Stop> {
+    /// Translates `linear` for an access to `len` bytes, all in one page; sets accessed and dirty flags. #PF is parked if
+    /// it is not allowed.
+    pub fn translate(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<Page, Stop> {
         debug_assert_eq!(self.tlb.present(), &self.address_space());
         self.scratch.walked = 0;
         if !self.sys.cr0.contains(Cr0::PG) {
             let physical = linear & physical_mask(self.config.model.physical_bits());
             // Without paging every address is a user-mode one to mode-based execute control (SDM Vol. 3C 29.3.2).
             let page = Page { physical, readable: true, writable: true, extent: Extent::PAGE };
-            return self.final_page(env, linear, access, UNPAGED, page);
+            return self.final_page(env, linear, len, access, UNPAGED, page);
         }
-        match self.walk(env, linear, access)? {
+        match self.walk(env, linear, len, access)? {
             Ok(page) => Ok(page),
             Err(code) => {
                 self.vmx.saved_cr2 = self.sys.cr2;
@@ -190,7 +191,13 @@ impl Cpu {
     }
 
     /// The inner result is the page-fault error code.
-    fn walk(&mut self, env: &mut Env, linear: u64, access: Access) -> Result<Result<Page, PageFaultError>, Stop> {
+    fn walk(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        len: usize,
+        access: Access,
+    ) -> Result<Result<Page, PageFaultError>, Stop> {
         let shape = self.shape();
         let nxe = self.sys.efer.contains(Efer::NXE);
         let max = physical_mask(self.config.model.physical_bits());
@@ -292,7 +299,7 @@ impl Cpu {
             about.set(EptViolation::USER, rights & US != 0);
             about.set(EptViolation::READ_WRITE_PAGE, rights & RW != 0);
             about.set(EptViolation::EXECUTE_DISABLE, execute_disable);
-            return self.final_page(env, linear, access, about, page).map(Ok);
+            return self.final_page(env, linear, len, access, about, page).map(Ok);
         }
     }
 
@@ -331,6 +338,7 @@ impl Cpu {
         &mut self,
         env: &mut Env,
         linear: u64,
+        len: usize,
         access: Access,
         about: EptViolation,
         page: Page,
@@ -350,6 +358,7 @@ impl Cpu {
                 (true, true) => ShadowStack::User,
                 (true, false) => ShadowStack::Supervisor,
             },
+            bytes: len as u16,
         };
         let host = self.translate_guest_physical(env, page.physical, ept_access, Some(linear), Some(about))?;
         Ok(Page {
@@ -505,7 +514,7 @@ impl Cpu {
         if self.derived.mode.is_64bit() && sign_extend(linear, self.linear_width()) != linear {
             return self.gp(0);
         }
-        let page = self.translate(env, linear, Access::data(Kind::Fetch, self.sys.cpl == 3))?;
+        let page = self.translate(env, linear, 1, Access::data(Kind::Fetch, self.sys.cpl == 3))?;
         self.spend_walk();
         let physical = env.ram.gate_a20(page.physical);
         if physical & !0xFFF == self.apic_access_page() {

@@ -219,6 +219,7 @@ bits! {
     Exit 29 "exit_load_pkrs";
     Exit 30 "exit_save_perf_global_ctrl";
     Exit 31 "exit_secondary_controls";
+    SecondaryExit 2 "exit_load_spec_ctrl";
     SecondaryExit 3 "prematurely_busy_shadow_stack";
     Entry 2 "entry_load_debug_controls";
     Entry 9 "ia32e_mode_guest";
@@ -234,6 +235,7 @@ bits! {
     Entry 20 "entry_load_cet_state";
     Entry 21 "entry_load_guest_lbr_ctl";
     Entry 22 "entry_load_pkrs";
+    Entry 24 "entry_load_spec_ctrl";
     Functions 0 "eptp_switching";
     EptVpid 0 "ept_execute_only" "execute-only translations of EPT";
     EptVpid 6 "ept_walk_4" "EPT of 4 levels";

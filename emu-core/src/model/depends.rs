@@ -169,6 +169,8 @@ pub(super) const NEEDS: &[(&str, &str)] = &[
     ("entry_load_cet_state", "cet_ss|cet_ibt"),
     ("exit_load_pkrs", "pks"),
     ("entry_load_pkrs", "pks"),
+    ("exit_load_spec_ctrl", "spec_ctrl"),
+    ("entry_load_spec_ctrl", "spec_ctrl"),
     ("prematurely_busy_shadow_stack", "cet_ss"),
     // EPT and VPID.
     ("ept_execute_only", "ept"),

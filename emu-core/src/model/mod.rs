@@ -300,6 +300,22 @@ impl CpuModel {
         Ok(self)
     }
 
+    /// Bits of IA32_SPEC_CTRL that are not reserved: those of the features that CPUID reports. STIBP can be written wherever
+    /// IBRS can (SDM Vol. 4 Table 2-2, "IA32_SPEC_CTRL").
+    pub fn spec_ctrl_mask(&self) -> u64 {
+        if !self.has(Feature::SpecCtrl) {
+            return 0;
+        }
+        let (leaf, more) = (self.leaf(7, 0).edx, self.leaf(7, 2).edx);
+        let bits = |register: u32, bit: u32, mask: u64| if register >> bit & 1 != 0 { mask } else { 0 };
+        0x3 | bits(leaf, 31, 0x4) // SSBD
+            | bits(more, 0, 0x80) // PSFD
+            | bits(more, 1, 0x18) // IPRED_DIS
+            | bits(more, 2, 0x60) // RRSBA_DIS
+            | bits(more, 3, 0x100) // DDPD
+            | bits(more, 4, 0x400) // BHI_DIS
+    }
+
     /// What the rules of VMX need of the model: from the capability MSRs and CPUID.
     fn make_vmx_model(&self) -> Option<VmxModel> {
         if !self.has(Feature::Vmx) {
@@ -319,6 +335,7 @@ impl CpuModel {
             rtit_ctl_mask: 0,
             lbr_ctl_mask: 0,
             s_cet_mask: cet::defined(self.has(Feature::CetSs), self.has(Feature::CetIbt)),
+            spec_ctrl_mask: self.spec_ctrl_mask(),
             cr3_lam_mask: if self.has(Feature::Lam) { 3 << 61 } else { 0 },
             sgx: false,
             rtm: self.has(Feature::Rtm),

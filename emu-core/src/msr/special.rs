@@ -223,6 +223,10 @@ impl Cpu {
     }
 }
 
+pub(super) fn spec_ctrl_bits(model: &CpuModel, _: u32) -> u64 {
+    model.spec_ctrl_mask()
+}
+
 pub(super) fn xss_bits(model: &CpuModel, _: u32) -> u64 {
     let leaf = model.leaf(0xD, 1);
     u64::from(leaf.edx) << 32 | u64::from(leaf.ecx)

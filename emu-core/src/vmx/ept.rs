@@ -9,7 +9,7 @@ use emu_vmx::caps::EptVpidCap;
 use emu_vmx::controls::{SecondaryProcessorControls, TertiaryProcessorControls};
 use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory, PageTable};
 use emu_vmx::exit::ExitReason;
-use emu_vmx::exit::qualification::EptViolation;
+use emu_vmx::exit::qualification::{EptViolation, spp_event};
 use emu_vmx::field::Field;
 use emu_vmx::tags::ep4ta;
 
@@ -93,7 +93,10 @@ impl Cpu {
             cap: model.caps.ept_vpid_cap,
             maxphyaddr: model.facts.maxphyaddr,
             mode_based_execute: controls.secondary.contains(SecondaryProcessorControls::MODE_BASED_EXECUTE_CONTROL),
-            sub_page: controls.secondary.contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS),
+            sub_page: controls
+                .secondary
+                .contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS)
+                .then(|| self.vmx.current().map_or(0, |vmcs| vmcs.get(Field::SubPagePermissionTablePointer))),
             paging_write: controls.tertiary.contains(TertiaryProcessorControls::EPT_PAGING_WRITE_CONTROL),
             log_full: pml && self.vmx.current().is_some_and(|vmcs| vmcs.get16(Field::PmlIndex) >= PML_ENTRIES),
         };
@@ -130,8 +133,16 @@ impl Cpu {
         }
         let mut details = ExitDetails::new(ExitReason::EptMisconfiguration);
         details.physical = Some(guest_physical);
-        if let EptFault::Violation { mut qualification, convertible } = fault {
+        if let EptFault::SubPage { miss } = fault {
+            details.reason = ExitReason::SppEvent;
+            details.qualification = spp_event(miss, self.vmx.iret_unblocked);
+            details.linear = linear;
+        }
+        if let EptFault::Violation { mut qualification, convertible, at } = fault {
             details.reason = ExitReason::EptViolation;
+            // The first byte that is not allowed.
+            let linear = linear.map(|linear| linear.wrapping_add(at.into()));
+            details.physical = Some(guest_physical + u64::from(at));
             qualification.set(EptViolation::LINEAR_VALID, linear.is_some());
             if let (Some(_), Some(page)) = (linear, last) {
                 qualification |= EptViolation::FINAL_ADDRESS;

@@ -12,7 +12,7 @@ use crate::state::system::{Activity, DescriptorTable, Monitor, Shadow};
 use crate::state::vmx::{Delivering, ExitDetails, Length};
 use emu_vmx::arch::cr::{Cr0, Dr7};
 use emu_vmx::arch::efer::Efer;
-use emu_vmx::arch::msr::IA32_TSC;
+use emu_vmx::arch::msr::{IA32_SPEC_CTRL, IA32_TSC};
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::arch::vector;
 use emu_vmx::controls::*;
@@ -238,6 +238,10 @@ impl Cpu {
             vmcs.set(Field::GuestSsp, sys.cet.ssp);
             vmcs.set(Field::GuestIa32InterruptSspTableAddr, sys.cet.interrupt_table);
         }
+        // Likewise, by all that is public: docs/conformance.md.
+        if model.is_some_and(|model| model.fields.contains(Field::GuestIa32SpecCtrl)) {
+            vmcs.set(Field::GuestIa32SpecCtrl, self.stored_msr(IA32_SPEC_CTRL));
+        }
         for register in SegmentRegister::ALL {
             vmcs.set_guest_segment(register, sys.seg(register));
         }
@@ -341,6 +345,9 @@ impl Cpu {
         }
         if let Some(pkrs) = msrs.pkrs {
             self.sys.pkrs = pkrs;
+        }
+        if let Some(value) = msrs.spec_ctrl {
+            self.sys.plain_msrs.insert(IA32_SPEC_CTRL, value);
         }
         if let Some(loaded) = &msrs.cet {
             let cet = &mut self.sys.cet;

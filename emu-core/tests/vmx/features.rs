@@ -165,22 +165,6 @@ fn xsaves_exits_63_by_the_xss_exiting_bitmap() {
     assert_eq!(guest.get(Field::VmExitInstructionInformation), 7 << 23 | 1 << 22 | 3 << 15 | 2 << 7);
 }
 
-#[test]
-fn spec_ctrl_virtualization_keeps_the_vmm_s_bits_and_reads_the_shadow() {
-    // MOV ECX, 48h; XOR EDX, EDX; MOV EAX, 5; WRMSR; RDMSR; HLT
-    let code = [0xB9, 0x48, 0, 0, 0, 0x31, 0xD2, 0xB8, 5, 0, 0, 0, 0x0F, 0x30, 0x31, 0xC0, 0x0F, 0x32, 0xF4];
-    let mut guest = Guest::new(&code);
-    guest.primary(PrimaryProcessorControls::USE_MSR_BITMAPS);
-    guest.set(Field::MsrBitmaps, PAGES);
-    guest.tertiary(TertiaryProcessorControls::VIRTUALIZE_IA32_SPEC_CTRL);
-    guest.set(Field::Ia32SpecCtrlMask, 6);
-    guest.bench.cpu.sys.plain_msrs.insert(0x48, 2);
-    guest.expect(ExitReason::Hlt);
-    assert_eq!(guest.bench.cpu.gpr[0], 5, "the shadow");
-    assert_eq!(guest.get(Field::Ia32SpecCtrlShadow), 5);
-    assert_eq!(guest.bench.cpu.sys.plain_msrs.get(&0x48), Some(&3), "bit 0 from the guest, bits 1 and 2 kept");
-}
-
 /// PID-pointer table and posted-interrupt descriptor of IPI virtualization.
 const PID_TABLE: u64 = PAGES + 0x3000;
 const DESCRIPTOR: u64 = PAGES + 0x4000;

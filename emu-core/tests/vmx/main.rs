@@ -13,4 +13,6 @@ mod matrix;
 mod mwait;
 mod report;
 mod reported;
+mod spec_ctrl;
 mod states;
+mod sub_page;

@@ -174,6 +174,11 @@ rules! {
         [low32(Field::GuestIa32Pkrs)],
         when |c| c.entry.contains(VmEntryControls::LOAD_PKRS),
         |c| c.get(Field::GuestIa32Pkrs) >> 32 == 0;
+    "guest.spec_ctrl.reserved" => [VmEntryControls, GuestIa32SpecCtrl],
+        "with “load IA32_SPEC_CTRL” no reserved bit of guest IA32_SPEC_CTRL is set",
+        [make(Field::GuestIa32SpecCtrl, |c| Some(c.get(Field::GuestIa32SpecCtrl) & c.cpu.spec_ctrl_mask))],
+        when |c| c.entry.contains(VmEntryControls::LOAD_IA32_SPEC_CTRL),
+        |c| c.get(Field::GuestIa32SpecCtrl) & !c.cpu.spec_ctrl_mask == 0;
     "guest.uinv.reserved" => [VmEntryControls, GuestUinv],
         "with “load UINV” bits 15:8 of guest UINV are 0",
         [clear(Field::GuestUinv, 0xFF00)],

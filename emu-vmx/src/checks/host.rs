@@ -118,6 +118,11 @@ pub mod registers {
             [low32(Field::HostIa32Pkrs)],
             when |c| c.exit.contains(VmExitControls::LOAD_PKRS),
             |c| c.get(Field::HostIa32Pkrs) >> 32 == 0;
+        "host.spec_ctrl.reserved" => [SecondaryVmExitControls, HostIa32SpecCtrl],
+            "with “load IA32_SPEC_CTRL” no reserved bit of host IA32_SPEC_CTRL is set",
+            [make(Field::HostIa32SpecCtrl, |c| Some(c.get(Field::HostIa32SpecCtrl) & c.cpu.spec_ctrl_mask))],
+            when |c| c.vmcs.secondary_exit().contains(SecondaryVmExitControls::LOAD_IA32_SPEC_CTRL),
+            |c| c.get(Field::HostIa32SpecCtrl) & !c.cpu.spec_ctrl_mask == 0;
     }
 }
 

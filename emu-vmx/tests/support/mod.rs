@@ -26,7 +26,7 @@ impl Case {
             true_pinbased_ctls: allowed(0x16, 0x7F | 0x80),
             true_procbased_ctls: allowed(0x0400_6172, 0xFFFB_FFFE),
             true_exit_ctls: allowed(0x0003_6DFB, 0xFFFF_FFFF & !(1 << 20) | 1 << 20),
-            true_entry_ctls: allowed(0x0000_11FB, 0x007F_FFFF),
+            true_entry_ctls: allowed(0x0000_11FB, 0x017F_FFFF),
             misc: VmxMisc(0x2004_01E0),
             cr0_fixed0: 0x8000_0021,
             cr0_fixed1: 0xFFFF_FFFF,
@@ -43,6 +43,7 @@ impl Case {
             rtit_ctl_mask: 0xFFFF,
             lbr_ctl_mask: 0x007F_000F,
             s_cet_mask: !0x3C0,
+            spec_ctrl_mask: 7,
             ..ProcessorFacts::CORE_I5_M520
         };
         let mut vmcs = Vmcs::new(0x2B);

@@ -176,6 +176,7 @@ pub fn loads(cpu: &Cpu, ram: &Ram, vmcs: &Vmcs, now: &EntryMoment) -> Vec<Step> 
     list.optional(CONTROL_REGISTERS, "IA32_RTIT_CTL", read("IA32_RTIT_CTL"), msrs.rtit_ctl);
     list.optional(CONTROL_REGISTERS, "IA32_LBR_CTL", read("IA32_LBR_CTL"), msrs.lbr_ctl);
     list.optional(CONTROL_REGISTERS, "IA32_PKRS", sys.pkrs.into(), msrs.pkrs.map(u64::from));
+    list.optional(CONTROL_REGISTERS, "IA32_SPEC_CTRL", read("IA32_SPEC_CTRL"), msrs.spec_ctrl);
     if let Some(cet) = &msrs.cet {
         list.load(CONTROL_REGISTERS, "IA32_S_CET", read("IA32_S_CET"), cet.s_cet);
         let (name, new) = ("IA32_INTERRUPT_SSP_TABLE_ADDR", cet.interrupt_ssp_table);

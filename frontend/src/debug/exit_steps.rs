@@ -107,6 +107,7 @@ fn host(list: &mut List, exited: &Exited) {
     load("IA32_RTIT_CTL", number(Field::GuestIa32RtitCtl), msrs.rtit_ctl);
     load("IA32_LBR_CTL", number(Field::GuestIa32LbrCtl), msrs.lbr_ctl);
     load("IA32_PKRS", number(Field::GuestIa32Pkrs), msrs.pkrs.map(u64::from));
+    load("IA32_SPEC_CTRL", number(Field::GuestIa32SpecCtrl), msrs.spec_ctrl);
     load("IA32_S_CET", number(Field::GuestIa32SCet), msrs.cet.map(|cet| cet.s_cet));
     let ssp_table = msrs.cet.map(|cet| cet.interrupt_ssp_table);
     load("IA32_INTERRUPT_SSP_TABLE_ADDR", number(Field::GuestIa32InterruptSspTableAddr), ssp_table);

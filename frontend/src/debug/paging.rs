@@ -41,7 +41,9 @@ pub fn ept_of(cpu: &Cpu, vmcs: &Vmcs) -> Option<EptConfig> {
         cap: vmx.caps.ept_vpid_cap,
         maxphyaddr: vmx.facts.maxphyaddr,
         mode_based_execute: secondary.contains(SecondaryProcessorControls::MODE_BASED_EXECUTE_CONTROL),
-        sub_page: false,
+        sub_page: secondary
+            .contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS)
+            .then(|| vmcs.get(Field::SubPagePermissionTablePointer)),
         paging_write: false,
         log_full: false,
     })
@@ -86,6 +88,9 @@ fn ept_words(config: &EptConfig, entry: u64, level: u8) -> String {
             words += &format!(", {name}");
         }
     }
+    if config.sub_page.is_some() && level == 1 && entry & (e::SUB_PAGE | e::WRITE) == e::SUB_PAGE {
+        words += ", sub-page write permissions";
+    }
     words
 }
 
@@ -128,6 +133,10 @@ pub fn walk_ept(
         Ok(found) => Ok(found.address),
         Err(EptFault::Misconfiguration) => Err("EPT misconfiguration (VM exit 49)".to_owned()),
         Err(EptFault::PageModificationLogFull) => Err("page-modification log full (VM exit 62)".to_owned()),
+        Err(EptFault::SubPage { miss }) => {
+            let what = if miss { "miss" } else { "misconfiguration" };
+            Err(format!("SPP {what} (VM exit 66)"))
+        }
         Err(EptFault::Violation { qualification, .. }) => {
             let allowed = qualification & (EptViolation::READABLE | EptViolation::WRITABLE | EptViolation::EXECUTABLE);
             let why = if allowed.is_empty() { "not mapped" } else { "the access is not allowed" };

@@ -128,6 +128,9 @@ fn operands(view: View, vmcs: &Vmcs, reason: ExitReason, qualification: u64) -> 
             let valid = EptViolation::from_bits_retain(qualification).contains(EptViolation::LINEAR_VALID);
             (Some(vmcs.get(Field::GuestPhysicalAddress)), valid.then(|| vmcs.get(Field::GuestLinearAddress)))
         }
+        ExitReason::SppEvent => {
+            (Some(vmcs.get(Field::GuestPhysicalAddress)), Some(vmcs.get(Field::GuestLinearAddress)))
+        }
         ExitReason::EptMisconfiguration => (Some(vmcs.get(Field::GuestPhysicalAddress)), None),
         _ => (None, None),
     }
