@@ -44,11 +44,16 @@ pub fn salc(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
 /// Vol. 2A, CLFLUSH). Caches hold no data; where they are modelled, the line leaves them.
 pub fn cache_line(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let ea = cpu.ea(u);
-    if !cpu.probe_execute_only(env, u.seg, ea)? {
+    let execute_only = cpu.probe_execute_only(env, u.seg, ea)?;
+    if !cpu.has_caches() {
+        return if execute_only { Ok(()) } else { cpu.read::<u8>(env, u.seg, ea).map(|_| ()) };
+    }
+    let place = cpu.cacheable_place(env, u.seg, ea, execute_only)?;
+    if !execute_only {
         cpu.beside_caches(|cpu| cpu.read::<u8>(env, u.seg, ea))?;
     }
-    if cpu.has_caches() && u.variant() == 0 {
-        cpu.flush_line(env, u.seg, ea);
+    if let Some(offset) = place.filter(|_| u.variant() == 0) {
+        cpu.flush_line(env.ram, offset);
     }
     Ok(())
 }

@@ -625,7 +625,13 @@ impl Cpu {
         Ok(physical)
     }
 
-    fn operand_target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
+    pub(super) fn operand_target(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        len: usize,
+        access: Access,
+    ) -> Result<RmwTarget, Stop> {
         self.target::<true>(env, linear, len, access)
     }
 

@@ -6,6 +6,7 @@ use super::walk::{Access, Kind};
 use crate::cycles::cache::{Cache, Found};
 use crate::cycles::parts::Parts;
 use crate::cycles::table::Table;
+use crate::fault::Stop;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::micro::Micro;
 use crate::state::pmu::Miss;
@@ -136,34 +137,46 @@ impl Cpu {
 
     /// PREFETCHh, PREFETCHW: the line of `seg:ea` comes into all caches, if the TLB has its page and it is memory.
     pub(crate) fn prefetch(&mut self, env: &mut Env, seg: u8, ea: u64) {
-        if self.has_caches()
-            && let Some(offset) = self.cacheable(env, seg, ea)
-        {
+        let linear = self.wrap_operand(self.seg_access[seg as usize & 7].base.wrapping_add(ea));
+        let known = self.known_page(env, linear, Access::data(Kind::Read, self.sys.cpl == 3));
+        if let Some(offset) = known.and_then(|physical| self.place_in_memory(env.ram, physical)) {
             self.touch_lines(env.ram, offset, 1, Use::Prefetch);
         }
     }
 
-    /// CLFLUSH: the line of `seg:ea`, which the TLB has, leaves this processor's caches and the shared one.
-    pub(crate) fn flush_line(&mut self, env: &mut Env, seg: u8, ea: u64) {
-        if let Some(offset) = self.cacheable(env, seg, ea) {
-            let line = self.line_of(offset);
-            if let Some(own) = &mut self.micro.caches {
-                own.remove(line);
-            }
-            if let Some(shared) = env.ram.shared_cache() {
-                shared.remove(line);
-            }
+    /// Where the byte at `seg:ea` lies in guest memory, if that is where it lies; faults are those of a load, but for what a
+    /// segment that may only be executed forbids.
+    pub(crate) fn cacheable_place(
+        &mut self,
+        env: &mut Env,
+        seg: u8,
+        ea: u64,
+        execute_only: bool,
+    ) -> Result<Option<usize>, Stop> {
+        let linear = match execute_only {
+            true => self.wrap_operand(self.seg_access[seg as usize & 7].base.wrapping_add(ea)),
+            false => self.linear(seg, ea, 1, false)?,
+        };
+        let target = self.operand_target(env, linear, 1, Access::data(Kind::Read, self.sys.cpl == 3))?;
+        Ok(self.place_in_memory(env.ram, target.physical))
+    }
+
+    /// The place of a physical address, if memory answers there.
+    fn place_in_memory(&self, ram: &Ram, physical: u64) -> Option<usize> {
+        match ram.place(physical, false) {
+            Place::Memory(offset) if physical & !0xFFF != self.lapic_page() => Some(offset),
+            _ => None,
         }
     }
 
-    /// Where the byte at `seg:ea` lies in guest memory, as far as the TLB knows it.
-    fn cacheable(&mut self, env: &mut Env, seg: u8, ea: u64) -> Option<usize> {
-        let linear = self.seg_access[seg as usize & 7].base.wrapping_add(ea);
-        let linear = self.wrap_operand(linear);
-        let physical = self.known_page(env, linear, Access::data(Kind::Read, self.sys.cpl == 3))?;
-        match env.ram.place(physical, false) {
-            Place::Memory(offset) if physical & !0xFFF != self.lapic_page() => Some(offset),
-            _ => None,
+    /// CLFLUSH: a line leaves this processor's caches and the shared one.
+    pub(crate) fn flush_line(&mut self, ram: &mut Ram, offset: usize) {
+        let line = self.line_of(offset);
+        if let Some(own) = &mut self.micro.caches {
+            own.remove(line);
+        }
+        if let Some(shared) = ram.shared_cache() {
+            shared.remove(line);
         }
     }
 

@@ -157,8 +157,8 @@ impl Cpu {
         }
         *self.fpu = FpuState::default();
         self.lapic = self.new_lapic(apic_id);
-        let parts = self.micro.parts();
-        self.pmu = Pmu { modelled: parts, ..Pmu::new(self.config.model.pmu()) };
+        let (parts, misses) = (self.micro.parts(), self.pmu.misses);
+        self.pmu = Pmu { modelled: parts, misses, ..Pmu::new(self.config.model.pmu()) };
         if let Some(table) = &self.config.cycles {
             self.micro = Micro::new(table, parts);
         }
