@@ -108,6 +108,8 @@ pub struct PrivateCaches {
     pub l1d: Cache,
     /// Second level.
     pub l2: Cache,
+    /// Log2 of the bytes of a line.
+    line_bits: u8,
     /// Lines of the first and of the last byte of the instruction that was fetched last.
     pub fetched: (u32, u32),
 }
@@ -119,8 +121,15 @@ impl PrivateCaches {
             l1i: Cache::new(caches.l1i, caches.line),
             l1d: Cache::new(caches.l1d, caches.line),
             l2: Cache::of_level(caches.l2, caches.line),
+            line_bits: caches.line.trailing_zeros() as u8,
             fetched: (EMPTY, EMPTY),
         }
+    }
+
+    /// The number of the line of an offset into guest memory.
+    #[inline(always)]
+    pub fn line_of(&self, offset: usize) -> u32 {
+        (offset >> (self.line_bits & 63)) as u32
     }
 
     /// An access to a line, of instructions or of data. Where it was not it is now, unless `fills` is false.
@@ -152,7 +161,10 @@ impl PrivateCaches {
 
     /// Whether `other`'s are of the same sizes.
     pub fn is_like(&self, other: &Self) -> bool {
-        self.l1i.is_like(&other.l1i) && self.l1d.is_like(&other.l1d) && self.l2.is_like(&other.l2)
+        self.line_bits == other.line_bits
+            && self.l1i.is_like(&other.l1i)
+            && self.l1d.is_like(&other.l1d)
+            && self.l2.is_like(&other.l2)
     }
 }
 

@@ -71,8 +71,7 @@ impl Cpu {
     /// The number of the line of an offset into guest memory.
     #[inline(always)]
     fn line_of(&self, offset: usize) -> u32 {
-        let line = self.config.cycles.as_ref().map_or(1, |table| table.caches.line);
-        (offset >> line.trailing_zeros()) as u32
+        self.micro.caches.as_ref().map_or(0, |own| own.line_of(offset))
     }
 
     /// Reaches for a line, and takes the time for it. With CR0.CD a line that is nowhere comes nowhere (SDM Vol. 3A Table
@@ -117,8 +116,8 @@ impl Cpu {
     /// however often it goes on.
     #[inline(always)]
     pub(crate) fn fetch_lines(&mut self, ram: &mut Ram, first: usize, last: usize) {
-        let lines = (self.line_of(first), self.line_of(last));
         let Some(own) = &mut self.micro.caches else { return };
+        let lines = (own.line_of(first), own.line_of(last));
         if own.fetched != lines {
             let before = std::mem::replace(&mut own.fetched, lines);
             self.fetch_new_lines(ram, before, lines);
