@@ -567,8 +567,8 @@ impl Cpu {
             return Ok(None);
         }
         let access = Access::data(if write { Kind::Write } else { Kind::Read }, self.sys.cpl == 3);
-        // Watched accesses are told one by one, and go through caches line by line.
-        let watched = self.notes.watch.contains(Watch::MEMORY) || self.has_caches();
+        // Watched accesses are told one by one.
+        let watched = self.notes.watch.contains(Watch::MEMORY);
         if let known @ Some(_) = self.known_place(linear, len, access) {
             return Ok(known.filter(|_| !watched));
         }
