@@ -170,6 +170,7 @@ pub fn pc(bios: Vec<u8>, vga_bios: Vec<u8>) -> Pc {
         memory,
         quantum: DEFAULT_QUANTUM,
         cycles: None,
+        parts: emu_core::cycles::parts::Parts::NONE,
         bios,
         vga_bios,
         option_roms: Vec::new(),

@@ -237,8 +237,8 @@ impl Cpu {
         let running = self.running();
         if !self.pmu.counting {
             let branches = self.pmu.branches;
-            let (cycles, instructions) = (self.cycles, self.instructions);
-            self.pmu.counted = Clocks { cycles, instructions, branches };
+            let (cycles, instructions, misses) = (self.cycles, self.instructions, self.pmu.misses);
+            self.pmu.counted = Clocks { cycles, instructions, branches, misses };
         }
         if !self.pmu.counting || self.pmu.running != running {
             self.pmu.run_as(running);

@@ -101,7 +101,8 @@ impl Cpu {
             self.tlb.context(1)
         };
         debug_assert!(self.derived.context < NO_CONTEXT);
-        self.fast_context = if self.notes.watch.contains(Watch::MEMORY) { NO_CONTEXT } else { self.derived.context };
+        let plain = !self.notes.watch.contains(Watch::MEMORY) && !self.has_caches();
+        self.fast_context = if plain { self.derived.context } else { NO_CONTEXT };
         self.tlb.stamp_context(self.fast_context);
         self.leave_block();
     }

@@ -1,7 +1,9 @@
 //! The loop of one processor: boundary, block, next block.
 
+mod branches;
 mod tiered;
 
+use crate::block::Block;
 use crate::block::cache::CodeCache;
 use crate::event::boundary::Boundary;
 use crate::exec::table::execute;
@@ -178,7 +180,7 @@ impl Cpu {
                         told = true;
                         self.run_watched(env, cache, id, *observer);
                     }
-                    None if self.pmu.watches => self.run_counted(env, cache, id),
+                    None if self.pmu.watches || self.micro.any() => self.run_counted(env, cache, id),
                     None if !cache.has_tier() => {
                         self.run_chain::<false>(env, cache, id);
                     }
@@ -243,7 +245,7 @@ impl Cpu {
     }
 
     /// Runs instructions one by one from block `id` on, for as long as nothing asks for the boundary: performance counters
-    /// want each of them.
+    /// want each of them, or caches and branch prediction do.
     #[cold]
     #[inline(never)]
     fn run_counted(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
@@ -317,7 +319,7 @@ impl Cpu {
                 }
                 self.set_rip(start);
             }
-            if self.run_alone(env, &uop.showing_flags(), start).is_err() {
+            if self.run_alone(env, block, &uop.showing_flags(), start).is_err() {
                 self.tell(env.ram, observer);
                 return false;
             }
@@ -432,14 +434,15 @@ impl Cpu {
     #[cold]
     #[inline(never)]
     fn run_one(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) -> bool {
-        let first = &cache.block(id).alone;
+        let block = cache.block(id);
+        let first = &block.alone;
         if start.wrapping_add(u64::from(first.len) - 1) > self.derived.cs_bound {
             if let Err(stop) = self.gp::<()>(0) {
                 self.stopped(env, stop);
             }
             return false;
         }
-        if self.run_alone(env, first, start).is_err() {
+        if self.run_alone(env, block, first, start).is_err() {
             return false;
         }
         if !self.scratch.flow.branched {
@@ -455,8 +458,9 @@ impl Cpu {
     #[cold]
     #[inline(never)]
     fn run_part(&mut self, env: &mut Env, cache: &CodeCache, id: u32, start: u64) -> bool {
-        for uop in &cache.block(id).uops {
-            if self.run_alone(env, &uop.showing_flags(), start).is_err() {
+        let block = cache.block(id);
+        for uop in &block.uops {
+            if self.run_alone(env, block, &uop.showing_flags(), start).is_err() {
                 return false;
             }
             if self.scratch.flow.branched {
@@ -473,9 +477,14 @@ impl Cpu {
 
     /// Executes one micro-op of the block at `start` and counts it. If it does not complete, RIP is its address and what
     /// it raised is delivered.
-    fn run_alone(&mut self, env: &mut Env, uop: &Uop, start: u64) -> Exec {
+    fn run_alone(&mut self, env: &mut Env, block: &Block, uop: &Uop, start: u64) -> Exec {
         self.scratch.flow.exact = true;
         self.scratch.flow.branched = false;
+        if self.has_caches()
+            && let Some((first, last)) = block.place_of(env.ram, uop)
+        {
+            self.fetch_lines(env.ram, first, last);
+        }
         self.cycles += u64::from(uop.cost);
         // As in a block: what asks for the time finds the instruction counted.
         let (before, watched) = (self.instructions, self.pmu.watches);
@@ -498,6 +507,9 @@ impl Cpu {
             self.vmx.stopped_len = uop.len;
             self.stopped(env, stop);
             return result;
+        }
+        if self.micro.predictor.is_some() {
+            self.see_branch(uop, start);
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::state::carried::Carried;
 use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;
 use crate::state::history::History;
+use crate::state::micro::Micro;
 use crate::state::pmu::Pmu;
 use crate::state::scratch::Scratch;
 use crate::state::system::SystemState;
@@ -39,6 +40,7 @@ pub struct CpuState {
     lapic: Lapic,
     vmx: VmxState,
     pmu: Pmu,
+    micro: Micro,
 }
 
 /// A processor's state with the translations that it holds.
@@ -142,6 +144,7 @@ impl Cpu {
             lapic,
             vmx,
             pmu,
+            micro,
             config: _,
             // The host's; its history is saved beside this.
             notes: _,
@@ -162,6 +165,7 @@ impl Cpu {
             lapic: lapic.clone(),
             vmx: vmx.clone(),
             pmu: *pmu,
+            micro: micro.clone(),
         }
     }
 
@@ -182,6 +186,9 @@ impl Cpu {
         {
             return Err(DamagedState("a processor's counters are ahead of its time"));
         }
+        if !self.micro.is_like(&state.micro) || state.pmu.modelled != self.pmu.modelled {
+            return Err(DamagedState("a processor's caches or branch prediction are of another kind"));
+        }
         if state.sys.cpl > 3 {
             return Err(DamagedState("a processor's privilege level is above 3"));
         }
@@ -191,7 +198,7 @@ impl Cpu {
     fn restore(&mut self, saved: &SavedCpu, ram: &Ram) {
         let SavedCpu { state, tlb, tlb_is_of_this_map, history } = saved;
         self.notes.history = history.clone();
-        let CpuState { registers, flags, cycles, instructions, attention, carried, sys, fpu, lapic, vmx, pmu } =
+        let CpuState { registers, flags, cycles, instructions, attention, carried, sys, fpu, lapic, vmx, pmu, micro } =
             state.clone();
         self.gpr[..16].copy_from_slice(&registers[..16]);
         self.set_rip(registers[16]);
@@ -205,6 +212,7 @@ impl Cpu {
         let counts = std::mem::take(&mut self.vmx.counts);
         self.vmx = VmxState { counts, ..vmx };
         self.pmu = pmu;
+        self.micro = micro;
 
         self.tlb.restore(tlb);
         // No map has had the number 0.

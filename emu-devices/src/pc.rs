@@ -16,6 +16,7 @@ use crate::disk::ImageError;
 use emu_core::block::cache::{CacheCounts, CodeCache};
 use emu_core::block::tier::Tier;
 use emu_core::bus::{ApicMessage, Bus};
+use emu_core::cycles::parts::Parts;
 use emu_core::cycles::table::Table;
 use emu_core::hash::StableHash;
 use emu_core::ir::op::Op;
@@ -38,6 +39,8 @@ pub struct PcConfig {
     pub quantum: u64,
     /// What instructions and events cost; without, an instruction is a cycle.
     pub cycles: Option<Arc<Table>>,
+    /// What the clock counts beside them, with a table of cycles.
+    pub parts: Parts,
     /// The system ROM; ends at 4 GiB.
     pub bios: Vec<u8>,
     /// The VGA BIOS at C0000h; none when empty.
@@ -159,7 +162,9 @@ impl Pc {
         for cpu in &mut cpus {
             cpu.config.takes_turns = several;
             cpu.config.hz = hz;
-            cpu.config.cycles.clone_from(&config.cycles);
+            if let Some(table) = &config.cycles {
+                cpu.model_clock(table.clone(), config.parts, &mut ram);
+            }
         }
         Ok(Self {
             cpus,
@@ -230,6 +235,7 @@ impl Pc {
             self.ram.set_legacy(start, end, Legacy::Rom, Legacy::Rom);
         }
         self.board.reset(&mut self.ram);
+        self.ram.empty_shared_cache();
         let cycle = self.cpus.iter().map(|cpu| cpu.cycles.max(cpu.carried.tsc_shown)).max().unwrap_or(self.now);
         for cpu in &mut self.cpus {
             cpu.reset();

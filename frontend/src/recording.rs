@@ -118,7 +118,7 @@ pub fn describe(
     let model = models::is_file(cpu_model).then(|| models::find("--cpu-model", cpu_model)).transpose()?;
     add("--cpu-model", model.map_or(cpu_model.clone(), |model| format!("a model {:016x}", model.fingerprint())));
     if *clock != Clock::Ips {
-        add("--clock", format!("{clock:?}").to_lowercase());
+        add("--clock", clock.to_string());
     }
     add("--ips", ips.to_string());
     add("--quantum", quantum.map_or_else(default, |quantum| quantum.to_string()));

@@ -63,9 +63,43 @@ fn a_limit_of_instructions_is_kept_by_code_of_several_instructions_a_cycle() {
 fn configurations_have_the_clock_and_other_clocks_are_refused() {
     let dump = rvmx(&["--clock", "model", "--dump-config"]);
     assert!(String::from_utf8_lossy(&dump.stdout).contains("    clock: model,"));
-    let other = rvmx(&["--clock", "fast"]);
-    assert_eq!(other.status.code(), Some(2), "{}", error(&other));
-    assert!(error(&other).contains("ips") && error(&other).contains("model"), "{}", error(&other));
+    let parts = rvmx(&["--clock", "model,caches,branches", "--dump-config"]);
+    let text = String::from_utf8_lossy(&parts.stdout).into_owned();
+    assert!(text.contains("    clock: model_with([caches, branches]),"), "{text}");
+    for (wrong, word) in [("fast", "ips"), ("ips,caches", "model,caches"), ("model,cashes", "caches")] {
+        let other = rvmx(&["--clock", wrong]);
+        assert_eq!(other.status.code(), Some(2), "{}", error(&other));
+        assert!(error(&other).contains(word) && error(&other).contains("model"), "{}", error(&other));
+    }
+}
+
+#[test]
+fn caches_and_branches_take_time_and_a_run_with_them_repeats() {
+    let cycles = |clock| {
+        let output = rvmx(&["--stats", "--clock", clock, "--max-instructions", "200000"]);
+        let hash = error(&output).split("\"state_hash\":").nth(1).map(|rest| rest[..20].to_owned());
+        (counter(&output, "cycles"), hash)
+    };
+    let model = cycles("model").0;
+    let caches = cycles("model,caches");
+    let both = cycles("model,caches,branches");
+    assert!(model < caches.0 && caches.0 < both.0, "{model}, {caches:?}, {both:?}");
+    assert_eq!(both, cycles("model,branches,caches"), "it repeats");
+}
+
+#[test]
+fn files_have_the_clock_with_its_parts() {
+    let file = std::env::temp_dir().join(format!("rvmx-emu-clock-parts-{}.ron", std::process::id()));
+    std::fs::write(&file, "Machine(clock: model_with([branches]))").expect("it is written");
+    let name = file.to_string_lossy().into_owned();
+    let dump = Command::new(env!("CARGO_BIN_EXE_rvmx-emu")).args(["-f", &name, "--dump-config"]).output();
+    std::fs::write(&file, "Machine(clock: model_with([branch]))").expect("it is written");
+    let wrong = Command::new(env!("CARGO_BIN_EXE_rvmx-emu")).args(["-f", &name, "--dump-config"]).output();
+    std::fs::remove_file(&file).expect("it is there");
+    let (dump, wrong) = (dump.expect("the program starts"), wrong.expect("the program starts"));
+    assert!(String::from_utf8_lossy(&dump.stdout).contains("clock: model_with([branches]),"), "{}", error(&dump));
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(error(&wrong).contains("clock") && error(&wrong).contains("branches"), "{}", error(&wrong));
 }
 
 #[test]
@@ -94,8 +128,11 @@ fn snapshot_is_refused_by_a_machine_with_another_clock() {
     let restore = ["--max-time", "0.1", "--restore", &snapshot.to_string_lossy()];
     let refused = rvmx(&restore);
     let goes_on = rvmx(&[&restore[..], &["--clock", "model"]].concat());
+    let with_caches = rvmx(&[&restore[..], &["--clock", "model,caches"]].concat());
     std::fs::remove_dir_all(&folder).expect("it is there");
     assert_eq!(refused.status.code(), Some(2), "{}", error(&refused));
     assert!(error(&refused).contains("clock"), "{}", error(&refused));
     assert_eq!(goes_on.status.code(), Some(4), "{}", error(&goes_on));
+    assert_eq!(with_caches.status.code(), Some(2), "{}", error(&with_caches));
+    assert!(error(&with_caches).contains("clock model,caches, of westmere"), "{}", error(&with_caches));
 }

@@ -54,3 +54,13 @@ fn every_image_ends_in_the_same_state_in_both_tiers() {
         threads.into_iter().for_each(|thread| thread.join().expect("both threads find them equal"));
     });
 }
+
+#[test]
+fn images_with_caches_and_branch_prediction_end_in_the_same_state_whoever_compiles() {
+    for name in ["vmxexits", "smp", "paging"] {
+        let image = test_images::TestImage::find(name).expect("the image exists");
+        for clock in ["model,caches", "model,branches", "model,caches,branches"] {
+            assert_eq!(outcome(image, "--no-jit", clock), outcome(image, "--jit=1", clock), "{name} {clock}");
+        }
+    }
+}

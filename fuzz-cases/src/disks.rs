@@ -195,6 +195,7 @@ fn boot(source: &mut Source, board: BoardConfig) {
         memory: 2 << 20,
         quantum: 1000,
         cycles: None,
+        parts: emu_core::cycles::parts::Parts::NONE,
         bios: firmware::BIOS.to_vec(),
         vga_bios: firmware::VGABIOS.to_vec(),
         option_roms: Vec::new(),

@@ -2,10 +2,11 @@
 
 use crate::instructions::code;
 use crate::tables::{Paging, at, fill, fill_paging, selector};
-use crate::tiers::{Tiers, Trail};
+use crate::tiers::{Tiers, Trail, any_parts};
 use crate::{Source, board, features};
 use emu_core::block::cache::CodeCache;
 use emu_core::bus::ApicMessage;
+use emu_core::cycles::parts::Parts;
 use emu_core::cycles::table::Table;
 use emu_core::flags;
 use emu_core::mem::ram::Ram;
@@ -265,7 +266,7 @@ pub fn guest_code_in(source: &mut Source, tiers: Tiers) -> Trail {
 fn bare(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
     let mut ram = Ram::new(1 << 20).expect("the host has memory");
     let mut cpu = Cpu::new(model.clone(), 0, 0);
-    cpu.config.cycles = tiers.cycles(model);
+    tiers.set_clock(&mut cpu, &mut ram);
     let mut bus = BareBus { port_value: source.bits(4) as u32, ..BareBus::default() };
     let mut cache = CodeCache::default();
     cache.set_tier(tiers.tier());
@@ -303,18 +304,20 @@ fn bare(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
 /// A PC with one or two processors that are about to run random code.
 pub fn any_pc(source: &mut Source) -> Pc {
     let model = any_model(source);
-    let cycles = model.table().ok().filter(|_| source.chance(40));
-    pc(source, &model, cycles)
+    let table = model.table().ok().filter(|_| source.chance(40));
+    let clock = table.map(|table| (table, any_parts(source)));
+    pc(source, &model, clock)
 }
 
-fn pc(source: &mut Source, model: &Arc<CpuModel>, cycles: Option<Arc<Table>>) -> Pc {
+fn pc(source: &mut Source, model: &Arc<CpuModel>, clock: Option<(Arc<Table>, Parts)>) -> Pc {
     let processors = 1 + source.below(2) as u32;
     let config = PcConfig {
         processors,
         model: model.clone(),
         memory: 4 << 20,
         quantum: source.pick(&[1, 50, 1000]),
-        cycles,
+        parts: clock.as_ref().map_or(Parts::NONE, |clock| clock.1),
+        cycles: clock.map(|clock| clock.0),
         bios: firmware::BIOS.to_vec(),
         vga_bios: Vec::new(),
         option_roms: Vec::new(),
@@ -330,7 +333,7 @@ fn pc(source: &mut Source, model: &Arc<CpuModel>, cycles: Option<Arc<Table>>) ->
 }
 
 fn whole(source: &mut Source, model: &Arc<CpuModel>, tiers: Tiers) -> Trail {
-    let mut pc = pc(source, model, tiers.cycles(model));
+    let mut pc = pc(source, model, tiers.clock(model));
     pc.set_tier(tiers.tier());
     let mut trail = Trail::default();
     let mut resets = 0;

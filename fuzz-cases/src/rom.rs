@@ -85,6 +85,7 @@ pub fn roms(source: &mut Source) {
         memory: source.below(5) << 19,
         quantum: 1000,
         cycles: None,
+        parts: emu_core::cycles::parts::Parts::NONE,
         bios,
         vga_bios,
         option_roms,

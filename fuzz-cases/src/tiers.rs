@@ -4,6 +4,7 @@ use crate::Source;
 use crate::guest::guest_code_in;
 use crate::vmx::{vmx_entry_in, vmx_ept_in, vmx_instructions_in};
 use emu_core::block::tier::Tier;
+use emu_core::cycles::parts::Parts;
 use emu_core::cycles::table::Table;
 use emu_core::hash::StableHash;
 use emu_core::mem::ram::Ram;
@@ -19,20 +20,27 @@ pub struct Tiers {
     threshold: Option<u32>,
     /// Whether anybody wants the [`Trail`].
     noted: bool,
-    /// The clock counts the cycles of the CPU model, and not instructions.
-    model_clock: bool,
+    /// The clock counts the cycles of the CPU model and these, and not instructions.
+    model_clock: Option<Parts>,
 }
 
 impl Tiers {
     /// Everything is interpreted, and nobody asks what the runs have come to.
-    pub const INTERPRETED: Self = Self { threshold: None, noted: false, model_clock: false };
+    pub const INTERPRETED: Self = Self { threshold: None, noted: false, model_clock: None };
 
     /// Everything is compiled at its first run.
-    pub const COMPILED: Self = Self { threshold: Some(1), noted: false, model_clock: false };
+    pub const COMPILED: Self = Self { threshold: Some(1), noted: false, model_clock: None };
 
-    /// The table of cycles of a processor's clock, if it has one.
-    pub fn cycles(self, model: &CpuModel) -> Option<Arc<Table>> {
-        if self.model_clock { model.table().ok() } else { None }
+    /// The clock of a PC's processors.
+    pub fn clock(self, model: &CpuModel) -> Option<(Arc<Table>, Parts)> {
+        model.table().ok().zip(self.model_clock)
+    }
+
+    /// Gives a processor its clock, and its memory what processors share.
+    pub fn set_clock(self, cpu: &mut Cpu, ram: &mut Ram) {
+        if let Some((table, parts)) = self.clock(&cpu.config.model) {
+            cpu.model_clock(table, parts, ram);
+        }
     }
 
     /// Who compiles.
@@ -83,11 +91,20 @@ impl Trail {
     }
 }
 
+/// What the clock of the model counts beside instructions and events: nothing, mostly.
+pub fn any_parts(source: &mut Source) -> Parts {
+    match source.below(4) {
+        0 => Parts { caches: true, branches: true },
+        1 => Parts { caches: source.chance(50), branches: true },
+        _ => Parts::NONE,
+    }
+}
+
 /// A case of another target, interpreted and compiled.
 pub fn tiers(source: &mut Source) {
     let case =
         source.pick(&[guest_code_in, guest_code_in, guest_code_in, vmx_entry_in, vmx_ept_in, vmx_instructions_in]);
-    let model_clock = source.chance(40);
+    let model_clock = source.chance(40).then(|| any_parts(source));
     let mut again = source.clone();
     let interpreted = case(source, Tiers { threshold: None, noted: true, model_clock });
     let compiled = case(&mut again, Tiers { threshold: Some(1), noted: true, model_clock });

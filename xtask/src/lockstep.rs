@@ -6,6 +6,7 @@
 
 use crate::same_run::{self, UnknownImage};
 use emu_core::block::tier::{Code, Exit, Left, Refused, Source, Tier};
+use emu_core::cycles::parts::Parts;
 use emu_core::hash::StableHash;
 use emu_core::state::cpu::{Cpu, Env};
 use emu_devices::disk::ImageError;
@@ -26,9 +27,11 @@ pub struct Args {
     /// Compile what has run N times
     #[arg(long, value_name = "N", default_value_t = 1)]
     jit: u32,
-    /// The clock counts the cycles of the CPU model, and not instructions
-    #[arg(long)]
-    model_clock: bool,
+    /// The clock counts the cycles of the CPU model, and not instructions; and with =caches, =branches or =caches,branches
+    /// what goes on there
+    #[arg(long, value_name = "PARTS", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        value_parser = same_run::parts)]
+    model_clock: Option<Parts>,
     /// Guest seconds of each run
     #[arg(long, value_name = "SECONDS", default_value_t = 0.5)]
     seconds: f64,
@@ -138,12 +141,12 @@ struct Setting {
     cpus: u32,
     /// Compile what has run so often.
     threshold: u32,
-    model_clock: bool,
+    model_clock: Option<Parts>,
 }
 
 fn machine(image: &TestImage, setting: Setting) -> Result<Pc, Error> {
     let builder = Pc::builder().processors(setting.cpus).memory(64 << 20);
-    let builder = if setting.model_clock { builder.model_clock() } else { builder };
+    let builder = same_run::with_clock(builder, setting.model_clock);
     Ok(same_run::with_image(builder, image)?.build()?)
 }
 
@@ -236,7 +239,8 @@ mod tests {
     #[test]
     fn every_stay_in_compiled_code_ends_as_when_interpreted() {
         // The firmware, of 16 bits, takes the first five million cycles.
-        let images = [("vmxexits", 1, false), ("interrupts", 1, false), ("smp", 4, false), ("vmxexits", 1, true)];
+        let model = Some(Parts::NONE);
+        let images = [("vmxexits", 1, None), ("interrupts", 1, None), ("smp", 4, None), ("vmxexits", 1, model)];
         for (name, cpus, model_clock) in images {
             let image = TestImage::find(name).expect("the image exists");
             let setting = Setting { cpus, threshold: 1, model_clock };

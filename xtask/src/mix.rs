@@ -6,6 +6,7 @@
 mod program;
 
 use crate::same_run::{self, Outcome, UnknownImage, length, outcome};
+use emu_core::cycles::parts::Parts;
 use emu_core::model::{CpuModel, ModelError};
 use emu_core::observe::*;
 use emu_devices::disk::{DiskImage, DrivePlace, ImageError, MediumId};
@@ -96,7 +97,7 @@ struct Plan<'a> {
     quantum: u64,
     hz: u64,
     /// The clock counts the cycles of the CPU model, and not instructions.
-    model_clock: bool,
+    model_clock: Option<Parts>,
     /// Of the mixed run.
     jit: Option<u32>,
 }
@@ -106,7 +107,11 @@ impl Plan<'_> {
         let cpus = [1, 2, 3, 4, 8][(random.next_u64() % 5) as usize];
         let quantum = [1000, 1000, 100, 7, 20_000][(random.next_u64() % 5) as usize];
         let hz = [DEFAULT_HZ, DEFAULT_HZ, 3_000_000, 1_000_000_000][(random.next_u64() % 4) as usize];
-        let model_clock = random.next_u64().is_multiple_of(3);
+        let model_clock = match random.next_u64() % 6 {
+            0 => Some(Parts::NONE),
+            1 => Some(Parts { caches: true, branches: true }),
+            _ => None,
+        };
         Plan { guest, cpus, quantum, hz, model_clock, jit }
     }
 
@@ -120,7 +125,7 @@ impl Plan<'_> {
             Guest::Image(image) => same_run::with_image(builder, image)?,
             Guest::Program(_) => builder.model(CpuModel::named("max")?),
         };
-        let builder = if self.model_clock { builder.model_clock() } else { builder };
+        let builder = same_run::with_clock(builder, self.model_clock);
         let mut pc = builder.build()?;
         if let Guest::Program(seed) = self.guest {
             program::start(&mut pc, seed);
@@ -344,7 +349,11 @@ fn compare(
     let mut random = SplitMix64::seed_from_u64(seed);
     let plan = Plan::draw(guest, &mut random, jit);
     let Plan { cpus, quantum, hz, model_clock, .. } = plan;
-    let clock = if model_clock { "the model's clock" } else { "ips" };
+    let clock = match model_clock {
+        None => "ips",
+        Some(parts) if parts.any() => "the model's clock with caches and branches",
+        Some(_) => "the model's clock",
+    };
     let how = format!("{}, seed {seed}, {cpus} processors, quantum {quantum}, {hz} Hz, {clock}", guest.name());
     let end = (seconds * DEFAULT_HZ as f64) as u64;
     let (stamps, mixed, exit) = mixed(&plan, random.next_u64(), &how, end, actions)?;

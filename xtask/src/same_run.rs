@@ -1,5 +1,6 @@
 //! What the commands share that compare a run with the same run made otherwise.
 
+use emu_core::cycles::parts::Parts;
 use emu_devices::disk::{DiskImage, ImageError};
 use emu_devices::pc::{Pc, PcBuilder};
 use rand_xoshiro::SplitMix64;
@@ -23,6 +24,31 @@ pub fn with_image(builder: PcBuilder, image: &TestImage) -> Result<PcBuilder, Im
         Kind::Disk => builder.hard_disk(medium),
         Kind::Floppy => builder.floppy(medium),
     })
+}
+
+/// The parts of the model's clock as `--model-clock` has them. The problem as an error.
+pub fn parts(text: &str) -> Result<Parts, String> {
+    let mut parts = Parts::NONE;
+    for word in text.split(',').filter(|word| !word.is_empty()) {
+        match word {
+            "caches" => parts.caches = true,
+            "branches" => parts.branches = true,
+            _ => {
+                return Err(format!(
+                    "{word:?} is nothing that the clock counts; give caches, branches or caches,branches"
+                ));
+            }
+        }
+    }
+    Ok(parts)
+}
+
+/// A machine whose clock is the model's, with these parts, or counts instructions.
+pub fn with_clock(builder: PcBuilder, model_clock: Option<Parts>) -> PcBuilder {
+    match model_clock {
+        Some(parts) => builder.model_clock_with(parts),
+        None => builder,
+    }
 }
 
 /// Instructions and state. The clock is only what the last run came to, and a step may come to a little more.

@@ -3,6 +3,7 @@
 //! common, instruction count and state are equal.
 
 use crate::same_run::{self, Outcome, UnknownImage, length, outcome};
+use emu_core::cycles::parts::Parts;
 use emu_core::observe::*;
 use emu_devices::disk::ImageError;
 use emu_devices::pc::{DEFAULT_HZ, Pc, PcError, PcExit};
@@ -34,9 +35,11 @@ pub struct Args {
     /// All runs but the one in one piece compile what has run N times
     #[arg(long, value_name = "N")]
     jit: Option<u32>,
-    /// The clock counts the cycles of the CPU model, and not instructions
-    #[arg(long)]
-    model_clock: bool,
+    /// The clock counts the cycles of the CPU model, and not instructions; and with =caches, =branches or =caches,branches
+    /// what goes on there
+    #[arg(long, value_name = "PARTS", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        value_parser = same_run::parts)]
+    model_clock: Option<Parts>,
 }
 
 /// The machine besides its image.
@@ -45,7 +48,7 @@ struct Setting {
     cpus: u32,
     /// Of what is compared with the run in one piece, which is interpreted.
     jit: Option<u32>,
-    model_clock: bool,
+    model_clock: Option<Parts>,
 }
 
 /// What was compared and found different, or could not be run.
@@ -89,7 +92,7 @@ fn common_cycles(end: u64) -> Vec<u64> {
 
 fn machine(image: &TestImage, setting: Setting) -> Result<Pc, Error> {
     let builder = Pc::builder().processors(setting.cpus).memory(64 << 20);
-    let builder = if setting.model_clock { builder.model_clock() } else { builder };
+    let builder = same_run::with_clock(builder, setting.model_clock);
     Ok(same_run::with_image(builder, image)?.build()?)
 }
 
@@ -295,7 +298,7 @@ mod tests {
 
     /// The beginning of an image: the firmware, and for most of them all that they do.
     fn check_image(name: &str, cpus: u32) {
-        check_setting(name, Setting { cpus, jit: None, model_clock: false });
+        check_setting(name, Setting { cpus, jit: None, model_clock: None });
     }
 
     fn check_setting(name: &str, setting: Setting) {
@@ -317,8 +320,8 @@ mod tests {
 
     #[test]
     fn compiled_images_in_pieces_are_the_same_runs() {
-        check_setting("vmxexits", Setting { cpus: 1, jit: Some(1), model_clock: false });
-        check_setting("smp", Setting { cpus: 4, jit: Some(20), model_clock: false });
+        check_setting("vmxexits", Setting { cpus: 1, jit: Some(1), model_clock: None });
+        check_setting("smp", Setting { cpus: 4, jit: Some(20), model_clock: None });
     }
 
     #[test]
@@ -330,7 +333,18 @@ mod tests {
             ("smp", 4, Some(20)),
             ("paging", 1, None),
         ] {
-            check_setting(name, Setting { cpus, jit, model_clock: true });
+            check_setting(name, Setting { cpus, jit, model_clock: Some(Parts::NONE) });
+        }
+    }
+
+    #[test]
+    fn images_with_caches_and_branch_prediction_in_pieces_are_the_same_runs() {
+        for (name, cpus, jit, parts) in [
+            ("vmxexits", 1, Some(1), Parts { caches: true, branches: true }),
+            ("smp", 4, None, Parts { caches: true, branches: true }),
+            ("demo", 1, None, Parts { caches: false, branches: true }),
+        ] {
+            check_setting(name, Setting { cpus, jit, model_clock: Some(parts) });
         }
     }
 

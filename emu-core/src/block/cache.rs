@@ -461,7 +461,8 @@ impl CodeCache {
                 Self::require_code(cpu, n as u64)?;
                 cpu.translate_fetch(env, at)?
             };
-            bytes[n] = cpu.read_physical(env, physical, 1) as u8;
+            // How often it is decoded is nobody's business.
+            bytes[n] = cpu.beside_caches(|cpu| cpu.read_physical(env, physical, 1)) as u8;
             n += 1;
             let block = decode(cpu, &bytes[..n], Key::NONE, &mut self.workshop, false);
             if n == MAX_INSTRUCTION || !block.uops.is_empty() {

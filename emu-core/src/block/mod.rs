@@ -9,6 +9,7 @@ use crate::ir::uop::Uop;
 use crate::lower::costs::Costs;
 use crate::lower::memo::Memo;
 use crate::lower::{self, Reach, flags};
+use crate::mem::ram::{PAGE, Place, Ram};
 use crate::state::cpu::Cpu;
 use crate::state::scratch::Flow;
 use key::Key;
@@ -87,6 +88,24 @@ impl Block {
     #[inline(always)]
     pub fn cost_of_last(&self, count: usize) -> u64 {
         self.costs_of_last.get(count).map_or(count as u64, |cost| u64::from(*cost))
+    }
+
+    /// Offsets into guest memory of the first and of the last byte of one of its instructions; nothing where not all of it
+    /// is memory.
+    #[inline(always)]
+    pub fn place_of(&self, ram: &Ram, uop: &Uop) -> Option<(usize, usize)> {
+        if self.key == Key::NONE {
+            return None;
+        }
+        let first = self.key.offset() + usize::from(uop.off);
+        let last = first + usize::from(uop.len).max(1) - 1;
+        match self.second_page {
+            Some(page) if (first ^ last) >= PAGE as usize => match ram.place(page, false) {
+                Place::Memory(offset) => Some((first, offset | last % PAGE as usize)),
+                _ => None,
+            },
+            _ => Some((first, last)),
+        }
     }
 
     /// Drops all instructions but the first `count`.

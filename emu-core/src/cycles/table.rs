@@ -2,6 +2,7 @@
 
 use super::class::Class;
 use super::estimate::MOST_SETS;
+use super::parts::{Branches, Caches};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,6 +107,8 @@ struct TableText {
     vector_load_latency: u16,
     fuses: Fuses,
     events: Events,
+    caches: Caches,
+    branches: Branches,
     classes: BTreeMap<String, RowText>,
 }
 
@@ -150,6 +153,10 @@ pub struct Table {
     pub fuses: Fuses,
     /// What events cost.
     pub events: Events,
+    /// Caches, for clocks that model them.
+    pub caches: Caches,
+    /// Branch prediction, likewise.
+    pub branches: Branches,
     /// Sets of ports that can be the narrowest place of a run: unions of what rows name.
     pub narrow: Vec<Narrow>,
     /// Which of them have all ports of a set, a bit for each; by the set.
@@ -198,6 +205,10 @@ impl Table {
         if text.width == 0 {
             return Err(invalid("width".into(), "0 micro-operations a cycle; give at least 1".into()));
         }
+        text.caches
+            .check()
+            .and_then(|()| text.branches.check())
+            .map_err(|(field, what)| invalid(field.into(), what))?;
         let port = |place: &str, ports: &str| {
             ports_of(ports).ok_or_else(|| invalid(place.into(), format!("{ports:?} is no set of ports, as p23 is")))
         };
@@ -226,6 +237,8 @@ impl Table {
             vector_load_latency: text.vector_load_latency,
             fuses: text.fuses,
             events: text.events,
+            caches: text.caches,
+            branches: text.branches,
             narrow,
             around,
             rows,
@@ -309,5 +322,15 @@ mod tests {
         let missing = text.replace("\"carry\":", "\"cary\":");
         let error = Table::parse("mine.ron", &missing).expect_err("no row").to_string();
         assert!(error.contains("carry") && error.contains("missing"), "{error}");
+        for (from, to, field, remedy) in [
+            ("line: 64", "line: 60", "caches.line", "power of two"),
+            ("ways: 12", "ways: 11", "caches.l3", "ways"),
+            ("stores: 10", "stores: 101", "caches.stores", "0 to 100"),
+            ("returns: 16", "returns: 0", "branches.returns", "1 to 256"),
+            ("counters: 4096", "counters: 4095", "branches.counters", "power of two"),
+        ] {
+            let error = Table::parse("mine.ron", &text.replacen(from, to, 1)).expect_err(to).to_string();
+            assert!(error.contains("mine.ron") && error.contains(field) && error.contains(remedy), "{error}");
+        }
     }
 }

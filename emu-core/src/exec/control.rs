@@ -425,10 +425,15 @@ pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     Ok(())
 }
 
-/// INVD, WBINVD, WBNOINVD: caches are not modelled, so that only the privilege is left to check.
-pub fn invalidate_caches(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
+/// INVD, WBINVD, WBNOINVD (`imm` = 0, 1, 2): the caches hold no data, so that they are emptied where they are modelled,
+/// and WBNOINVD leaves them alone.
+pub fn invalidate_caches(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
-    cpu.intercept(u, if u.variant() == 0 { Instruction::Invd } else { Instruction::Wbinvd })
+    cpu.intercept(u, if u.variant() == 0 { Instruction::Invd } else { Instruction::Wbinvd })?;
+    if u.variant() != 2 {
+        cpu.empty_caches(env.ram);
+    }
+    Ok(())
 }
 
 /// CLAC (`imm` = 0) and STAC (1): #UD above CPL 0.

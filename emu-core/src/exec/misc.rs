@@ -40,14 +40,31 @@ pub fn salc(cpu: &mut Cpu, _env: &mut Env, _u: &Uop) -> Exec {
     Ok(())
 }
 
-/// CLFLUSH, CLFLUSHOPT, CLWB: checked as the load of a byte, but for a segment that may only be executed; there is no
-/// cache to write back (SDM Vol. 2A, CLFLUSH).
+/// CLFLUSH, CLFLUSHOPT, CLWB (`imm` = 1): checked as the load of a byte, but for a segment that may only be executed (SDM
+/// Vol. 2A, CLFLUSH). Caches hold no data; where they are modelled, the line leaves them.
 pub fn cache_line(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let ea = cpu.ea(u);
-    if cpu.probe_execute_only(env, u.seg, ea)? {
-        return Ok(());
+    let execute_only = cpu.probe_execute_only(env, u.seg, ea)?;
+    if !cpu.has_caches() {
+        return if execute_only { Ok(()) } else { cpu.read::<u8>(env, u.seg, ea).map(|_| ()) };
     }
-    cpu.read::<u8>(env, u.seg, ea).map(|_| ())
+    let place = cpu.cacheable_place(env, u.seg, ea, execute_only)?;
+    if !execute_only {
+        cpu.beside_caches(|cpu| cpu.read::<u8>(env, u.seg, ea))?;
+    }
+    if let Some(offset) = place.filter(|_| u.variant() == 0) {
+        cpu.flush_line(env.ram, offset);
+    }
+    Ok(())
+}
+
+/// PREFETCHh, PREFETCHW: hints for caches, which never fault.
+pub fn prefetch(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
+    if cpu.has_caches() {
+        let ea = cpu.ea(u);
+        cpu.prefetch(env, u.seg, ea);
+    }
+    Ok(())
 }
 
 /// A line that is going to be written: checked as a store.

@@ -82,6 +82,8 @@ impl Cpu {
             let here = (walking != 0).then(|| self.string_pages(u));
             let left = limit.saturating_sub(self.cycles + walking).max(1);
             let most = if here == pages { wanted - done } else { left.min(wanted - done) };
+            // What goes through caches may have taken longer than iterations do.
+            let most = if self.has_caches() { most.min(limit.saturating_sub(self.cycles).max(1)) } else { most };
             pages = here;
             match iteration(self, env, most) {
                 Ok((n, go_on)) => {
@@ -218,6 +220,7 @@ pub fn rep_movs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
                 true,
                 down,
             ));
+            let n = cpu.touch_run(env.ram, (Some(from), to), size, n, down);
             copy_run::<W>(env, from, to, n as usize, down);
             let bytes = cpu.stride::<W>().wrapping_mul(n);
             cpu.advance(RSI, u, bytes);
@@ -246,6 +249,7 @@ pub fn rep_stos<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         let destination = cpu.destination_offset(u);
         if let Some(to) = cpu.plain_place(env, ES, destination, size, true)? {
             let n = wanted.min(cpu.run_length::<W>(u, ES, destination, true, down));
+            let n = cpu.touch_run(env.ram, (None, to), size, n, down);
             let start = if down { to - (n as usize - 1) * size } else { to };
             fill_run::<W>(env, start, n as usize, value);
             let bytes = cpu.stride::<W>().wrapping_mul(n);

@@ -89,7 +89,7 @@ macro_rules! for_each_op {
             CmovRr = reg cmov_rr [reads]; CmovRm = mem cmov_rm [fails];
             SetccR = one setcc_r [fails]; SetccM = one setcc_m [fails];
             Cbw = reg cbw [none]; Cwd = reg cwd [none];
-            Nop = one nop [fails];
+            Nop = one nop [fails]; Prefetch = one prefetch [fails];
 
             // Branches.
             JmpRel = end jmp_rel; JmpR = end jmp_r; JmpM = mem jmp_m;

@@ -61,7 +61,11 @@ pub fn lower(l: &Lowerer, i: &iced_x86::Instruction) -> Lowered {
         }
         Mnemonic::Invd | Mnemonic::Wbinvd | Mnemonic::Wbnoinvd => {
             let mut u = l.uop(Op::InvalidateCaches, 1);
-            u.imm = u64::from(i.mnemonic() != Mnemonic::Invd);
+            u.imm = match i.mnemonic() {
+                Mnemonic::Invd => 0,
+                Mnemonic::Wbinvd => 1,
+                _ => 2,
+            };
             Some((u, End::Ends))
         }
         Mnemonic::Clac => simple(Op::SetAc),

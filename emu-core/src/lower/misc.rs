@@ -40,7 +40,14 @@ pub fn lower(l: &Lowerer, i: &Instruction) -> Lowered {
             u
         }
         Salc => l.uop(Op::Salc, 1),
-        Clflush | Clflushopt | Clwb => l.mem(Op::CacheLine, 1, i),
+        Clflush | Clflushopt | Clwb => {
+            let mut u = l.mem(Op::CacheLine, 1, i);
+            u.imm = u64::from(i.mnemonic() == Clwb);
+            u
+        }
+        Prefetch | Prefetchw | Prefetchwt1 | Prefetchnta | Prefetcht0 | Prefetcht1 | Prefetcht2 if is_mem(i, 0) => {
+            l.mem(Op::Prefetch, 1, i)
+        }
         Cldemote | Prefetch | Prefetchw | Prefetchwt1 | Prefetchit0 | Prefetchit1 | Prefetchnta | Prefetcht0
         | Prefetcht1 | Prefetcht2 | Lfence | Sfence | Mfence => l.uop(Op::Nop, 4),
         Movnti | Movdiri if is_mem(i, 0) => {

@@ -384,6 +384,7 @@ impl Cpu {
         access: Access,
     ) -> Result<u64, Stop> {
         if let Some(offset) = self.known_place(linear, len, access) {
+            self.touch(env.ram, offset, len, false);
             let value = env.ram.load(offset, len);
             if self.notes.watch.contains(Watch::MEMORY) && !access.implicit {
                 self.note_access(linear, env.ram.address_of(offset), len, false, value);
@@ -418,6 +419,7 @@ impl Cpu {
         access: Access,
     ) -> Exec {
         if let Some(offset) = self.known_place(linear, len, access) {
+            self.touch(env.ram, offset, len, true);
             if env.ram.store(offset, len, value) {
                 self.leave_block();
             }
@@ -449,7 +451,8 @@ impl Cpu {
     pub fn read_system<W: Width>(&mut self, env: &mut Env, linear: u64) -> Result<u64, Stop> {
         let linear = self.wrap_system(linear);
         let entry = self.tlb.slot(linear);
-        if entry.read == linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.implicit_context() {
+        let tag = linear.wrapping_add(W::BYTES - 1) & !0xFFF | self.implicit_context();
+        if entry.read == tag && !self.has_caches() {
             return Ok(W::load(env.ram.bytes(), linear.wrapping_add(entry.addend) as usize));
         }
         self.read_linear(env, linear, W::BYTES as usize, Access::implicit(Kind::Read))
@@ -622,7 +625,13 @@ impl Cpu {
         Ok(physical)
     }
 
-    fn operand_target(&mut self, env: &mut Env, linear: u64, len: usize, access: Access) -> Result<RmwTarget, Stop> {
+    pub(super) fn operand_target(
+        &mut self,
+        env: &mut Env,
+        linear: u64,
+        len: usize,
+        access: Access,
+    ) -> Result<RmwTarget, Stop> {
         self.target::<true>(env, linear, len, access)
     }
 
@@ -697,7 +706,7 @@ impl Cpu {
 
     /// Physical address of an access that the TLB translates.
     #[inline(always)]
-    fn known_page(&mut self, env: &mut Env, linear: u64, access: Access) -> Option<u64> {
+    pub(super) fn known_page(&mut self, env: &mut Env, linear: u64, access: Access) -> Option<u64> {
         let tag = linear & !0xFFF | self.plain_context(access)?;
         let write = access.kind == Kind::Write;
         if let Some(offset) = self.tlb.held(linear, tag, write) {
@@ -779,6 +788,7 @@ impl Cpu {
     #[inline(always)]
     pub fn read_quadword(&mut self, env: &mut Env, physical: u64, own_page: u64) -> u64 {
         if physical & !0xFFF != own_page
+            && !self.has_caches()
             && let Some(value) = env.ram.quad_above_legacy(physical)
         {
             return value;
@@ -792,7 +802,10 @@ impl Cpu {
             return self.lapic_mmio_read(env, physical & 0xFFF, len);
         }
         match env.ram.place(physical, false) {
-            Place::Memory(offset) => env.ram.load(offset, len),
+            Place::Memory(offset) => {
+                self.touch(env.ram, offset, len, false);
+                env.ram.load(offset, len)
+            }
             _ => self.read_bus(env, physical, len),
         }
     }
@@ -804,6 +817,7 @@ impl Cpu {
         }
         match env.ram.place(physical, true) {
             Place::Memory(offset) => {
+                self.touch(env.ram, offset, len, true);
                 if env.ram.store(offset, len, value) {
                     self.leave_block();
                 }

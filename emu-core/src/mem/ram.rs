@@ -5,6 +5,7 @@ mod saved;
 pub use saved::RamState;
 
 use super::image::MemoryImage;
+use crate::cycles::cache::Cache;
 use memmap2::MmapMut;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -100,6 +101,8 @@ pub struct Ram {
     changed: Box<[bool]>,
     /// The RAM when it was last saved or restored.
     image: MemoryImage,
+    /// The cache that processors share, where the clock models caches.
+    shared_cache: Option<Cache>,
     /// Counts pages with fast write entries that came to hold code; processors then drop those entries.
     code_epoch: u64,
     /// For each page of `bytes`: it was written where its code is, or near it, and nothing was decoded there since; so many
@@ -136,6 +139,7 @@ impl Ram {
             fast_writes: vec![false; total / PAGE as usize].into_boxed_slice(),
             changed: vec![false; total / PAGE as usize].into_boxed_slice(),
             image: MemoryImage::zero(ram_size as u64),
+            shared_cache: None,
             code_epoch: 0,
             patience: vec![0; total / PAGE as usize].into_boxed_slice(),
             stale: BTreeMap::new(),
@@ -286,6 +290,22 @@ impl Ram {
     #[inline(always)]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The cache that processors share, if caches are modelled.
+    #[inline(always)]
+    pub fn shared_cache(&mut self) -> Option<&mut Cache> {
+        self.shared_cache.as_mut()
+    }
+
+    /// Processors share this cache from now on, or none.
+    pub(crate) fn set_shared_cache(&mut self, cache: Option<Cache>) {
+        self.shared_cache = cache;
+    }
+
+    /// The machine is reset: nothing is cached.
+    pub fn empty_shared_cache(&mut self) {
+        self.shared_cache.iter_mut().for_each(Cache::clear);
     }
 
     /// Where [`Ram::bytes`] begins, for compiled code, which writes as a caller of [`Ram::allow_fast_writes`] does.

@@ -88,8 +88,8 @@ impl Cpu {
 
     /// Pushes all of `values` in order, or none that a limit forbids.
     pub fn push_all_on(&mut self, env: &mut Env, stack: &mut Stack, width: Size, values: &[u64]) -> Exec {
-        // Watched accesses are told one by one.
-        let together = !values.is_empty() && !self.notes.watch.contains(Watch::MEMORY);
+        // Watched accesses are told one by one, and go through caches line by line.
+        let together = !values.is_empty() && !self.notes.watch.contains(Watch::MEMORY) && !self.has_caches();
         if together && (stack.size, width) == (Size::Bits64, Size::Bits64) {
             let len = 8 * values.len();
             let bottom = stack.sp.wrapping_sub(len as u64);

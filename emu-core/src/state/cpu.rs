@@ -7,6 +7,7 @@ use super::flags::{AC, FIXED1, Flags, IF, RF, TF};
 use super::fpu::FpuState;
 use super::history::History;
 use super::lapic::Lapic;
+use super::micro::Micro;
 use super::observed::{Observed, Watch};
 use super::pmu::Pmu;
 use super::scratch::Scratch;
@@ -72,6 +73,8 @@ pub struct Cpu {
     pub vmx: VmxState,
     /// Performance monitoring.
     pub pmu: Pmu,
+    /// Caches and branch prediction, where the clock models them.
+    pub micro: Micro,
     /// What the owner has chosen.
     pub config: Config,
     /// What is told about the run; no part of the state.
@@ -133,6 +136,7 @@ impl Cpu {
             lapic: Lapic::new(apic_id),
             vmx: VmxState::default(),
             pmu: Pmu::new(model.pmu()),
+            micro: Micro::default(),
             config: Config { model, hz: 0, cycles: None, takes_turns: false, ignore_bad_msrs: false },
             notes: Notes::default(),
             known_tables: KnownTables::default(),
@@ -153,7 +157,11 @@ impl Cpu {
         }
         *self.fpu = FpuState::default();
         self.lapic = self.new_lapic(apic_id);
-        self.pmu = Pmu::new(self.config.model.pmu());
+        let (parts, misses) = (self.micro.parts(), self.pmu.misses);
+        self.pmu = Pmu { modelled: parts, misses, ..Pmu::new(self.config.model.pmu()) };
+        if let Some(table) = &self.config.cycles {
+            self.micro = Micro::new(table, parts);
+        }
         let counts = std::mem::take(&mut self.vmx.counts);
         self.vmx = VmxState { counts, ..VmxState::default() };
         self.notes.history.set_vmx_abort(None);
@@ -316,11 +324,18 @@ impl Cpu {
     #[inline]
     pub(crate) fn spend(&mut self, cost: impl FnOnce(&Events) -> u64) {
         if let Some(table) = &self.config.cycles {
-            self.cycles += cost(&table.events);
-            // What follows in the block has been counted: it goes on if all of it still begins in time.
-            if self.cycles >= self.block_limit {
-                self.leave_block();
-            }
+            let cost = cost(&table.events);
+            self.spend_cycles(cost);
+        }
+    }
+
+    /// Something takes this time.
+    #[inline]
+    pub(crate) fn spend_cycles(&mut self, cost: u64) {
+        self.cycles += cost;
+        // What follows in the block has been counted: it goes on if all of it still begins in time.
+        if self.cycles >= self.block_limit {
+            self.leave_block();
         }
     }
 
@@ -330,6 +345,8 @@ impl Cpu {
         let entries = std::mem::take(&mut self.scratch.walked);
         if entries != 0 {
             let before = self.cycles;
+            // Where there are caches, they have said what each entry takes.
+            let entries = if self.micro.caches.is_some() { 0 } else { entries };
             self.spend(|events| u64::from(events.tlb_miss) + u64::from(events.walk_entry) * u64::from(entries));
             self.scratch.walking += self.cycles - before;
             // Who gives the instruction up must know what it alone has walked.

@@ -9,6 +9,7 @@ pub mod flags;
 pub mod fpu;
 pub mod history;
 pub mod lapic;
+pub mod micro;
 pub mod observed;
 pub mod pmu;
 pub mod scratch;

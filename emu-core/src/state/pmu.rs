@@ -5,6 +5,7 @@
 //! depends on changes, and when it is about to overflow. Branches, and events cycle by cycle, are told by whoever runs the
 //! instructions one by one for as long as [`Pmu::watches`] asks for it.
 
+use crate::cycles::parts::Parts;
 use crate::model::pmu::{FIXED, GENERAL, PmuModel};
 use emu_vmx::arch::msr::DebugCtl;
 use serde::{Deserialize, Serialize};
@@ -41,9 +42,25 @@ enum Event {
     Cycles,
     Instructions,
     Branches,
+    /// One of these.
+    Miss(Miss),
     /// One that never happens here.
     Nothing,
 }
+
+/// What happens where the clock models caches or branch prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Miss {
+    /// A line was not in the caches that the processor has for itself.
+    LastLevelReference,
+    /// Nor in the one that is shared.
+    LastLevel,
+    /// A branch was mispredicted.
+    Branch,
+}
+
+/// How often each [`Miss`] has happened.
+pub type Misses = [u64; 3];
 
 /// What the processor is doing, as far as counters depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -76,6 +93,8 @@ pub struct Clocks {
     pub instructions: u64,
     /// Branch instructions retired, while they are watched.
     pub branches: u64,
+    /// References to the last-level cache, misses of it, branches mispredicted: where they are modelled.
+    pub misses: Misses,
 }
 
 /// The first cycle that the counters with CMASK or E have not looked at, and what has retired in it.
@@ -84,6 +103,7 @@ pub struct OpenCycle {
     cycle: u64,
     instructions: u64,
     branches: u64,
+    misses: Misses,
 }
 
 impl OpenCycle {
@@ -110,6 +130,10 @@ pub struct Pmu {
     pub global_status: u64,
     /// Branch instructions that have retired while they were watched.
     pub branches: u64,
+    /// What is modelled of what events of misses count; without, these never happen.
+    pub modelled: Parts,
+    /// As [`Clocks::misses`], watched or not.
+    pub misses: Misses,
     /// Up to where the counters have counted.
     pub counted: Clocks,
     /// What the processor has been doing since.
@@ -171,7 +195,11 @@ impl Pmu {
 
     /// SDM Vol. 3B, "Pre-defined Architectural Performance Events".
     fn event(&self, n: usize, model: &PmuModel) -> Event {
+        let Parts { caches, branches } = self.modelled;
         let (event, bit) = match self.selects[n] & 0xFFFF {
+            0x4F2E if caches => (Event::Miss(Miss::LastLevelReference), 3),
+            0x412E if caches => (Event::Miss(Miss::LastLevel), 4),
+            0x00C5 if branches => (Event::Miss(Miss::Branch), 6),
             0x003C => (Event::Cycles, 0),
             0x00C0 => (Event::Instructions, 1),
             0x013C => (Event::Cycles, 2),
@@ -215,6 +243,7 @@ impl Pmu {
             cycles: cycles.max(last.cycles),
             instructions: instructions.max(last.instructions),
             branches: self.branches.max(last.branches),
+            misses: self.misses,
         };
         self.counted = now;
         let (cycles, instructions) = (now.cycles - last.cycles, now.instructions - last.instructions);
@@ -225,6 +254,7 @@ impl Pmu {
                     Event::Cycles => cycles,
                     Event::Instructions => instructions,
                     Event::Branches => branches,
+                    Event::Miss(miss) => now.misses[miss as usize].wrapping_sub(last.misses[miss as usize]),
                     Event::Nothing => 0,
                 };
                 overflowed |= self.add(n, events, model);
@@ -258,6 +288,7 @@ impl Pmu {
                 Event::Cycles => (1, 1),
                 Event::Instructions => (open.instructions, 0),
                 Event::Branches => (open.branches, 0),
+                Event::Miss(miss) => (open.misses[miss as usize], 0),
                 Event::Nothing => (0, 0),
             };
             let before = self.asserted & bit != 0;
@@ -282,6 +313,14 @@ impl Pmu {
         self.open.branches = self.open.branches.saturating_add(branch.into());
         self.global_status |= overflowed;
         overflowed
+    }
+
+    /// Something of this kind has happened.
+    #[inline]
+    pub fn note(&mut self, miss: Miss) {
+        let n = miss as usize;
+        self.misses[n] = self.misses[n].wrapping_add(1);
+        self.open.misses[n] = if self.watches { self.open.misses[n].saturating_add(1) } else { 0 };
     }
 
     /// The instruction of the last [`Pmu::retire`] has not retired.
@@ -335,7 +374,7 @@ impl Pmu {
             general.clone().next().is_some() || (0..usize::from(model.fixed)).any(|n| self.fixed_runs(n, model));
         self.watches = general.any(|n| match self.event(n, model) {
             Event::Branches => true,
-            Event::Instructions => self.looks_at_cycles(n),
+            Event::Instructions | Event::Miss(_) => self.looks_at_cycles(n),
             Event::Cycles | Event::Nothing => false,
         });
         // A counter that is enabled again begins anew, whatever the others do meanwhile.

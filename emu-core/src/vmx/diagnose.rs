@@ -91,7 +91,9 @@ impl Cpu {
     pub(super) fn tell_failed_msr(&mut self, env: &mut Env, failed: FailedEntry, area: MsrList, number: u32) {
         self.tell_failed_entry(failed, |cpu| {
             let at = area.entry(number.saturating_sub(1));
-            let (first, value) = (cpu.read_quad(env, at), cpu.read_quad(env, at.wrapping_add(8)));
+            // Whether it is told changes nothing.
+            let entry = |cpu: &mut Cpu| (cpu.read_quad(env, at), cpu.read_quad(env, at.wrapping_add(8)));
+            let (first, value) = cpu.beside_caches(entry);
             let name = msr::name(first as u32).map_or_else(|| format!("MSR {first:X}h"), |name| name.into_owned());
             let why = match check_msr_load(first, false) {
                 Err(MsrListError::Reserved) => "bits 63:32 of the entry are not 0",

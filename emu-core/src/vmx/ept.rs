@@ -36,6 +36,10 @@ impl EptMemory for Tables<'_, '_> {
     }
     #[inline(always)]
     fn known_table(&mut self, config: &EptConfig, guest_physical: u64) -> Option<PageTable> {
+        // What caches see is the walk.
+        if self.cpu.has_caches() {
+            return None;
+        }
         let (table, above) = self.cpu.known_tables.find(self.env.ram, self.own_page, config, guest_physical)?;
         self.cpu.scratch.walked += u32::from(above);
         Some(table)

@@ -3,6 +3,7 @@
 mod blocks;
 mod clock;
 mod instructions;
+mod parts;
 
 use emu_core::cycles::estimate::{UNIT, estimate};
 use emu_core::cycles::table::Table;

@@ -7,6 +7,7 @@ use crate::debug_ports::{DebugExit, DebugPortsConfig};
 use crate::disk::{DiskImage, Geometry};
 use crate::floppy::FloppyDrive;
 use crate::rtc::{BootDevice, CmosConfig, DiskGeometry, FloppyType, RtcConfig};
+use emu_core::cycles::parts::Parts;
 use emu_core::mem::ram::LOW_RAM_LIMIT;
 use emu_core::model::CpuModel;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub struct PcBuilder {
     hz: u64,
     quantum: u64,
     cycles: bool,
+    parts: Parts,
     time: i64,
     bios: Vec<u8>,
     vga_bios: Vec<u8>,
@@ -49,6 +51,7 @@ impl Default for PcBuilder {
             hz: DEFAULT_HZ,
             quantum: DEFAULT_QUANTUM,
             cycles: false,
+            parts: Parts::NONE,
             time: DEFAULT_TIME,
             bios: firmware::BIOS.to_vec(),
             vga_bios: firmware::VGABIOS.to_vec(),
@@ -96,7 +99,13 @@ impl PcBuilder {
     /// Instructions and events cost what the model's table of cycles says, and not a cycle each.
     #[must_use]
     pub fn model_clock(self) -> Self {
-        Self { cycles: true, ..self }
+        self.model_clock_with(Parts::NONE)
+    }
+
+    /// [`PcBuilder::model_clock`], and what goes on in caches or in branch prediction takes time, too.
+    #[must_use]
+    pub fn model_clock_with(self, parts: Parts) -> Self {
+        Self { cycles: true, parts, ..self }
     }
 
     /// The clock's start, in seconds since 1970-01-01T00:00:00.
@@ -192,6 +201,7 @@ impl PcBuilder {
         Pc::new(PcConfig {
             processors: self.processors,
             cycles: self.cycles.then(|| model.table()).transpose()?,
+            parts: self.parts,
             model,
             memory: self.memory,
             quantum: self.quantum,

@@ -16,7 +16,7 @@ impl Pc {
             model_hash: cpu.config.model.fingerprint(),
             memory: self.ram.size(),
             quantum: self.quantum,
-            clock: cpu.config.cycles.as_ref().map_or("ips".to_owned(), |table| format!("model, of {}", table.name)),
+            clock: cpu.clock_name(),
             rom_hash: StableHash::of(self.ram.rom()),
             ignores_bad_msrs: cpu.config.ignore_bad_msrs,
         }

@@ -97,7 +97,8 @@ pub struct RunArgs {
     /// a model's FILE.ron, or a dump of cpuid -r and rdmsr; cpu-models lists them [default: corei5_arrandale_m520]
     #[arg(long, value_name = "NAME", help_heading = "Machine")]
     pub cpu_model: Option<String>,
-    /// What the clock counts: instructions, or cycles of the CPU model [default: ips]
+    /// What the clock counts: instructions (ips), or cycles of the CPU model, with caches and branch prediction or without
+    /// (model[,caches][,branches]) [default: ips]
     #[arg(long, value_name = "CLOCK", help_heading = "Machine")]
     pub clock: Option<Clock>,
     /// Cycles per guest second [default: 50000000]

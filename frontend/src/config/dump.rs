@@ -9,7 +9,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("cpus", "logical processors, 1 to 254"),
     ("memory", "guest memory in MiB; with a unit as a text: \"512M\", \"1G\""),
     ("cpu_model", "see rvmx-emu cpu-models"),
-    ("clock", "ips: an instruction is a cycle; model: cycles of the CPU model's pipeline"),
+    (
+        "clock",
+        "ips: an instruction is a cycle; model: cycles of the CPU model's pipeline; model_with([caches, branches])",
+    ),
     ("ips", "cycles a guest second"),
     ("quantum", "cycles of a processor's turn; None: 1000"),
     ("ignore_bad_msrs", "MSRs that the CPU model lacks read 0 and swallow writes"),

@@ -1,12 +1,15 @@
 //! The machine's configuration: one struct, whatever it was read from.
 
 pub mod bochsrc;
+mod clock;
 pub mod dump;
 pub mod options;
 pub mod ron;
 pub mod run;
 pub mod size;
 pub mod sources;
+
+pub use clock::Clock;
 
 use crate::error::InputError;
 use crate::loader::LinuxEntry;
@@ -311,17 +314,6 @@ pub enum DisplayKind {
     Terminal,
     /// Not at all.
     None,
-}
-
-/// What the clock counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Clock {
-    /// Instructions: each is one cycle
-    #[default]
-    Ips,
-    /// Cycles, as the table of the CPU model's microarchitecture estimates them
-    Model,
 }
 
 /// How often code runs until it is compiled, if nobody says; nothing is where the host is not served.

@@ -8,6 +8,7 @@ use crate::config::{
 use crate::error::InputError;
 use crate::files;
 use crate::models;
+use emu_core::cycles::parts::Parts;
 use emu_core::mem::ram::{LOW_RAM_LIMIT, MAX_ROM};
 use emu_devices::ata;
 use emu_devices::board::BoardConfig;
@@ -25,12 +26,15 @@ use std::sync::Arc;
 pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Result<Pc, InputError> {
     let fw_cfg = fw_cfg(config, uefi.is_some())?;
     let model = models::find("--cpu-model", &config.cpu_model)?;
-    let cycles = match config.clock {
-        Clock::Ips => None,
-        Clock::Model => Some(model.table().map_err(|error| {
-            let other = format!("give --clock ips, or a model that names one, such as {DEFAULT_CPU_MODEL}");
-            InputError::new("--clock model", error.to_string()).remedy(other)
-        })?),
+    let (cycles, parts) = match config.clock {
+        Clock::Ips => (None, Parts::NONE),
+        Clock::Model(parts) => (
+            Some(model.table().map_err(|error| {
+                let other = format!("give --clock ips, or a model that names one, such as {DEFAULT_CPU_MODEL}");
+                InputError::new("--clock model", error.to_string()).remedy(other)
+            })?),
+            parts,
+        ),
     };
     let mode = if config.snapshot { OpenMode::Snapshot } else { OpenMode::ReadWrite };
     let mut drives: [Option<ata::AtaDrive>; 4] = [None, None, None, None];
@@ -113,6 +117,7 @@ pub fn pc(config: &MachineConfig, kernel: bool, uefi: Option<Firmware>) -> Resul
         memory,
         quantum: config.quantum.unwrap_or(DEFAULT_QUANTUM),
         cycles,
+        parts,
         bios,
         vga_bios,
         option_roms,

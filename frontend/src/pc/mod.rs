@@ -23,6 +23,7 @@ use crate::snapshot_file;
 use crate::vmcs_dump::VmcsDumper;
 use emu_core::observe::{Observer, Observers};
 use emu_core::state::cpu::Cpu;
+use emu_core::state::pmu::Miss;
 use emu_core::trace::{TraceFilter, Tracer};
 use emu_devices::disk::{DrivePlace, MediumId};
 use emu_devices::input::{InjectError, InputEvent, Stamped};
@@ -335,13 +336,22 @@ impl Machine for PcMachine {
 
     fn statistics(&self) -> Statistics {
         let cache = self.pc.cache_counts();
-        let counts = [
+        let mut counts = vec![
             ("block_lookups", cache.lookups),
             ("blocks_built", cache.built),
             ("blocks_dropped", cache.dropped),
             ("blocks_evicted", cache.evicted),
             ("tlb_misses", self.pc.cpus.iter().map(|cpu| cpu.tlb.misses).sum()),
         ];
+        let misses = |miss: Miss| self.pc.cpus.iter().map(|cpu| cpu.pmu.misses[miss as usize]).sum();
+        let parts = self.pc.cpus[0].micro.parts();
+        if parts.caches {
+            let (references, all) = (misses(Miss::LastLevelReference), misses(Miss::LastLevel));
+            counts.extend([("llc_references", references), ("llc_misses", all)]);
+        }
+        if parts.branches {
+            counts.push(("branch_misses", misses(Miss::Branch)));
+        }
         let mut calls = self.pc.handler_calls();
         calls.sort_by_key(|&(op, count)| (std::cmp::Reverse(count), op as u16));
         let calls = calls.into_iter().take(MOST_CALLED).map(|(op, count)| (format!("calls_{}", op.name()), count));

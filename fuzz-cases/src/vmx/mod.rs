@@ -194,7 +194,7 @@ fn enter(bench: &mut Bench) {
 /// Runs in goes until a guest has had [`GUEST_INSTRUCTIONS`], or for `cycles`.
 fn run(source: &mut Source, bench: &mut Bench, cycles: u64, tiers: Tiers) -> Trail {
     let mut trail = Trail::default();
-    bench.cpu.config.cycles = tiers.cycles(&bench.cpu.config.model);
+    tiers.set_clock(&mut bench.cpu, &mut bench.ram);
     let cycles = if bench.cpu.config.cycles.is_some() { cycles * MODEL_CYCLES } else { cycles };
     let end = bench.cpu.cycles + cycles;
     let mut in_guest = 0;

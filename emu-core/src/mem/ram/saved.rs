@@ -2,6 +2,7 @@
 
 use super::super::image::MemoryImage;
 use super::{LEGACY_PAGES, Legacy, PAGE, Ram};
+use crate::cycles::cache::Cache;
 use crate::state::DamagedState;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ pub struct RamState {
     a20: bool,
     /// VMX operation holds the gate open for the processor that ran last.
     a20m_blocked: bool,
+    /// What the cache holds that processors share, if caches are modelled.
+    shared_cache: Option<Cache>,
 }
 
 impl Ram {
@@ -41,8 +44,9 @@ impl Ram {
             map_epoch: _,
             a20,
             a20m_blocked,
+            shared_cache,
         } = self;
-        RamState { legacy: legacy.to_vec(), a20: *a20, a20m_blocked: *a20m_blocked }
+        RamState { legacy: legacy.to_vec(), a20: *a20, a20m_blocked: *a20m_blocked, shared_cache: shared_cache.clone() }
     }
 
     /// The map and the gate without what depends on who ran last: equal for machines that cannot be told apart.
@@ -71,12 +75,18 @@ impl Ram {
         if image.size() != self.size() {
             return Err(DamagedState("the memory has another size"));
         }
+        match (&self.shared_cache, &state.shared_cache) {
+            (Some(this), Some(other)) if this.is_like(other) => {}
+            (None, None) => {}
+            _ => return Err(DamagedState("the cache that processors share is of another kind")),
+        }
         Ok(())
     }
 
     /// Takes a state back that [`Ram::check`] has accepted. The caller drops all decoded blocks and restores all TLBs.
     pub(crate) fn restore(&mut self, state: &RamState, image: &MemoryImage) {
-        let RamState { legacy, a20, a20m_blocked } = state;
+        let RamState { legacy, a20, a20m_blocked, shared_cache } = state;
+        self.shared_cache.clone_from(shared_cache);
         self.legacy.copy_from_slice(legacy);
         self.a20 = *a20;
         self.a20m_blocked = *a20m_blocked;

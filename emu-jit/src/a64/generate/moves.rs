@@ -33,7 +33,7 @@ impl Generator<'_> {
                 self.address(uop);
                 self.set(uop.r1, width, 0);
             }
-            Op::Nop => {}
+            Op::Nop | Op::Prefetch => {}
             Op::XchgRr => {
                 self.copy(uop.r1, width, 3);
                 self.copy(uop.r2, width, 4);

@@ -105,7 +105,7 @@ impl Generator<'_> {
                 self.address(uop);
                 self.set(uop.r1, width, RAX);
             }
-            Op::Nop => {}
+            Op::Nop | Op::Prefetch => {}
             Op::XchgRr | Op::XchgMr => return self.exchange(op, uop),
             _ => return false,
         }
