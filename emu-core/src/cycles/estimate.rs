@@ -115,10 +115,11 @@ impl Run {
         self.most = [0; MOST_PORTS + 1];
     }
 
-    /// What tells this run from all others to which the same instructions may be put before with another result, as 128
-    /// bits of a hash.
-    pub fn identity(&self, table: &Table) -> u128 {
+    /// What tells this run, of which `cycles` are said, from all others before which the same instructions may do something
+    /// else: 128 bits of a hash, never 0.
+    pub fn identity(&self, table: &Table, cycles: u32) -> u128 {
         let mut hash = Hash128::default();
+        hash.add(cycles.into());
         hash.add(u64::from(self.issued) << 32 | u64::from(self.busy) << 1 | u64::from(self.before_branch));
         self.load[..table.narrow.len()].chunks(2).for_each(|pair| {
             hash.add(pair.iter().fold(0, |all, load| all << 32 | u64::from(*load)));
@@ -230,7 +231,7 @@ impl Hash128 {
     }
 
     fn finish(self) -> u128 {
-        u128::from(self.a) << 64 | u128::from(self.b)
+        (u128::from(self.a) << 64 | u128::from(self.b)).max(1)
     }
 }
 

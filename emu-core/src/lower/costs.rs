@@ -19,22 +19,16 @@ const STEPS: usize = 16_384;
 /// Kinds of instructions whose work is remembered.
 const KINDS: usize = 1024;
 
-/// What is known of the rest of a run: all that the cost of an instruction before it depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Rest {
-    /// [`Run::identity`]; 0 of no instructions.
-    run: u128,
-    /// Cycles that it takes.
-    cycles: u32,
-}
-
-/// An instruction was put before a rest.
-#[derive(Clone, Copy)]
+/// An instruction was put before the rest of a run. All that its cost depends on is the rest's identity.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
 struct Step {
-    before: Rest,
+    rest: u128,
     kind: Kind,
-    cost: u8,
-    after: Rest,
+    /// Cycles by which the estimate grows.
+    cycles: u32,
+    /// What the two are together; 0 of no step, and as a rest of no instructions.
+    together: u128,
 }
 
 /// An instruction of a block, as it was decoded: all of it that costs depend on.
@@ -66,7 +60,7 @@ pub struct Costs {
     reading: Vec<(Seen, usize)>,
     /// Steps by a hash. The same instructions with other immediates cost the same, and what has been found of the end of
     /// one run is found again at the end of another.
-    steps: Vec<Option<Step>>,
+    steps: Vec<Step>,
     /// What instructions do, by a hash of their kind.
     done: Vec<Option<(Kind, Work)>>,
 }
@@ -140,35 +134,33 @@ impl Costs {
     /// are in `uops`. Returns how many it has.
     fn settle(&mut self, table: &Table, bits: u32, bytes: &[u8], uops: &mut [Uop]) -> usize {
         if self.steps.is_empty() {
-            self.steps.resize(STEPS, None);
+            self.steps.resize(STEPS, Step::default());
             self.done.resize(KINDS, None);
         }
         let count = self.reading.len();
-        let mut rest = Rest::default();
+        let (mut rest, mut cycles) = (0, 0);
         // From there on the instructions are in `run`.
         let mut placed = count;
         self.run.clear();
         for index in (0..count).rev() {
             let kind = self.reading[index].0.kind;
-            let slot = kind.mix(rest.run as u64 ^ u64::from(rest.cycles)) as usize % STEPS;
-            let step = match self.steps[slot] {
-                Some(step) if step.before == rest && step.kind == kind => step,
-                _ => {
-                    for earlier in (index..placed).rev() {
-                        let work = self.work(table, bits, bytes, earlier);
-                        self.run.put_before(table, &work);
-                    }
-                    placed = index;
-                    let cycles = ((self.run.estimate(table) + UNIT / 2) / UNIT).max(1).max(rest.cycles);
-                    let cost = u8::try_from(cycles - rest.cycles).unwrap_or(u8::MAX);
-                    let after = Rest { run: self.run.identity(table), cycles };
-                    *self.steps[slot].insert(Step { before: rest, kind, cost, after })
+            let slot = kind.mix(rest as u64) as usize % STEPS;
+            let known = &self.steps[slot];
+            if known.together == 0 || known.rest != rest || known.kind != kind {
+                for earlier in (index..placed).rev() {
+                    let work = self.work(table, bits, bytes, earlier);
+                    self.run.put_before(table, &work);
                 }
-            };
-            if let Some(uop) = uops.get_mut(index) {
-                uop.cost = step.cost;
+                placed = index;
+                let whole = ((self.run.estimate(table) + UNIT / 2) / UNIT).max(1).max(cycles);
+                let together = self.run.identity(table, whole);
+                self.steps[slot] = Step { rest, kind, cycles: whole - cycles, together };
             }
-            rest = step.after;
+            let step = &self.steps[slot];
+            if let Some(uop) = uops.get_mut(index) {
+                uop.cost = u8::try_from(step.cycles).unwrap_or(u8::MAX);
+            }
+            (rest, cycles) = (step.together, cycles + step.cycles);
         }
         self.reading.clear();
         count

@@ -126,7 +126,7 @@ pub fn ends_run(i: &Instruction) -> bool {
 }
 
 /// What [`Works::of`] depends on in an instruction: those of one kind do the same work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Kind {
     /// Its code, its first registers, and what it does besides.
     most: u64,

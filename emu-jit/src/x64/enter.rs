@@ -1,6 +1,6 @@
 //! The way into compiled code and out of it, and from it to the interpreter's handlers, on x86-64.
 
-use super::registers::{BUDGET, COUNT_BITS, MOST_CYCLES, PINNED, RAX, RDX, frame};
+use super::registers::{BUDGET, COUNT_BITS, MOST_CYCLES, NO_INSTRUCTIONS, PINNED, RAX, RDX, frame};
 use super::x87::{self, Area};
 use crate::context::{
     Calls, Context, Jumps, Remembered, STOPPED, Stopped, call, condition, keep_carry, run, set_carry,
@@ -106,6 +106,7 @@ fn spill(asm: &mut VecAssembler<X64Relocation>, priced: bool, scratch: u8, depth
             ; .arch x64
             ; mov rcx, Rq(BUDGET)
             ; and ecx, (1 << COUNT_BITS) - 1
+            ; sub rcx, NO_INSTRUCTIONS
             ; add [rbp + INSTRUCTIONS], rcx
             ; shr Rq(BUDGET), COUNT_BITS as i8
             ; sub Rq(scratch), Rq(BUDGET)
@@ -172,7 +173,7 @@ fn reload(asm: &mut VecAssembler<X64Relocation>, priced: bool, depth: i32) {
         ; mov Rq(BUDGET), rcx
     );
     if priced {
-        dynasm!(asm ; .arch x64 ; shl Rq(BUDGET), COUNT_BITS as i8);
+        dynasm!(asm ; .arch x64 ; shl Rq(BUDGET), COUNT_BITS as i8 ; add Rq(BUDGET), NO_INSTRUCTIONS);
     }
 }
 

@@ -9,16 +9,20 @@ pub const RCX: u8 = 1;
 /// See [`RAX`].
 pub const RDX: u8 = 2;
 /// The host register that holds how many cycles are left until the boundary. Where instructions have costs of their own,
-/// these are above its low [`COUNT_BITS`], which hold how many instructions have been executed since it was loaded.
+/// these are above its low [`COUNT_BITS`], which hold [`NO_INSTRUCTIONS`] and how many instructions have been executed since
+/// it was loaded.
 pub const BUDGET: u8 = 15;
 /// Bits of a number of instructions.
 pub const COUNT_BITS: u8 = 17;
+/// What the count begins with: a branch takes back what does not follow it in the block, of which all was counted before the
+/// count began.
+pub const NO_INSTRUCTIONS: i32 = MAX_UOPS as i32;
 /// Instructions that a cycle has at most, in code that is compiled.
 pub const PER_CYCLE: usize = 8;
 /// Cycles that are counted at a time, so that the number of instructions never needs more than its bits.
 pub const MOST_CYCLES: i32 = 16_000;
 
-const _: () = assert!(MOST_CYCLES as usize * PER_CYCLE < 1 << COUNT_BITS);
+const _: () = assert!(MOST_CYCLES as usize * PER_CYCLE + MAX_UOPS < 1 << COUNT_BITS);
 // A block is executed if its cycles can be counted, and its price is a number of an instruction.
 const _: () = assert!(MAX_UOPS * 255 < MOST_CYCLES as usize && MAX_UOPS * 255 + 1 < 1 << (31 - COUNT_BITS));
 
