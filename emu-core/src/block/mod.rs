@@ -101,7 +101,7 @@ impl Block {
         let last = first + usize::from(uop.len).max(1) - 1;
         match self.second_page {
             Some(page) if (first ^ last) >= PAGE as usize => match ram.place(page, false) {
-                Place::Memory(offset) => Some((first, offset | last % PAGE as usize)),
+                Place::Memory(offset) => Some((first, offset + last % PAGE as usize)),
                 _ => None,
             },
             _ => Some((first, last)),

@@ -6,6 +6,7 @@ use emu_core::cycles::table::Table;
 use emu_core::hash::StableHash;
 use emu_core::mem::ram::Ram;
 use emu_core::model::CpuModel;
+use emu_core::observe::{Observer, Watch, Watching};
 use emu_core::run::{RunExit, Slice};
 use emu_core::snapshot::CoreState;
 use emu_core::state::cpu::Env;
@@ -258,6 +259,65 @@ fn wherever_a_run_is_cut_caches_and_predictions_are_the_same() {
             while slice(&mut stepped, Slice { stop: END, turn_end: END, step: true }) != RunExit::Stopped {}
             assert_eq!(outcome(&mut stepped), expected, "{table} {parts:?} in steps");
         }
+    }
+}
+
+/// Watches, and says nothing.
+struct Silent(Watch);
+
+impl Observer for Silent {
+    fn watches(&self) -> Watch {
+        self.0
+    }
+}
+
+/// Copies and fills, up and down, of all widths, at odd places: rep movsb, movsw, movsd, movsq and stosd.
+fn copies() -> Vec<u8> {
+    let mut code = Vec::new();
+    for (n, element) in [&[0xA4][..], &[0xA5], &[0x66, 0xA5], &[0x48, 0xA5], &[0xAB]].iter().enumerate() {
+        for down in [false, true] {
+            code.push(if down { 0xFD } else { 0xFC });
+            // mov esi, edi, ecx
+            for (op, value) in [(0xBE, 0x1_8033 + n as u32 * 13), (0xBF, 0x1_80F5 + n as u32 * 61), (0xB9, 150)] {
+                code.push(op);
+                code.extend(u32::to_le_bytes(value));
+            }
+            code.push(0xF3);
+            code.extend(*element);
+        }
+    }
+    code.push(0xF4);
+    code
+}
+
+#[test]
+fn a_copy_is_the_same_to_caches_element_by_element() {
+    let bench = || {
+        let mut bench = Bench::long_mode(&copies());
+        bench.cpu.sys.cr0 -= Cr0::CD | Cr0::NW;
+        bench.cpu.model_clock(Table::named("westmere").expect("it is built in"), BOTH, &mut bench.ram);
+        bench.cpu.refresh();
+        bench
+    };
+    let mut whole = bench();
+    assert_eq!(whole.run(1_000_000), RunExit::Stopped);
+    let expected = outcome(&mut whole);
+    for watch in [Watch::MEMORY, Watch::INSTRUCTIONS, Watch::INSTRUCTIONS | Watch::ITERATIONS] {
+        let mut watched = bench();
+        let Bench { cpu, ram, bus, outbox, cache, .. } = &mut watched;
+        let mut env = Env { ram, bus, outbox };
+        let mut silent = Silent(watch);
+        let exit = cpu.run_slice(&mut env, cache, Slice::turn(1_000_000), Some(Watching::new(&mut silent)));
+        assert_eq!(exit, RunExit::Stopped);
+        assert_eq!(outcome(&mut watched), expected, "{watch:?}");
+    }
+    for piece in [1, 3, 50] {
+        let mut cut = bench();
+        let mut stop = 0;
+        while slice(&mut cut, Slice { stop, turn_end: 1_000_000, step: false }) != RunExit::Stopped {
+            stop = cut.cpu.cycles + piece;
+        }
+        assert_eq!(outcome(&mut cut), expected, "in pieces of {piece}");
     }
 }
 
