@@ -95,7 +95,7 @@ pub static TABLE: &[Msr] = &[
         Set(write_feature_control)),
     row(named!(IA32_TSC_ADJUST), only(&[Feature::TscAdjust]), Is(0), Any, Get(|cpu, _| Some(cpu.sys.tsc_adjust)),
         Set(write_tsc_adjust)),
-    row(named!(IA32_SPEC_CTRL), SPEC_CTRL, Is(0), Bits(0x7), Stored, Store),
+    row(named!(IA32_SPEC_CTRL), SPEC_CTRL, Is(0), BitsOf(spec_ctrl_bits), Stored, Store),
     // There is no branch predictor to barrier.
     row(named!(IA32_PRED_CMD), SPEC_CTRL, Unreadable, Bits(0x1), Never, Set(ignore)),
     listed(named!(IA32_PPIN_CTL)),
