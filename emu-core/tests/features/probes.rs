@@ -5,7 +5,7 @@ use emu_core::model::features::{Feature, Register};
 use emu_core::model::{CpuModel, Item};
 use emu_core::msr;
 use emu_vmx::arch::msr::*;
-use emu_vmx::caps::VmxCapabilities;
+use emu_vmx::caps::{EptVpidCap, VmxCapabilities};
 use emu_vmx::field::{Field, FieldSet};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -421,8 +421,10 @@ fn entry_error() -> Vec<u8> {
 
 /// What else items do in VMX operation.
 fn in_vmx(name: &str, caps: &VmxCapabilities) -> Option<(Vec<u8>, &'static str, &'static str)> {
+    // The memory type of EPT's structures: write-back, or uncacheable if there is no other.
+    let memory = if caps.ept_vpid_cap.contains(EptVpidCap::MEMORY_TYPE_WB) { 6 } else { 0 };
     // INVEPT and INVVPID with a type and a descriptor of 32 bits.
-    let invept = |kind| [eax(kind), vec![0xC7, 0x03, 0x1E, 0, 0, 0, 0x66, 0x0F, 0x38, 0x80, 0x03]].concat();
+    let invept = |kind| [eax(kind), vec![0xC7, 0x03, 0x18 | memory, 0, 0, 0, 0x66, 0x0F, 0x38, 0x80, 0x03]].concat();
     let invvpid = |kind| [eax(kind), vec![0xC7, 0x03, 1, 0, 0, 0, 0x66, 0x0F, 0x38, 0x81, 0x03]].concat();
     let typed = |code: Vec<u8>, what| Some(([code, CARRY_IS_ZERO_FLAG.to_vec()].concat(), "1G", what));
     let secondary = Field::SecondaryProcessorControls;
@@ -442,12 +444,12 @@ fn in_vmx(name: &str, caps: &VmxCapabilities) -> Option<(Vec<u8>, &'static str, 
         "invvpid_single" => typed(invvpid(1), "INVVPID of type 1"),
         "invvpid_all" => typed(invvpid(2), "INVVPID of type 2"),
         "invvpid_retaining_globals" => typed(invvpid(3), "INVVPID of type 3"),
-        "ept_walk_4" => pointer(0x1E, "an EPT pointer of 4 levels"),
-        "ept_walk_5" => pointer(0x26, "an EPT pointer of 5 levels"),
+        "ept_walk_4" => pointer(0x18 | u32::from(memory), "an EPT pointer of 4 levels"),
+        "ept_walk_5" => pointer(0x20 | u32::from(memory), "an EPT pointer of 5 levels"),
         "ept_write_back" => pointer(0x1E, "an EPT pointer to write-back memory"),
         "ept_uncacheable" => pointer(0x18, "an EPT pointer to uncacheable memory"),
-        "ept_ad" => pointer(0x5E, "an EPT pointer with accessed and dirty flags"),
-        "ept_shadow_stack" => pointer(0x9E, "an EPT pointer with supervisor shadow-stack control"),
+        "ept_ad" => pointer(0x58 | u32::from(memory), "an EPT pointer with accessed and dirty flags"),
+        "ept_shadow_stack" => pointer(0x98 | u32::from(memory), "an EPT pointer with supervisor shadow-stack control"),
         "vmwrite_any_field" => {
             let code = [vmwrite(Field::ExitReason, 0), CARRY_IS_ZERO_FLAG.to_vec()].concat();
             Some((code, "1", "VMWRITE of the exit reason"))
