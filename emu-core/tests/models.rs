@@ -302,6 +302,33 @@ fn whatever_went_can_be_added_again() {
 }
 
 #[test]
+fn mixtures_that_make_no_sense_are_refused_with_the_reason() {
+    for (spec, reason) in [
+        ("penryn,+ept_ad", "needs ept, which the model lacks; add +ept"),
+        ("haswell,-xsave,+avx", "needs xsave, which is taken away"),
+        ("haswell,-ept,+unrestricted_guest", "needs ept, which is taken away"),
+        ("max,+vpid,-vpid", "it is both added and taken away"),
+        ("wildcat_lake,+fred", "flexible return and event delivery is not implemented"),
+        ("max,+avx_vnni_int8", "is not implemented"),
+        ("max,-fpu", "every processor since the 80486 has one"),
+        ("max,-cr3_load_exiting", "VM entry demands it"),
+        ("max,-vmx,+ept", "needs secondary_controls"),
+        ("tiger_lake,-long_mode,+pcid", "needs long_mode, which is taken away"),
+        ("wildcat_lake,-cet_ss,+ept_shadow_stack", "needs cet_ss, which is taken away"),
+        ("sandy_bridge,+vmcs_shadwing", "the nearest name is \"vmcs_shadowing\""),
+        ("max,+", "a name is missing behind a sign"),
+        ("max,,-pml", "a name is missing before or behind a comma"),
+        ("max,pml", "write +pml or -pml"),
+        ("max,+pml=1", "it is there or not; write +pml or -pml"),
+        ("max,phys-bits=12", "give 32 to 52"),
+        ("tigerlake,-pml", "no CPU model is called \"tigerlake\""),
+    ] {
+        let error = CpuModel::of_spec(spec).map(|model| model.name().to_owned()).expect_err(spec).to_string();
+        assert!(error.contains(reason), "{spec}: {error}");
+    }
+}
+
+#[test]
 fn a_model_written_as_ron_is_read_as_the_same_model() {
     for model in models() {
         let again = CpuModel::parse(&model.to_ron()).unwrap_or_else(|error| panic!("{}: {error}", model.name()));

@@ -284,7 +284,9 @@ fn registers_are_those_that_leaf_0ah_reports() {
         ("haswell", 3, 4, 48, true, true),
         ("skylake_sp", 4, 4, 48, true, true),
         ("ice_lake", 5, 8, 48, false, true),
+        ("tiger_lake", 5, 8, 48, false, true),
         ("sapphire_rapids", 5, 8, 48, false, true),
+        ("wildcat_lake", 5, 8, 48, false, true),
         ("max", 5, 8, 48, false, true),
     ];
     assert_eq!(models.len(), CpuModel::names().count());

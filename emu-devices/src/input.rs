@@ -7,6 +7,8 @@ use crate::disk::{DiskImage, DrivePlace, MediumId};
 use crate::keyboard::Key;
 use crate::pc::Pc;
 use crate::state::StateError;
+use emu_core::model::features::Feature;
+use emu_core::state::cpu::Cpu;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use thiserror::Error;
@@ -100,6 +102,19 @@ pub enum Register {
     Rip,
     /// RFLAGS; bits that do not exist stay as they must be.
     Rflags,
+    /// SSP, the shadow-stack pointer, of processors with shadow stacks; bits 1:0 stay 0.
+    Ssp,
+}
+
+impl Register {
+    /// Whether a processor has it.
+    pub(crate) fn is_in(self, cpu: &Cpu) -> bool {
+        match self {
+            Self::General(number) => number < 16,
+            Self::Rip | Self::Rflags => true,
+            Self::Ssp => cpu.config.model.has(Feature::CetSs),
+        }
+    }
 }
 
 /// An event and its cycle.
@@ -189,7 +204,7 @@ impl Pc {
     /// now. Returns the cycle at which it happens; injected again for that cycle, into the same run, it makes the same run.
     pub fn inject(&mut self, at: u64, event: InputEvent) -> Result<u64, InjectError> {
         if let InputEvent::WriteRegister(write) = event
-            && (write.processor as usize >= self.cpus.len() || matches!(write.register, Register::General(16..)))
+            && !self.cpus.get(write.processor as usize).is_some_and(|cpu| write.register.is_in(cpu))
         {
             return Err(InjectError::NoRegister(write));
         }
@@ -210,6 +225,8 @@ impl Pc {
                 Register::General(number) => cpu.gpr[usize::from(number & 15)] = write.value,
                 Register::Rip => cpu.set_rip(write.value),
                 Register::Rflags => cpu.set_flags(write.value),
+                // It is 4-byte aligned whatever loads it (SDM Vol. 1 17.2 "Shadow Stacks").
+                Register::Ssp => cpu.sys.cet.ssp = write.value & !3,
             }
             cpu.changed_from_outside();
         }

@@ -19,7 +19,7 @@ fn dumps() -> Vec<String> {
 #[test]
 fn every_model_of_a_dump_has_the_dump_s_leaves_and_capability_msrs() {
     let names = dumps();
-    assert_eq!(names.len(), 6, "{names:?}");
+    assert_eq!(names.len(), 8, "{names:?}");
     for file in names {
         let path = dump(&file);
         let read = models::find("test", path.to_str().expect("it is text")).expect("the dump is sound");

@@ -6,12 +6,18 @@ use crate::ir::op::Op;
 use crate::ir::uop::{REG_ZERO, Uop};
 use iced_x86::{Instruction, Mnemonic, Register};
 
-/// Instructions whose bytes do something else on processors that do not have them: hints are NOPs, TZCNT and LZCNT
-/// ignore their prefix. Everything else is undefined.
+/// Instructions whose bytes do something else on processors that do not have them: hints are NOPs, TZCNT, LZCNT and
+/// WBNOINVD ignore their prefix. Everything else is undefined.
 pub fn lower_without_feature(l: &Lowerer, i: &Instruction) -> (Uop, End) {
     use Mnemonic::*;
     if let Some(scan) = bits::lower_as_scan(l, i) {
         return scan;
+    }
+    // As WBINVD it is the same micro-op.
+    if i.mnemonic() == Wbnoinvd
+        && let Some(invalidation) = super::control::lower(l, i)
+    {
+        return invalidation;
     }
     match i.mnemonic() {
         Nop | Reservednop | Endbr32 | Endbr64 | Cldemote | Prefetch | Prefetchw | Prefetchwt1 | Prefetchit0

@@ -108,18 +108,7 @@ pub(super) fn apply(
         if !is_offered(item, max, reported) {
             return Err(refused(item.name(), &format!("{} is not implemented", item.words())));
         }
-        if !changed.has(item) {
-            changed.put(item, max);
-        }
-        // Its parts: what it needs and what is nothing without it.
-        for needed in item.needs() {
-            let part = |needed: &Item| needed.needs().iter().any(|any| any.contains(&item)) && max.has(*needed);
-            if !needed.iter().any(|needed| changed.has(*needed))
-                && let Some(part) = needed.into_iter().find(part)
-            {
-                changed.put(part, max);
-            }
-        }
+        add(&mut changed, item, max);
     }
     for item in added() {
         if let Some(missing) = changed.missing(item) {
@@ -131,6 +120,21 @@ pub(super) fn apply(
         changed.set_physical_bits(bits).map_err(|reason| refused(WIDTH, reason))?;
     }
     Ok(changed)
+}
+
+/// Puts an item in with its parts, and theirs: what it needs and what is nothing without it.
+fn add(changed: &mut Contents, item: Item, max: &Contents) {
+    if !changed.has(item) {
+        changed.put(item, max);
+    }
+    for needed in item.needs() {
+        let part = |needed: &Item| needed.needs().iter().any(|any| any.contains(&item)) && max.has(*needed);
+        if !needed.iter().any(|needed| changed.has(*needed))
+            && let Some(part) = needed.into_iter().find(part)
+        {
+            add(changed, part, max);
+        }
+    }
 }
 
 /// Why an item cannot be added.

@@ -28,6 +28,13 @@ pub(super) const NEEDS: &[(&str, &str)] = &[
     ("vaes", "avx aes"),
     ("vpclmulqdq", "avx pclmulqdq"),
     ("avx_vnni", "avx2"),
+    ("avx_vnni_int8", "avx2"),
+    ("avx_vnni_int16", "avx2"),
+    ("avx_ne_convert", "avx2"),
+    ("avx_ifma", "avx2"),
+    ("sha512", "avx2"),
+    ("sm3", "avx"),
+    ("sm4", "avx"),
     ("avx512f", "avx2 fma f16c"),
     ("avx512cd", "avx512f"),
     ("avx512dq", "avx512f"),
@@ -191,6 +198,7 @@ pub(super) const NEEDS: &[(&str, &str)] = &[
     ("invvpid_all", "invvpid"),
     ("invvpid_retaining_globals", "invvpid"),
     ("pt_in_vmx", "intel_pt"),
+    ("nested_exception", "fred"),
 ];
 
 /// What every machine here has, and why.

@@ -161,6 +161,7 @@ features! {
     CetIbt = 7 0 Edx 20, "cet_ibt", "CET indirect-branch tracking";
     SpecCtrl = 7 0 Edx 26, "spec_ctrl", "IA32_SPEC_CTRL and IA32_PRED_CMD";
     ArchCapabilities = 7 0 Edx 29, "arch_capabilities", "IA32_ARCH_CAPABILITIES";
+    Ssbd = 7 0 Edx 31, "ssbd", "SSBD of IA32_SPEC_CTRL";
     Lam = 7 1 Eax 26, "lam", "linear-address masking";
     Xsaveopt = 0xD 1 Eax 0, "xsaveopt", "XSAVEOPT";
     Xsavec = 0xD 1 Eax 1, "xsavec", "XSAVEC and the compacted format";
@@ -248,7 +249,9 @@ others! {
     7 0 Edx 27, "stibp", "STIBP of IA32_SPEC_CTRL";
     7 0 Edx 28, "flush_l1d", "IA32_FLUSH_CMD";
     7 0 Edx 30, "core_capabilities", "IA32_CORE_CAPABILITIES";
-    7 0 Edx 31, "ssbd", "SSBD of IA32_SPEC_CTRL";
+    7 1 Eax 0, "sha512", "SHA-512 instructions";
+    7 1 Eax 1, "sm3", "SM3 hash instructions";
+    7 1 Eax 2, "sm4", "SM4 cipher instructions";
     7 1 Eax 3, "rao_int", "atomic operations in memory without a result";
     7 1 Eax 4, "avx_vnni", "AVX neural-network instructions";
     7 1 Eax 5, "avx512_bf16", "AVX-512 of bfloat16";
@@ -265,6 +268,11 @@ others! {
     7 1 Eax 22, "hreset", "HRESET";
     7 1 Eax 23, "avx_ifma", "AVX integer fused multiply-add";
     7 1 Eax 27, "msrlist", "RDMSRLIST and WRMSRLIST";
+    7 1 Eax 30, "invd_disable_post_bios_done", "INVD that can be disabled behind the BIOS";
+    7 1 Ebx 0, "ppin", "IA32_PPIN and IA32_PPIN_CTL";
+    7 1 Edx 4, "avx_vnni_int8", "AVX neural-network instructions of bytes";
+    7 1 Edx 5, "avx_ne_convert", "AVX conversions of half precision and bfloat16";
+    7 1 Edx 10, "avx_vnni_int16", "AVX neural-network instructions of words";
     7 1 Edx 18, "cet_sss", "supervisor shadow stacks that only page faults of the system's make prematurely busy";
     7 2 Edx 0, "psfd", "PSFD of IA32_SPEC_CTRL";
     7 2 Edx 1, "ipred_ctrl", "IPRED controls of IA32_SPEC_CTRL";
@@ -272,6 +280,7 @@ others! {
     7 2 Edx 3, "ddpd", "DDPD of IA32_SPEC_CTRL";
     7 2 Edx 4, "bhi_ctrl", "BHI control of IA32_SPEC_CTRL";
     7 2 Edx 5, "mcdt_no", "no MXCSR-dependent timing";
+    7 2 Edx 7, "monitor_mitg_no", "MONITOR and UMONITOR without the need of a mitigation";
     0xD 1 Eax 2, "xgetbv_ecx1", "XGETBV of XINUSE";
     0xD 1 Eax 4, "xfd", "extended feature disable";
     0x8000_0007 0 Edx 8, "invariant_tsc", "TSC at a constant rate";

@@ -138,7 +138,9 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("haswell", include_str!("../../models/haswell.ron")),
     ("skylake_sp", include_str!("../../models/skylake_sp.ron")),
     ("ice_lake", include_str!("../../models/ice_lake.ron")),
+    ("tiger_lake", include_str!("../../models/tiger_lake.ron")),
     ("sapphire_rapids", include_str!("../../models/sapphire_rapids.ron")),
+    ("wildcat_lake", include_str!("../../models/wildcat_lake.ron")),
     ("max", include_str!("../../models/max.ron")),
 ];
 

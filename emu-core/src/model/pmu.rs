@@ -99,12 +99,14 @@ impl PmuModel {
     }
 }
 
-/// What of a real processor's leaf 0Ah is offered, events aside: as many counters, and the version, that `max` has.
+/// What of a real processor's leaf 0Ah is offered: the version, as many counters and as many bits of events as `max` has.
+/// Which of these events there are, is the model's.
 pub(super) fn offered(real: CpuidResult, max: &CpuidResult) -> CpuidResult {
     let least = |shift: u32, mask: u32, of: u32, max: u32| (of >> shift & mask).min(max >> shift & mask) << shift;
+    let events = least(24, 0xFF, real.eax, max.eax);
     CpuidResult {
-        eax: real.eax & 0xFFFF_0000 | least(0, 0xFF, real.eax, max.eax) | least(8, 0xFF, real.eax, max.eax),
-        ebx: real.ebx,
+        eax: real.eax & 0x00FF_0000 | least(0, 0xFF, real.eax, max.eax) | least(8, 0xFF, real.eax, max.eax) | events,
+        ebx: real.ebx & ((1u64 << (events >> 24)) - 1) as u32,
         ecx: real.ecx & max.ecx,
         edx: real.edx & !0x1F | least(0, 0x1F, real.edx, max.edx),
     }

@@ -155,7 +155,14 @@ fn xrstors_initializes_absent_components_and_refuses_what_wrmsr_refuses() {
 /// SDM Vol. 1 13.2 "Enumeration of CPU Support for XSAVE Instructions and XSAVE-Supported Features".
 #[test]
 fn cpuid_tells_of_the_features_and_their_components() {
-    for (name, has) in [("max", true), ("sapphire_rapids", true), ("ice_lake", false), ("haswell", false)] {
+    for (name, has) in [
+        ("max", true),
+        ("tiger_lake", true),
+        ("sapphire_rapids", true),
+        ("wildcat_lake", true),
+        ("ice_lake", false),
+        ("haswell", false),
+    ] {
         let model = CpuModel::named(name).unwrap();
         let leaf = model.leaf(7, 0);
         assert_eq!((leaf.ecx >> 7 & 1 != 0, leaf.edx >> 20 & 1 != 0), (has, has), "{name}");

@@ -45,7 +45,9 @@ pub enum AccessError {
     #[error("this processor has no register {0:?}; names are the SDM's, as in RAX, BH, CR3, RFLAGS or IA32_EFER")]
     NoRegister(String),
     /// The register cannot be set.
-    #[error("register {0} can be read only; general-purpose registers, RIP and RFLAGS can be set")]
+    #[error(
+        "register {0} can be read only here; general-purpose registers, RIP and RFLAGS can be set, and SSP with shadow stacks"
+    )]
     NotSettable(String),
     /// The value has more bits than the register.
     #[error("{value:#x} does not fit into register {register}")]

@@ -13,7 +13,7 @@ const LOW: [&str; 8] = ["AL", "CL", "DL", "BL", "SPL", "BPL", "SIL", "DIL"];
 /// Bits 15:8 of the first four.
 const HIGH: [&str; 4] = ["AH", "CH", "DH", "BH"];
 
-/// A general-purpose register, RIP or RFLAGS, or a part of one.
+/// A general-purpose register, RIP, RFLAGS or SSP, or a part of one.
 #[derive(Clone, Copy)]
 struct Part {
     register: Register,
@@ -38,6 +38,7 @@ impl Part {
             "RFLAGS" => return part(Register::Rflags, 64),
             "EFLAGS" => return part(Register::Rflags, 32),
             "FLAGS" => return part(Register::Rflags, 16),
+            "SSP" => return part(Register::Ssp, 64),
             _ => {}
         }
         if let Some(n) = general(&LEGACY, name) {
@@ -74,6 +75,7 @@ impl Part {
             Register::General(n) => cpu.gpr[usize::from(n & 15)],
             Register::Rip => cpu.rip(),
             Register::Rflags => cpu.flags.get(),
+            Register::Ssp => cpu.sys.cet.ssp,
         }
     }
 }
@@ -88,7 +90,6 @@ fn system(cpu: &Cpu, name: &str) -> Option<u64> {
         "CR4" => sys.cr4.bits(),
         "CR8" => u64::from(cpu.lapic.tpr >> 4),
         "XCR0" => sys.xcr0,
-        "SSP" => sys.cet.ssp,
         "DR0" => sys.dr[0],
         "DR1" => sys.dr[1],
         "DR2" => sys.dr[2],
@@ -121,8 +122,9 @@ impl Pc {
         value.ok_or_else(|| AccessError::NoRegister(name.to_owned()))
     }
 
-    /// Sets a general-purpose register, RIP or RFLAGS, or a part of one, at once. As by an instruction, 32 bits clear the
-    /// upper half and fewer leave the rest alone; flags that do not exist stay as they must be.
+    /// Sets a general-purpose register, RIP or RFLAGS, or a part of one, or SSP where there are shadow stacks, at once. As by
+    /// an instruction, 32 bits clear the upper half and fewer leave the rest alone; flags that do not exist stay as they must
+    /// be, and so do bits 1:0 of SSP.
     ///
     /// ```
     /// # let mut pc = emu_devices::pc::Pc::builder().memory(2 << 20).build()?;
@@ -138,7 +140,7 @@ impl Pc {
     pub fn set_register(&mut self, processor: usize, name: &str, value: u64) -> Result<(), AccessError> {
         let cpu = self.processor(processor)?;
         let upper = name.to_ascii_uppercase();
-        let Some(part) = Part::named(&upper) else {
+        let Some(part) = Part::named(&upper).filter(|part| part.register.is_in(cpu)) else {
             self.register(processor, name)?;
             return Err(AccessError::NotSettable(upper));
         };

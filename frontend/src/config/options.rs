@@ -147,8 +147,10 @@ const BOCHS_MODELS: &[(&str, &[&str])] = &[
     ("sandy_bridge", &["corei7_sandy_bridge_2600k", "corei7_ivy_bridge_3770k"]),
     ("haswell", &["corei7_haswell_4770", "broadwell_ult"]),
     ("skylake_sp", &["corei7_skylake_x", "corei3_cnl"]),
-    ("ice_lake", &["corei7_icelake_u", "tigerlake"]),
-    ("max", &["arrow_lake", "zambezi", "trinity_apu", "ryzen"]),
+    ("ice_lake", &["corei7_icelake_u"]),
+    ("tiger_lake", &["tigerlake"]),
+    ("wildcat_lake", &["arrow_lake"]),
+    ("max", &["zambezi", "trinity_apu", "ryzen"]),
 ];
 
 /// The model of ours that comes nearest to one of Bochs's.

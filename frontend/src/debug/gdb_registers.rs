@@ -1,6 +1,7 @@
 //! The registers that GDB is shown: its own of x86, then system registers and the current VMCS.
 
 use super::scope::mode;
+use emu_core::model::features::Feature;
 use emu_core::state::cpu::Cpu;
 use emu_vmx::arch::segment::SegmentRegister;
 use emu_vmx::field::{Field, FieldSet, Width};
@@ -47,6 +48,7 @@ enum Source {
     Mxcsr,
     Base(SegmentRegister),
     System(&'static str),
+    ShadowStack,
     Table(usize),
     Field(Field),
 }
@@ -54,6 +56,8 @@ enum Source {
 const CORE: &str = "org.gnu.gdb.i386.core";
 const SSE: &str = "org.gnu.gdb.i386.sse";
 const SEGMENTS: &str = "org.gnu.gdb.i386.segments";
+/// GDB's name of the feature, since its version 16; its register is the one that is in use, at whatever privilege level.
+const SHADOW_STACK: &str = "org.gnu.gdb.i386.pl3_ssp";
 const OWN: &str = "rvmx.system";
 const VMCS: &str = "rvmx.vmcs";
 
@@ -104,6 +108,9 @@ impl Description {
             add("fs_base", 64, "int", SEGMENTS, Source::Base(SegmentRegister::Fs));
             add("gs_base", 64, "int", SEGMENTS, Source::Base(SegmentRegister::Gs));
         }
+        if super::scope::model(cpu).has(Feature::CetSs) {
+            add("pl3_ssp", if long { 64 } else { 32 }, "data_ptr", SHADOW_STACK, Source::ShadowStack);
+        }
         for name in SYSTEM {
             let short = name.trim_start_matches("IA32_").to_ascii_lowercase();
             add(&short, 64, "uint64", OWN, Source::System(name));
@@ -152,7 +159,7 @@ impl Description {
                 let _ = writeln!(text, "<feature name=\"{feature}\">");
             }
             let group = match feature {
-                CORE | SSE => "",
+                CORE | SSE | SHADOW_STACK => "",
                 VMCS => " group=\"vmcs\"",
                 _ => " group=\"system\"",
             };
@@ -199,6 +206,7 @@ impl Description {
             let name = match register.source {
                 Source::General(_) => register.name.clone(),
                 Source::Flags => "eflags".to_owned(),
+                Source::ShadowStack => "ssp".to_owned(),
                 Source::Pc => {
                     // It is shown as a linear address.
                     let base = cpu.code_linear(0);
@@ -236,6 +244,7 @@ fn value(cpu: &Cpu, source: Source) -> Option<u128> {
         Source::X87(_) => 0,
         Source::Vector(n) => fpu.vectors.get(n)?.lane(0),
         Source::Mxcsr => fpu.mxcsr.into(),
+        Source::ShadowStack => sys.cet.ssp.into(),
         Source::System(name) => emu_devices::pc::register_of(cpu, name)?.into(),
         Source::Table(0) => sys.gdtr.base.into(),
         Source::Table(1) => sys.gdtr.limit.into(),
@@ -300,5 +309,34 @@ mod tests {
         assert_eq!(description.changes(cpu, &plain), Ok(vec![("eax".to_owned(), 7)]));
         plain[40] = 1;
         assert_eq!(description.changes(cpu, &plain), Err(()), "CS cannot be set");
+    }
+
+    #[test]
+    fn shadow_stack_pointer_is_described_read_and_written_where_there_are_shadow_stacks() {
+        let pc = |model: &str| {
+            let model = emu_core::model::CpuModel::of_spec(model).unwrap();
+            emu_devices::pc::Pc::builder().model(model).memory(2 << 20).build().unwrap()
+        };
+        for without in ["haswell", "max,-cet_ss"] {
+            let mut pc = pc(without);
+            assert!(!Description::of(&pc.cpus[0]).xml().contains("pl3_ssp"), "{without}");
+            assert!(pc.set_register(0, "ssp", 0x1000).is_err(), "{without}");
+        }
+        let mut pc = pc("max");
+        let described = "<feature name=\"org.gnu.gdb.i386.pl3_ssp\">\n<reg name=\"pl3_ssp\" bitsize=\"32\" type=\"data_ptr\"/>\n\
+                         </feature>";
+        let description = Description::of(&pc.cpus[0]);
+        assert!(description.xml().contains(described), "{}", description.xml());
+        let bytes_before = description.registers.iter().take_while(|register| register.name != "pl3_ssp");
+        let at: usize = bytes_before.map(|register| register.bits as usize / 8).sum();
+        pc.cpus[0].sys.cet.ssp = 0x1122_3344;
+        let bytes = description.read(&pc.cpus[0]);
+        assert_eq!(bytes[at..at + 4], [Some(0x44), Some(0x33), Some(0x22), Some(0x11)]);
+        let mut plain: Vec<u8> = bytes.iter().map(|byte| byte.unwrap_or(0)).collect();
+        plain[at] = 0x4B;
+        let changes = description.changes(&pc.cpus[0], &plain).unwrap();
+        assert_eq!(changes, [("ssp".to_owned(), 0x1122_334B)]);
+        pc.set_register(0, &changes[0].0, changes[0].1).unwrap();
+        assert_eq!(pc.register(0, "SSP"), Ok(0x1122_3348), "it is aligned to 4 bytes");
     }
 }
