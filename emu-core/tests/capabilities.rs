@@ -21,7 +21,6 @@ const REASONS: &[(&str, &str)] = &[
     ("hlat", HLAT),
     ("ept_paging_write", HLAT),
     ("guest_paging_verification", HLAT),
-    ("sub_page_write", "EPT has no permissions for parts of pages"),
     ("instruction_timeout", "time without a window for events is not measured"),
 ];
 
@@ -29,7 +28,6 @@ const REASONS: &[(&str, &str)] = &[
 const UNNAMED: &[(u32, u32, &str, &str)] = &[
     (IA32_VMX_BASIC, 57, "reserved", "the SDM says nothing of it"),
     (IA32_VMX_ENTRY_CTLS, 55, "Load FRED", "`fred` is not implemented"),
-    (IA32_VMX_ENTRY_CTLS, 56, "Load IA32_SPEC_CTRL", "nothing is speculated on: the register only stores"),
     (IA32_VMX_MISC, 9, "reserved", "the SDM says nothing of it"),
     (IA32_VMX_CR4_FIXED1, 19, "CR4.KL", "`key_locker` is not implemented"),
     (IA32_VMX_CR4_FIXED1, 25, "CR4.UINTR", "`uintr` is not implemented"),
@@ -39,7 +37,6 @@ const UNNAMED: &[(u32, u32, &str, &str)] = &[
     (IA32_VMX_EPT_VPID_CAP, 48, "HLAT prefix size, bits 53:48", HLAT),
     (IA32_VMX_EXIT_CTLS2, 0, "Save FRED", "`fred` is not implemented"),
     (IA32_VMX_EXIT_CTLS2, 1, "Load FRED", "`fred` is not implemented"),
-    (IA32_VMX_EXIT_CTLS2, 2, "Load IA32_SPEC_CTRL", "nothing is speculated on: the register only stores"),
 ];
 
 /// The real Core i5 M520's kind: capability MSRs of VmxCaps, github.com/honorarybot/VmxCaps, column Arrandale 370M. Those of

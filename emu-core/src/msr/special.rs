@@ -124,11 +124,6 @@ pub(super) fn write_sysenter_cs(cpu: &mut Cpu, _: &mut Env, _: u32, value: u64) 
     Ok(())
 }
 
-/// IBRS, STIBP – a hint that is ignored, as a core has one thread – and SSBD (SDM Vol. 4 Table 2-2).
-pub(super) fn spec_ctrl_bits(model: &CpuModel, _: u32) -> u64 {
-    0x3 | if model.has(Feature::Ssbd) { 0x4 } else { 0 }
-}
-
 pub(super) fn debugctl_bits(model: &CpuModel, _: u32) -> u64 {
     model.debugctl_mask()
 }
