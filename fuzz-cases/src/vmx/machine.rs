@@ -33,6 +33,8 @@ pub mod at {
     pub const PAGES: u64 = 0x10_C000;
     pub const STACK: u64 = 0x11_F000;
     pub const EPT: u64 = 0x12_0000;
+    /// The sub-page-permission table.
+    pub const SUB_PAGES: u64 = 0x13_0000;
     /// End of RAM.
     pub const END: u64 = 0x40_0000;
 }
@@ -328,6 +330,33 @@ fn identity_ept(bench: &mut Bench, levels: u64) {
     for n in 0..512 {
         put(bench, table + 0x1000 + 8 * n, n << 12 | 0x37);
         put(bench, table + 0x2000 + 8 * n, n << 12 | 1 << 21 | 0x37);
+    }
+}
+
+/// Sub-page write permissions, if the processor has them: pages of which some regions, or none, may be written, and a
+/// table with mistakes.
+pub fn sub_pages(source: &mut Source, bench: &mut Bench, vmcs: &mut Vmcs) {
+    let Some(vmx) = bench.cpu.config.model.vmx().cloned() else { return };
+    let wanted = vmcs.secondary() | SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS;
+    vmcs.set(Field::SecondaryProcessorControls, vmx.caps.procbased_ctls2.adjust(wanted.bits()).into());
+    vmcs.set(Field::SubPagePermissionTablePointer, at::SUB_PAGES);
+    for n in 0..2 {
+        put(bench, at::SUB_PAGES + 0x1000 * n, (at::SUB_PAGES + 0x1000 * (n + 1)) | 1);
+        put(bench, at::SUB_PAGES + 0x2000 + 8 * n, (at::SUB_PAGES + 0x3000 + 0x1000 * n) | 1);
+    }
+    // Behind the levels above them are the page tables of the first 4 MiB.
+    let tables = at::EPT + 0x1000 * (vmcs.get(Field::EptPointer) >> 3 & 7).saturating_sub(1);
+    let marked = source.pick(&[1, 2, 4, 8]);
+    for n in 0..1024 {
+        if source.below(8) < marked {
+            put(bench, tables + 0x1000 + 8 * n, n << 12 | 1 << 61 | 0x35);
+        }
+        let permissions = u64::MAX / 3 & if source.chance(50) { u64::MAX } else { source.value() };
+        put(bench, at::SUB_PAGES + 0x3000 + 8 * n, permissions);
+    }
+    for _ in 0..source.pick(&[0, 0, 1, 4]) {
+        let place = at::SUB_PAGES + source.below(5) * 0x1000 + 8 * source.pick(&[0, 1, 5, 9]);
+        put(bench, place, source.value());
     }
 }
 

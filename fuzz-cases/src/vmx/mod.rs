@@ -72,7 +72,10 @@ pub fn vmx_ept_in(source: &mut Source, tiers: Tiers) -> Trail {
     if source.chance(5) {
         vmcs.set(Field::EptPointer, vmcs.get(Field::EptPointer) ^ 1 << source.below(52));
     }
-    let mistakes = source.pick(&[1, 4, 16, 64, 256, 1024]);
+    if source.chance(30) {
+        machine::sub_pages(source, &mut bench, &mut vmcs);
+    }
+    let mistakes = source.pick(&[0, 1, 4, 16, 64, 256, 1024]);
     for _ in 0..mistakes {
         let entries = source.pick(&[0x40, 0x40, 0x200]);
         let place = at::EPT + source.below(7) * 0x1000 + 8 * source.below(entries);
