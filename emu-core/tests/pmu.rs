@@ -317,14 +317,8 @@ fn registers_are_those_that_leaf_0ah_reports() {
         // SDM Vol. 4 Table 2-2: which bits may be reset, and which may be set, from which version on.
         for bit in 0..64 {
             let since = match bit {
-                0..8 => {
-                    if bit < counters {
-                        2
-                    } else {
-                        u32::MAX
-                    }
-                }
-                32..35 | 62 | 63 => 2,
+                0..8 if bit >= counters => u32::MAX,
+                0..8 | 32..35 | 62 | 63 => 2,
                 61 => 3,
                 58..=60 => 4,
                 _ => u32::MAX,
