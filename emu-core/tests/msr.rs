@@ -262,6 +262,7 @@ fn capability_msrs_of_tertiary_and_of_secondary_exit_controls_come_with_their_ac
     let expected = |name: &str| match name {
         "max" => (Some(0x90), Some(0xC)),
         "sapphire_rapids" => (Some(0x10), Some(0x8)),
+        "wildcat_lake" => (Some(0x10), Some(0xC)),
         _ => (None, None),
     };
     for mut bench in benches() {
@@ -310,5 +311,20 @@ fn spec_ctrl_takes_the_bits_that_cpuid_reports() {
             let taken = write(&mut bench, IA32_SPEC_CTRL, 1 << bit);
             assert_eq!(taken, there && reported, "{}: bit {bit}", model.name());
         }
+
+/// SDM Vol. 3A 10.11.7.1 "Determining the Signature": 0 is written, CPUID leaf 1 loads what is there.
+#[test]
+fn cpuid_loads_the_signature_of_the_microcode_update_that_the_model_has() {
+    // wrmsr; mov eax,1; cpuid; mov ecx,8Bh; rdmsr; hlt
+    let code = [0x0F, 0x30, 0xB8, 1, 0, 0, 0, 0x0F, 0xA2, 0xB9, 0x8B, 0, 0, 0, 0x0F, 0x32, 0xF4];
+    for name in CpuModel::names() {
+        let mut bench = Bench::long_mode(&code);
+        let model = CpuModel::named(name).expect("the model is built in");
+        let signature = model.plain_msr(IA32_BIOS_SIGN_ID).expect("every model has it").reset;
+        bench.cpu.config.model = std::sync::Arc::new(model);
+        (bench.cpu.gpr[0], bench.cpu.gpr[1], bench.cpu.gpr[2]) = (0, IA32_BIOS_SIGN_ID.into(), 0);
+        bench.cpu.refresh();
+        bench.run(1000);
+        assert_eq!(bench.cpu.gpr[2] << 32 | bench.cpu.gpr[0], signature, "{name}");
     }
 }

@@ -9,7 +9,7 @@ use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::Attention;
 use crate::state::system::{Activity, Monitor};
 use emu_vmx::arch::cr::Cr4;
-use emu_vmx::arch::msr::IA32_UMWAIT_CONTROL;
+use emu_vmx::arch::msr::{IA32_BIOS_SIGN_ID, IA32_UMWAIT_CONTROL};
 use emu_vmx::controls::PrimaryProcessorControls;
 use emu_vmx::exit::instruction_information;
 use emu_vmx::intercept::Instruction as Intercept;
@@ -99,6 +99,9 @@ fn set_bit(word: &mut u32, bit: u32, on: bool) {
 /// CPUID.
 pub fn cpuid(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept(u, Intercept::Cpuid)?;
+    if cpu.gpr[0] as u32 == 1 {
+        cpu.load_update_signature();
+    }
     let result = cpu.cpuid_leaf(cpu.gpr[0] as u32, cpu.gpr[1] as u32);
     cpu.gpr[0] = u64::from(result.eax);
     cpu.gpr[3] = u64::from(result.ebx);
@@ -108,6 +111,15 @@ pub fn cpuid(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
 }
 
 impl Cpu {
+    /// CPUID leaf 1 loads the signature of the microcode update, if there is one (SDM Vol. 3A 10.11.7.1 "Determining the
+    /// Signature"): software has written 0 before.
+    fn load_update_signature(&mut self) {
+        let signature = self.config.model.plain_msr(IA32_BIOS_SIGN_ID).map_or(0, |msr| msr.reset);
+        if signature != 0 {
+            self.sys.plain_msrs.insert(IA32_BIOS_SIGN_ID, signature);
+        }
+    }
+
     /// #GP(0) if CR4.TSD keeps the time-stamp counter from this CPL.
     fn require_tsc(&mut self) -> Exec {
         let kept = self.sys.cr4.contains(Cr4::TSD) && self.sys.cpl != 0 && self.derived.mode.protected;
