@@ -262,6 +262,7 @@ fn capability_msrs_of_tertiary_and_of_secondary_exit_controls_come_with_their_ac
     let expected = |name: &str| match name {
         "max" => (Some(0x90), Some(0xC)),
         "sapphire_rapids" => (Some(0x10), Some(0x8)),
+        "tiger_lake" => (Some(0), None),
         "wildcat_lake" => (Some(0x10), Some(0xC)),
         _ => (None, None),
     };
@@ -311,6 +312,8 @@ fn spec_ctrl_takes_the_bits_that_cpuid_reports() {
             let taken = write(&mut bench, IA32_SPEC_CTRL, 1 << bit);
             assert_eq!(taken, there && reported, "{}: bit {bit}", model.name());
         }
+    }
+}
 
 /// SDM Vol. 3A 10.11.7.1 "Determining the Signature": 0 is written, CPUID leaf 1 loads what is there.
 #[test]
