@@ -213,7 +213,8 @@ impl Bench {
             return self.step();
         }
         let (cost, records_data) = (uop.cost.into(), cpu.records_data_pointers());
-        let source = Source { block, uops: &[uop], cost, bound: cost, place, wide, priced: false, records_data };
+        let (bound, priced) = (u64::max(cost, 1), cpu.config.cycles.is_some());
+        let source = Source { block, uops: &[uop], cost, bound, place, wide, priced, records_data };
         let mut made = tier.compile(source);
         if let Err(Refused::Full) = made {
             tier.clear();

@@ -234,7 +234,10 @@ mod tests {
             l1d: Size { kib: 1, ways: 2 },
             l2: level(2, 1),
             l3: level(4, 2),
-            ..Caches::default()
+            memory: 3,
+            loads: 100,
+            stores: 100,
+            fetches: 100,
         };
         caches.check().expect("they make sense");
         let (mut own, mut shared) = (PrivateCaches::new(&caches), Cache::shared(&caches));

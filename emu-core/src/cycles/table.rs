@@ -325,7 +325,8 @@ mod tests {
         for (from, to, field, remedy) in [
             ("line: 64", "line: 60", "caches.line", "power of two"),
             ("ways: 12", "ways: 11", "caches.l3", "ways"),
-            ("stores: 10", "stores: 101", "caches.stores", "0 to 100"),
+            ("stores: 10", "stores: 101", "caches.stores", "up to 100"),
+            ("stores: 10", "stores: 1", "caches.stores", "half a cycle"),
             ("returns: 16", "returns: 0", "branches.returns", "1 to 256"),
             ("counters: 4096", "counters: 4095", "branches.counters", "power of two"),
         ] {

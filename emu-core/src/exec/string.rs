@@ -113,6 +113,14 @@ impl Cpu {
         }
     }
 
+    /// How many of `wanted` iterations may be made at once, if the first began at a cycle: just the one if it has walked. What
+    /// its walks take was not known before, and the next iteration may have to walk again, if its two pages have one entry
+    /// of the TLB.
+    #[inline(always)]
+    fn after_walks(&self, began: u64, wanted: u64) -> u64 {
+        if self.cycles == began { wanted } else { 1 }
+    }
+
     /// The pages of the next source and of the next destination.
     fn string_pages(&self, u: &Uop) -> (u64, u64) {
         let base = |segment: u8| self.seg_access[usize::from(segment) & 7].base;
@@ -209,17 +217,14 @@ pub fn rep_movs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let size = W::BYTES as usize;
     cpu.repeat(env, u, |cpu, env, wanted| {
         let (source, destination) = (cpu.source_offset(u), cpu.destination_offset(u));
+        let began = cpu.cycles;
         // The source's place holds even if the destination takes its TLB entry.
         if let Some(from) = cpu.plain_place(env, u.seg, source, size, false)?
             && let Some(to) = cpu.plain_place(env, ES, destination, size, true)?
         {
-            let n = wanted.min(cpu.run_length::<W>(u, u.seg, source, false, down)).min(cpu.run_length::<W>(
-                u,
-                ES,
-                destination,
-                true,
-                down,
-            ));
+            let n = cpu.after_walks(began, wanted);
+            let n = n.min(cpu.run_length::<W>(u, u.seg, source, false, down));
+            let n = n.min(cpu.run_length::<W>(u, ES, destination, true, down));
             let n = cpu.touch_run(env.ram, (Some(from), to), size, n, down);
             copy_run::<W>(env, from, to, n as usize, down);
             let bytes = cpu.stride::<W>().wrapping_mul(n);
@@ -246,9 +251,9 @@ pub fn rep_stos<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     let value = W::get(&cpu.gpr, RAX);
     let size = W::BYTES as usize;
     cpu.repeat(env, u, |cpu, env, wanted| {
-        let destination = cpu.destination_offset(u);
+        let (destination, began) = (cpu.destination_offset(u), cpu.cycles);
         if let Some(to) = cpu.plain_place(env, ES, destination, size, true)? {
-            let n = wanted.min(cpu.run_length::<W>(u, ES, destination, true, down));
+            let n = cpu.after_walks(began, wanted).min(cpu.run_length::<W>(u, ES, destination, true, down));
             let n = cpu.touch_run(env.ram, (None, to), size, n, down);
             let start = if down { to - (n as usize - 1) * size } else { to };
             fill_run::<W>(env, start, n as usize, value);

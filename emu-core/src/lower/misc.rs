@@ -13,11 +13,12 @@ pub fn lower_without_feature(l: &Lowerer, i: &Instruction) -> (Uop, End) {
     if let Some(scan) = bits::lower_as_scan(l, i) {
         return scan;
     }
-    // As WBINVD it is the same micro-op.
     if i.mnemonic() == Wbnoinvd
-        && let Some(invalidation) = super::control::lower(l, i)
+        && let Some((mut invalidation, end)) = super::control::lower(l, i)
     {
-        return invalidation;
+        // WBINVD.
+        invalidation.imm = 1;
+        return (invalidation, end);
     }
     match i.mnemonic() {
         Nop | Reservednop | Endbr32 | Endbr64 | Cldemote | Prefetch | Prefetchw | Prefetchwt1 | Prefetchit0

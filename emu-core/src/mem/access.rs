@@ -572,6 +572,10 @@ impl Cpu {
         if let known @ Some(_) = self.known_place(linear, len, access) {
             return Ok(known.filter(|_| !watched));
         }
+        // A page whose parts have permissions is never plain, and what a walk takes is taken once.
+        if write && self.judges_sub_pages() {
+            return Ok(None);
+        }
         self.probe(env, linear, len, access)?;
         Ok(self.known_place(linear, len, access).filter(|_| !watched))
     }

@@ -266,10 +266,10 @@ impl Contents {
             self.vmx
                 .entry(IA32_VMX_VMCS_ENUM)
                 .and_modify(|value| *value = if grown { highest.max(*value) } else { highest.min(*value) });
-            let size = RegionLayout::of(&fields).size() as u64;
-            if u64::from(caps.basic.region_size()) < size {
-                self.vmx.entry(IA32_VMX_BASIC).and_modify(|basic| *basic = *basic & !REGION_SIZE | size << 32);
-            }
+        }
+        let size = RegionLayout::of(&fields).size() as u64;
+        if u64::from(caps.basic.region_size()) < size {
+            self.vmx.entry(IA32_VMX_BASIC).and_modify(|basic| *basic = *basic & !REGION_SIZE | size << 32);
         }
     }
 }

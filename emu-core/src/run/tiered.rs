@@ -30,7 +30,7 @@ impl Cpu {
                     None => return,
                 }
             }
-            let mut exit = None;
+            let (mut exit, mut compiled) = (None, false);
             let code = cache.code(self, id);
             if let (Some(way), Some(code)) = (way, code) {
                 cache.link_code(way, code);
@@ -40,7 +40,7 @@ impl Cpu {
             let result = match code.filter(|_| worthwhile).and_then(|code| cache.enter(self, env, code)) {
                 Some(left) => {
                     cache.note_stay(entered, self.instructions.wrapping_sub(before));
-                    (id, start, exit) = (left.block, left.start, left.exit);
+                    (id, start, exit, compiled) = (left.block, left.start, left.exit, true);
                     left.result
                 }
                 None if !self.ends_within_bound(cache, id, start) => {
@@ -53,7 +53,7 @@ impl Cpu {
             };
             let Some(result) = result else {
                 // Compiled code may be left early, since it counts only so far.
-                if self.cycles + cache.block(id).bound <= self.block_limit {
+                if compiled && self.cycles + cache.block(id).bound <= self.block_limit {
                     way = None;
                     continue;
                 }

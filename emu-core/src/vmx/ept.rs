@@ -61,6 +61,12 @@ const PML_ENTRIES: u16 = 512;
 const EPTP_LIST_ENTRIES: u32 = 512;
 
 impl Cpu {
+    /// "Sub-page write permissions for EPT".
+    pub(crate) fn judges_sub_pages(&self) -> bool {
+        let control = SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS;
+        self.vm_controls().is_some_and(|controls| controls.secondary.contains(control))
+    }
+
     /// Whether guest-physical addresses are translated.
     #[inline(always)]
     pub(crate) fn uses_ept(&self) -> bool {
@@ -97,9 +103,8 @@ impl Cpu {
             cap: model.caps.ept_vpid_cap,
             maxphyaddr: model.facts.maxphyaddr,
             mode_based_execute: controls.secondary.contains(SecondaryProcessorControls::MODE_BASED_EXECUTE_CONTROL),
-            sub_page: controls
-                .secondary
-                .contains(SecondaryProcessorControls::SUB_PAGE_WRITE_PERMISSIONS)
+            sub_page: self
+                .judges_sub_pages()
                 .then(|| self.vmx.current().map_or(0, |vmcs| vmcs.get(Field::SubPagePermissionTablePointer))),
             paging_write: controls.tertiary.contains(TertiaryProcessorControls::EPT_PAGING_WRITE_CONTROL),
             log_full: pml && self.vmx.current().is_some_and(|vmcs| vmcs.get16(Field::PmlIndex) >= PML_ENTRIES),

@@ -4,6 +4,7 @@ use crate::PROCESSORS;
 use emu_core::cycles::table::Table;
 use emu_core::run::{RunExit, Slice};
 use emu_core::state::cpu::Env;
+use emu_core::state::observed::Watch;
 use emu_core::testing::Bench;
 
 /// Sorts, divides, walks through memory and calls: mov rsi,18000h; mov ecx,400h; l: mov eax,ecx; xor edx,edx; mov ebx,7;
@@ -59,6 +60,38 @@ fn wherever_a_run_is_cut_it_takes_the_same_cycles() {
             assert_eq!(stepped.cpu.instructions, steps, "a step is one instruction, whatever it costs");
         }
         assert_eq!(outcome(&stepped), outcome(&whole), "{table} in steps");
+    }
+}
+
+/// mov rsi,1017000h; mov rdi,18000h; mov ecx,600h; rep movsb; hlt: the two pages have one entry of the TLB.
+const COPY: [u8; 22] = [
+    0x48, 0xC7, 0xC6, 0x00, 0x70, 0x01, 0x01, 0x48, 0xC7, 0xC7, 0x00, 0x80, 0x01, 0x00, 0xB9, 0x00, 0x06, 0x00, 0x00,
+    0xF3, 0xA4, 0xF4,
+];
+
+#[test]
+fn copy_between_pages_that_displace_each_other_in_the_tlb_takes_the_same_cycles_however_it_is_cut_and_watched() {
+    for table in PROCESSORS {
+        let bench = |watch| {
+            let mut bench = Bench::long_mode(&COPY);
+            bench.map(0x101_7000, 0x2_0000, 3);
+            bench.cpu.config.cycles = Some(Table::named(table).expect("it is built in"));
+            bench.cpu.notes.watch = watch;
+            bench
+        };
+        let mut whole = bench(Watch::empty());
+        assert_eq!(whole.run(10_000_000), RunExit::Stopped);
+        assert!(whole.cpu.cycles > 2 * 0x600 * 7, "{table}: {} cycles", whole.cpu.cycles);
+        for watch in [Watch::empty(), Watch::MEMORY, Watch::ITERATIONS] {
+            for piece in [1, 5, 50, 300, 1000, 1100, 5000] {
+                let mut cut = bench(watch);
+                let mut stop = 0;
+                while slice(&mut cut, Slice { stop, turn_end: 10_000_000, step: false }) != RunExit::Stopped {
+                    stop = cut.cpu.cycles + piece;
+                }
+                assert_eq!(outcome(&cut), outcome(&whole), "{table} in pieces of {piece}, watched: {watch:?}");
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub const RDX: u8 = 2;
 /// it was loaded.
 pub const BUDGET: u8 = 15;
 /// Bits of a number of instructions.
-pub const COUNT_BITS: u8 = 17;
+pub const COUNT_BITS: u8 = 18;
 /// What the count begins with: a branch takes back what does not follow it in the block, of which all was counted before the
 /// count began.
 pub const NO_INSTRUCTIONS: i32 = MAX_UOPS as i32;
@@ -22,7 +22,8 @@ pub const PER_CYCLE: usize = 8;
 /// Cycles that are counted at a time, so that the number of instructions never needs more than its bits.
 pub const MOST_CYCLES: i32 = 16_000;
 
-const _: () = assert!(MOST_CYCLES as usize * PER_CYCLE + MAX_UOPS < 1 << COUNT_BITS);
+// A branch gives back what the rest of its block costs, even if that was paid before the count began.
+const _: () = assert!((MOST_CYCLES as usize + MAX_UOPS * 255) * PER_CYCLE + MAX_UOPS < 1 << COUNT_BITS);
 // A block is executed if its cycles can be counted, and its price is a number of an instruction.
 const _: () = assert!(MAX_UOPS * 255 < MOST_CYCLES as usize && MAX_UOPS * 255 + 1 < 1 << (31 - COUNT_BITS));
 

@@ -90,8 +90,7 @@ impl FromStr for Clock {
         for word in words {
             let Self::Model(parts) = &mut clock else {
                 return Err(format!(
-                    "an instruction is one cycle with ips, whatever {:?} says; give model,{}, or ips alone",
-                    shown(word),
+                    "an instruction is one cycle with ips, whatever {:?} says; give ips alone, or model[,caches][,branches]",
                     shown(word)
                 ));
             };

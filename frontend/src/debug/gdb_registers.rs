@@ -56,7 +56,7 @@ enum Source {
 const CORE: &str = "org.gnu.gdb.i386.core";
 const SSE: &str = "org.gnu.gdb.i386.sse";
 const SEGMENTS: &str = "org.gnu.gdb.i386.segments";
-/// GDB's name of the feature, since its version 16; its register is the one that is in use, at whatever privilege level.
+/// GDB's name of the feature; its register is the one that is in use, at whatever privilege level.
 const SHADOW_STACK: &str = "org.gnu.gdb.i386.pl3_ssp";
 const OWN: &str = "rvmx.system";
 const VMCS: &str = "rvmx.vmcs";

@@ -110,11 +110,10 @@ pub fn generate(
 /// Whether as far as a block goes before a branch, and as a whole, it has no more instructions than [`PER_CYCLE`] allows.
 fn is_countable(source: &Source) -> bool {
     let mut cycles = 0;
-    let last = source.uops.len() - 1;
     !source.priced
         || source.uops.iter().enumerate().all(|(index, uop)| {
             cycles += usize::from(uop.cost);
-            index < PER_CYCLE * cycles || !(index == last || is_branch(uop))
+            index < PER_CYCLE * cycles || !(index + 1 == source.uops.len() || is_branch(uop))
         })
 }
 
