@@ -351,7 +351,7 @@ pub fn sub_pages(source: &mut Source, bench: &mut Bench, vmcs: &mut Vmcs) {
         if source.below(8) < marked {
             put(bench, tables + 0x1000 + 8 * n, n << 12 | 1 << 61 | 0x35);
         }
-        let permissions = u64::MAX / 3 & if source.chance(50) { u64::MAX } else { source.value() };
+        let permissions = (u64::MAX / 3) & if source.chance(50) { u64::MAX } else { source.value() };
         put(bench, at::SUB_PAGES + 0x3000 + 8 * n, permissions);
     }
     for _ in 0..source.pick(&[0, 0, 1, 4]) {
