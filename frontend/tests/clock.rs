@@ -71,7 +71,12 @@ fn configurations_have_the_clock_and_other_clocks_are_refused() {
     let parts = rvmx(&["--clock", "model,caches,branches", "--dump-config"]);
     let text = without_spaces(&parts);
     assert!(text.contains("clock:model_with([caches,branches,]),"), "{text}");
-    for (wrong, word) in [("fast", "ips"), ("ips,caches", "model[,caches]"), ("model,cashes", "caches")] {
+    for (wrong, word) in [
+        ("fast", "ips"),
+        ("ips,caches", "model[,caches]"),
+        ("model,cashes", "caches"),
+        ("model,caches,caches", "twice"),
+    ] {
         let other = rvmx(&["--clock", wrong]);
         assert_eq!(other.status.code(), Some(2), "{}", error(&other));
         assert!(error(&other).contains(word) && error(&other).contains("model"), "{}", error(&other));

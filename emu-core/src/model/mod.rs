@@ -291,7 +291,7 @@ impl CpuModel {
         self.vmx_model = self.make_vmx_model().map(Arc::new);
         if let Some(vmx) = &self.vmx_model {
             let (room, size) = (usize::from(vmx.caps.basic.region_size()), vmx.layout.size());
-            if size > room {
+            if !(size..=4096).contains(&room) {
                 let what = format!(
                     "bits 44:32 give a VMCS region {room} bytes, and the fields of the controls that are offered take {size}; \
                      at most 4096 may be given"

@@ -95,8 +95,11 @@ impl FromStr for Clock {
                 ));
             };
             match word {
-                "caches" => parts.caches = true,
-                "branches" => parts.branches = true,
+                "caches" if !parts.caches => parts.caches = true,
+                "branches" if !parts.branches => parts.branches = true,
+                "caches" | "branches" => {
+                    return Err(format!("{word:?} stands there twice; give model[,caches][,branches]"));
+                }
                 _ => {
                     let near = did_you_mean(word, ["caches", "branches"].into_iter());
                     return Err(format!(
