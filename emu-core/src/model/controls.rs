@@ -89,7 +89,7 @@ impl Word {
     }
 
     /// The field of the VMCS, if it is one.
-    fn field(self) -> Option<Field> {
+    pub fn field(self) -> Option<Field> {
         Some(match self {
             Word::Pin => Field::PinBasedControls,
             Word::Primary => Field::PrimaryProcessorControls,

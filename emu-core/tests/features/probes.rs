@@ -256,21 +256,6 @@ fn others(name: &str) -> Option<(Mode, Vec<u8>, &'static str, &'static str)> {
     }
 }
 
-/// The field of the VMCS that has a control.
-fn field_of(word: Word) -> Option<Field> {
-    Some(match word {
-        Word::Pin => Field::PinBasedControls,
-        Word::Primary => Field::PrimaryProcessorControls,
-        Word::Secondary => Field::SecondaryProcessorControls,
-        Word::Tertiary => Field::TertiaryProcessorControls,
-        Word::Exit => Field::VmExitControls,
-        Word::SecondaryExit => Field::SecondaryVmExitControls,
-        Word::Entry => Field::VmEntryControls,
-        Word::Functions => Field::VmFunctionControls,
-        Word::EptVpid | Word::Misc | Word::Basic | Word::Cr4 => return None,
-    })
-}
-
 /// The probes of an item on `model`, which has it or not.
 pub fn of_item(item: Item, model: &CpuModel) -> Vec<Probe> {
     let mut list = Vec::new();
@@ -355,7 +340,7 @@ fn of_control(bit: &'static emu_core::model::controls::VmxBit, model: &CpuModel,
             list.push(probe(Mode::Vmx, code, "1", &what));
         }
     }
-    if let Some(field) = field_of(bit.word).filter(|field| fields.contains(*field)) {
+    if let Some(field) = bit.word.field().filter(|field| fields.contains(*field)) {
         let least = least(&vmx.caps, bit.word);
         let tried = [vmwrite(field, least | 1 << bit.bit), entry_error(), vmwrite(field, least), bt(3, 0)].concat();
         // VM functions have to be enabled.
@@ -405,7 +390,7 @@ fn least(caps: &VmxCapabilities, word: Word) -> u32 {
 pub fn set_up(model: &CpuModel) -> Vec<Probe> {
     let Some(vmx) = model.vmx() else { return Vec::new() };
     let words = [Word::Pin, Word::Primary, Word::Exit, Word::Entry];
-    let write = |word| field_of(word).map(|field| vmwrite(field, least(&vmx.caps, word)));
+    let write = |word: Word| word.field().map(|field| vmwrite(field, least(&vmx.caps, word)));
     let mut list: Vec<Probe> =
         words.into_iter().filter_map(write).map(|code| probe(Mode::Vmx, code, "1", "VMWRITE of controls")).collect();
     list.push(probe(Mode::Vmx, [entry_error(), bt(3, 0)].concat(), "1", "VM entry with the controls that must be 1"));
