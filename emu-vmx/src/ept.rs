@@ -388,10 +388,11 @@ pub fn walk<M: EptMemory>(
     let denied = if enforced { !marked } else { ordinary };
     if denied {
         let refused = violation(config, access, permissions, leaf, leaf & SUPPRESS_VE == 0);
-        let writable_above = above & WRITE != 0 && permissions & READ != 0;
-        let eligible = unwritable && !enforced && writable_above && shift == 12 && leaf & SUB_PAGE != 0;
+        // Eligible is a write that the write-access bits alone disallow, those above the leaf as well as the leaf's.
+        let only_write = unwritable && !enforced && !(access.read && permissions & READ == 0);
+        let eligible = only_write && !access.paging_structure && shift == 12 && leaf & SUB_PAGE != 0;
         match config.sub_page {
-            Some(table) if eligible && !access.paging_structure && guest_physical >> 48 == 0 => {
+            Some(table) if eligible => {
                 sub_page::allow(config, table, guest_physical, access, refused, memory)?;
             }
             _ => return Err(refused),
