@@ -190,10 +190,13 @@ pub enum ShadowStack {
 /// An access to a guest-physical address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EptAccess {
-    /// Data read. A read-modify-write sets `read` and `write`.
+    /// Data read.
     pub read: bool,
     /// Data write.
     pub write: bool,
+    /// The write is that of a read-modify-write: it needs read access, too. Whether an EPT violation tells of the read is
+    /// left to the implementation (30.2.1 "Basic VM-Exit Information"); this one does with `read` alone.
+    pub reads_too: bool,
     /// Instruction fetch.
     pub fetch: bool,
     /// The linear address is a user-mode address (U/S = 1 in every paging-structure entry): chooses the execute
@@ -383,13 +386,13 @@ pub fn walk<M: EptMemory>(
     let enforced = config.eptp & EPTP_SHADOW_STACK != 0 && access.shadow_stack == ShadowStack::Supervisor;
     let marked = leaf & SUPERVISOR_SHADOW_STACK != 0 && permissions & READ != 0 && above & WRITE != 0;
     let unwritable = access.write && permissions & WRITE == 0 && !paging_write;
-    let ordinary =
-        (access.read && permissions & READ == 0) || unwritable || (access.fetch && permissions & execute == 0);
+    let unreadable = (access.read || access.reads_too) && permissions & READ == 0;
+    let ordinary = unreadable || unwritable || (access.fetch && permissions & execute == 0);
     let denied = if enforced { !marked } else { ordinary };
     if denied {
         let refused = violation(config, access, permissions, leaf, leaf & SUPPRESS_VE == 0);
         // Eligible is a write that the write-access bits alone disallow, those above the leaf as well as the leaf's.
-        let only_write = unwritable && !enforced && !(access.read && permissions & READ == 0);
+        let only_write = unwritable && !enforced && !unreadable;
         let eligible = only_write && !access.paging_structure && shift == 12 && leaf & SUB_PAGE != 0;
         match config.sub_page {
             Some(table) if eligible => {

@@ -173,6 +173,7 @@ mod tests {
             (config, EptAccess { paging_structure: true, ..write }, entry::SUB_PAGE | READ_ONLY, all),
             // Execute-only: what reads, too, is not disallowed by the write-access bits alone.
             (config, both, entry::SUB_PAGE | 0x9_8034, all),
+            (config, EptAccess { reads_too: true, ..write }, entry::SUB_PAGE | 0x9_8034, all),
         ];
         for (config, access, leaf, permissions) in denied {
             let found = qualification(walk_with(&config, access, leaf, permissions));
