@@ -88,7 +88,7 @@ fn ept_words(config: &EptConfig, entry: u64, level: u8) -> String {
             words += &format!(", {name}");
         }
     }
-    if config.sub_page.is_some() && level == 1 && entry & (e::SUB_PAGE | e::WRITE) == e::SUB_PAGE {
+    if config.sub_page.is_some() && level == 1 && entry & e::SUB_PAGE != 0 {
         words += ", sub-page write permissions";
     }
     words
