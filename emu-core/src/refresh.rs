@@ -40,6 +40,7 @@ impl Cpu {
             self.refresh_segment(register);
         }
         self.select_address_space();
+        self.refresh_recording();
         self.refresh_attention();
     }
 

@@ -16,6 +16,7 @@ use crate::state::carried::Carried;
 use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;
 use crate::state::history::History;
+use crate::state::lbr::Lbr;
 use crate::state::micro::Micro;
 use crate::state::pmu::Pmu;
 use crate::state::scratch::Scratch;
@@ -40,6 +41,7 @@ pub struct CpuState {
     lapic: Lapic,
     vmx: VmxState,
     pmu: Pmu,
+    lbr: Box<Lbr>,
     micro: Micro,
 }
 
@@ -144,6 +146,7 @@ impl Cpu {
             lapic,
             vmx,
             pmu,
+            lbr,
             micro,
             config: _,
             // The host's; its history is saved beside this.
@@ -165,6 +168,7 @@ impl Cpu {
             lapic: lapic.clone(),
             vmx: vmx.clone(),
             pmu: *pmu,
+            lbr: lbr.clone(),
             micro: micro.clone(),
         }
     }
@@ -189,6 +193,9 @@ impl Cpu {
         if !self.micro.is_like(&state.micro) || state.pmu.modelled != self.pmu.modelled {
             return Err(DamagedState("a processor's caches or branch prediction are of another kind"));
         }
+        if !state.lbr.fits(self.config.model.lbr()) || state.lbr.updated > LAST_CYCLE {
+            return Err(DamagedState("a processor's last branch records are none that it can have"));
+        }
         if state.sys.cpl > 3 {
             return Err(DamagedState("a processor's privilege level is above 3"));
         }
@@ -198,8 +205,21 @@ impl Cpu {
     fn restore(&mut self, saved: &SavedCpu, ram: &Ram) {
         let SavedCpu { state, tlb, tlb_is_of_this_map, history } = saved;
         self.notes.history = history.clone();
-        let CpuState { registers, flags, cycles, instructions, attention, carried, sys, fpu, lapic, vmx, pmu, micro } =
-            state.clone();
+        let CpuState {
+            registers,
+            flags,
+            cycles,
+            instructions,
+            attention,
+            carried,
+            sys,
+            fpu,
+            lapic,
+            vmx,
+            pmu,
+            lbr,
+            micro,
+        } = state.clone();
         self.gpr[..16].copy_from_slice(&registers[..16]);
         self.set_rip(registers[16]);
         self.set_flags(flags);
@@ -212,6 +232,7 @@ impl Cpu {
         let counts = std::mem::take(&mut self.vmx.counts);
         self.vmx = VmxState { counts, ..vmx };
         self.pmu = pmu;
+        self.lbr = lbr;
         self.micro = micro;
 
         self.tlb.restore(tlb);

@@ -125,6 +125,26 @@ fn judgement_of_the_msr_load_area_is_what_the_vm_entry_does() {
     }
 }
 
+/// Code that sets IA32_DEBUGCTL.LBR and jumps to the next instruction, in the place of the image's.
+#[test]
+fn last_branches_are_told_with_what_their_format_has() {
+    let code = ["0x3166000001d9b966", "0x0f00000001b866d2", "0xf400eb30"];
+    let writes = code.iter().enumerate().map(|(n, word)| format!("setpmem {:#x} 8 {word}", 0x7C00 + 8 * n));
+    let mut commands: Vec<String> = ["b 0x7c00", "c", "info lbr"].map(str::to_owned).into();
+    commands.extend(writes.chain(["s 5", "info lbr", "info lbr --json"].map(str::to_owned)));
+    let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+    for (model, records, flags) in [("haswell", 16, ""), ("skylake_sp", 32, "cycles")] {
+        let said = answers(&format!("timers {model} 1"), &commands);
+        assert_eq!(said[2], format!("branches are not recorded at present; 0 of {records} records\n"), "{model}");
+        let shown = &said[7];
+        assert!(shown.starts_with(&format!("branches are recorded; 1 of {records} records\n")), "{model}: {shown}");
+        assert!(shown.contains("0x7c11") && shown.contains("0x7c13") && shown.contains(flags), "{model}: {shown}");
+        assert!(said[8].contains("\"from\":\"0x7c11\""), "{model}: {}", said[8]);
+    }
+    let said = answers("timers max,-arch_lbr 1", &["info lbr"]);
+    assert_eq!(said, ["error: this processor has no last branch records\n"]);
+}
+
 #[test]
 fn going_back_and_on_again_forgets_no_vm_exit_and_no_failure() {
     let all = [
