@@ -241,6 +241,7 @@ impl Cpu {
         self.derived.seen_code_epoch = ram.code_epoch();
         self.scratch = Scratch::default();
         self.refresh_misc_enable();
+        self.refresh_recording();
         self.refresh();
         self.attention = attention;
         self.refresh_apic_attention();

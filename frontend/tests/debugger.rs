@@ -85,7 +85,7 @@ fn answers(head: &str, commands: &[&str]) -> Vec<String> {
 /// Whatever the MSR-load area of a VM entry holds: what `vmentry` says before it is what comes of it.
 #[test]
 fn judgement_of_the_msr_load_area_is_what_the_vm_entry_does() {
-    let values: [(u64, u64); 17] = [
+    let values: [(u64, u64); 23] = [
         (0x277, 0x0007_0406), // IA32_PAT
         (0x277, 2),
         (0xC000_0080, 0x500), // IA32_EFER
@@ -103,6 +103,12 @@ fn judgement_of_the_msr_load_area_is_what_the_vm_entry_does() {
         (0x174, 8),        // IA32_SYSENTER_CS
         (0x1A0, u64::MAX), // IA32_MISC_ENABLE
         (0x808, 0),        // an x2APIC MSR
+        (0x14CF, 8),       // IA32_LBR_DEPTH
+        (0x14CF, 9),
+        (0x14CE, 1 << 5), // IA32_LBR_CTL
+        (0x151F, 0x1000), // IA32_LBR_31_FROM_IP
+        (0x1520, 0x1000),
+        (0x1DD, 1 << 62), // IA32_LER_FROM_IP
     ];
     for (first, value) in values {
         let (first, value) = (format!("setpmem 0x31000 8 {first:#x}"), format!("setpmem 0x31008 8 {value:#x}"));

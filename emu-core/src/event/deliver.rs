@@ -95,10 +95,10 @@ impl Cpu {
         let mut exceptions = 0;
         loop {
             self.vmx.injecting = injecting;
-            let from = self.place_of(self.rip());
+            let from = self.derived.records_branches.then(|| self.place_of(self.rip()));
             let result = self.try_deliver(env, &delivery);
             self.vmx.injecting = false;
-            if result.is_ok() {
+            if let (Ok(()), Some(from)) = (&result, from) {
                 self.record_event(&delivery.event, from);
             }
             match result {
@@ -342,6 +342,7 @@ impl Cpu {
             self.sys.activity = Activity::WaitForSipi;
         }
         self.lapic_init();
+        self.refresh_recording();
         self.refresh();
         self.record_restart(from);
     }

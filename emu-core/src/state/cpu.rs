@@ -175,6 +175,7 @@ impl Cpu {
             self.sys.activity = super::system::Activity::WaitForSipi;
         }
         self.refresh_misc_enable();
+        self.refresh_recording();
         self.refresh();
         self.refresh_apic_attention();
     }

@@ -43,7 +43,7 @@ fn nothing(_: &mut Bench) {}
 fn pointers(bench: &mut Bench) {
     let selector = if bench.cpu.derived.mode.long { CODE64 } else { CODE0 };
     write(bench, 0x8000, START + 2);
-    write(bench, 0x8100, START + 2 | u64::from(selector) << 32);
+    write(bench, 0x8100, (START + 2) | u64::from(selector) << 32);
     (bench.cpu.gpr[3], bench.cpu.gpr[6], bench.cpu.gpr[7]) = (START + 2, 0x8000, 0x8100);
 }
 
@@ -239,7 +239,7 @@ fn init_ends_recording_on_a_stack_and_is_recorded_by_the_architectural_ones() {
         bench.ram.dma_write(0x30000, &[0xF4]);
         bench.run(1);
         let kept = branches(&bench);
-        assert_eq!(bench.cpu.sys.activity == Activity::WaitForSipi, false, "the bootstrap processor goes on");
+        assert!(bench.cpu.sys.activity != Activity::WaitForSipi, "the bootstrap processor goes on");
         let architectural = is_architectural(&bench);
         assert_eq!(kept[0], (START, START + 2), "{model}: the records stay");
         assert_eq!(kept.get(1), architectural.then_some(&(START + 3, 0xFFF0)), "{model}");
