@@ -166,3 +166,18 @@ fn records_are_the_same_however_a_run_is_cut_or_saved() {
         }
     }
 }
+
+#[test]
+fn state_with_records_of_another_kind_is_refused_and_changes_nothing() {
+    let mut bench = looping("max");
+    record(&mut bench);
+    halts(&mut bench);
+    let (state, memory) = CoreState::save(slice::from_mut(&mut bench.cpu), &mut bench.ram);
+    for model in ["penryn", "haswell", "max,-arch_lbr"] {
+        let mut other = looping(model);
+        let before = other.cpu.lbr.clone();
+        let refused = state.restore(&memory, slice::from_mut(&mut other.cpu), &mut other.ram, &mut other.cache);
+        assert!(refused.expect_err(model).to_string().contains("last branch records"), "{model}");
+        assert_eq!(other.cpu.lbr, before, "{model}");
+    }
+}

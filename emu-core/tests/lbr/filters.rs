@@ -1,6 +1,7 @@
 //! Which branches are recorded (SDM Vol. 3B 18.7.2, "Filtering of Last Branch Records"; 18.9, call-stack mode; 19.1.2).
 
 use super::*;
+use emu_core::state::system::Activity;
 
 /// One branch of each kind at CPL 0: jz, jmp rel, jmp r, call rel, call r, ret, int3. Then the handler's HLT.
 const TOUR: &[u8] = &[
@@ -169,5 +170,30 @@ fn stack_keeps_as_many_as_it_has_and_the_newest_is_at_its_top() {
             // 199 records from 0 on, of which the first has gone to 1.
             assert_eq!(get(&bench, MSR_LASTBRANCH_TOS), 199 % entries as u64, "{model}");
         }
+    }
+}
+
+/// SDM Vol. 3B 19.1.1: IA32_LBR_0 is the newest, whatever the depth.
+#[test]
+fn architectural_records_are_as_many_as_the_depth_says() {
+    // mov ecx,50; l: dec ecx; jnz l; hlt
+    let code = [0xB9, 50, 0, 0, 0, 0xFF, 0xC9, 0x75, 0xFC, 0xF4];
+    for depth in [8, 16, 32] {
+        let mut bench = long(&code);
+        become_model(&mut bench, "max");
+        set(&mut bench, IA32_LBR_DEPTH, depth);
+        record(&mut bench);
+        halts(&mut bench);
+        let first = records(&bench);
+        assert_eq!(first.len() as u64, depth);
+        // int3 comes on top, and everything else is one older.
+        bench.ram.dma_write(START + 10, &[0xCC]);
+        bench.cpu.set_rip(START + 10);
+        bench.cpu.sys.activity = Activity::Active;
+        bench.cpu.changed_from_outside();
+        halts(&mut bench);
+        let second = records(&bench);
+        assert_eq!((second[0].0, second[0].1), (START + 10, HANDLERS + 3));
+        assert_eq!(second[1..], first[..first.len() - 1]);
     }
 }
