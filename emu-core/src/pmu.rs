@@ -36,7 +36,10 @@ pub(crate) fn exists(model: &CpuModel, number: u32) -> bool {
 pub(crate) fn writable(model: &CpuModel, number: u32) -> u64 {
     let pmu = model.pmu();
     match number {
-        IA32_PERFEVTSEL0..=IA32_PERFEVTSEL7 => 0xFFFF_FFFF & if pmu.any_thread { u64::MAX } else { !(1 << 21) },
+        IA32_PERFEVTSEL0..=IA32_PERFEVTSEL7 => {
+            let field = |there: bool, bit: u32| if there { 1u64 << bit } else { 0 };
+            0xFFD7_FFFF | field(pmu.any_thread, 21) | field(pmu.pin_control, 19)
+        }
         IA32_A_PMC0..=IA32_A_PMC7 => u64::MAX >> (64 - pmu.width),
         IA32_FIXED_CTR0..=IA32_FIXED_CTR2 => u64::MAX >> (64 - pmu.fixed_width),
         IA32_FIXED_CTR_CTRL => {

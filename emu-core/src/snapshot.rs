@@ -21,7 +21,7 @@ use crate::state::micro::Micro;
 use crate::state::pmu::Pmu;
 use crate::state::scratch::Scratch;
 use crate::state::system::SystemState;
-use crate::state::vmx::VmxState;
+use crate::state::vmx::{TransitionCounts, VmxState};
 use serde::{Deserialize, Serialize};
 
 /// The last cycle that a state may speak of: far beyond any run, and far from where arithmetic on times would wrap.
@@ -54,6 +54,8 @@ pub struct SavedCpu {
     tlb_is_of_this_map: bool,
     /// For reports, which must not tell of what a restored machine has yet to do.
     history: History,
+    /// VM entries and VM exits since power-on.
+    counts: TransitionCounts,
 }
 
 /// Processors and the map of memory.
@@ -82,6 +84,9 @@ impl CoreState {
         }
         for (cpu, saved) in cpus.iter().zip(&self.cpus) {
             cpu.check(&saved.state)?;
+            if !saved.counts.is_sound() {
+                return Err(DamagedState("a processor's counts of VM entries and VM exits are out of range"));
+            }
             Tlb::check(&saved.tlb, ram)?;
         }
         Ok(())
@@ -113,6 +118,7 @@ impl Cpu {
             tlb: self.tlb.save(),
             tlb_is_of_this_map: self.derived.seen_map_epoch == ram.map_epoch(),
             history: self.notes.history.clone(),
+            counts: self.vmx.counts.clone(),
         }
     }
 
@@ -203,7 +209,7 @@ impl Cpu {
     }
 
     fn restore(&mut self, saved: &SavedCpu, ram: &Ram) {
-        let SavedCpu { state, tlb, tlb_is_of_this_map, history } = saved;
+        let SavedCpu { state, tlb, tlb_is_of_this_map, history, counts } = saved;
         self.notes.history = history.clone();
         let CpuState {
             registers,
@@ -229,8 +235,7 @@ impl Cpu {
         self.sys = sys;
         self.fpu = fpu;
         self.lapic = lapic;
-        let counts = std::mem::take(&mut self.vmx.counts);
-        self.vmx = VmxState { counts, ..vmx };
+        self.vmx = VmxState { counts: counts.clone(), ..vmx };
         self.pmu = pmu;
         self.lbr = lbr;
         self.micro = micro;

@@ -361,27 +361,18 @@ fn physical_address_width_is_changed_alone_and_in_every_model() {
     assert!(!CpuModel::spec_has_physical_bits("phys-bits=46.ron,-la57"));
 }
 
-/// Controls that are in the SDM, or in Intel's other public specifications, and that nothing here knows but by name. Of
-/// those of [`HEADERS`] only public header files were at hand.
+/// Controls that are in the SDM (Vol. 3C of June 2026, Tables 27-8, 27-15 and 27-17) and that nothing here knows but by name.
 #[rustfmt::skip]
 const UNKNOWN: &[(Word, u8, &str)] = &[
-    (Word::Tertiary, 8, "APIC-timer virtualization"), (Word::Tertiary, 9, "Enable PBNDKB"),
-    (Word::Tertiary, 12, "PEBS uses guest-physical addresses"),
+    (Word::Tertiary, 5, "SEAM guest-physical address width"), (Word::Tertiary, 8, "APIC-timer virtualization"),
+    (Word::Tertiary, 9, "Enable PBNDKB"), (Word::Tertiary, 12, "PEBS uses guest-physical addresses"),
     (Word::SecondaryExit, 0, "Save FRED"), (Word::SecondaryExit, 1, "Load FRED"),
-    (Word::Entry, 23, "Load FRED"),
+    (Word::Entry, 23, "Load FRED"), (Word::Entry, 25, "Allow SEAM-guest telemetry"),
 ];
 
-/// Controls whose bits are taken from public header files: the SDM's tables that have them were not at hand.
+/// Controls of which docs/conformance.md says what the SDM leaves to the processor.
 #[rustfmt::skip]
-const HEADERS: &[(Word, u8)] = &[
-    (Word::Tertiary, 8), (Word::Tertiary, 9), (Word::Tertiary, 12),
-    (Word::SecondaryExit, 0), (Word::SecondaryExit, 1), (Word::SecondaryExit, 2),
-    (Word::Entry, 23), (Word::Entry, 24),
-];
-
-/// Controls that are emulated without the text of the SDM's section about them.
-#[rustfmt::skip]
-const WITHOUT_TEXT: &[(Word, u8)] =
+const CHOSEN: &[(Word, u8)] =
     &[(Word::Secondary, 23), (Word::SecondaryExit, 2), (Word::SecondaryExit, 3), (Word::Entry, 24)];
 
 /// The control that a field of the VMCS comes with.
@@ -425,7 +416,7 @@ fn controls_document() -> String {
          The last column has the fields of the VMCS that exist where the control (or another that has the same field) may \
          be 1.\n",
     );
-    let mut marks = [false; 2];
+    let mut marked = false;
     for word in
         Word::ALL.into_iter().filter(|word| !matches!(word, Word::EptVpid | Word::Misc | Word::Basic | Word::Cr4))
     {
@@ -453,12 +444,11 @@ fn controls_document() -> String {
                 Some(item) if models.iter().any(|model| model.reported().any(|other| other == item)) => "reported",
                 Some(_) => "rules",
             };
-            let (header, textless) = (HEADERS.contains(&(word, bit)), WITHOUT_TEXT.contains(&(word, bit)));
-            assert!(!textless || here == "emulated", "{word:?} {bit}");
-            marks = [marks[0] | header, marks[1] | textless];
-            let header = if header { " ¹" } else { "" };
-            let textless = if textless { " ²" } else { "" };
-            write!(text, "| {bit}{header} | {words} | {name} | {here}{textless} |").expect("a String takes it");
+            let chosen = CHOSEN.contains(&(word, bit));
+            assert!(!chosen || here == "emulated", "{word:?} {bit}");
+            marked |= chosen;
+            let mark = if chosen { " ¹" } else { "" };
+            write!(text, "| {bit} | {words} | {name} | {here}{mark} |").expect("a String takes it");
             for model in models.iter().filter(|model| model.name() == "max").chain(others()) {
                 let offers = item.is_some_and(|item| model.has_item(item));
                 let reported = item.is_some_and(|item| model.reported().any(|other| other == item));
@@ -471,11 +461,9 @@ fn controls_document() -> String {
             text.push_str(&format!(" {} |\n", fields_of(word, bit).join(", ")));
         }
     }
-    assert_eq!(marks, [true; 2], "a footnote is of nothing");
+    assert!(marked, "the footnote is of nothing");
     text.push_str(
-        "\n¹ The number of the bit is taken from public header files: the table of the SDM that has it was not at hand.\n\n\
-         ² Written without the SDM's text: [conformance.md](conformance.md#written-without-the-sdms-text) has what was \
-         decided.\n",
+        "\n¹ [conformance.md](conformance.md#what-the-sdm-leaves-open) has what the SDM leaves to the processor here.\n",
     );
     text
 }

@@ -26,6 +26,7 @@ const USR: u64 = 1 << 16;
 const OS: u64 = 1 << 17;
 const EDGE: u64 = 1 << 18;
 const INT: u64 = 1 << 20;
+const PIN: u64 = 1 << 19;
 const ANY: u64 = 1 << 21;
 const EN: u64 = 1 << 22;
 const INV: u64 = 1 << 23;
@@ -326,8 +327,11 @@ fn registers_are_those_that_leaf_0ah_reports() {
             let there = n < counters;
             assert_eq!(try_write(&mut bench, IA32_PMC0 + n, 5), there, "{name}: {n}");
             assert_eq!(try_write(&mut bench, IA32_A_PMC0 + n, mask), there && full, "{name}: {n}");
-            assert_eq!(try_write(&mut bench, IA32_PERFEVTSEL0 + n, 0xFF9F_FFFF), there, "{name}: {n}");
+            assert_eq!(try_write(&mut bench, IA32_PERFEVTSEL0 + n, 0xFF97_FFFF), there, "{name}: {n}");
             assert_eq!(try_write(&mut bench, IA32_PERFEVTSEL0 + n, ANY), there && any_thread, "{name}: {n}");
+            // Pin control is reserved from Sandy Bridge on.
+            let older = ["penryn", "corei5_arrandale_m520"].contains(&name);
+            assert_eq!(try_write(&mut bench, IA32_PERFEVTSEL0 + n, PIN), there && older, "{name}: {n}");
             assert_eq!(try_write(&mut bench, IA32_PERF_GLOBAL_CTRL, 1 << n), there, "{name}: {n}");
         }
         assert!(try_write(&mut bench, IA32_FIXED_CTR0, mask) && !try_write(&mut bench, IA32_FIXED_CTR0, mask + 1));

@@ -41,6 +41,8 @@ pub mod entry {
     pub const ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 }
 
+/// EPTP bits 5:3: one less than the page-walk length.
+pub const EPTP_WALK_LENGTH: u64 = 7 << 3;
 /// EPTP bit 6: accessed and dirty flags.
 pub const EPTP_ACCESSED_DIRTY: u64 = 1 << 6;
 /// EPTP bit 7: enforcement of access rights for supervisor shadow-stack pages.
@@ -190,10 +192,13 @@ pub enum ShadowStack {
 /// An access to a guest-physical address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EptAccess {
-    /// Data read. A read-modify-write sets `read` and `write`.
+    /// Data read.
     pub read: bool,
     /// Data write.
     pub write: bool,
+    /// The write is that of a read-modify-write: it needs read access, too. Whether an EPT violation tells of the read is
+    /// left to the implementation (30.2.1 "Basic VM-Exit Information"); this one does with `read` alone.
+    pub reads_too: bool,
     /// Instruction fetch.
     pub fetch: bool,
     /// The linear address is a user-mode address (U/S = 1 in every paging-structure entry): chooses the execute
@@ -273,6 +278,8 @@ struct Misconfigurations {
     user_execute: u64,
     /// Bit *n* is set if permissions *n* (READ, WRITE, EXECUTE; the last also for USER_EXECUTE) are not allowed.
     permissions: u8,
+    /// The bit of PAGING_WRITE, where it is one: it needs READ.
+    paging_write: u64,
     /// LARGE where pages of 2 MiB, of 1 GiB are not supported.
     no_2m: u64,
     no_1g: u64,
@@ -295,6 +302,7 @@ impl Misconfigurations {
             beyond: entry::ADDRESS & !physical_mask(config.maxphyaddr),
             user_execute: if config.mode_based_execute { entry::USER_EXECUTE } else { 0 },
             permissions: 0b0100_0100 | if execute_only { 0 } else { 0b0001_0000 },
+            paging_write: if config.paging_write { entry::PAGING_WRITE } else { 0 },
             no_2m: unless(EptVpidCap::PAGE_2M),
             no_1g: unless(EptVpidCap::PAGE_1G),
         }
@@ -314,6 +322,7 @@ impl Misconfigurations {
         value & (self.beyond | reserved) != 0
             || self.permissions >> permissions & 1 != 0
             || leaf && MEMORY_TYPES >> (value >> 3 & 7) & 1 == 0
+            || leaf && value & entry::READ == 0 && value & self.paging_write != 0
     }
 }
 
@@ -377,21 +386,22 @@ pub fn walk<M: EptMemory>(
         permissions = permissions & !USER_EXECUTE | (permissions & EXECUTE) << 8;
     }
     let execute = if access.user_address { USER_EXECUTE } else { EXECUTE };
-    // A walk's accesses to guest paging structures may write with the paging-write bit alone.
-    let paging_write = config.paging_write && access.paging_structure && leaf & PAGING_WRITE != 0;
+    // A walk's accesses to guest paging structures may write with the paging-write bit instead of the leaf's write access.
+    let paging_write = config.paging_write && access.paging_structure && leaf & PAGING_WRITE != 0 && above & WRITE != 0;
     // The page of a supervisor shadow stack is marked as such; whether it may be written otherwise does not matter.
     let enforced = config.eptp & EPTP_SHADOW_STACK != 0 && access.shadow_stack == ShadowStack::Supervisor;
     let marked = leaf & SUPERVISOR_SHADOW_STACK != 0 && permissions & READ != 0 && above & WRITE != 0;
     let unwritable = access.write && permissions & WRITE == 0 && !paging_write;
-    let ordinary =
-        (access.read && permissions & READ == 0) || unwritable || (access.fetch && permissions & execute == 0);
+    let unreadable = (access.read || access.reads_too) && permissions & READ == 0;
+    let ordinary = unreadable || unwritable || (access.fetch && permissions & execute == 0);
     let denied = if enforced { !marked } else { ordinary };
     if denied {
         let refused = violation(config, access, permissions, leaf, leaf & SUPPRESS_VE == 0);
-        let writable_above = above & WRITE != 0 && permissions & READ != 0;
-        let eligible = unwritable && !enforced && writable_above && shift == 12 && leaf & SUB_PAGE != 0;
+        // Eligible is a write that the write-access bits alone disallow, those above the leaf as well as the leaf's.
+        let only_write = unwritable && !enforced && !unreadable;
+        let eligible = only_write && !access.paging_structure && shift == 12 && leaf & SUB_PAGE != 0;
         match config.sub_page {
-            Some(table) if eligible && !access.paging_structure && guest_physical >> 48 == 0 => {
+            Some(table) if eligible => {
                 sub_page::allow(config, table, guest_physical, access, refused, memory)?;
             }
             _ => return Err(refused),
@@ -535,6 +545,25 @@ mod tests {
         let value = upper.0[&0x2000];
         upper.0.insert(0x2000, value & !entry::WRITE);
         assert_eq!(qualification(walk(&enforcing, GPA, supervisor, &mut upper)), 0x602A);
+    }
+
+    #[test]
+    fn ept_paging_writes_need_write_access_above_the_leaf_and_read_access_in_it() {
+        let config = EptConfig { paging_write: true, ..config() };
+        let walking = EptAccess { paging_structure: true, ..access(true, true, false) };
+        let leaf = entry::PAGING_WRITE | 0x9_8035;
+        assert!(walk(&config, GPA, walking, &mut tables(leaf)).is_ok());
+        assert_eq!(qualification(walk(&config, GPA, access(true, true, false), &mut tables(leaf))), 0x2B);
+        for at in [0x1000, 0x2000, 0x3010] {
+            let mut tables = tables(leaf);
+            tables.0.entry(at).and_modify(|value| *value &= !entry::WRITE);
+            assert_eq!(qualification(walk(&config, GPA, walking, &mut tables)), 0x2B, "{at:#x}");
+        }
+        let execute_only = entry::PAGING_WRITE | 0x9_8034;
+        let fetch = access(false, false, true);
+        assert_eq!(walk(&config, GPA, fetch, &mut tables(execute_only)), Err(EptFault::Misconfiguration));
+        let ignored = EptConfig { paging_write: false, ..config };
+        assert!(walk(&ignored, GPA, fetch, &mut tables(execute_only)).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rvmx_emu::cli::{self, Parsed};
 use rvmx_emu::config::sources::RealHost;
-use rvmx_emu::machine::{Machine, RunResult};
+use rvmx_emu::machine::{Machine, RunResult, Statistics};
 use rvmx_emu::pc::{self, PcMachine};
 use rvmx_emu::snapshot_file::VERSION;
 
@@ -21,6 +21,12 @@ fn result(machine: &dyn Machine) -> (u64, u64, u64) {
     (machine.now(), machine.instructions(), machine.state_hash())
 }
 
+/// What a run has counted of the guest's doing.
+fn counted(machine: &dyn Machine) -> impl PartialEq + std::fmt::Debug + use<> {
+    let Statistics { vm_entries, vm_exits, failed_entries, vm_fails, .. } = machine.statistics();
+    (vm_entries, vm_exits, failed_entries, vm_fails)
+}
+
 /// A number below `below`.
 fn random(generator: &mut SplitMix64, below: u64) -> u64 {
     generator.next_u64() % below
@@ -29,7 +35,7 @@ fn random(generator: &mut SplitMix64, below: u64) -> u64 {
 /// Runs to `end` in one go, and again from snapshot to snapshot at random cycles, each going on in a new machine.
 fn goes_on_from_snapshots(options: &[&str], image: &str, end: u64, points: u64) {
     let mut whole = machine(options, image);
-    let expected = (whole.run_until(end), result(&whole));
+    let expected = (whole.run_until(end), result(&whole), counted(&whole));
     let mut seed = SplitMix64::seed_from_u64(end ^ points);
     let mut cut = machine(options, image);
     for n in 0..points {
@@ -40,13 +46,13 @@ fn goes_on_from_snapshots(options: &[&str], image: &str, end: u64, points: u64) 
         let snapshot = cut.snapshot().expect("a snapshot can be taken");
         let mut other = machine(options, image);
         other.restore(&snapshot).expect("it is this machine's");
-        assert_eq!(result(&other), result(&cut), "{image} at {cycle}");
+        assert_eq!((result(&other), counted(&other)), (result(&cut), counted(&cut)), "{image} at {cycle}");
         // The one that was saved goes on as well as the one that was restored.
         if n % 2 == 0 {
             cut = other;
         }
     }
-    assert_eq!((cut.run_until(end), result(&cut)), expected, "{image}");
+    assert_eq!((cut.run_until(end), result(&cut), counted(&cut)), expected, "{image}");
 }
 
 #[test]

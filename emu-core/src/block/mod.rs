@@ -62,8 +62,6 @@ pub struct Block {
     pub second_page: Option<u64>,
     links: [Link; LINKS],
     key: Key,
-    /// What the last of its instructions cost, by how many they are; nothing where each costs one cycle.
-    costs_of_last: Box<[u16]>,
     /// The first instruction, for running it alone.
     pub alone: Uop,
 }
@@ -87,7 +85,7 @@ impl Block {
     /// Static cost of the last `count` instructions.
     #[inline(always)]
     pub fn cost_of_last(&self, count: usize) -> u64 {
-        self.costs_of_last.get(count).map_or(count as u64, |cost| u64::from(*cost))
+        sum_of_costs(&self.uops[self.uops.len().saturating_sub(count)..])
     }
 
     /// Offsets into guest memory of the first and of the last byte of one of its instructions; nothing where not all of it
@@ -114,27 +112,21 @@ impl Block {
             let mut uops: Vec<Uop> = self.uops[..count].iter().map(|uop| uop.showing_flags()).collect();
             crate::lower::flags::specialize(&mut uops);
             self.len = uops.last().map_or(0, |uop| uop.next() as u32);
-            (self.cost, self.bound, self.costs_of_last) = costs_of(&uops);
+            (self.cost, self.bound) = costs_of(&uops);
             self.flow = flow_of(&uops);
             self.uops = uops.into();
         }
     }
 }
 
-/// [`Block::cost`], [`Block::bound`], [`Block::costs_of_last`].
-fn costs_of(uops: &[Uop]) -> (u64, u64, Box<[u16]>) {
-    if uops.iter().all(|uop| uop.cost == 1) {
-        return (uops.len() as u64, uops.len() as u64, Box::default());
-    }
-    // 32 micro-ops of 255 cycles at most.
-    let mut costs = vec![0; uops.len() + 1].into_boxed_slice();
-    let mut sum = 0;
-    for (uop, cost) in uops.iter().rev().zip(&mut costs[1..]) {
-        sum += u16::from(uop.cost);
-        *cost = sum;
-    }
-    let idle_end = uops.last().is_some_and(|uop| uop.cost == 0);
-    (sum.into(), u64::from(sum) + u64::from(idle_end), costs)
+fn sum_of_costs(uops: &[Uop]) -> u64 {
+    uops.iter().map(|uop| u64::from(uop.cost)).sum()
+}
+
+/// [`Block::cost`], [`Block::bound`].
+fn costs_of(uops: &[Uop]) -> (u64, u64) {
+    let cost = sum_of_costs(uops);
+    (cost, cost + u64::from(uops.last().is_some_and(|uop| uop.cost == 0)))
 }
 
 fn flow_of(uops: &[Uop]) -> Flow {
@@ -166,11 +158,11 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: boo
         let reach = lower::lower(mode, model, bytes, uops, memo, None);
         return block_of(uops, reach, key);
     };
-    costs.begin(table);
+    costs.begin(table, key.place().into());
     let mut reach = lower::lower(mode, model, bytes, uops, memo, Some(costs));
     let bits = mode.code.bits();
     if whole {
-        reach.seen = reach.seen.max(costs.assign(table, bits, bytes, key.place().into(), uops));
+        reach.seen = reach.seen.max(costs.assign(table, bits, bytes, uops));
     } else if let Some(first) = uops.first_mut() {
         costs.assign_alone(table, bits, bytes, first);
     }
@@ -181,13 +173,12 @@ fn decode(cpu: &Cpu, bytes: &[u8], key: Key, workshop: &mut Workshop, whole: boo
 fn block_of(uops: &mut [Uop], reach: Reach, key: Key) -> Block {
     let alone = uops.first().copied().unwrap_or(Uop::new(Op::Undefined, 0, 0, 1));
     flags::specialize(uops);
-    let (cost, bound, costs_of_last) = costs_of(uops);
+    let (cost, bound) = costs_of(uops);
     Block {
         len: reach.len as u32,
         alone,
         cost,
         bound,
-        costs_of_last,
         flow: flow_of(uops),
         uops: uops.into(),
         second_page: None,

@@ -9,6 +9,7 @@ use crate::fault::{Exec, Stop};
 use crate::flags::{NT, RF, VM};
 use crate::protect::rules;
 use crate::protect::selector::Selector;
+pub use crate::protect::task::TaskSwitch;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::derived::{Attention, Size};
 use crate::state::vmx::{ExitDetails, Length};
@@ -17,26 +18,6 @@ use emu_vmx::arch::segment::{AccessRights, Segment, SegmentRegister, system_type
 use emu_vmx::arch::vector;
 use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::qualification::{self, TaskSwitchSource};
-
-/// What switches tasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TaskSwitch {
-    /// JMP to a TSS or task gate.
-    Jump,
-    /// CALL to a TSS or task gate.
-    Call,
-    /// IRET with NT.
-    Iret,
-    /// An event through a task gate of the IDT.
-    Event,
-}
-
-impl TaskSwitch {
-    /// Whether the new task is nested: its link names the old one, which stays busy.
-    fn nests(self) -> bool {
-        matches!(self, Self::Call | Self::Event)
-    }
-}
 
 /// Where a TSS keeps its fields (SDM Vol. 3A 8.2.1, 8.6).
 struct Layout {
@@ -153,8 +134,7 @@ impl Cpu {
             return self.exception(vector::TS, Selector(old.selector).error(ext));
         }
         let image = self.read_tss(env, &new)?;
-        let iret_to = (switch == TaskSwitch::Iret).then(|| image.cpl());
-        let stacks = self.leave_task_stack(env, next_rip, iret_to)?;
+        let stacks = self.leave_task_stack(env, next_rip, switch, image.cpl())?;
         let flags = if switch == TaskSwitch::Iret { flags & !NT } else { flags };
         self.save_task(env, &old, next_rip, flags)?;
         if switch.nests() {
@@ -171,11 +151,15 @@ impl Cpu {
         if !self.sys.cr4.contains(Cr4::CET) {
             return Ok(());
         }
+        // Neither shadow stacks nor tracking work in virtual-8086 mode.
+        if self.derived.mode.v86 && (self.shadow_stack_enabled(3) || self.tracking_enabled(3)) {
+            return self.exception(vector::TS, selector.error(ext));
+        }
         if switch == TaskSwitch::Iret {
             let lip = self.linear_ip(image.ip);
             return self.resume_task_stack(&stacks, lip);
         }
-        self.enter_task_stack(env, &stacks, image.ssp, switch.nests(), selector.error(ext))?;
+        self.enter_task_stack(env, &stacks, image.ssp, selector.error(ext))?;
         self.expect_endbranch();
         Ok(())
     }

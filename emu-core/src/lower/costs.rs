@@ -5,10 +5,11 @@
 //! grows by when it is put before it. That depends on its place and on the bytes from there on, and so neither on where
 //! blocks begin and end nor on how a run of the machine was cut.
 
-use super::work::{Kind, Works, ends_run};
+use super::first_bytes;
+use super::work::{Kind, Kinds, Works};
 use crate::cycles::estimate::{Run, UNIT, Work};
 use crate::cycles::table::Table;
-use crate::ir::uop::{MAX_INSTRUCTION, Uop};
+use crate::ir::uop::{MAX_INSTRUCTION, MAX_UOPS, Uop};
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction};
 use std::sync::Arc;
 
@@ -18,33 +19,77 @@ const WINDOW: usize = 128;
 const STEPS: usize = 16_384;
 /// Kinds of instructions whose work is remembered.
 const KINDS: usize = 1024;
+/// Whole runs that are remembered.
+const RUNS: usize = 1024;
+/// Room for the instructions of a block and of the rest of its last run; a power of two.
+const ROOM: usize = 256;
+const _: () = assert!(ROOM >= MAX_UOPS + WINDOW);
 
 /// An instruction was put before the rest of a run. All that its cost depends on is the rest's identity.
 #[derive(Clone, Copy, Default)]
 #[repr(align(64))]
 struct Step {
     rest: u128,
+    /// That of no instruction if there is no step.
     kind: Kind,
+    /// What the two are together; as a rest, 0 of no instructions.
+    together: u128,
     /// Cycles by which the estimate grows.
     cycles: u32,
-    /// What the two are together; 0 of no step, and as a rest of no instructions.
-    together: u128,
 }
 
 /// An instruction of a block, as it was decoded: all of it that costs depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
-    kind: Kind,
-    len: u8,
+    /// What it does.
+    pub kind: Kind,
+    /// Its length, bytes.
+    pub len: u8,
     /// A run ends behind it.
-    ends: bool,
+    pub ends: bool,
 }
 
-impl Seen {
-    /// What is seen of an instruction.
-    pub fn of(i: &Instruction) -> Self {
-        Self { kind: Kind::of(i), len: i.len() as u8, ends: ends_run(i) }
+/// Instructions one behind the other.
+struct Instructions {
+    count: usize,
+    kinds: [Kind; ROOM],
+    /// Bytes.
+    lens: [u8; ROOM],
+}
+
+impl Default for Instructions {
+    fn default() -> Self {
+        Self { count: 0, kinds: [Kind::default(); ROOM], lens: [0; ROOM] }
     }
+}
+
+impl Instructions {
+    #[inline]
+    fn push(&mut self, kind: Kind, len: u8) {
+        let place = self.count % ROOM;
+        (self.kinds[place], self.lens[place]) = (kind, len);
+        self.count += 1;
+    }
+}
+
+/// A run of the block in hand.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    /// Its first instruction.
+    first: usize,
+    /// Where that begins, bytes from the block's start.
+    from: usize,
+    /// The instruction behind its last.
+    end: usize,
+    /// A hash of its instructions' kinds.
+    hash: u64,
+}
+
+/// What the instructions of a run cost.
+#[derive(Clone, Default)]
+struct Known {
+    kinds: Vec<Kind>,
+    costs: Vec<u8>,
 }
 
 /// Finds out what instructions cost, and remembers what it has found by one table.
@@ -52,12 +97,23 @@ impl Seen {
 pub struct Costs {
     /// The table that everything remembered is by.
     table: Option<Arc<Table>>,
+    kinds: Kinds,
     works: Works,
     run: Run,
-    /// The instructions that [`Costs::see`] was told.
-    seen: Vec<Seen>,
-    /// The instructions of the run that is being read, and how far behind its beginning they begin, bytes.
-    reading: Vec<(Seen, usize)>,
+    /// The block's instructions, and behind them those of the rest of its last run.
+    seen: Instructions,
+    /// The runs that are complete.
+    parts: Vec<Part>,
+    /// The run that is not.
+    part: Part,
+    /// Where the block begins in its page.
+    place: usize,
+    /// Where the next instruction begins, bytes from the block's start.
+    at: usize,
+    /// Hashes of the runs that were last met, by themselves. What is met twice in a row is remembered whole.
+    met: Vec<u64>,
+    /// Whole runs by a hash.
+    known: Vec<Known>,
     /// Steps by a hash. The same instructions with other immediates cost the same, and what has been found of the end of
     /// one run is found again at the end of another.
     steps: Vec<Step>,
@@ -66,130 +122,161 @@ pub struct Costs {
 }
 
 impl Costs {
-    /// Forgets what it was told of the last block. From now on costs are by `table`.
-    pub fn begin(&mut self, table: &Arc<Table>) {
-        self.seen.clear();
+    /// Forgets what it was told of the last block. The next one begins so many bytes into its page, and costs are by
+    /// `table` from now on.
+    pub fn begin(&mut self, table: &Arc<Table>, place: usize) {
         if !self.table.as_ref().is_some_and(|known| Arc::ptr_eq(known, table)) {
             *self = Self { table: Some(Arc::clone(table)), ..Self::default() };
+            self.met.resize(RUNS, 0);
+            self.known.resize(RUNS, Known::default());
+            self.steps.resize(STEPS, Step::default());
+            self.done.resize(KINDS, None);
         }
+        self.parts.clear();
+        self.seen.count = 0;
+        (self.part, self.place, self.at) = (Part::default(), place, 0);
+    }
+
+    /// What costs depend on in the instruction that `decoder` has just decoded, and that `bytes` begin with.
+    pub fn look(&mut self, decoder: &Decoder, i: &Instruction, bytes: u128) -> Seen {
+        let (kind, ends) = self.kinds.of(decoder, i, bytes);
+        Seen { kind, len: i.len() as u8, ends }
     }
 
     /// The next instruction of the block whose costs will be assigned.
     #[inline]
-    pub fn see(&mut self, seen: Seen) {
-        self.seen.push(seen);
+    pub fn see(&mut self, Seen { kind, len, ends }: Seen) {
+        self.seen.push(kind, len);
+        self.part.hash = kind.mix(self.part.hash);
+        let begins = self.place + self.at;
+        self.at += usize::from(len);
+        if ends || (self.place + self.at) / WINDOW != begins / WINDOW {
+            let end = self.seen.count;
+            self.parts.push(Part { end, ..self.part });
+            self.part = Part { first: end, from: self.at, end, hash: 0 };
+        }
     }
 
-    /// Sets the costs of a block's micro-ops. `bytes` are those of the page from the block's start on, `place` is where
-    /// in the page that is, `bits` says how wide the code is. Returns how many of the bytes the costs depend on.
-    pub fn assign(&mut self, table: &Table, bits: u32, bytes: &[u8], place: usize, uops: &mut [Uop]) -> usize {
-        let seen = std::mem::take(&mut self.seen);
-        let mut block = Reading { first: 0, from: 0, at: 0, place };
-        for next in &seen {
-            self.read(table, bits, bytes, &mut block, *next, uops);
+    /// Sets the costs of a block's micro-ops. `bytes` are those of the page from the block's start on, `bits` says how wide
+    /// the code is. Returns how many of the bytes the costs depend on.
+    pub fn assign(&mut self, table: &Table, bits: u32, bytes: &[u8], uops: &mut [Uop]) -> usize {
+        let code = Code { table, bits, bytes };
+        let reach = if self.part.first < uops.len() { self.read_on(code) } else { self.at };
+        for index in 0..self.parts.len() {
+            let part = self.parts[index];
+            self.settle(code, part, uops.get_mut(part.first..).unwrap_or_default());
         }
-        self.seen = seen;
-        if block.first == uops.len() {
-            return block.at;
-        }
-        // The last run goes on behind the block.
-        let mut decoder = Decoder::with_ip(bits, bytes.get(block.at..).unwrap_or_default(), 0, DecoderOptions::NONE);
+        reach
+    }
+
+    /// Reads the rest of the last run, which goes on behind the block. Returns how many bytes decide on where it ends.
+    fn read_on(&mut self, code: Code) -> usize {
+        let bytes = code.from(self.at).bytes;
+        let mut decoder = Decoder::with_ip(code.bits, bytes, 0, DecoderOptions::NONE);
         let mut instruction = Instruction::default();
-        while block.first < uops.len() {
+        let complete = self.parts.len() + 1;
+        while self.parts.len() < complete {
+            let position = decoder.position();
             let decoded = decoder.can_decode() && {
                 decoder.decode_out(&mut instruction);
                 !instruction.is_invalid()
             };
             if !decoded {
+                self.parts.push(Part { end: self.seen.count, ..self.part });
                 let cut_off = !decoder.can_decode() || decoder.last_error() == DecoderError::NoMoreBytes;
-                self.settle(table, bits, &bytes[block.from..], uops.get_mut(block.first..).unwrap_or_default());
-                return if cut_off { bytes.len() } else { bytes.len().min(block.at + MAX_INSTRUCTION) };
+                let all = code.bytes.len();
+                return if cut_off { all } else { all.min(self.at + MAX_INSTRUCTION) };
             }
-            self.read(table, bits, bytes, &mut block, Seen::of(&instruction), uops);
+            let seen = self.look(&decoder, &instruction, first_bytes(&bytes[position..]));
+            self.see(seen);
         }
-        block.at
+        self.at
     }
 
     /// The costs of an instruction that is not all in one page: it is a run of its own.
     pub fn assign_alone(&mut self, table: &Table, bits: u32, bytes: &[u8], uop: &mut Uop) {
-        let bytes = &bytes[..bytes.len().min(usize::from(uop.len))];
-        self.seen.truncate(1);
-        self.assign(table, bits, bytes, 0, std::slice::from_mut(uop));
-    }
-
-    /// Takes the next instruction; the costs of its run, if that ends here.
-    fn read(&mut self, table: &Table, bits: u32, bytes: &[u8], block: &mut Reading, next: Seen, uops: &mut [Uop]) {
-        self.reading.push((next, block.at - block.from));
-        let from = block.place + block.at;
-        block.at += usize::from(next.len);
-        if next.ends || (block.place + block.at) / WINDOW != from / WINDOW {
-            let rest = uops.get_mut(block.first..).unwrap_or_default();
-            let count = self.settle(table, bits, &bytes[block.from..], rest);
-            block.first += count.min(rest.len());
-            block.from = block.at;
+        if self.seen.count > 0 {
+            let part = Part { first: 0, from: 0, end: 1, hash: self.seen.kinds[0].mix(0) };
+            self.settle(Code { table, bits, bytes }, part, std::slice::from_mut(uop));
         }
     }
 
-    /// The run that has been read is complete, and begins where `bytes` do: the costs of its instructions, as far as they
-    /// are in `uops`. Returns how many it has.
-    fn settle(&mut self, table: &Table, bits: u32, bytes: &[u8], uops: &mut [Uop]) -> usize {
-        if self.steps.is_empty() {
-            self.steps.resize(STEPS, Step::default());
-            self.done.resize(KINDS, None);
+    /// The costs of a run's instructions, as far as they are in `uops`.
+    fn settle(&mut self, code: Code, part: Part, uops: &mut [Uop]) {
+        let slot = part.hash as usize % RUNS;
+        let again = std::mem::replace(&mut self.met[slot], part.hash) == part.hash;
+        let kinds = &self.seen.kinds[part.first..part.end];
+        if again && self.known[slot].kinds == kinds {
+            let costs = &self.known[slot].costs;
+            uops.iter_mut().zip(costs).for_each(|(uop, cost)| uop.cost = *cost);
+            return;
         }
-        let count = self.reading.len();
+        let mut costs = [0; ROOM];
+        let costs = &mut costs[..kinds.len()];
+        self.estimate(code, part, costs);
+        uops.iter_mut().zip(&*costs).for_each(|(uop, cost)| uop.cost = *cost);
+        if again {
+            let kinds = self.seen.kinds[part.first..part.end].to_vec();
+            self.known[slot] = Known { kinds, costs: costs.to_vec() };
+        }
+    }
+
+    /// Finds out the costs of a run's instructions, of which there are as many as `costs`.
+    fn estimate(&mut self, code: Code, part: Part, costs: &mut [u8]) {
         let (mut rest, mut cycles) = (0, 0);
-        // From there on the instructions are in `run`.
-        let mut placed = count;
-        self.run.clear();
-        for index in (0..count).rev() {
-            let kind = self.reading[index].0.kind;
+        // From there on the instructions are in `self.run`.
+        let mut placed = part.end;
+        for (index, cost) in (part.first..part.end).zip(costs).rev() {
+            let kind = self.seen.kinds[index];
             let slot = kind.mix(rest as u64) as usize % STEPS;
-            let known = &self.steps[slot];
-            if known.together == 0 || known.rest != rest || known.kind != kind {
+            let step = &self.steps[slot];
+            if step.rest != rest || step.kind != kind {
+                if placed == part.end {
+                    self.run.clear();
+                }
                 for earlier in (index..placed).rev() {
-                    let work = self.work(table, bits, bytes, earlier);
-                    self.run.put_before(table, &work);
+                    let work = self.work(code, part, earlier);
+                    self.run.put_before(code.table, &work);
                 }
                 placed = index;
-                let whole = ((self.run.estimate(table) + UNIT / 2) / UNIT).max(1).max(cycles);
-                let together = self.run.identity(table, whole);
-                self.steps[slot] = Step { rest, kind, cycles: whole - cycles, together };
+                let whole = ((self.run.estimate(code.table) + UNIT / 2) / UNIT).max(1).max(cycles);
+                let together = self.run.identity(code.table, whole);
+                self.steps[slot] = Step { rest, kind, together, cycles: whole - cycles };
             }
             let step = &self.steps[slot];
-            if let Some(uop) = uops.get_mut(index) {
-                uop.cost = u8::try_from(step.cycles).unwrap_or(u8::MAX);
-            }
+            *cost = u8::try_from(step.cycles).unwrap_or(u8::MAX);
             (rest, cycles) = (step.together, cycles + step.cycles);
         }
-        self.reading.clear();
-        count
     }
 
-    /// What the instruction at an index of the run that has been read does; the run begins where `bytes` do.
-    fn work(&mut self, table: &Table, bits: u32, bytes: &[u8], index: usize) -> Work {
-        let (Seen { kind, .. }, at) = self.reading[index];
+    /// What an instruction of a run does.
+    fn work(&mut self, code: Code, part: Part, index: usize) -> Work {
+        let kind = self.seen.kinds[index];
         match &mut self.done[kind.mix(0) as usize % KINDS] {
             Some((known, work)) if *known == kind => *work,
             slot => {
-                let bytes = bytes.get(at..).unwrap_or_default();
-                let instruction = Decoder::new(bits, bytes, DecoderOptions::NONE).decode();
-                slot.insert((kind, self.works.of(table, &instruction))).1
+                let before: usize = self.seen.lens[part.first..index].iter().map(|len| usize::from(*len)).sum();
+                let bytes = code.from(part.from + before).bytes;
+                let instruction = Decoder::new(code.bits, bytes, DecoderOptions::NONE).decode();
+                slot.insert((kind, self.works.of(code.table, &instruction))).1
             }
         }
     }
 }
 
-/// How far the runs of a block were read.
-struct Reading {
-    /// Micro-ops that have their costs.
-    first: usize,
-    /// Where the present run begins in the bytes.
-    from: usize,
-    /// Where the next instruction begins.
-    at: usize,
-    /// Where the block begins in its page.
-    place: usize,
+/// Code whose costs are wanted.
+#[derive(Clone, Copy)]
+struct Code<'a> {
+    table: &'a Table,
+    bits: u32,
+    bytes: &'a [u8],
+}
+
+impl Code<'_> {
+    /// The code from a place in the bytes on.
+    fn from(self, at: usize) -> Self {
+        Self { bytes: self.bytes.get(at..).unwrap_or_default(), ..self }
+    }
 }
 
 #[cfg(test)]
@@ -224,12 +311,17 @@ mod tests {
                 let mut code: Vec<u8> = (0..1 + next(8)).flat_map(|_| forms[next(kinds)]).copied().collect();
                 code.push(0xC3);
                 let costs = |costs: &mut Costs| {
-                    costs.begin(&table);
+                    costs.begin(&table, 0);
                     let mut decoder = Decoder::with_ip(64, &code, 0, DecoderOptions::NONE);
-                    let seen: Vec<_> = decoder.iter().map(|i| Seen::of(&i)).collect();
-                    seen.iter().for_each(|seen| costs.see(*seen));
-                    let mut uops = vec![Uop::new(Op::Undefined, 0, 0, 1); seen.len()];
-                    costs.assign(&table, 64, &code, 0, &mut uops);
+                    let mut uops = Vec::new();
+                    while decoder.can_decode() {
+                        let at = decoder.position();
+                        let instruction = decoder.decode();
+                        let seen = costs.look(&decoder, &instruction, first_bytes(&code[at..]));
+                        costs.see(seen);
+                        uops.push(Uop::new(Op::Undefined, 0, 0, 1));
+                    }
+                    costs.assign(&table, 64, &code, &mut uops);
                     uops.iter().map(|uop| uop.cost).collect::<Vec<_>>()
                 };
                 let remembered = costs(&mut known);

@@ -3,6 +3,7 @@
 
 use super::costs::Seen;
 use super::lowerer::End;
+use super::work::Kind;
 use crate::ir::op::Op;
 use crate::ir::uop::Uop;
 use crate::state::derived::Mode;
@@ -12,27 +13,31 @@ const ENTRIES: usize = 1024;
 
 /// An instruction that was lowered.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Entry {
     /// Its bytes, and zeros behind them.
     bytes: u128,
+    /// What it does, where the clock wants to know; that of no instruction otherwise.
+    kind: Kind,
     /// What it was lowered to; no byte long if there is nothing.
     uop: Uop,
     /// [`Mode::key`] of its block.
     mode: u8,
     end: End,
+    /// [`Seen::ends`].
+    ends: bool,
 }
 
 /// Remembers what instructions were lowered to by one processor model. All that lowering depends on is compared.
 pub struct Memo {
     entries: Box<[Entry; ENTRIES]>,
-    /// What the clock is told of them, where it wants to know; none before that.
-    seen: Vec<Option<Seen>>,
 }
 
 impl Default for Memo {
     fn default() -> Self {
-        let none = Entry { bytes: 0, uop: Uop::new(Op::Undefined, 0, 0, 0), mode: 0, end: End::Ends };
-        Self { entries: Box::new([none; ENTRIES]), seen: Vec::new() }
+        let uop = Uop::new(Op::Undefined, 0, 0, 0);
+        let none = Entry { bytes: 0, kind: Kind::default(), uop, mode: 0, end: End::Ends, ends: false };
+        Self { entries: Box::new([none; ENTRIES]) }
     }
 }
 
@@ -62,30 +67,22 @@ fn first(bytes: u128, len: u8) -> u128 {
 impl Memo {
     /// What the instruction at the start of `bytes` was lowered to at `site`, if it is the same.
     pub fn find(&self, site: Site, bytes: u128) -> Option<(&Uop, End)> {
-        let Entry { bytes: known, uop, mode, end } = &self.entries[site.slot];
+        let Entry { bytes: known, uop, mode, end, .. } = &self.entries[site.slot];
         let same = uop.len != 0 && uop.off == site.off && *mode == site.mode && first(bytes, uop.len) == *known;
         same.then_some((uop, *end))
     }
 
-    /// Remembers that the instruction at the start of `bytes` has been lowered to `uop`, which has its length.
-    pub fn note(&mut self, site: Site, bytes: u128, uop: Uop, end: End) {
-        self.entries[site.slot] = Entry { bytes: first(bytes, uop.len), uop, mode: site.mode, end };
-        if let Some(seen) = self.seen.get_mut(site.slot) {
-            *seen = None;
-        }
+    /// Remembers that the instruction at the start of `bytes` has been lowered to `uop`, which has its length, and what
+    /// the clock was told of it.
+    pub fn note(&mut self, site: Site, bytes: u128, uop: Uop, end: End, seen: Option<Seen>) {
+        let (kind, ends) = seen.map_or((Kind::default(), false), |seen| (seen.kind, seen.ends));
+        self.entries[site.slot] = Entry { bytes: first(bytes, uop.len), kind, uop, mode: site.mode, end, ends };
     }
 
     /// What the clock was told of the instruction that [`Memo::find`] has found at `site`.
     pub fn seen(&self, site: Site) -> Option<Seen> {
-        self.seen.get(site.slot).copied().flatten()
-    }
-
-    /// The clock was told of the instruction that was noted at `site`.
-    pub fn note_seen(&mut self, site: Site, seen: Seen) {
-        if self.seen.is_empty() {
-            self.seen.resize(ENTRIES, None);
-        }
-        self.seen[site.slot] = Some(seen);
+        let Entry { kind, uop, ends, .. } = &self.entries[site.slot];
+        (*kind != Kind::default()).then_some(Seen { kind: *kind, len: uop.len, ends: *ends })
     }
 }
 

@@ -41,7 +41,7 @@ use crate::ir::op::Op;
 use crate::ir::uop::{MAX_INSTRUCTION, MAX_UOPS, Uop};
 use crate::model::CpuModel;
 use crate::state::derived::Mode;
-use costs::{Costs, Seen};
+use costs::Costs;
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use lowerer::{End, Lowered, Lowerer};
 use memo::{Memo, Site};
@@ -108,7 +108,7 @@ pub fn lower(
             break;
         }
         let seen = costs.as_mut().map(|costs| {
-            let seen = Seen::of(&instruction);
+            let seen = costs.look(decoder, &instruction, whole.unwrap_or_else(|| first_bytes(&bytes[len..])));
             costs.see(seen);
             seen
         });
@@ -119,10 +119,7 @@ pub fn lower(
         uop.len = instruction.len() as u8;
         uop.op |= lowerer.path(&uop);
         if let Some((memo, site, whole)) = &mut remembers {
-            memo.note(*site, *whole, uop, end);
-            if let Some(seen) = seen {
-                memo.note_seen(*site, seen);
-            }
+            memo.note(*site, *whole, uop, end, seen);
         }
         len += instruction.len();
         uops.push(uop);
@@ -133,6 +130,14 @@ pub fn lower(
     // As many prefixes and then as long an instruction as there can be ([`lowerer::invalid`]).
     let seen = if undefined { bytes.len().min(len + 2 * MAX_INSTRUCTION) } else { len };
     Reach { len, seen }
+}
+
+/// As many bytes as an instruction has at most, the first in bits 7:0; zeros for those that there are not.
+fn first_bytes(bytes: &[u8]) -> u128 {
+    let mut all = [0; 16];
+    let count = bytes.len().min(MAX_INSTRUCTION);
+    all[..count].copy_from_slice(&bytes[..count]);
+    u128::from_le_bytes(all)
 }
 
 /// The name of the instruction that a micro-op of [`Op::Unimplemented`] stands for, with its mnemonic in the SDM.

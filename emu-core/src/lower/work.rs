@@ -8,8 +8,8 @@ use crate::cycles::class::Class;
 use crate::cycles::estimate::{CARRY, FLAGS, MASKS, MMX, VECTORS, Work, X87};
 use crate::cycles::table::{Fuses, Group, Table};
 use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfo, InstructionInfoFactory, Mnemonic, OpAccess,
-    OpKind, Register, RflagsBits,
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfo, InstructionInfoFactory, Mnemonic,
+    OpAccess, OpKind, Register, RflagsBits,
 };
 
 pub use class::class_of;
@@ -112,67 +112,85 @@ fn registers(i: &Instruction, info: &InstructionInfo, class: Class, work: &mut W
 }
 
 /// Whether a run of the estimate ends behind an instruction.
-pub fn ends_run(i: &Instruction) -> bool {
-    use Mnemonic::{Add, And, Cmp, Dec, Inc, Lea, Mov, Movzx, Or, Pop, Push, Shl, Shr, Sub, Test, Xor};
-    if i.flow_control() != FlowControl::Next {
-        return true;
-    }
-    match i.mnemonic() {
-        // What most instructions are needs no look at the class.
-        Mov | Pop if i.op0_kind() == OpKind::Register && i.op0_register().is_gpr() => false,
-        Add | And | Cmp | Dec | Inc | Lea | Movzx | Or | Push | Shl | Shr | Sub | Test | Xor => false,
-        _ => class_of(i).is_serial(),
-    }
+fn ends_run(i: &Instruction) -> bool {
+    i.flow_control() != FlowControl::Next || class_of(i).is_serial()
 }
 
-/// What [`Works::of`] depends on in an instruction: those of one kind do the same work.
+/// What [`Works::of`] depends on in an instruction, and how wide the code is: those of one kind do the same work.
+///
+/// Bits 119:0 are its bytes without displacement and immediate; 127:120 what these make of it. It is never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Kind {
-    /// Its code, its first registers, and what it does besides.
-    most: u64,
-    /// The registers of its fourth and fifth operand.
-    rest: u16,
-    /// How wide the code is, and what its immediate and its masking make of it.
-    form: u8,
+pub struct Kind(u128);
+
+/// Finds out the kinds of instructions.
+#[derive(Default)]
+pub struct Kinds {
+    /// What is known of an instruction by its code; [`UNKNOWN`] until one is met.
+    codes: Vec<u8>,
+}
+
+/// Not met yet.
+const UNKNOWN: u8 = u8::MAX;
+/// How many bytes its immediates have.
+const IMMEDIATE: u8 = 0x0F;
+/// No run ends behind it, whatever its operands and prefixes are.
+const GOES_ON: u8 = 0x10;
+
+impl Kinds {
+    /// The kind of the instruction that `decoder` has just decoded, and that `bytes` begin with; whether a run of the
+    /// estimate ends behind it.
+    pub fn of(&mut self, decoder: &Decoder, i: &Instruction, bytes: u128) -> (Kind, bool) {
+        let known = match self.codes.get(i.code() as usize) {
+            Some(&known) if known != UNKNOWN => known,
+            _ => self.meet(decoder, i),
+        };
+        let mut kept = i.len() - usize::from(known & IMMEDIATE);
+        let displaced = i.memory_displacement64() != 0;
+        let displacement = match i.memory_displ_size() {
+            // Sign-extended, but that of MOV between the accumulator and an absolute address.
+            8 if !(Code::Mov_AL_moffs8..=Code::Mov_moffs64_RAX).contains(&i.code()) => 4,
+            size => size as usize,
+        };
+        // With more operands an immediate's byte, or one like it, names a register.
+        if i.op_count() < 4 {
+            kept -= displacement;
+        }
+        let form = (i.code_size() as u8) << 6 | u8::from(displaced) << 5 | immediate_form(i);
+        let kind = Kind(bytes & ((1 << (8 * kept)) - 1) | u128::from(form) << 120);
+        (kind, known & GOES_ON == 0 && ends_run(i))
+    }
+
+    /// What is known of an instruction by its code, from now on.
+    #[cold]
+    fn meet(&mut self, decoder: &Decoder, i: &Instruction) -> u8 {
+        use Mnemonic::{Add, And, Cmp, Dec, Inc, Lea, Movzx, Or, Push, Shl, Shr, Sub, Test, Xor};
+        self.codes.resize(Code::values().len(), UNKNOWN);
+        let constants = decoder.get_constant_offsets(i);
+        let size = (constants.immediate_size() + constants.immediate_size2()) as u8;
+        let immediate = if i.op_count() < 4 { size } else { 0 };
+        let goes_on = match i.mnemonic() {
+            Add | And | Cmp | Dec | Inc | Lea | Movzx | Or | Push | Shl | Shr | Sub | Test | Xor => GOES_ON,
+            Mnemonic::Mov | Mnemonic::Pop if i.op0_register().is_gpr() => GOES_ON,
+            _ => 0,
+        };
+        let known = immediate | goes_on;
+        self.codes[i.code() as usize] = known;
+        known
+    }
 }
 
 impl Kind {
-    /// The kind of an instruction.
-    pub fn of(i: &Instruction) -> Self {
-        let register = |kind: OpKind, register: Register| if kind == OpKind::Register { register as u8 } else { 0 };
-        let (base, index) = (i.memory_base(), i.memory_index());
-        let memory = base != Register::None || index != Register::None || i.memory_displ_size() != 0;
-        let flags = [
-            memory,
-            memory && i.memory_displacement64() != 0,
-            i.op1_kind() == OpKind::Immediate8 && i.immediate8() == 1 && i.op_count() == 2,
-            i.has_lock_prefix(),
-            i.has_rep_prefix(),
-            i.has_repne_prefix(),
-        ];
-        let most = i.code() as u64
-            | u64::from(register(i.op0_kind(), i.op0_register())) << 13
-            | u64::from(register(i.op1_kind(), i.op1_register())) << 21
-            | u64::from(register(i.op2_kind(), i.op2_register())) << 29
-            | (base as u64) << 37
-            | (index as u64) << 45
-            | (i.op_mask() as u64 & 15) << 53
-            | flags.into_iter().fold(0, |all, flag| all << 1 | u64::from(flag)) << 57;
-        let rest = [register(i.op3_kind(), i.op3_register()), register(i.op4_kind(), i.op4_register())];
-        let form = i.code_size() as u8 | u8::from(i.zeroing_masking()) << 2 | immediate_form(i) << 3;
-        Self { most, rest: u16::from_le_bytes(rest), form }
-    }
-
     /// A hash of this kind behind others.
     #[inline]
     pub fn mix(self, before: u64) -> u64 {
-        let mixed = (before.rotate_left(23) ^ self.most ^ u64::from(self.rest)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let folded = self.0 as u64 ^ ((self.0 >> 64) as u64).rotate_left(20);
+        let mixed = (before.rotate_left(23) ^ folded).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         mixed ^ mixed >> 32
     }
 }
 
-/// What an immediate byte says of the flags that a shift or rotation by it leaves alone, and of the frames that ENTER copies:
-/// 5 bits.
+/// What an immediate says of a shift or rotation by it – a count of 1, and flags that are left alone – and of the frames
+/// that ENTER copies: 5 bits.
 fn immediate_form(i: &Instruction) -> u8 {
     if i.mnemonic() == Mnemonic::Enter {
         return (i.immediate8_2nd() & 0x1F).min(2);
@@ -182,6 +200,9 @@ fn immediate_form(i: &Instruction) -> u8 {
         return 0;
     }
     let count = i.immediate8();
+    if count == 1 && last == 1 {
+        return 15;
+    }
     let short = count & 0x1F;
     [short == 0, count & 0x3F == 0, short.is_multiple_of(9), short.is_multiple_of(17)]
         .iter()
@@ -234,7 +255,7 @@ mod tests {
     #[test]
     fn instructions_of_one_kind_do_the_same_work() {
         let table = Table::named("skylake").expect("it exists");
-        let mut works = Works::default();
+        let (mut works, mut kinds) = (Works::default(), Kinds::default());
         let mut known = HashMap::<Kind, (Work, Vec<u8>)>::new();
         let mut state = 2026u64;
         let mut next = || {
@@ -271,13 +292,16 @@ mod tests {
                 });
             }
             let bits = [16, 32, 64][n / starts.len() % 3];
-            let i = Decoder::new(bits, &code, DecoderOptions::NONE).decode();
+            let mut decoder = Decoder::new(bits, &code, DecoderOptions::NONE);
+            let i = decoder.decode();
             if i.is_invalid() {
                 continue;
             }
             let work = works.of(&table, &i);
+            let (kind, ends) = kinds.of(&decoder, &i, super::super::first_bytes(&code));
+            assert_eq!(ends, ends_run(&i), "{i}: {code:02X?} in code of {bits} bits");
             code.truncate(i.len());
-            let (same, other) = known.entry(Kind::of(&i)).or_insert_with(|| (work, code.clone()));
+            let (same, other) = known.entry(kind).or_insert_with(|| (work, code.clone()));
             assert_eq!(work, *same, "{i}: {code:02X?} beside {other:02X?} in code of {bits} bits");
         }
         assert!(known.len() > 100_000, "{}", known.len());

@@ -349,6 +349,7 @@ impl Cpu {
         let ept_access = EptAccess {
             read: access.kind == Kind::Read,
             write: access.kind == Kind::Write,
+            reads_too: access.reads_too,
             fetch: access.kind == Kind::Fetch,
             user_address: about.contains(EptViolation::USER),
             paging_structure: false,

@@ -306,7 +306,7 @@ impl CpuModel {
         self.features = Feature::ALL.iter().filter(|&&f| contents.feature(f)).fold(0, |all, &f| all | 1 << f as u32);
         self.cr4 = Cr4::from_bits_retain(self.contents.cr4());
         let capabilities = self.plain_msr(IA32_PERF_CAPABILITIES).filter(|_| self.has(Feature::Pdcm));
-        self.pmu = PmuModel::new(&self.leaf(0xA, 0), capabilities.map(|msr| msr.reset));
+        self.pmu = PmuModel::new(&self.leaf(0xA, 0), capabilities.map(|msr| msr.reset), self.signature());
         self.lbr = match self.has(Feature::ArchLbr) {
             true => LbrModel::architectural(&self.leaf(lbr::LEAF, 0)),
             false => self.contents.lbr,

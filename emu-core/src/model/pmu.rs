@@ -57,6 +57,8 @@ pub struct PmuModel {
     pub fixed_width: u8,
     /// The AnyThread bits may be set.
     pub any_thread: bool,
+    /// Bit 19 of IA32_PERFEVTSELx, pin control, may be set.
+    pub pin_control: bool,
     /// IA32_A_PMCx exist: IA32_PERF_CAPABILITIES.FW_WRITE.
     pub full_writes: bool,
     /// IA32_DEBUGCTL.FREEZE_WHILE_SMM exists: IA32_PERF_CAPABILITIES.FREEZE_WHILE_SMM.
@@ -71,7 +73,7 @@ const FULL_WRITES: u64 = 1 << 13;
 const FREEZES_IN_SMM: u64 = 1 << 12;
 
 impl PmuModel {
-    pub(super) fn new(leaf: &CpuidResult, capabilities: Option<u64>) -> Self {
+    pub(super) fn new(leaf: &CpuidResult, capabilities: Option<u64>, signature: u32) -> Self {
         let version = leaf.eax as u8;
         let freezes_in_smm = capabilities.is_some_and(|value| value & FREEZES_IN_SMM != 0);
         if version == 0 {
@@ -85,6 +87,7 @@ impl PmuModel {
             fixed: fixed.min(FIXED as u8),
             fixed_width: ((leaf.edx >> 5) as u8).clamp(1, 64),
             any_thread: version >= 3 && leaf.edx >> 15 & 1 == 0,
+            pin_control: has_pin_control(signature),
             full_writes: capabilities.is_some_and(|value| value & FULL_WRITES != 0),
             freezes_in_smm,
             events: EVENTS.iter().filter(|event| event.is_in(leaf)).fold(0, |all, event| all | 1 << event.bit),
@@ -99,6 +102,15 @@ impl PmuModel {
     }
 }
 
+/// Whether IA32_PERFEVTSELx has pin control: up to the microarchitectures before Sandy Bridge (SDM Vol. 3B, "Architectural
+/// Performance Monitoring Version 1"). By the processor signature, CPUID.01H:EAX (SDM Vol. 4 Table 2-1 "CPUID Signature Values
+/// of DisplayFamily_DisplayModel").
+fn has_pin_control(signature: u32) -> bool {
+    let (family, model) = (signature >> 8 & 0xF, signature >> 12 & 0xF0 | signature >> 4 & 0xF);
+    // Up to Westmere, whose last model is 2FH, and Bonnell; Sandy Bridge begins at 2AH.
+    family == 6 && (model < 0x2A || matches!(model, 0x2C | 0x2E | 0x2F | 0x35 | 0x36))
+}
+
 /// What of a real processor's leaf 0Ah is offered: the version, as many counters and as many bits of events as `max` has.
 /// Which of these events there are, is the model's.
 pub(super) fn offered(real: CpuidResult, max: &CpuidResult) -> CpuidResult {
@@ -109,5 +121,28 @@ pub(super) fn offered(real: CpuidResult, max: &CpuidResult) -> CpuidResult {
         ebx: real.ebx & ((1u64 << (events >> 24)) - 1) as u32,
         ecx: real.ecx & max.ecx,
         edx: real.edx & !0x1F | least(0, 0x1F, real.edx, max.edx),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_pin_control;
+
+    #[test]
+    fn pin_control_ends_with_sandy_bridge() {
+        // Core 2, Nehalem, Westmere, Westmere-EX; Sandy Bridge, Sandy Bridge-E, Haswell, Sapphire Rapids, NetBurst.
+        for (signature, there) in [
+            (0x1_067A, true),
+            (0x1_06A5, true),
+            (0x2_0652, true),
+            (0x2_06F2, true),
+            (0x2_06A7, false),
+            (0x2_06D7, false),
+            (0x3_06C3, false),
+            (0x8_06F8, false),
+            (0x0F43, false),
+        ] {
+            assert_eq!(has_pin_control(signature), there, "{signature:#x}");
+        }
     }
 }

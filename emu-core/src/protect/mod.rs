@@ -6,4 +6,5 @@ pub mod selector;
 pub mod shadow_stack;
 pub mod stack;
 pub mod tables;
+pub mod task;
 pub mod tracking;

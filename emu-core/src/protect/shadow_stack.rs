@@ -5,6 +5,7 @@
 
 use crate::fault::{Exec, Stop};
 use crate::mem::walk::{Access, Kind};
+use crate::protect::task::TaskSwitch;
 use crate::state::cpu::{Cpu, Env};
 use emu_vmx::arch::addr::sign_extend;
 use emu_vmx::arch::cet::{self, BUSY, code};
@@ -341,13 +342,14 @@ impl Cpu {
     }
 }
 
-/// What a task switch takes along (SDM Vol. 3A 8.3 "Task Switching").
+/// What a task switch takes along (SDM Vol. 3A 10.3 "Task Switching"; AMD64 Architecture Programmer's Manual Vol. 2 12.3.2
+/// "Switching Tasks", which has the same steps).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TaskStacks {
-    /// CS, LIP and SSP of the old task.
-    old: [u64; 3],
-    /// Its privilege level, if shadow stacks are enabled there.
-    enabled: Option<u8>,
+    /// CS, LIP and SSP of the old task, which the new one's stack is to have.
+    old: Option<[u64; 3]>,
+    /// SSP that IA32_PL3_SSP is to keep instead.
+    user: Option<u64>,
     /// CS, LIP and SSP at the top of the old task's stack, where IRET leaves it.
     top: Option<[u64; 3]>,
     /// The token that IRET frees.
@@ -355,22 +357,38 @@ pub struct TaskStacks {
 }
 
 impl Cpu {
-    /// The part of the old task, which goes on at `rip`: what IRET to a task of level `cpl` reads of its stack. A frame is
-    /// there if both are of CPL 3 or neither is.
-    pub fn leave_task_stack(&mut self, env: &mut Env, rip: u64, iret_to: Option<u8>) -> Result<TaskStacks, Stop> {
+    /// The part of the old task, which goes on at `rip`, before one of level `cpl`. A nested task has the old place on its
+    /// stack, but from CPL 3 to a lower level, where IA32_PL3_SSP has it; IRET goes back the same way.
+    pub fn leave_task_stack(
+        &mut self,
+        env: &mut Env,
+        rip: u64,
+        switch: TaskSwitch,
+        cpl: u8,
+    ) -> Result<TaskStacks, Stop> {
         if !self.derived.mode.shadow_stack {
             return Ok(TaskStacks::default());
         }
         let (ssp, mode) = (self.sys.cet.ssp, self.shadow_mode());
-        let old = [u64::from(self.sys.seg(SegmentRegister::Cs).selector), self.linear_ip(rip), ssp];
-        let mut stacks = TaskStacks { old, enabled: Some(self.sys.cpl), ..TaskStacks::default() };
-        if let Some(cpl) = iret_to {
-            stacks.token = Some(ssp);
-            if mode.user == (cpl == 3) {
-                let cs = self.shadow_load(env, ssp.wrapping_add(16), 8, mode)?;
-                let lip = self.shadow_load(env, ssp.wrapping_add(8), 8, mode)?;
-                stacks.top = Some([cs, lip, self.shadow_load(env, ssp, 8, mode)?]);
-                stacks.token = Some(mode.moved(ssp.wrapping_add(FRAME)));
+        let mut stacks = TaskStacks::default();
+        match switch {
+            TaskSwitch::Jump => {}
+            TaskSwitch::Call | TaskSwitch::Event => {
+                if mode.user && cpl < 3 {
+                    stacks.user = Some(ssp);
+                } else {
+                    stacks.old =
+                        Some([u64::from(self.sys.seg(SegmentRegister::Cs).selector), self.linear_ip(rip), ssp]);
+                }
+            }
+            TaskSwitch::Iret => {
+                stacks.token = Some(ssp);
+                if mode.user || cpl < 3 {
+                    let cs = self.shadow_load(env, ssp.wrapping_add(16), 8, mode)?;
+                    let lip = self.shadow_load(env, ssp.wrapping_add(8), 8, mode)?;
+                    stacks.top = Some([cs, lip, self.shadow_load(env, ssp, 8, mode)?]);
+                    stacks.token = Some(mode.moved(ssp.wrapping_add(FRAME)));
+                }
             }
         }
         Ok(stacks)
@@ -381,29 +399,28 @@ impl Cpu {
         if let Some(token) = stacks.token {
             let mode = self.shadow_mode();
             self.free_token(env, token, mode)?;
+            self.sys.cet.ssp = 0;
         }
         Ok(())
     }
 
     /// The part of the new task, whose registers are loaded, after JMP, CALL or an event: its stack is that of its TSS, with a
-    /// token. #TS with `error` if that is wrong. `nested`: the old task's place is pushed.
-    pub fn enter_task_stack(&mut self, env: &mut Env, stacks: &TaskStacks, ssp: u64, nested: bool, error: u32) -> Exec {
-        let cpl = self.sys.cpl;
-        if stacks.enabled == Some(3) {
-            self.sys.cet.ssps[3] = stacks.old[2];
+    /// token. #TS with `error` if that is wrong.
+    pub fn enter_task_stack(&mut self, env: &mut Env, stacks: &TaskStacks, ssp: u64, error: u32) -> Exec {
+        if let Some(ssp) = stacks.user {
+            self.sys.cet.ssps[3] = ssp;
         }
+        let cpl = self.sys.cpl;
         if !self.shadow_stack_enabled(cpl) {
             return Ok(());
         }
         let mode = ShadowMode { user: cpl == 3, wide: false };
-        if self.derived.mode.v86 || ssp & 7 != 0 || !self.acquire_token(env, ssp, mode)? {
+        if ssp & 7 != 0 || !self.acquire_token(env, ssp, mode)? {
             return self.exception(vector::TS, error);
         }
         self.sys.cet.ssp = ssp;
-        // The frame is of the same class of levels.
-        if nested && stacks.enabled.is_some_and(|old| (old == 3) == (cpl == 3)) {
-            let pushed = self.push_frame(env, ssp, stacks.old, mode);
-            self.sys.cet.ssp = self.after_token(pushed)?;
+        if let Some(frame) = stacks.old {
+            self.sys.cet.ssp = self.push_frame(env, ssp, frame, mode)?;
         }
         Ok(())
     }

@@ -8,10 +8,14 @@ use emu_vmx::exit::{ExitReason, InterruptionInformation, SavedRf};
 use emu_vmx::intercept::{ExecutionControls, PauseLoop};
 use emu_vmx::vmcs::{NO_VMCS, Vmcs};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// VM entries and VM exits since power-on, for `--stats`.
-#[derive(Debug, Clone, Default)]
+/// More than a processor ever counts of VM entries and VM exits.
+const MOST_COUNTED: u64 = 1 << 55;
+
+/// VM entries and VM exits since power-on, for `--stats`. A snapshot has them beside the state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitionCounts {
     /// VM entries that succeeded.
     pub entries: u64,
@@ -19,12 +23,21 @@ pub struct TransitionCounts {
     /// 27.8 "VM-Entry Failures During or After Loading Guest State").
     pub exits: Vec<u64>,
     /// VM entries that failed, by the rule's identifier or the title of the error.
-    pub failed_entries: BTreeMap<&'static str, u64>,
+    pub failed_entries: BTreeMap<Cow<'static, str>, u64>,
     /// Other VMX instructions that failed, by error number; 0 is VMfailInvalid.
     pub vm_fails: BTreeMap<u32, u64>,
 }
 
 impl TransitionCounts {
+    /// Whether a processor can have counted this: sums over all of them are in range.
+    pub(crate) fn is_sound(&self) -> bool {
+        let Self { entries, exits, failed_entries, vm_fails } = self;
+        let counts = std::iter::once(entries).chain(exits).chain(failed_entries.values()).chain(vm_fails.values());
+        let known = |number| u16::try_from(number).is_ok_and(|number| ExitReason::from_number(number).is_some());
+        exits.iter().enumerate().all(|(number, count)| *count == 0 || known(number))
+            && counts.fold(0u64, |sum, count| sum.saturating_add(*count)) <= MOST_COUNTED
+    }
+
     /// Counts a VM exit.
     pub(crate) fn count_exit(&mut self, reason: ExitReason) {
         let place = reason as usize;

@@ -58,7 +58,7 @@ impl Cpu {
 
     /// Counts a failed VM entry, and tells it: `why` is asked only if it is.
     pub(super) fn tell_failed_entry(&mut self, failed: FailedEntry, why: impl FnOnce(&mut Self) -> String) {
-        let count = self.vmx.counts.failed_entries.entry(failed.what).or_insert(0);
+        let count = self.vmx.counts.failed_entries.entry(failed.what.into()).or_insert(0);
         *count += 1;
         let count = *count;
         let tenfold = std::iter::successors(Some(10 * TOLD), |n| n.checked_mul(10)).any(|n| n == count);

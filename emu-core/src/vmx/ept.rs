@@ -204,7 +204,7 @@ impl Cpu {
         true
     }
 
-    /// EPTP switching (SDM Vol. 3C 26.5.6.3): false when it must exit.
+    /// EPTP switching (SDM Vol. 3C 28.5.7.3 "EPTP Switching"): false when it must exit. The page-walk length stays.
     pub(crate) fn switch_eptp(&mut self, env: &mut Env) -> bool {
         let index = self.gpr[1] as u32;
         let (Some(model), Some(vmcs)) = (self.config.model.vmx().cloned(), self.vmx.current()) else { return false };
@@ -213,10 +213,11 @@ impl Cpu {
         }
         let place = vmcs.get(Field::EptpListAddress).wrapping_add(8 * u64::from(index));
         let eptp = self.read_quad(env, place);
-        if !ept::eptp_valid(eptp, model.caps.ept_vpid_cap, &model.facts) {
+        let Some(non_root) = &mut self.vmx.non_root else { return false };
+        let longer = (eptp ^ non_root.controls.eptp) & ept::EPTP_WALK_LENGTH != 0;
+        if longer || !ept::eptp_valid(eptp, model.caps.ept_vpid_cap, &model.facts) {
             return false;
         }
-        let Some(non_root) = &mut self.vmx.non_root else { return false };
         non_root.controls.eptp = eptp;
         let virtualize = non_root.controls.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE);
         if let Some(vmcs) = self.vmx.current_mut() {

@@ -238,7 +238,7 @@ impl Cpu {
             vmcs.set(Field::GuestSsp, sys.cet.ssp);
             vmcs.set(Field::GuestIa32InterruptSspTableAddr, sys.cet.interrupt_table);
         }
-        // Likewise, by all that is public: docs/conformance.md.
+        // Likewise (SDM Vol. 3C 30.3.1).
         if model.is_some_and(|model| model.fields.contains(Field::GuestIa32SpecCtrl)) {
             vmcs.set(Field::GuestIa32SpecCtrl, self.stored_msr(IA32_SPEC_CTRL));
         }

@@ -1,4 +1,4 @@
-//! EPTP switching (SDM Vol. 3C 26.5.6.3 "EPTP Switching"): the new hierarchy is in use at once, for data and for code.
+//! EPTP switching (SDM Vol. 3C 28.5.7.3 "EPTP Switching"): the new hierarchy is in use at once, for data and for code.
 
 use crate::guest::*;
 use emu_vmx::controls::*;
@@ -91,4 +91,21 @@ fn translation_made_after_a_switch_belongs_to_the_view_that_is_in_use() {
     guest.write(OTHER + 0x3000 + (DATA >> 12) * 8, DATA | 0x337);
     guest.expect(ExitReason::Hlt);
     assert_eq!([0, 1, 2].map(|n| guest.read(results + 8 * n)), [1, 2, 2]);
+}
+
+#[test]
+fn switch_to_another_page_walk_length_is_a_vm_exit() {
+    let mut guest = guest(&[&switch(1)[..], &[0xF4]].concat(), DATA);
+    // Five levels: valid for a VM entry.
+    guest.write(PAGES + 8, OTHER | 0x66);
+    guest.expect(ExitReason::Vmfunc);
+    assert_eq!(guest.get(Field::EptPointer), EPT | 0x5E);
+    assert_eq!(guest.get(Field::VmExitInstructionLength), 3);
+    let top = OTHER + 0x9000;
+    guest.write(top, OTHER | 7);
+    guest.set(Field::EptPointer, top | 0x66);
+    guest.write(PAGES + 8, EPT | 0x5E);
+    guest.expect(ExitReason::Vmfunc);
+    guest.write(PAGES + 8, top | 0x66);
+    guest.expect(ExitReason::Hlt);
 }

@@ -1,4 +1,4 @@
-//! Sub-page write permissions for EPT (SDM Vol. 3C 29.3.4 "Sub-Page Write Permissions"), and the VM exits for misses and
+//! Sub-page write permissions for EPT (SDM Vol. 3C 31.3.4 "Sub-Page Write Permissions"), and the VM exits for misses and
 //! misconfigurations of their table.
 
 use super::guest::*;
@@ -84,6 +84,38 @@ fn bit_61_means_nothing_without_the_control_and_the_control_nothing_without_the_
     guest.write(Guest::ept_entry(DATA), DATA | MARKED | entry::WRITE);
     guest.write(TABLE, 0);
     guest.expect(ExitReason::Hlt);
+}
+
+#[test]
+fn write_access_bits_above_the_leaf_are_the_tables_to_overrule_too() {
+    for level in [EPT, EPT + 0x1000, EPT + 0x2000] {
+        for leaf in [DATA | MARKED, DATA | MARKED | entry::WRITE] {
+            for (regions, reason) in [(1, ExitReason::Hlt), (!1, ExitReason::EptViolation)] {
+                let mut guest = store(DATA, regions);
+                // Page walks write nothing: no flags of EPT, and those of the guest's tables are set.
+                guest.set(Field::EptPointer, EPT | 0x1E);
+                guest.write(Guest::ept_entry(DATA), leaf);
+                let upper = guest.read(level);
+                guest.write(level, upper & !entry::WRITE);
+                guest.expect(reason);
+                assert_eq!(guest.read(DATA) == u64::MAX, reason == ExitReason::Hlt, "{level:#x} {leaf:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn execute_only_page_can_be_written_where_the_table_says_so_and_not_read_for_it() {
+    // mov [rdi],rax; hlt and add [rdi],rax; hlt
+    for (opcode, reason) in [(0x89, ExitReason::Hlt), (0x01, ExitReason::EptViolation)] {
+        let mut guest = guarded(&[0x48, opcode, 0x07, 0xF4], 1);
+        (guest.bench.cpu.gpr[0], guest.bench.cpu.gpr[7]) = (u64::MAX, DATA);
+        guest.write(Guest::ept_entry(DATA), (DATA | MARKED) & !entry::READ);
+        guest.expect(reason);
+        if reason == ExitReason::EptViolation {
+            assert_eq!(guest.get(Field::ExitQualification), 0x7A2);
+        }
+    }
 }
 
 #[test]

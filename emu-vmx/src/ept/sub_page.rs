@@ -1,5 +1,5 @@
-//! Sub-page write permissions (SDM Vol. 3C 29.3.4 "Sub-Page Write Permissions"). What the section says of accesses across
-//! regions and of which are eligible was not at hand: docs/conformance.md has what was decided.
+//! Sub-page write permissions (SDM Vol. 3C 31.3.4 "Sub-Page Write Permissions"). What it leaves to the model is in
+//! docs/conformance.md.
 
 use super::{EptAccess, EptConfig, EptFault, EptMemory, entry};
 use crate::arch::addr::physical_mask;
@@ -28,7 +28,7 @@ pub(super) fn allow<M: EptMemory>(
     }
 }
 
-/// What the sub-page-permission table says (29.3.4.2 "Determining an Access's Sub-Page Write Permission").
+/// What the sub-page-permission table says (31.3.4.2 "Determining an Access's Sub-Page Write Permission").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubPage {
     /// The write is allowed.
@@ -171,13 +171,16 @@ mod tests {
             (config, write, READ_ONLY, all),
             (config, write, entry::SUB_PAGE | READ_ONLY, none),
             (config, EptAccess { paging_structure: true, ..write }, entry::SUB_PAGE | READ_ONLY, all),
-            // Execute-only: not readable.
-            (config, write, entry::SUB_PAGE | 0x9_8034, all),
+            // Execute-only: what reads, too, is not disallowed by the write-access bits alone.
+            (config, both, entry::SUB_PAGE | 0x9_8034, all),
+            (config, EptAccess { reads_too: true, ..write }, entry::SUB_PAGE | 0x9_8034, all),
         ];
         for (config, access, leaf, permissions) in denied {
             let found = qualification(walk_with(&config, access, leaf, permissions));
-            assert_eq!(found, 0x02 | (leaf & 7) << 3, "{access:?} {leaf:#x} {permissions:#x}");
+            let kind = if access.read { 0x03 } else { 0x02 };
+            assert_eq!(found, kind | (leaf & 7) << 3, "{access:?} {leaf:#x} {permissions:#x}");
         }
+        assert!(walk_with(&config, write, entry::SUB_PAGE | 0x9_8034, all).is_ok());
         let miss = walk_with(&EptConfig { sub_page: Some(0xA000), ..config }, write, entry::SUB_PAGE | READ_ONLY, all);
         assert_eq!(miss, Err(EptFault::SubPage { miss: true }));
         let misconfigured = walk_with(&config, write, entry::SUB_PAGE | READ_ONLY, 2);
@@ -185,15 +188,28 @@ mod tests {
     }
 
     #[test]
-    fn sub_page_permissions_need_writing_above_the_leaf_and_are_nothing_to_enforced_shadow_stacks() {
+    fn sub_page_permissions_go_by_all_write_bits_and_are_nothing_to_large_pages_and_enforced_shadow_stacks() {
         let config = EptConfig { sub_page: Some(0x5000), ..config() };
         let write = EptAccess { bytes: 8, ..access(false, true, false) };
         let leaf = entry::SUB_PAGE | 0x9_8035;
+        // An entry above the leaf without W asks the table, too, whatever W of the leaf is.
         for at in [0x1000, 0x2000, 0x3010] {
-            let mut tables = tables(leaf);
-            tables.0.extend(sub_pages(u64::MAX / 3));
-            tables.0.entry(at).and_modify(|value| *value &= !entry::WRITE);
-            assert_eq!(qualification(walk(&config, GPA, write, &mut tables)), 0x2A, "{at:#x}");
+            for leaf in [leaf, leaf | entry::WRITE] {
+                for (permissions, allowed) in [(u64::MAX / 3, true), (0, false)] {
+                    let mut tables = tables(leaf);
+                    tables.0.extend(sub_pages(permissions));
+                    tables.0.entry(at).and_modify(|value| *value &= !entry::WRITE);
+                    let found = walk(&config, GPA, write, &mut tables);
+                    match allowed {
+                        true => assert_eq!(found.unwrap().permissions & entry::WRITE, 0, "{at:#x}"),
+                        false => assert_eq!(qualification(found), 0x2A, "{at:#x}"),
+                    }
+                }
+            }
+            let mut unmarked = tables(0x9_8037);
+            unmarked.0.extend(sub_pages(u64::MAX / 3));
+            unmarked.0.entry(at).and_modify(|value| *value &= !entry::WRITE);
+            assert_eq!(qualification(walk(&config, GPA, write, &mut unmarked)), 0x2A, "{at:#x}");
         }
         // A large page has no sub-pages.
         let mut large = tables(0);

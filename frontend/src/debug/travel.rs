@@ -7,7 +7,6 @@ use super::watcher::{Here, Hit, Watcher};
 use crate::machine::{Machine, RunResult};
 use crate::pc::SLICE_WORK;
 use emu_core::observe::{Instruction, Observer, View, Watch};
-use emu_core::state::vmx::TransitionCounts;
 use emu_devices::pc::{Pc, PcExit};
 use emu_devices::snapshot::Snapshot;
 use std::collections::VecDeque;
@@ -25,8 +24,6 @@ const WINDOW: u64 = 4_000;
 /// A moment that can be gone back to at once.
 struct Point {
     snapshot: Snapshot,
-    /// What each processor had counted of VM entries and VM exits, which is no part of its state.
-    counts: Vec<TransitionCounts>,
     /// Each processor's place.
     places: Vec<Here>,
     /// Somebody has written to the guest from outside just before; what follows does not come of what was before. Where the
@@ -37,7 +34,6 @@ struct Point {
 /// Where a search has begun: the machine is there again if it finds nothing.
 pub(super) struct Home {
     snapshot: Snapshot,
-    counts: Vec<TransitionCounts>,
     ended: Option<RunResult>,
 }
 
@@ -118,7 +114,7 @@ impl Travel {
         match snapshot {
             Ok(snapshot) => {
                 let places = places(pc);
-                self.points.push(Point { snapshot, counts: counts(pc), places, written });
+                self.points.push(Point { snapshot, places, written });
                 self.thin();
             }
             Err(error) => log::warn!(target: "debug", "no snapshot can be taken to go back to: {error}"),
@@ -163,15 +159,9 @@ pub fn places(pc: &Pc) -> Vec<Here> {
     pc.cpus.iter().map(Here::of).collect()
 }
 
-fn counts(pc: &Pc) -> Vec<TransitionCounts> {
-    pc.cpus.iter().map(|cpu| cpu.vmx.counts.clone()).collect()
-}
-
 /// Takes a machine back.
-fn restore(pc: &mut Pc, snapshot: &Snapshot, counts: &[TransitionCounts]) -> Result<(), TravelError> {
-    pc.restore(snapshot).map_err(|error| TravelError::Snapshot(error.to_string()))?;
-    pc.cpus.iter_mut().zip(counts).for_each(|(cpu, counts)| cpu.vmx.counts = counts.clone());
-    Ok(())
+fn restore(pc: &mut Pc, snapshot: &Snapshot) -> Result<(), TravelError> {
+    pc.restore(snapshot).map_err(|error| TravelError::Snapshot(error.to_string()))
 }
 
 fn place_sum(places: &[Here]) -> u64 {
@@ -263,19 +253,19 @@ impl Target {
     /// Where the machine is, for [`Target::go_home`].
     pub(super) fn home(&mut self) -> Result<Home, TravelError> {
         let snapshot = self.machine.pc.snapshot().map_err(|error| TravelError::Snapshot(error.to_string()))?;
-        Ok(Home { snapshot, counts: counts(&self.machine.pc), ended: self.ended.clone() })
+        Ok(Home { snapshot, ended: self.ended.clone() })
     }
 
     /// Takes the machine back to where it was.
     pub(super) fn go_home(&mut self, home: Home) -> Result<(), TravelError> {
-        restore(&mut self.machine.pc, &home.snapshot, &home.counts)?;
+        restore(&mut self.machine.pc, &home.snapshot)?;
         self.ended = home.ended;
         Ok(())
     }
 
     fn restore_point(&mut self, n: usize) -> Result<(), TravelError> {
         let Some(point) = self.travel.points.get(n) else { return Err(TravelError::Beginning) };
-        let restored = restore(&mut self.machine.pc, &point.snapshot, &point.counts);
+        let restored = restore(&mut self.machine.pc, &point.snapshot);
         self.ended = None;
         restored
     }

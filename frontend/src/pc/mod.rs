@@ -361,8 +361,8 @@ impl Machine for PcMachine {
                 let reason = u16::try_from(number).ok().and_then(ExitReason::from_number);
                 *vm_exits.entry(reason.map_or("", ExitReason::text).to_owned()).or_insert(0) += count;
             }
-            for (&what, &count) in &transitions.failed_entries {
-                *failed_entries.entry(what.to_owned()).or_insert(0) += count;
+            for (what, &count) in &transitions.failed_entries {
+                *failed_entries.entry(what.clone().into_owned()).or_insert(0) += count;
             }
             for (&number, &count) in &transitions.vm_fails {
                 let text = VmInstructionError::from_number(number).map_or("VMfailInvalid", VmInstructionError::text);

@@ -28,6 +28,7 @@ pub struct TlbState {
     present: AddressSpace,
     largest: u8,
     globals: bool,
+    misses: u64,
 }
 
 /// log2 of the smallest and the largest page.
@@ -50,8 +51,7 @@ impl Tlb {
             epoch: _,
             // For whoever remembers entries, which are others then.
             stamp: _,
-            // A statistic.
-            misses: _,
+            misses,
             largest,
             // Made anew from the entries.
             global_slots: _,
@@ -79,12 +79,14 @@ impl Tlb {
             present: *present,
             largest: *largest,
             globals: *globals,
+            misses: *misses,
         }
     }
 
     /// Checks that a state can be one of a TLB over `ram`.
     pub(crate) fn check(state: &TlbState, ram: &Ram) -> Result<(), DamagedState> {
-        let TlbState { entries, fetch, slow: _, space, last_space, spaces, present: _, largest, globals: _ } = state;
+        let TlbState { entries, fetch, slow: _, space, last_space, spaces, present: _, largest, globals: _, misses: _ } =
+            state;
         let end = ram.bytes().len() as u64 / PAGE;
         let end_of_ram = ram.size() / PAGE;
         let sound = entries.iter().all(|entry| {
@@ -101,7 +103,7 @@ impl Tlb {
 
     /// Takes back a state that [`Tlb::check`] has accepted. All writes are withheld until they come.
     pub(crate) fn restore(&mut self, state: &TlbState) {
-        let TlbState { entries, fetch, slow, space, last_space, spaces, present, largest, globals } = state;
+        let TlbState { entries, fetch, slow, space, last_space, spaces, present, largest, globals, misses } = state;
         let mut tlb = Self {
             space: *space,
             last_space: *last_space,
@@ -109,7 +111,7 @@ impl Tlb {
             present: *present,
             epoch: self.epoch.wrapping_add(1),
             stamp: self.stamp + (1 << 12),
-            misses: self.misses,
+            misses: *misses,
             ..Self::default()
         };
         for SavedEntry { key, page, readable, detail } in entries {
