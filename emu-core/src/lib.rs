@@ -13,6 +13,7 @@ pub mod fpu;
 pub mod hash;
 pub mod ir;
 pub mod lapic;
+pub mod lbr;
 pub mod lower;
 pub mod mem;
 pub mod model;

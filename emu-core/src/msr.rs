@@ -177,6 +177,11 @@ pub fn row(number: u32) -> Option<&'static Msr> {
     rows(number).next()
 }
 
+/// The row of a register that a model has.
+pub fn row_of(model: &CpuModel, number: u32) -> Option<&'static Msr> {
+    rows(number).find(|msr| msr.exists(model, number))
+}
+
 /// The SDM's name of a number.
 pub fn name(number: u32) -> Option<Cow<'static, str>> {
     row(number).map(|msr| msr.name_of(number))
@@ -207,7 +212,7 @@ pub fn of_model(model: &CpuModel) -> impl Iterator<Item = (u32, &'static Msr)> {
 impl Cpu {
     /// The row of an MSR that this processor has.
     fn msr(&self, number: u32) -> Option<&'static Msr> {
-        rows(number).find(|msr| msr.exists(&self.config.model, number))
+        row_of(&self.config.model, number)
     }
 
     /// Reads an MSR as RDMSR at CPL 0 does; #GP(0) if there is none.

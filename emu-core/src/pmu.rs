@@ -1,7 +1,7 @@
 //! Performance monitoring (SDM Vol. 3B chapter 20): its registers, when the counters must count, and its interrupt.
 
 use crate::fault::{Exec, Stop};
-use crate::ir::op::Op;
+use crate::ir::branch::BranchKind;
 use crate::ir::uop::Uop;
 use crate::lapic::{LVT_MASKED, Lvt};
 use crate::model::CpuModel;
@@ -10,8 +10,6 @@ use crate::state::pmu::{CTR_FRZ, Clocks, LBR_FRZ, Pmu, Running};
 use crate::state::system::Activity;
 use emu_vmx::arch::msr::*;
 
-/// IA32_DEBUGCTL.LBR.
-const DEBUGCTL_LBR: u64 = 1 << 0;
 /// Most instructions that retire in a cycle, where a table of cycles says what they cost. What goes beyond it interrupts a
 /// few instructions late, as on a processor.
 const RETIRED_PER_CYCLE: u64 = 8;
@@ -99,49 +97,13 @@ pub(crate) fn write(cpu: &mut Cpu, number: u32, value: u64) -> Exec {
         _ => {}
     }
     cpu.settle_pmu();
+    cpu.refresh_recording();
     Ok(())
 }
 
-/// Branch instructions (SDM Vol. 1 7.3.8, "Control Transfer Instructions", and the fast system calls).
+/// Whether the counters of branch instructions count it.
 pub fn is_branch(uop: &Uop) -> bool {
-    use Op::*;
-    matches!(
-        uop.operation(),
-        JmpRel
-            | JmpR
-            | JmpM
-            | Jcc
-            | Jcxz
-            | Loop
-            | CallRel
-            | CallR
-            | CallM
-            | Ret
-            | JccZero
-            | JccNotZero
-            | JccNegative
-            | JccNotNegative
-            | JccBelow
-            | JccNotBelow
-            | JccBelowEqual
-            | JccAbove
-            | JccLess
-            | JccNotLess
-            | JccLessEqual
-            | JccGreater
-            | JmpFar
-            | JmpFarM
-            | CallFar
-            | CallFarM
-            | RetFar
-            | IntN
-            | Into
-            | Iret
-            | Sysenter
-            | Sysexit
-            | Syscall
-            | Sysret
-    )
+    BranchKind::of(uop).is_some()
 }
 
 impl Cpu {
@@ -293,8 +255,9 @@ impl Cpu {
             return;
         }
         if debugctl.contains(DebugCtl::FREEZE_LBRS_ON_PMI) && model.version < 4 {
-            self.sys.debugctl &= !DEBUGCTL_LBR;
+            self.sys.debugctl &= !DebugCtl::LBR.bits();
         }
+        self.refresh_recording();
         // Whoever has counted settles; what an instruction that retires has brought is settled at the boundary.
         self.pmu.deadline = 0;
         self.leave_block();

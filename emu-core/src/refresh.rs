@@ -77,6 +77,7 @@ impl Cpu {
     /// Derives everything again after somebody outside of a run has changed the processor, which may have slept until then.
     pub fn changed_from_outside(&mut self) {
         self.refresh();
+        self.refresh_recording();
         self.carried.asleep = false;
     }
 

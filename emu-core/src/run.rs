@@ -180,7 +180,9 @@ impl Cpu {
                         told = true;
                         self.run_watched(env, cache, id, *observer);
                     }
-                    None if self.pmu.watches || self.micro.any() => self.run_counted(env, cache, id),
+                    None if self.pmu.watches || self.micro.any() || self.derived.records_branches => {
+                        self.run_counted(env, cache, id);
+                    }
                     None if !cache.has_tier() => {
                         self.run_chain::<false>(env, cache, id);
                     }
@@ -245,7 +247,7 @@ impl Cpu {
     }
 
     /// Runs instructions one by one from block `id` on, for as long as nothing asks for the boundary: performance counters
-    /// want each of them, or caches and branch prediction do.
+    /// want each of them, or last branch records, caches and branch prediction do.
     #[cold]
     #[inline(never)]
     fn run_counted(&mut self, env: &mut Env, cache: &mut CodeCache, mut id: u32) {
@@ -486,6 +488,7 @@ impl Cpu {
             self.fetch_lines(env.ram, first, last);
         }
         self.cycles += u64::from(uop.cost);
+        let from = self.derived.records_branches.then(|| self.place_of(start.wrapping_add(uop.off.into())));
         // As in a block: what asks for the time finds the instruction counted.
         let (before, watched) = (self.instructions, self.pmu.watches);
         if watched {
@@ -508,8 +511,9 @@ impl Cpu {
             self.stopped(env, stop);
             return result;
         }
-        if self.micro.predictor.is_some() {
-            self.see_branch(uop, start);
+        let mispredicted = self.micro.predictor.is_some() && self.see_branch(uop, start);
+        if let Some(from) = from.filter(|_| self.scratch.flow.branched) {
+            self.record_branch(uop, from, start.wrapping_add(uop.next()), mispredicted);
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::state::carried::Carried;
 use crate::state::cpu::Cpu;
 use crate::state::derived::Attention;
 use crate::state::history::History;
+use crate::state::lbr::Lbr;
 use crate::state::micro::Micro;
 use crate::state::pmu::Pmu;
 use crate::state::scratch::Scratch;
@@ -40,6 +41,7 @@ pub struct CpuState {
     lapic: Lapic,
     vmx: VmxState,
     pmu: Pmu,
+    lbr: Box<Lbr>,
     micro: Micro,
 }
 
@@ -150,6 +152,7 @@ impl Cpu {
             lapic,
             vmx,
             pmu,
+            lbr,
             micro,
             config: _,
             // The host's; its history is saved beside this.
@@ -171,6 +174,7 @@ impl Cpu {
             lapic: lapic.clone(),
             vmx: vmx.clone(),
             pmu: *pmu,
+            lbr: lbr.clone(),
             micro: micro.clone(),
         }
     }
@@ -195,6 +199,9 @@ impl Cpu {
         if !self.micro.is_like(&state.micro) || state.pmu.modelled != self.pmu.modelled {
             return Err(DamagedState("a processor's caches or branch prediction are of another kind"));
         }
+        if !state.lbr.fits(self.config.model.lbr()) || state.lbr.updated > LAST_CYCLE {
+            return Err(DamagedState("a processor's last branch records are none that it can have"));
+        }
         if state.sys.cpl > 3 {
             return Err(DamagedState("a processor's privilege level is above 3"));
         }
@@ -204,8 +211,21 @@ impl Cpu {
     fn restore(&mut self, saved: &SavedCpu, ram: &Ram) {
         let SavedCpu { state, tlb, tlb_is_of_this_map, history, counts } = saved;
         self.notes.history = history.clone();
-        let CpuState { registers, flags, cycles, instructions, attention, carried, sys, fpu, lapic, vmx, pmu, micro } =
-            state.clone();
+        let CpuState {
+            registers,
+            flags,
+            cycles,
+            instructions,
+            attention,
+            carried,
+            sys,
+            fpu,
+            lapic,
+            vmx,
+            pmu,
+            lbr,
+            micro,
+        } = state.clone();
         self.gpr[..16].copy_from_slice(&registers[..16]);
         self.set_rip(registers[16]);
         self.set_flags(flags);
@@ -217,6 +237,7 @@ impl Cpu {
         self.lapic = lapic;
         self.vmx = VmxState { counts: counts.clone(), ..vmx };
         self.pmu = pmu;
+        self.lbr = lbr;
         self.micro = micro;
 
         self.tlb.restore(tlb);
@@ -225,6 +246,7 @@ impl Cpu {
         self.derived.seen_code_epoch = ram.code_epoch();
         self.scratch = Scratch::default();
         self.refresh_misc_enable();
+        self.refresh_recording();
         self.refresh();
         self.attention = attention;
         self.refresh_apic_attention();

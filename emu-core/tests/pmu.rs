@@ -2,11 +2,13 @@
 
 use emu_core::lapic::{LVT_MASKED, Lvt};
 use emu_core::model::CpuModel;
+use emu_core::model::features::Feature;
 use emu_core::run::RunExit;
 use emu_core::snapshot::CoreState;
 use emu_core::state::derived::Size;
 use emu_core::state::system::DescriptorTable;
 use emu_core::testing::Bench;
+use emu_vmx::arch::cet;
 use emu_vmx::arch::cr::Cr4;
 use emu_vmx::arch::msr::*;
 use emu_vmx::arch::segment::{AccessRights, Segment};
@@ -147,6 +149,25 @@ fn branches_are_all_transfers_of_control() {
         count(&mut bench, 0, BRANCHES | ALL, 0);
         halts(&mut bench);
         assert_eq!(pmc(&bench, 0), *branches, "{code:x?}");
+    }
+}
+
+/// A branch is one whatever CET makes of it (SDM Vol. 1 chapter 18 "Control-flow Enforcement Technology (CET)").
+#[test]
+fn branches_that_cet_tracks_are_counted_as_others_are() {
+    // lea rbx,[rip+2]; then jmp rbx, call rbx, push rbx and ret; endbr64. And: call to the next instruction.
+    let to_next = [0x48, 0x8D, 0x1D, 2, 0, 0, 0];
+    let indirect = [[0xFF, 0xE3], [0xFF, 0xD3], [0x53, 0xC3]].map(|branch| [&to_next[..], &branch].concat());
+    for code in indirect.into_iter().chain([vec![0xE8, 0, 0, 0, 0]]) {
+        for control in [0, cet::ENDBRANCH] {
+            let mut bench = bench(&[&code[..], &[0xF3, 0x0F, 0x1E, 0xFA, 0xF4]].concat());
+            bench.cpu.sys.cr4 |= Cr4::CET;
+            bench.cpu.sys.cet.supervisor = control;
+            bench.cpu.changed_from_outside();
+            count(&mut bench, 0, BRANCHES | ALL, 0);
+            halts(&mut bench);
+            assert_eq!(pmc(&bench, 0), 1, "{code:x?}, IA32_S_CET {control:x}");
+        }
     }
 }
 
@@ -465,8 +486,10 @@ fn performance_interrupt_freezes_what_debugctl_says() {
             let mut bench = bench(&looped(10));
             bench.cpu.config.model = model(name);
             write(&mut bench, IA32_PERF_GLOBAL_CTRL, 0x7_0000_000F);
-            let debugctl = 1 | u64::from(lbrs) << 11 | u64::from(counters) << 12;
-            write(&mut bench, IA32_DEBUGCTL, debugctl);
+            // Beside architectural records, LBR means nothing.
+            let lbr = u64::from(!bench.cpu.config.model.has(Feature::ArchLbr));
+            write(&mut bench, IA32_DEBUGCTL, 1 | u64::from(lbrs) << 11 | u64::from(counters) << 12);
+            let debugctl = lbr | u64::from(lbrs) << 11 | u64::from(counters) << 12;
             count(&mut bench, 0, INSTRUCTIONS | ALL | INT, 7u64.wrapping_neg());
             count(&mut bench, 1, CYCLES | ALL, 0);
             halts(&mut bench);

@@ -85,7 +85,7 @@ fn answers(head: &str, commands: &[&str]) -> Vec<String> {
 /// Whatever the MSR-load area of a VM entry holds: what `vmentry` says before it is what comes of it.
 #[test]
 fn judgement_of_the_msr_load_area_is_what_the_vm_entry_does() {
-    let values: [(u64, u64); 17] = [
+    let values: [(u64, u64); 23] = [
         (0x277, 0x0007_0406), // IA32_PAT
         (0x277, 2),
         (0xC000_0080, 0x500), // IA32_EFER
@@ -103,6 +103,12 @@ fn judgement_of_the_msr_load_area_is_what_the_vm_entry_does() {
         (0x174, 8),        // IA32_SYSENTER_CS
         (0x1A0, u64::MAX), // IA32_MISC_ENABLE
         (0x808, 0),        // an x2APIC MSR
+        (0x14CF, 8),       // IA32_LBR_DEPTH
+        (0x14CF, 9),
+        (0x14CE, 1 << 5), // IA32_LBR_CTL
+        (0x151F, 0x1000), // IA32_LBR_31_FROM_IP
+        (0x1520, 0x1000),
+        (0x1DD, 1 << 62), // IA32_LER_FROM_IP
     ];
     for (first, value) in values {
         let (first, value) = (format!("setpmem 0x31000 8 {first:#x}"), format!("setpmem 0x31008 8 {value:#x}"));
@@ -123,6 +129,26 @@ fn judgement_of_the_msr_load_area_is_what_the_vm_entry_does() {
         assert_eq!(fails, said[5].contains("the VM entry fails: VM exit 34"), "{first}, {value}: {said:?}");
         assert_eq!(!fails, said[5].contains("the VM entry is complete"), "{first}, {value}: {said:?}");
     }
+}
+
+/// Code that sets IA32_DEBUGCTL.LBR and jumps to the next instruction, in the place of the image's.
+#[test]
+fn last_branches_are_told_with_what_their_format_has() {
+    let code = ["0x3166000001d9b966", "0x0f00000001b866d2", "0xf400eb30"];
+    let writes = code.iter().enumerate().map(|(n, word)| format!("setpmem {:#x} 8 {word}", 0x7C00 + 8 * n));
+    let mut commands: Vec<String> = ["b 0x7c00", "c", "info lbr"].map(str::to_owned).into();
+    commands.extend(writes.chain(["s 5", "info lbr", "info lbr --json"].map(str::to_owned)));
+    let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+    for (model, records, flags) in [("haswell", 16, ""), ("skylake_sp", 32, "cycles")] {
+        let said = answers(&format!("timers {model} 1"), &commands);
+        assert_eq!(said[2], format!("branches are not recorded at present; 0 of {records} records\n"), "{model}");
+        let shown = &said[7];
+        assert!(shown.starts_with(&format!("branches are recorded; 1 of {records} records\n")), "{model}: {shown}");
+        assert!(shown.contains("0x7c11") && shown.contains("0x7c13") && shown.contains(flags), "{model}: {shown}");
+        assert!(said[8].contains("\"from\":\"0x7c11\""), "{model}: {}", said[8]);
+    }
+    let said = answers("timers max,-arch_lbr 1", &["info lbr"]);
+    assert_eq!(said, ["error: this processor has no last branch records\n"]);
 }
 
 #[test]

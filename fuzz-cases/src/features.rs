@@ -134,6 +134,33 @@ pub fn counters(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
     }
 }
 
+/// Branches are recorded, more often than not by what a model has and with some of it filtered out.
+pub fn last_branches(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
+    let Some(model) = cpu.config.model.lbr().copied() else { return };
+    if !source.chance(40) {
+        return;
+    }
+    let debugctl = cpu.sys.debugctl | 1;
+    let filter = if source.chance(50) { 0 } else { source.bits(10) };
+    let depth = source.pick(&[8, 16, 32]);
+    let writes = match model.is_architectural() {
+        true => {
+            vec![(IA32_LBR_DEPTH, depth), (IA32_LBR_CTL, (0x7F_0006 ^ (filter << 16 | filter >> 7)) & 0x7F_000F | 1)]
+        }
+        false => vec![
+            (MSR_LBR_SELECT, filter & model.select),
+            (MSR_LASTBRANCH_TOS, depth / 3 % u64::from(model.entries)),
+            (IA32_DEBUGCTL, debugctl),
+        ],
+    };
+    let (mut bus, mut outbox) = (BareBus::default(), Vec::new());
+    let mut env = Env { ram, bus: &mut bus, outbox: &mut outbox };
+    for (number, value) in writes {
+        // A register that is not there is none to write.
+        let _ = cpu.write_msr(&mut env, number, value);
+    }
+}
+
 /// The bits of a register of performance monitoring that are not reserved.
 fn writable(cpu: &Cpu, number: u32) -> u64 {
     let model = cpu.config.model.pmu();

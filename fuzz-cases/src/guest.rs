@@ -238,6 +238,7 @@ pub fn set_up(source: &mut Source, cpu: &mut Cpu, ram: &mut Ram) {
     cpu.flush_tlb();
     cpu.refresh();
     features::counters(source, cpu, ram);
+    features::last_branches(source, cpu, ram);
 
     let length = 64 + source.below(192) as usize;
     let mut bytes = code(source, length);

@@ -9,8 +9,6 @@ use emu_vmx::arch::cr::{BreakpointKind, Dr6, Dr7};
 use emu_vmx::arch::vector;
 use emu_vmx::vmcs::PendingDebug;
 
-/// IA32_DEBUGCTL.LBR.
-const DEBUGCTL_LBR: u64 = 1 << 0;
 /// IA32_DEBUGCTL.BTF: TF traps branches only.
 pub(crate) const DEBUGCTL_BTF: u64 = 1 << 1;
 
@@ -56,7 +54,8 @@ impl Cpu {
     /// a VM exit keeps it from its handler (SDM Vol. 3C 28.1, "Architectural State Before a VM Exit").
     pub(super) fn begin_debug_exception(&mut self) {
         self.sys.dr7 -= Dr7::GD;
-        self.sys.debugctl &= !(DEBUGCTL_LBR | DEBUGCTL_BTF);
+        self.sys.debugctl &= !DEBUGCTL_BTF;
+        self.stop_recording();
     }
 
     /// Whether DR7 enables an instruction breakpoint.

@@ -95,8 +95,12 @@ impl Cpu {
         let mut exceptions = 0;
         loop {
             self.vmx.injecting = injecting;
+            let from = self.derived.records_branches.then(|| self.place_of(self.rip()));
             let result = self.try_deliver(env, &delivery);
             self.vmx.injecting = false;
+            if let (Ok(()), Some(from)) = (&result, from) {
+                self.record_event(&delivery.event, from);
+            }
             match result {
                 Ok(()) => return self.spend(|events| events.delivery.into()),
                 Err(Stop::Fault) => {}
@@ -310,7 +314,7 @@ impl Cpu {
     /// INIT (SDM Vol. 3A Table 10-1): registers as after reset, but the local APIC id, the TSC, floating point and
     /// most MSRs stay.
     pub(crate) fn take_init(&mut self) {
-        let old = self.sys.clone();
+        let (old, from) = (self.sys.clone(), self.place_of(self.rip()));
         self.sys = SystemState {
             intr: old.intr,
             sipi_pending: old.sipi_pending,
@@ -324,6 +328,7 @@ impl Cpu {
             pat: old.pat,
             xcr0: old.xcr0,
             xss: old.xss,
+            lbr_ctl: old.lbr_ctl,
             // Which shadow stack there is then is nowhere said; one that was is not used before CR4.CET is 1 again.
             cet: ControlFlow { ssp: 0, ..old.cet },
             random: old.random,
@@ -337,12 +342,15 @@ impl Cpu {
             self.sys.activity = Activity::WaitForSipi;
         }
         self.lapic_init();
+        self.refresh_recording();
         self.refresh();
+        self.record_restart(from);
     }
 
     /// A start-up IPI: real-address mode at page `vector`.
     pub(crate) fn take_sipi(&mut self) {
         self.sys.sipi_pending = false;
+        let from = self.place_of(self.rip());
         let vector = self.lapic.sipi_vector;
         let cs = &mut self.sys.segments[SegmentRegister::Cs as usize];
         cs.selector = u16::from(vector) << 8;
@@ -350,5 +358,6 @@ impl Cpu {
         self.set_rip(0);
         self.sys.activity = Activity::Active;
         self.refresh();
+        self.record_restart(from);
     }
 }

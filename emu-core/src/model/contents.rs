@@ -3,6 +3,7 @@
 use super::depends::{COMPONENTS, CR4_FEATURES, REGISTERS};
 use super::features::{CpuidBit, Feature, Register};
 use super::item::Item;
+use super::lbr::{self, LbrModel};
 use super::{CpuidResult, PlainMsr};
 use emu_vmx::arch::msr::*;
 use emu_vmx::caps::VmxCapabilities;
@@ -27,6 +28,8 @@ pub(super) struct Contents {
     pub indexed: Vec<u32>,
     pub msrs: BTreeMap<u32, PlainMsr>,
     pub vmx: BTreeMap<u32, u64>,
+    /// The stack of last branch records that is none of CPUID leaf 1Ch.
+    pub lbr: Option<LbrModel>,
 }
 
 impl Contents {
@@ -168,6 +171,7 @@ impl Contents {
         }
         match item.name() {
             "monitor" => *self.leaf_mut(5, 0) = from.leaf(5, 0),
+            "arch_lbr" => *self.leaf_mut(lbr::LEAF, 0) = from.leaf(lbr::LEAF, 0),
             "clflush" => self.leaf_mut(1, 0).ebx |= from.leaf(1, 0).ebx & 0xFF00,
             _ => {}
         }
@@ -193,6 +197,7 @@ impl Contents {
             // The size of the line that CLFLUSH flushes.
             self.leaf_mut(1, 0).ebx &= !0xFF00;
         }
+        self.settle_lbr(before);
         self.settle_subleaves_of_7();
         if self.feature(Feature::La57) != before.feature(Feature::La57) {
             let width = if self.feature(Feature::La57) { 57 } else { 48 };
@@ -200,6 +205,21 @@ impl Contents {
             leaf.eax = leaf.eax & !0xFF00 | width << 8;
         }
         self.settle_vmx(before);
+    }
+
+    /// The architectural last branch records have a leaf, and a number in IA32_PERF_CAPABILITIES.
+    fn settle_lbr(&mut self, before: &Contents) {
+        let (architectural, was) = (self.feature(Feature::ArchLbr), before.feature(Feature::ArchLbr));
+        if !architectural {
+            self.leaves.remove(&(lbr::LEAF, 0));
+        }
+        let format = match (architectural, &self.lbr) {
+            (true, _) => lbr::format::ARCHITECTURAL,
+            (false, lbr) => lbr.map_or(0, |lbr| lbr.format),
+        };
+        if let Some(listed) = self.msrs.get_mut(&IA32_PERF_CAPABILITIES).filter(|_| architectural != was) {
+            listed.reset = listed.reset & !0x3F | u64::from(format);
+        }
     }
 
     /// Another width of physical addresses (MAXPHYADDR), in bits.

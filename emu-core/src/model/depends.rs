@@ -96,6 +96,7 @@ pub(super) const NEEDS: &[(&str, &str)] = &[
     ("core_capabilities", "msr"),
     ("perfmon", "msr"),
     ("pdcm", "perfmon"),
+    ("arch_lbr", "msr"),
     ("ds", "msr"),
     ("dtes64", "ds"),
     ("ds_cpl", "ds"),

@@ -158,6 +158,7 @@ features! {
     Movdir64b = 7 0 Ecx 28, "movdir64b", "MOVDIR64B";
     Pks = 7 0 Ecx 31, "pks", "protection keys of supervisor pages";
     Serialize = 7 0 Edx 14, "serialize", "SERIALIZE";
+    ArchLbr = 7 0 Edx 19, "arch_lbr", "architectural last branch records";
     CetIbt = 7 0 Edx 20, "cet_ibt", "CET indirect-branch tracking";
     SpecCtrl = 7 0 Edx 26, "spec_ctrl", "IA32_SPEC_CTRL and IA32_PRED_CMD";
     ArchCapabilities = 7 0 Edx 29, "arch_capabilities", "IA32_ARCH_CAPABILITIES";
@@ -241,7 +242,6 @@ others! {
     7 0 Edx 15, "hybrid", "cores of several kinds";
     7 0 Edx 16, "tsxldtrk", "suspended tracking of loads in transactions";
     7 0 Edx 18, "pconfig", "PCONFIG";
-    7 0 Edx 19, "arch_lbr", "architectural last branch records";
     7 0 Edx 22, "amx_bf16", "AMX of bfloat16";
     7 0 Edx 23, "avx512_fp16", "AVX-512 of half precision";
     7 0 Edx 24, "amx_tile", "AMX tiles";

@@ -1,6 +1,7 @@
 //! A model's file: RON text.
 
 use super::contents::Contents;
+use super::lbr::LbrModel;
 use super::{CpuModel, CpuidResult, ModelError, PlainMsr};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -36,6 +37,9 @@ pub(super) struct ModelFile {
     pub derived: BTreeMap<u32, String>,
     pub cpuid: Vec<Leaf>,
     pub msrs: Vec<PlainMsr>,
+    /// The stack of last branch records; those of CPUID leaf 1Ch need nothing here.
+    #[serde(default)]
+    pub lbr: Option<LbrModel>,
     pub vmx: BTreeMap<u32, u64>,
 }
 
@@ -64,7 +68,7 @@ pub(super) fn contents_of(file: &ModelFile) -> Contents {
             msrs.insert(index, PlainMsr { index, count: 1, ..*msr });
         }
     }
-    Contents { leaves, indexed, msrs, vmx: file.vmx.clone() }
+    Contents { leaves, indexed, msrs, vmx: file.vmx.clone(), lbr: file.lbr }
 }
 
 /// A model's file: the real machine that it is made from.
@@ -96,7 +100,14 @@ pub(super) fn write(model: &CpuModel) -> String {
         let (index, reset, writable) = (msr.index, msr.reset, msr.writable);
         let _ = writeln!(out, "        (index: 0x{index:X}, reset: 0x{reset:X}, writable: 0x{writable:X}),{name}");
     }
-    out.push_str("    ],\n    // VMX capability MSRs.\n    vmx: {\n");
+    out.push_str("    ],\n");
+    if let Some(LbrModel { entries, from, to, info, select, format, control: _, depths: _ }) = contents.lbr {
+        let _ = writeln!(
+            out,
+            "    lbr: Some((entries: {entries}, from: 0x{from:X}, to: 0x{to:X}, info: 0x{info:X}, select: 0x{select:X}, format: {format})),"
+        );
+    }
+    out.push_str("    // VMX capability MSRs.\n    vmx: {\n");
     for (index, value) in &contents.vmx {
         let _ = writeln!(out, "        0x{index:X}: 0x{value:016X},");
     }

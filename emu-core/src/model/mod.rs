@@ -7,6 +7,7 @@ mod depends;
 pub mod features;
 mod file;
 mod item;
+pub mod lbr;
 mod offered;
 pub mod pmu;
 pub mod vmx;
@@ -25,6 +26,7 @@ use emu_vmx::field::FieldSet;
 use emu_vmx::region::RegionLayout;
 use features::Feature;
 use file::{contents_of, read};
+use lbr::LbrModel;
 use pmu::PmuModel;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -124,6 +126,7 @@ pub struct CpuModel {
     contents: Contents,
     vmx_model: Option<Arc<VmxModel>>,
     pmu: PmuModel,
+    lbr: Option<LbrModel>,
     features: u128,
     cr4: Cr4,
     physical_bits: u8,
@@ -200,6 +203,16 @@ impl CpuModel {
         Self { contents, name: format!("{},{changes}", self.name), ..self.clone() }.derive()
     }
 
+    /// The model with another stack of last branch records, or none; IA32_PERF_CAPABILITIES tells of it.
+    pub fn with_lbr(&self, lbr: Option<LbrModel>) -> Result<Self, ModelError> {
+        let mut contents = self.contents.clone();
+        contents.lbr = lbr;
+        if let Some(listed) = contents.msrs.get_mut(&IA32_PERF_CAPABILITIES) {
+            listed.reset = listed.reset & !0x3F | lbr.map_or(0, |lbr| u64::from(lbr.format));
+        }
+        Self { contents, ..self.clone() }.derive()
+    }
+
     /// Whether a specification as that of [`CpuModel::of_spec`] says how wide physical addresses are.
     pub fn spec_has_physical_bits(spec: &str) -> bool {
         spec.split(',').skip(1).any(|word| changes::width(word).is_some())
@@ -219,7 +232,7 @@ impl CpuModel {
             .iter()
             .map(|&(leaf, subleaf, r)| file::Leaf { leaf, subleaf, values: (r.eax, r.ebx, r.ecx, r.edx) })
             .collect();
-        let file = file::ModelFile {
+        let mut file = file::ModelFile {
             name: name.to_owned(),
             description: format!("the machine of {source}"),
             brand: String::new(),
@@ -229,8 +242,13 @@ impl CpuModel {
             derived,
             cpuid,
             msrs: IMPLEMENTED.msrs.values().copied().collect(),
+            lbr: None,
             vmx: vmx.clone(),
         };
+        // How a stack of last branch records would look cannot be read.
+        let architectural = contents_of(&file).feature(Feature::ArchLbr);
+        let told = file.msrs.iter_mut().filter(|msr| msr.index == IA32_PERF_CAPABILITIES && !architectural);
+        told.for_each(|msr| msr.reset &= !0x3F);
         Self::of_file(file)
     }
 
@@ -265,6 +283,7 @@ impl CpuModel {
             contents,
             vmx_model: None,
             pmu: PmuModel::default(),
+            lbr: None,
             features: 0,
             cr4: Cr4::empty(),
             physical_bits: 0,
@@ -288,6 +307,11 @@ impl CpuModel {
         self.cr4 = Cr4::from_bits_retain(self.contents.cr4());
         let capabilities = self.plain_msr(IA32_PERF_CAPABILITIES).filter(|_| self.has(Feature::Pdcm));
         self.pmu = PmuModel::new(&self.leaf(0xA, 0), capabilities.map(|msr| msr.reset), self.signature());
+        self.lbr = match self.has(Feature::ArchLbr) {
+            true => LbrModel::architectural(&self.leaf(lbr::LEAF, 0)),
+            false => self.contents.lbr,
+        };
+        self.check_lbr(capabilities.map(|msr| msr.reset))?;
         self.vmx_model = self.make_vmx_model().map(Arc::new);
         if let Some(vmx) = &self.vmx_model {
             let (room, size) = (usize::from(vmx.caps.basic.region_size()), vmx.layout.size());
@@ -300,6 +324,23 @@ impl CpuModel {
             }
         }
         Ok(self)
+    }
+
+    /// The registers of last branch records are those that IA32_PERF_CAPABILITIES tells of (`capabilities`).
+    fn check_lbr(&self, capabilities: Option<u64>) -> Result<(), ModelError> {
+        if let Some(lbr) = &self.contents.lbr {
+            lbr.check()?;
+        }
+        let format = self.lbr.map_or(0, |lbr| lbr.format);
+        match capabilities.map(|value| (value & 0x3F) as u8).filter(|told| *told != format) {
+            None => Ok(()),
+            Some(told) => {
+                let place = format!("msrs {IA32_PERF_CAPABILITIES:#X} (IA32_PERF_CAPABILITIES)");
+                let what =
+                    format!("bits 5:0 are {told:#x}, and the format of last branch records is {format:#x}; give that");
+                Err(ModelError::Invalid { place, what })
+            }
+        }
     }
 
     /// Bits of IA32_SPEC_CTRL that are not reserved: those of the features that CPUID reports. STIBP can be written wherever
@@ -335,7 +376,7 @@ impl CpuModel {
             debugctl_mask: self.debugctl_mask(),
             efer_mask: efer.bits(),
             rtit_ctl_mask: 0,
-            lbr_ctl_mask: 0,
+            lbr_ctl_mask: self.lbr.map_or(0, |lbr| lbr.control),
             s_cet_mask: cet::defined(self.has(Feature::CetSs), self.has(Feature::CetIbt)),
             spec_ctrl_mask: self.spec_ctrl_mask(),
             cr3_lam_mask: if self.has(Feature::Lam) { 3 << 61 } else { 0 },
@@ -357,6 +398,12 @@ impl CpuModel {
     #[inline]
     pub fn pmu(&self) -> &PmuModel {
         &self.pmu
+    }
+
+    /// Last branch records; `None` without.
+    #[inline]
+    pub fn lbr(&self) -> Option<&LbrModel> {
+        self.lbr.as_ref()
     }
 
     /// Whether the model has a feature or a control.
@@ -435,10 +482,11 @@ impl CpuModel {
             reported: _,
             derived: _,
             real: _,
-            contents: Contents { leaves, indexed, msrs, vmx },
+            contents: Contents { leaves, indexed, msrs, vmx, lbr },
             // Follow from the contents.
             vmx_model: _,
             pmu: _,
+            lbr: _,
             features: _,
             cr4: _,
             physical_bits: _,
@@ -453,6 +501,9 @@ impl CpuModel {
             hash.value(&(msr.index, msr.reset, msr.writable)).expect("numbers have an encoding");
         }
         hash.value(&(indexed, vmx)).expect("numbers have an encoding");
+        if let Some(LbrModel { entries, from, to, info, select, format, control: _, depths: _ }) = lbr {
+            hash.value(&(entries, from, to, info, select, format)).expect("numbers have an encoding");
+        }
         hash.get()
     }
 
@@ -476,7 +527,8 @@ impl CpuModel {
     /// The bits of IA32_DEBUGCTL that may be written (SDM Vol. 4 Table 2-2).
     pub fn debugctl_mask(&self) -> u64 {
         let freezes_on_pmi = self.has(Feature::Pdcm) && self.pmu.version > 1;
-        0x27C3
+        0x27C2
+            | if self.lbr.is_some() { 1 } else { 0 }
             | if freezes_on_pmi { 3 << 11 } else { 0 }
             | if self.pmu.freezes_in_smm { 1 << 14 } else { 0 }
             | if self.has(Feature::Rtm) { 1 << 15 } else { 0 }

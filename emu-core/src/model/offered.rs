@@ -6,7 +6,7 @@ use super::contents::{Contents, register as register_of};
 use super::controls::{BITS, Word};
 use super::features::{self, Register};
 use super::item::Item;
-use super::pmu;
+use super::{lbr, pmu};
 use emu_vmx::arch::msr::*;
 
 /// Bits of CPUID that are told though `max` does not: they speak of speed, of the package, of registers that the model's
@@ -35,7 +35,7 @@ const TOLD: &[&str] = &[
 
 /// The leaves that are told. The others describe what is not there, or – 15h and 16h – frequencies: the clock is the
 /// machine's (`--ips`), not the model's.
-const LEAVES: &[u32] = &[0, 1, 2, 4, 5, 6, 7, 0xA, 0xB, 0xD, 0x18, 0x1F];
+const LEAVES: &[u32] = &[0, 1, 2, 4, 5, 6, 7, 0xA, 0xB, 0xD, 0x18, lbr::LEAF, 0x1F];
 
 /// Registers of CPUID that have no bits but those of features: (leaf, subleaf, register).
 const WORDS: &[(u32, u32, Register)] = &[
@@ -96,6 +96,9 @@ pub(super) fn offered(real: &Contents, reported: &[String], max: &Contents) -> C
     }
     if let Some(leaf) = contents.leaves.get_mut(&(0xA, 0)) {
         *leaf = pmu::offered(*leaf, &max.leaf(0xA, 0));
+    }
+    if let Some(leaf) = contents.leaves.get_mut(&(lbr::LEAF, 0)) {
+        *leaf = lbr::offered(*leaf, &max.leaf(lbr::LEAF, 0));
     }
     mask_vmx(&mut contents, max);
     take_dependents(&mut contents);

@@ -130,7 +130,7 @@ pub(super) fn debugctl_bits(model: &CpuModel, _: u32) -> u64 {
 
 pub(super) fn write_debugctl(cpu: &mut Cpu, _: &mut Env, _: u32, value: u64) -> Exec {
     cpu.sync_pmu();
-    cpu.sys.debugctl = value;
+    cpu.load_debugctl(value);
     cpu.refresh_attention();
     Ok(())
 }

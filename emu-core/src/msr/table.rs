@@ -8,7 +8,7 @@ use super::Write::{Of as Set, Stored as Store};
 use super::special::*;
 use super::{Allowed, Msr, Read, Write};
 use crate::model::features::Feature;
-use crate::pmu;
+use crate::{lbr, pmu};
 use emu_vmx::arch::msr::*;
 use emu_vmx::arch::segment::SegmentRegister::{Fs, Gs};
 
@@ -27,6 +27,11 @@ impl Msr {
     /// So many of the kind, `stride` numbers apart; `name` has `#` for the number of each.
     const fn times(self, name: &'static str, count: u32, stride: u32) -> Self {
         Self { name, count, stride, ..self }
+    }
+
+    /// Which WRMSR of any value to is #GP.
+    const fn read_only(self) -> Self {
+        Self { allowed: Nothing, ..self }
     }
 
     /// With another value after power-on.
@@ -58,6 +63,22 @@ const fn x2apic(number: (u32, &'static str)) -> Msr {
 const fn counting(number: (u32, &'static str), allowed: Allowed) -> Msr {
     let (read, write) = (Get(pmu::read), Set(|cpu, _, number, value| pmu::write(cpu, number, value)));
     row(number, Has::When(pmu::exists), Is(0), allowed, read, write)
+}
+
+/// Of last branch records.
+const fn branches(number: (u32, &'static str)) -> Msr {
+    let (read, write) = (Get(lbr::read), Set(lbr::write));
+    row(number, Has::When(lbr::exists), Is(0), Values(lbr::allowed, HOLE), read, write)
+}
+
+/// The same, of what a record has besides addresses.
+const fn information(number: (u32, &'static str)) -> Msr {
+    Msr { allowed: Values(lbr::allowed, 1 << 32), ..branches(number) }
+}
+
+/// The same, where the architectural ones have another name than those before.
+const fn architectural(number: (u32, &'static str)) -> Msr {
+    Msr { has: Has::When(lbr::is_architectural), ..branches(number) }
 }
 
 const fn only(features: &'static [Feature]) -> Has {
@@ -95,11 +116,13 @@ pub static TABLE: &[Msr] = &[
         Set(write_feature_control)),
     row(named!(IA32_TSC_ADJUST), only(&[Feature::TscAdjust]), Is(0), Any, Get(|cpu, _| Some(cpu.sys.tsc_adjust)),
         Set(write_tsc_adjust)),
+    branches(named!(MSR_LASTBRANCH_0_FROM_LIP)).times("MSR_LASTBRANCH_#_FROM_LIP", 8, 1),
     row(named!(IA32_SPEC_CTRL), SPEC_CTRL, Is(0), BitsOf(spec_ctrl_bits), Stored, Store),
     // There is no branch predictor to barrier.
     row(named!(IA32_PRED_CMD), SPEC_CTRL, Unreadable, Bits(0x1), Never, Set(ignore)),
     listed(named!(IA32_PPIN_CTL)),
     listed(named!(IA32_PPIN)),
+    branches(named!(MSR_LASTBRANCH_0_TO_LIP)).times("MSR_LASTBRANCH_#_TO_LIP", 8, 1),
     row(named!(IA32_BIOS_UPDT_TRIG), Always, Unreadable, Any, Never, Set(write_microcode_update)),
     listed(named!(IA32_BIOS_SIGN_ID)),
     listed(named!(IA32_SMM_MONITOR_CTL)),
@@ -143,12 +166,15 @@ pub static TABLE: &[Msr] = &[
     listed(named!(IA32_PACKAGE_THERM_STATUS)),
     listed(named!(IA32_XFD)),
     listed(named!(IA32_XFD_ERR)),
-    listed(named!(MSR_LBR_SELECT)),
-    listed(named!(MSR_LASTBRANCH_TOS)),
+    branches(named!(MSR_LBR_SELECT)),
+    branches(named!(MSR_LASTBRANCH_TOS)),
     row(named!(IA32_DEBUGCTL), Always, Is(0), BitsOf(debugctl_bits), Get(|cpu, _| Some(cpu.sys.debugctl)),
         Set(write_debugctl)),
-    read_only(named!(MSR_LER_FROM_LIP)),
-    read_only(named!(MSR_LER_TO_LIP)),
+    branches(named!(MSR_LER_FROM_LIP)).read_only(),
+    architectural(named!(IA32_LER_FROM_IP)),
+    branches(named!(MSR_LER_TO_LIP)).read_only(),
+    architectural(named!(IA32_LER_TO_IP)),
+    information(named!(IA32_LER_INFO)),
     listed(named!(IA32_SMRR_PHYSBASE)),
     listed(named!(IA32_SMRR_PHYSMASK)),
     read_only(named!(IA32_PLATFORM_DCA_CAP)),
@@ -230,13 +256,13 @@ pub static TABLE: &[Msr] = &[
     listed(named!(IA32_RTIT_STATUS)),
     listed(named!(IA32_RTIT_CR3_MATCH)),
     row(named!(IA32_DS_AREA), Has::Listed, Model, Values(canonical, HOLE), Stored, Store),
-    listed(named!(MSR_LASTBRANCH_0_FROM_IP)).times("MSR_LASTBRANCH_#_FROM_IP", 32, 1),
+    branches(named!(MSR_LASTBRANCH_0_FROM_IP)).times("MSR_LASTBRANCH_#_FROM_IP", 32, 1),
     row(named!(IA32_U_CET), CET, Is(0), Values(cet_control, HOLE), Get(read_cet), Set(write_cet)),
     row(named!(IA32_S_CET), CET, Is(0), Values(cet_control, HOLE), Get(read_cet), Set(write_cet)),
     row(named!(IA32_PL0_SSP), CET_SS, Is(0), Values(shadow_stack_pointer, HOLE), Get(read_cet), Set(write_cet))
         .times("IA32_PL#_SSP", 4, 1),
     row(named!(IA32_INTERRUPT_SSP_TABLE_ADDR), CET_SS, Is(0), Values(canonical, HOLE), Get(read_cet), Set(write_cet)),
-    listed(named!(MSR_LASTBRANCH_0_TO_IP)).times("MSR_LASTBRANCH_#_TO_IP", 32, 1),
+    branches(named!(MSR_LASTBRANCH_0_TO_IP)).times("MSR_LASTBRANCH_#_TO_IP", 32, 1),
     row(named!(IA32_TSC_DEADLINE), only(&[Feature::TscDeadline]), Is(0), Any, Get(|cpu, _| Some(cpu.read_tsc_deadline())),
         Set(|cpu, _, _, value| { cpu.write_tsc_deadline(value); Ok(()) })),
     row(named!(IA32_PKRS), only(&[Feature::Pks]), Is(0), Bits(0xFFFF_FFFF), Get(|cpu, _| Some(cpu.sys.pkrs.into())),
@@ -273,6 +299,12 @@ pub static TABLE: &[Msr] = &[
     listed(named!(IA32_PASID)),
     row(named!(IA32_XSS), only(&[Feature::Xsaves]), Is(0), BitsOf(xss_bits), Get(|cpu, _| Some(cpu.sys.xss)),
         Set(write_xss)),
+    information(named!(MSR_LBR_INFO_0)).times("MSR_LBR_INFO_#", 32, 1),
+    information(named!(IA32_LBR_0_INFO)).times("IA32_LBR_#_INFO", 32, 1),
+    branches(named!(IA32_LBR_CTL)),
+    branches(named!(IA32_LBR_DEPTH)).starting(Reset::Of(lbr::deepest)),
+    branches(named!(IA32_LBR_0_FROM_IP)).times("IA32_LBR_#_FROM_IP", 32, 1),
+    branches(named!(IA32_LBR_0_TO_IP)).times("IA32_LBR_#_TO_IP", 32, 1),
     row(named!(IA32_EFER), only(&[Feature::LongMode, Feature::Nx]), Is(0), BitsOf(efer_bits),
         Get(|cpu, _| Some(cpu.sys.efer.bits())), Set(|cpu, env, _, value| cpu.write_efer(env, value))),
     row(named!(IA32_STAR), LONG_MODE, Is(0), Any, Get(read_syscall), Set(write_syscall)),

@@ -7,6 +7,7 @@ use super::flags::{AC, FIXED1, Flags, IF, RF, TF};
 use super::fpu::FpuState;
 use super::history::History;
 use super::lapic::Lapic;
+use super::lbr::Lbr;
 use super::micro::Micro;
 use super::observed::{Observed, Watch};
 use super::pmu::Pmu;
@@ -73,6 +74,8 @@ pub struct Cpu {
     pub vmx: VmxState,
     /// Performance monitoring.
     pub pmu: Pmu,
+    /// Last branch records.
+    pub lbr: Box<Lbr>,
     /// Caches and branch prediction, where the clock models them.
     pub micro: Micro,
     /// What the owner has chosen.
@@ -136,6 +139,7 @@ impl Cpu {
             lapic: Lapic::new(apic_id),
             vmx: VmxState::default(),
             pmu: Pmu::new(model.pmu()),
+            lbr: Box::new(Lbr::new(model.lbr())),
             micro: Micro::default(),
             config: Config { model, hz: 0, cycles: None, takes_turns: false, ignore_bad_msrs: false },
             notes: Notes::default(),
@@ -159,6 +163,7 @@ impl Cpu {
         self.lapic = self.new_lapic(apic_id);
         let (parts, misses) = (self.micro.parts(), self.pmu.misses);
         self.pmu = Pmu { modelled: parts, misses, ..Pmu::new(self.config.model.pmu()) };
+        *self.lbr = Lbr::new(self.config.model.lbr());
         if let Some(table) = &self.config.cycles {
             self.micro = Micro::new(table, parts);
         }
@@ -170,6 +175,7 @@ impl Cpu {
             self.sys.activity = super::system::Activity::WaitForSipi;
         }
         self.refresh_misc_enable();
+        self.refresh_recording();
         self.refresh();
         self.refresh_apic_attention();
     }

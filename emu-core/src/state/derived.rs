@@ -19,6 +19,8 @@ pub struct Derived {
     pub seen_code_epoch: u64,
     /// What IA32_MISC_ENABLE hides.
     pub hidden: Hidden,
+    /// Branches are recorded, and instructions run one by one for it.
+    pub records_branches: bool,
 }
 
 /// Features that software has hidden by IA32_MISC_ENABLE.

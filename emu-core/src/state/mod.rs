@@ -9,6 +9,7 @@ pub mod flags;
 pub mod fpu;
 pub mod history;
 pub mod lapic;
+pub mod lbr;
 pub mod micro;
 pub mod observed;
 pub mod pmu;

@@ -157,6 +157,8 @@ pub struct SystemState {
     pub pat: u64,
     /// IA32_DEBUGCTL.
     pub debugctl: u64,
+    /// IA32_LBR_CTL.
+    pub lbr_ctl: u64,
     /// IA32_PKRS.
     pub pkrs: u32,
     /// IA32_XSS.
@@ -217,6 +219,7 @@ impl SystemState {
             tsc_adjust: 0,
             pat: 0x0007_0406_0007_0406,
             debugctl: 0,
+            lbr_ctl: 0,
             pkrs: 0,
             xss: 0,
             cet: ControlFlow::default(),

@@ -242,6 +242,9 @@ impl Cpu {
         if model.is_some_and(|model| model.fields.contains(Field::GuestIa32SpecCtrl)) {
             vmcs.set(Field::GuestIa32SpecCtrl, self.stored_msr(IA32_SPEC_CTRL));
         }
+        if model.is_some_and(|model| model.fields.contains(Field::GuestIa32LbrCtl)) {
+            vmcs.set(Field::GuestIa32LbrCtl, sys.lbr_ctl);
+        }
         for register in SegmentRegister::ALL {
             vmcs.set_guest_segment(register, sys.seg(register));
         }
@@ -334,7 +337,10 @@ impl Cpu {
     /// The MSRs that controls load, but for IA32_EFER.
     pub(super) fn load_control_msrs(&mut self, msrs: &LoadedMsrs) {
         if let Some(debugctl) = msrs.debugctl {
-            self.sys.debugctl = debugctl;
+            self.load_debugctl(debugctl);
+        }
+        if let Some(value) = msrs.lbr_ctl {
+            self.load_lbr_ctl(value);
         }
         self.sys.sysenter = [msrs.sysenter_cs.into(), msrs.sysenter_esp, msrs.sysenter_eip];
         if let Some(pat) = msrs.pat {

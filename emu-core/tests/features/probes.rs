@@ -200,6 +200,7 @@ const REGISTERS: &[(&str, u32)] = &[
     ("epb", IA32_ENERGY_PERF_BIAS),
     ("pat", IA32_PAT),
     ("pdcm", IA32_PERF_CAPABILITIES),
+    ("arch_lbr", IA32_LBR_CTL),
     ("cet_ss", IA32_PL0_SSP),
     ("tsc_deadline", IA32_TSC_DEADLINE),
     ("pks", IA32_PKRS),

@@ -235,6 +235,7 @@ fn rf_is_saved_as_1_between_the_iterations_of_a_string_instruction() {
 /// IA32_DEBUGCTL.LBR, DR7.GD and a DR6 that differs from every other.
 fn with_debug_state(code: &[u8]) -> Guest {
     let mut guest = Guest::new(code);
+    guest.keep_branches("haswell");
     guest.or(Field::VmEntryControls, VmEntryControls::LOAD_DEBUG_CONTROLS.bits().into());
     guest.or(Field::VmExitControls, VmExitControls::SAVE_DEBUG_CONTROLS.bits().into());
     guest.set(Field::GuestDr7, 0x2400);

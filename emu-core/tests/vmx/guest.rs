@@ -1,5 +1,7 @@
 //! A VMM that halts and its guest, built by writing the VMCS directly.
 
+use emu_core::model::CpuModel;
+use emu_core::state::lbr::Lbr;
 use emu_core::state::system::{Activity, DescriptorTable};
 use emu_core::testing::Bench;
 use emu_vmx::arch::cr::Cr4;
@@ -8,6 +10,7 @@ use emu_vmx::controls::*;
 use emu_vmx::exit::ExitReason;
 use emu_vmx::field::Field;
 use emu_vmx::vmcs::{NO_VMCS, Vmcs};
+use std::sync::Arc;
 
 /// Where the guest's code starts.
 pub const CODE: u64 = 0x7C00;
@@ -113,6 +116,15 @@ impl Guest {
         bench.cpu.vmx.active.insert(VMCS, vmcs);
         bench.cpu.refresh();
         Guest { bench, launched: false }
+    }
+
+    /// The processor has another model's stack of last branch records instead of the architectural ones.
+    pub fn keep_branches(&mut self, model: &str) {
+        let other = CpuModel::named(model).expect("it is built in");
+        let own =
+            CpuModel::of_spec("max,-arch_lbr").expect("it can go").with_lbr(other.lbr().copied()).expect("it fits");
+        *self.bench.cpu.lbr = Lbr::new(own.lbr());
+        self.bench.cpu.config.model = Arc::new(own);
     }
 
     /// With EPT: 4 KiB pages below 2 MiB, one 2 MiB page above, all to themselves; accessed and dirty flags.

@@ -9,6 +9,7 @@ mod eptp_switching;
 mod features;
 mod guest;
 mod invalidation;
+mod lbr;
 mod matrix;
 mod mwait;
 mod report;

@@ -412,6 +412,18 @@ pub const IA32_LBR_0_INFO: u32 = 0x1200;
 pub const IA32_LBR_0_FROM_IP: u32 = 0x1500;
 /// Last-branch record 0 target.
 pub const IA32_LBR_0_TO_IP: u32 = 0x1600;
+/// Last-branch stack 0 source, of processors with a stack of 4 or 8.
+pub const MSR_LASTBRANCH_0_FROM_LIP: u32 = 0x40;
+/// Last-branch stack 0 target, likewise.
+pub const MSR_LASTBRANCH_0_TO_LIP: u32 = 0x60;
+/// Last-branch stack 0 flags and cycles.
+pub const MSR_LBR_INFO_0: u32 = 0xDC0;
+/// Last event: from.
+pub const IA32_LER_FROM_IP: u32 = 0x1DD;
+/// Last event: to.
+pub const IA32_LER_TO_IP: u32 = 0x1DE;
+/// Last event: information.
+pub const IA32_LER_INFO: u32 = 0x1E0;
 /// Last-branch stack 0 source.
 pub const MSR_LASTBRANCH_0_FROM_IP: u32 = 0x680;
 /// Last-branch stack 0 target.

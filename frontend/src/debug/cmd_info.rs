@@ -9,7 +9,7 @@ use emu_core::report::{CpuReport, Detail};
 use serde_json::json;
 use std::path::Path;
 
-const USAGE: &str = "info b|cpu|mem|screen|exceptions|apic|symbols";
+const USAGE: &str = "info b|cpu|mem|screen|exceptions|lbr|apic|symbols";
 
 fn report(session: &Session) -> Result<CpuReport, CommandError> {
     let pc = session.target.pc();
@@ -46,6 +46,7 @@ pub fn info(session: &mut Session, arguments: &str) -> Outcome {
             let text = if table.is_empty() { "no exceptions so far\n".to_owned() } else { table.text() };
             Ok(Answer::new(text, json!({ "exceptions": report.exceptions })))
         }
+        "lbr" => last_branches(session),
         "apic" => {
             let report = report(session)?;
             let apic = &report.local_apic;
@@ -73,6 +74,38 @@ pub fn info(session: &mut Session, arguments: &str) -> Outcome {
         }
         _ => Err(CommandError::Usage(format!("there is no information about {arguments:?}"), USAGE)),
     }
+}
+
+/// `info lbr`: the newest first.
+fn last_branches(session: &Session) -> Outcome {
+    let cpu = session.target.pc().cpus.get(session.cpu).ok_or("there is no such processor")?;
+    let Some(model) = cpu.config.model.lbr() else {
+        return Err(CommandError::from("this processor has no last branch records"));
+    };
+    let mut table = Table::new(&["from", "to", "flags"]);
+    let mut list = Vec::new();
+    let place = |address: u64| match session.symbols.label(address) {
+        Some(label) => format!("{address:#x} {label}"),
+        None => format!("{address:#x}"),
+    };
+    for age in 0..cpu.lbr.depth {
+        let seen = cpu.last_branch(age);
+        if (seen.from, seen.to) == (0, 0) {
+            continue;
+        }
+        let missed = if seen.mispredicted { Some("mispredicted".to_owned()) } else { None };
+        let elapsed = seen.cycles.map(|cycles| format!("{cycles} cycles"));
+        let flags: Vec<String> = missed.into_iter().chain(elapsed).collect();
+        table.row([place(seen.from), place(seen.to), flags.join(", ")]);
+        list.push(json!({
+            "from": hex(seen.from), "to": hex(seen.to), "mispredicted": seen.mispredicted, "cycles": seen.cycles,
+        }));
+    }
+    let on = cpu.derived.records_branches;
+    let state = if on { "branches are recorded" } else { "branches are not recorded at present" };
+    let rows = if table.is_empty() { String::new() } else { table.text() };
+    let text = format!("{state}; {} of {} records\n{rows}", list.len(), cpu.lbr.depth);
+    Ok(Answer::new(text, json!({ "recording": on, "depth": cpu.lbr.depth, "format": model.format, "records": list })))
 }
 
 /// `screen [FILE.png]`.

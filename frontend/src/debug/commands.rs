@@ -114,7 +114,7 @@ commands! {
     ["vmexit"], "vmexit [step [N|load]|reset]", "what the last VM exit recorded, saved and loaded, in its order", repeats => cmd_vmexit::vmexit;
 
     ["blist"], "blist", "the breakpoints, as info b" => cmd_info::breakpoints;
-    ["info", "i"], "info b|cpu|mem|screen|exceptions|apic|symbols", "breakpoints, processors, the screen, …" => cmd_info::info;
+    ["info", "i"], "info b|cpu|mem|screen|exceptions|lbr|apic|symbols", "breakpoints, processors, the screen, the last branches, …" => cmd_info::info;
     ["screen"], "screen [FILE.png]", "the text screen, or the picture in a file" => cmd_info::screen;
     ["ldsym", "symbols"], "ldsym FILE [OFFSET]", "read symbols: ELF, NASM map, nm, System.map" => cmd_info::load_symbols;
     ["slist"], "slist [PREFIX]", "the symbols that begin so" => cmd_info::list_symbols;

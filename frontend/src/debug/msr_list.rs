@@ -8,7 +8,7 @@ use emu_core::msr::{self, Allowed};
 use emu_core::state::cpu::Cpu;
 use emu_vmx::arch::cr::Cr0;
 use emu_vmx::arch::efer::Efer;
-use emu_vmx::arch::msr::{IA32_APIC_BASE, IA32_EFER, IA32_FEATURE_CONTROL, IA32_MISC_ENABLE};
+use emu_vmx::arch::msr::{IA32_APIC_BASE, IA32_EFER, IA32_FEATURE_CONTROL, IA32_LBR_DEPTH, IA32_MISC_ENABLE};
 use emu_vmx::entry::{EntryPlan, MsrList, MsrListError, check_msr_load};
 use emu_vmx::vmcs::Vmcs;
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ impl<'a> Judge<'a> {
     /// Why WRMSR at CPL 0 would raise #GP.
     fn wrmsr(&self, number: u32, value: u64) -> Option<Refused> {
         let (cpu, model) = (self.cpu, model(self.cpu));
-        let Some(row) = msr::row(number).filter(|row| row.exists(model, number)) else {
+        let Some(row) = msr::row_of(model, number) else {
             return match cpu.config.ignore_bad_msrs {
                 true => None,
                 false => refused(
@@ -155,6 +155,10 @@ impl<'a> Judge<'a> {
                 "IA32_MISC_ENABLE has turned execute-disable off: WRMSR raises #GP",
                 "clear NXE (bit 11), or bit 34 of IA32_MISC_ENABLE",
             ),
+            _ if self.is_beyond_depth(number) => refused(
+                "IA32_LBR_DEPTH has fewer records: WRMSR raises #GP",
+                "take the entry out, or put one of IA32_LBR_DEPTH in front of it",
+            ),
             IA32_APIC_BASE if !apic_transition(now, value) => refused(
                 format!("the local APIC cannot go from {now:X}h to it: WRMSR raises #GP"),
                 "take the entry out, or go by way of the disabled state (SDM Vol. 3A 11.12.5)",
@@ -165,6 +169,17 @@ impl<'a> Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// A register of the architectural last branch records behind the last of them.
+    fn is_beyond_depth(&self, number: u32) -> bool {
+        let records = model(self.cpu).lbr().filter(|lbr| lbr.is_architectural());
+        let now = self.loaded.get(&IA32_LBR_DEPTH).copied();
+        let depth = now.or_else(|| self.cpu.read_msr_quiet(IA32_LBR_DEPTH)).unwrap_or(0);
+        records.is_some_and(|lbr| {
+            let ranges = [lbr.from, lbr.to, lbr.info].map(|first| first..first + u32::from(lbr.entries));
+            ranges.iter().any(|range| range.contains(&number) && u64::from(number - range.start) >= depth)
+        })
+    }
+
     /// Bit 34 of IA32_MISC_ENABLE.
     fn execute_disable_is_off(&self) -> bool {
         let now = self.loaded.get(&IA32_MISC_ENABLE).copied();

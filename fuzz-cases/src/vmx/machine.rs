@@ -245,6 +245,7 @@ pub fn base_vmcs(source: &mut Source, bench: &mut Bench) -> Vmcs {
     // What VM entries do not load.
     bench.cpu.sys.cet = guest.sys.cet;
     features::counters(source, &mut bench.cpu, &mut bench.ram);
+    features::last_branches(source, &mut bench.cpu, &mut bench.ram);
     if !long && sys.cr0.contains(Cr0::PG) {
         let pdptes = [Field::GuestPdpte0, Field::GuestPdpte1, Field::GuestPdpte2, Field::GuestPdpte3];
         pdptes.into_iter().zip(sys.pdptes).for_each(|(field, value)| vmcs.set(field, value));

@@ -120,6 +120,7 @@ pub struct Scene {
 impl Scene {
     pub fn new(legacy: bool) -> Scene {
         let mut guest = if legacy { Guest::legacy(&[]) } else { Guest::with_ept(&[]) };
+        guest.keep_branches("haswell");
         guest.or(Field::VmEntryControls, VmEntryControls::LOAD_DEBUG_CONTROLS.bits().into());
         guest.or(Field::VmExitControls, VmExitControls::SAVE_DEBUG_CONTROLS.bits().into());
         guest.set(Field::GuestIa32Debugctl, 1);
