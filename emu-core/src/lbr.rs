@@ -15,7 +15,7 @@ use emu_vmx::arch::msr::*;
 use emu_vmx::arch::vector;
 
 /// IA32_DEBUGCTL.LBR and IA32_LBR_CTL.LBREn.
-const ENABLE: u64 = 1 << 0;
+pub(crate) const ENABLE: u64 = 1 << 0;
 
 /// Bits of MSR_LBR_SELECT: what is not recorded (SDM Vol. 3B 18.7.2, "Filtering of Last Branch Records").
 mod select {

@@ -22,6 +22,7 @@ use crate::mem::known_tables::KnownTables;
 use crate::mem::ram::Ram;
 use crate::mem::tlb::Tlb;
 use crate::model::CpuModel;
+use crate::model::lbr::LbrModel;
 use emu_vmx::arch::msr::{IA32_APERF, IA32_MPERF};
 use emu_vmx::arch::vector;
 use std::sync::Arc;
@@ -154,7 +155,10 @@ impl Cpu {
     pub fn reset(&mut self) {
         let (index, apic_id, intr) = (self.sys.index, self.sys.apic_id, self.sys.intr);
         let tsc_offset = 0u64.wrapping_sub(self.cycles);
-        self.sys = SystemState { tsc_offset, intr, ..SystemState::new(index, apic_id) };
+        // A warm reset ends recording, and keeps all else of architectural records (SDM Vol. 3B chapter 19).
+        let keeps_records = self.config.model.lbr().is_some_and(LbrModel::is_architectural);
+        let lbr_ctl = if keeps_records { self.sys.lbr_ctl & !crate::lbr::ENABLE } else { 0 };
+        self.sys = SystemState { tsc_offset, intr, lbr_ctl, ..SystemState::new(index, apic_id) };
         if self.cycles != 0 {
             // Clocks that start anew.
             self.sys.plain_msrs.extend([(IA32_MPERF, tsc_offset), (IA32_APERF, tsc_offset)]);
@@ -163,7 +167,9 @@ impl Cpu {
         self.lapic = self.new_lapic(apic_id);
         let (parts, misses) = (self.micro.parts(), self.pmu.misses);
         self.pmu = Pmu { modelled: parts, misses, ..Pmu::new(self.config.model.pmu()) };
-        *self.lbr = Lbr::new(self.config.model.lbr());
+        if !keeps_records {
+            *self.lbr = Lbr::new(self.config.model.lbr());
+        }
         if let Some(table) = &self.config.cycles {
             self.micro = Micro::new(table, parts);
         }
