@@ -88,7 +88,7 @@ impl Cpu {
         self.see_new_code(env.ram);
         loop {
             self.scratch.flow.exact = true;
-            self.scratch.walking = 0;
+            (self.scratch.walking, self.scratch.resumes_to) = (0, 0);
             if let Some(observer) = &mut observer {
                 told |= self.tell(env.ram, *observer);
                 if std::mem::take(&mut told) && observer.stops() {
@@ -144,7 +144,7 @@ impl Cpu {
                         return RunExit::Stopped;
                     }
                 }
-                self.block_limit = block_limit;
+                (self.block_limit, self.scratch.resumes_to) = (block_limit, 0);
             }
             let fetched = self.fetch(env, cache, block_limit);
             if let Some(observer) = &mut observer {
@@ -348,7 +348,7 @@ impl Cpu {
             return Ok(id);
         }
         cache.drop_stale(env);
-        self.block_limit = block_limit;
+        (self.block_limit, self.scratch.resumes_to) = (block_limit, 0);
         cache.find(self, env)
     }
 

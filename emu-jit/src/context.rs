@@ -127,7 +127,7 @@ pub unsafe extern "C" fn call(cpu: *mut Cpu, context: *mut Context, site: *const
             return false;
         }
     };
-    if result.is_ok() && !cpu.scratch.flow.branched && !cpu.leaves_block() {
+    if result.is_ok() && !cpu.scratch.flow.branched && (!cpu.leaves_block() || cpu.resume_block()) {
         return true;
     }
     cpu.scratch.undone = usize::from(site.rest) + usize::from(result.is_err());

@@ -262,7 +262,7 @@ pub fn pause(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
     }
     if cpu.config.takes_turns {
         cpu.carried.gives_way = true;
-        cpu.block_limit = 0;
+        cpu.leave_block();
     } else if !cpu.in_non_root() {
         cpu.linger(PAUSE_CYCLES);
     }

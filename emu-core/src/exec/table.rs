@@ -30,7 +30,7 @@ pub fn execute(cpu: &mut Cpu, env: &mut Env, uop: &Uop, rest: &[Uop]) -> Exec {
 #[inline(always)]
 fn go_on(cpu: &mut Cpu, env: &mut Env, rest: &[Uop]) -> Exec {
     match rest.split_first() {
-        Some((uop, rest)) if !cpu.leaves_block() => execute(cpu, env, uop, rest),
+        Some((uop, rest)) if !cpu.leaves_block() || cpu.resume_block() => execute(cpu, env, uop, rest),
         _ => {
             cpu.scratch.undone = rest.len();
             Ok(())

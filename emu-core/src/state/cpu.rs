@@ -262,6 +262,18 @@ impl Cpu {
     #[inline(always)]
     pub fn leave_block(&mut self) {
         self.block_limit = 0;
+        self.scratch.resumes_to = 0;
+    }
+
+    /// Goes on with the block after an instruction behind which it ended for its walks alone.
+    #[cold]
+    #[inline(never)]
+    pub fn resume_block(&mut self) -> bool {
+        let limit = std::mem::take(&mut self.scratch.resumes_to);
+        if limit != 0 {
+            (self.block_limit, self.scratch.walking) = (limit, 0);
+        }
+        limit != 0
     }
 
     /// Whether the present block ends after this instruction whatever follows in it.
@@ -356,14 +368,18 @@ impl Cpu {
     pub(crate) fn spend_walk(&mut self) {
         let entries = std::mem::take(&mut self.scratch.walked);
         if entries != 0 {
+            if self.scratch.resumes_to != 0 {
+                self.block_limit = self.scratch.resumes_to;
+            }
             let before = self.cycles;
             // Where there are caches, they have said what each entry takes.
             let entries = if self.micro.caches.is_some() { 0 } else { entries };
             self.spend(|events| u64::from(events.tlb_miss) + u64::from(events.walk_entry) * u64::from(entries));
             self.scratch.walking += self.cycles - before;
-            // Who gives the instruction up must know what it alone has walked.
+            // Who gives the instruction up must know what it alone has walked: the next one begins with nothing.
             if self.scratch.walking != 0 {
-                self.leave_block();
+                self.scratch.resumes_to = self.block_limit;
+                self.block_limit = 0;
             }
         }
     }

@@ -27,6 +27,9 @@ pub struct Scratch {
     pub walked: u32,
     /// Cycles that translations of the present instruction have taken.
     pub walking: u64,
+    /// [`Cpu::block_limit`](super::cpu::Cpu::block_limit) where the block ends after the present instruction because that
+    /// has walked, and for nothing else; 0 otherwise.
+    pub resumes_to: u64,
     /// Cycles that translations of an instruction have taken which was given up and comes again at once.
     pub owed: u64,
 }
@@ -55,6 +58,7 @@ impl Default for Scratch {
             step: false,
             walked: 0,
             walking: 0,
+            resumes_to: 0,
             owed: 0,
         }
     }
