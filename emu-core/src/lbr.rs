@@ -12,7 +12,6 @@ use crate::state::lbr::Record;
 use crate::state::pmu::LBR_FRZ;
 use emu_vmx::arch::addr::is_canonical;
 use emu_vmx::arch::msr::*;
-use emu_vmx::arch::vector;
 
 /// IA32_DEBUGCTL.LBR and IA32_LBR_CTL.LBREn.
 pub(crate) const ENABLE: u64 = 1 << 0;
@@ -232,7 +231,8 @@ impl Cpu {
         let flags = source_flags(model, &self.config.model);
         let from = without_flags(record.from, model, &self.config.model);
         let mispredicted = (record.from & flags | record.info) & flag::MISPRED != 0;
-        let cycles = (model.info != 0).then_some(record.info & flag::CYCLES);
+        let counts = model.info != 0 && (!model.is_architectural() || record.info & flag::CYC_CNT_VALID != 0);
+        let cycles = counts.then_some(record.info & flag::CYCLES);
         LastBranch { from, to: record.to, mispredicted, cycles }
     }
 
@@ -282,7 +282,6 @@ impl Cpu {
             if uop.r1 == EventKind::PrivilegedSoftwareException as u8 {
                 return;
             }
-            self.lbr.last_event = self.lbr.record(0);
         }
         let empty = kind == BranchKind::Call && self.rip() == next;
         self.record(kind, from, empty, mispredicted);
@@ -290,25 +289,28 @@ impl Cpu {
 
     /// An event has been delivered that came at `from`, between instructions or instead of one.
     pub(crate) fn record_event(&mut self, event: &Fault, from: Place) {
-        let debug = event.vector == vector::DB
-            && matches!(event.kind, EventKind::HardwareException | EventKind::PrivilegedSoftwareException);
-        if debug || !self.derived.records_branches {
-            return;
+        if !event.is_debug_exception() && self.derived.records_branches {
+            self.record(BranchKind::Interrupt, from, false, false);
         }
-        self.lbr.last_event = self.lbr.record(0);
-        self.record(BranchKind::Interrupt, from, false, false);
     }
 
     /// INIT or a start-up IPI has led from `from` to RIP: the architectural records have that, too.
     pub(crate) fn record_restart(&mut self, from: Place) {
-        self.record(BranchKind::Far, from, false, false);
+        if is_architectural(&self.config.model, 0) {
+            self.record(BranchKind::Far, from, false, false);
+        }
     }
 
     /// Records what has led to RIP, if it is not filtered out. `empty`: a call to the instruction behind it.
     fn record(&mut self, kind: BranchKind, from: Place, empty: bool, mispredicted: bool) {
         let processor = self.config.model.clone();
         let Some(model) = processor.lbr().filter(|_| self.derived.records_branches) else { return };
-        let Some(from_is_seen) = self.is_recorded(model, kind, from) else { return };
+        let (recorded, last) = (self.is_recorded(model, kind, from), self.lbr.record(0));
+        // The last-event registers are subject to the filters that the architectural records have.
+        if kind == BranchKind::Interrupt && (recorded.is_some() || !model.is_architectural()) {
+            self.lbr.last_event = last;
+        }
+        let Some(from_is_seen) = recorded else { return };
         let call_stack = match model.is_architectural() {
             true => self.sys.lbr_ctl & control::CALL_STACK != 0,
             false => self.lbr.select & select::EN_CALLSTACK != 0,
@@ -335,7 +337,8 @@ impl Cpu {
             }
             format::INFO => record.info = mispredicted | elapsed,
             format::ARCHITECTURAL => {
-                record.info = mispredicted | flag::CYC_CNT_VALID | type_of(kind) << flag::TYPE_SHIFT | elapsed;
+                let all = mispredicted | flag::CYC_CNT_VALID | type_of(kind) << flag::TYPE_SHIFT | elapsed;
+                record.info = all & model.information;
             }
             _ => {}
         }

@@ -219,7 +219,7 @@ impl Cpu {
             // From here on an exit is no longer that of the IRET that raised the event.
             self.vmx.iret_unblocked = false;
         }
-        if event.vector == vector::DB && event.kind == EventKind::HardwareException && !self.vmx.injecting {
+        if event.is_debug_exception() && !self.vmx.injecting {
             self.begin_debug_exception();
         }
         if !self.derived.mode.protected {
@@ -311,8 +311,8 @@ impl Cpu {
         self.refresh_segment(register);
     }
 
-    /// INIT (SDM Vol. 3A Table 10-1): registers as after reset, but the local APIC id, the TSC, floating point and
-    /// most MSRs stay.
+    /// INIT (SDM Vol. 3A 10.1, "Initialization Overview", and Table 10-1): registers as after reset, but the local APIC id, the
+    /// TSC, floating point and MSRs stay.
     pub(crate) fn take_init(&mut self) {
         let (old, from) = (self.sys.clone(), self.place_of(self.rip()));
         self.sys = SystemState {
@@ -328,7 +328,9 @@ impl Cpu {
             pat: old.pat,
             xcr0: old.xcr0,
             xss: old.xss,
+            debugctl: old.debugctl,
             lbr_ctl: old.lbr_ctl,
+            pkrs: old.pkrs,
             // Which shadow stack there is then is nowhere said; one that was is not used before CR4.CET is 1 again.
             cet: ControlFlow { ssp: 0, ..old.cet },
             random: old.random,

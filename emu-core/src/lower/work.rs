@@ -8,8 +8,8 @@ use crate::cycles::class::Class;
 use crate::cycles::estimate::{CARRY, FLAGS, MASKS, MMX, VECTORS, Work, X87};
 use crate::cycles::table::{Fuses, Group, Table};
 use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfo, InstructionInfoFactory, Mnemonic,
-    OpAccess, OpKind, Register, RflagsBits,
+    Code, Decoder, DecoderOptions, EncodingKind, FlowControl, Instruction, InstructionInfo, InstructionInfoFactory,
+    Mnemonic, OpAccess, OpKind, Register, RflagsBits,
 };
 
 pub use class::class_of;
@@ -135,6 +135,8 @@ const UNKNOWN: u8 = u8::MAX;
 const IMMEDIATE: u8 = 0x0F;
 /// No run ends behind it, whatever its operands and prefixes are.
 const GOES_ON: u8 = 0x10;
+/// Its last byte is no immediate, but names a register or is its opcode.
+const WHOLE: u8 = 0x20;
 
 impl Kinds {
     /// The kind of the instruction that `decoder` has just decoded, and that `bytes` begin with; whether a run of the
@@ -151,8 +153,7 @@ impl Kinds {
             8 if !(Code::Mov_AL_moffs8..=Code::Mov_moffs64_RAX).contains(&i.code()) => 4,
             size => size as usize,
         };
-        // With more operands an immediate's byte, or one like it, names a register.
-        if i.op_count() < 4 {
+        if known & WHOLE == 0 {
             kept -= displacement;
         }
         let form = (i.code_size() as u8) << 6 | u8::from(displaced) << 5 | immediate_form(i);
@@ -167,7 +168,8 @@ impl Kinds {
         self.codes.resize(Code::values().len(), UNKNOWN);
         let constants = decoder.get_constant_offsets(i);
         let size = (constants.immediate_size() + constants.immediate_size2()) as u8;
-        let immediate = if i.op_count() < 4 { size } else { 0 };
+        let whole = i.op_count() >= 4 || i.code().encoding() == EncodingKind::D3NOW;
+        let immediate = if whole { WHOLE } else { size };
         let goes_on = match i.mnemonic() {
             Add | And | Cmp | Dec | Inc | Lea | Movzx | Or | Push | Shl | Shr | Sub | Test | Xor => GOES_ON,
             Mnemonic::Mov | Mnemonic::Pop if i.op0_register().is_gpr() => GOES_ON,
@@ -263,7 +265,7 @@ mod tests {
             (state >> 33) as u8
         };
         // The maps of opcodes, with and without prefixes.
-        let starts: [&[u8]; 15] = [
+        let starts: [&[u8]; 16] = [
             &[],
             &[0x66],
             &[0xF3],
@@ -273,6 +275,7 @@ mod tests {
             &[0x66, 0x0F],
             &[0xF3, 0x0F],
             &[0x0F, 0x38],
+            &[0x0F, 0x0F],
             &[0x66, 0x0F, 0x3A],
             // VEX and EVEX; VADDPS that merges, and that zeroes.
             &[0xC5],

@@ -101,7 +101,9 @@ pub(super) fn write(model: &CpuModel) -> String {
         let _ = writeln!(out, "        (index: 0x{index:X}, reset: 0x{reset:X}, writable: 0x{writable:X}),{name}");
     }
     out.push_str("    ],\n");
-    if let Some(LbrModel { entries, from, to, info, select, format, control: _, depths: _ }) = contents.lbr {
+    if let Some(LbrModel { entries, from, to, info, select, format, control: _, depths: _, information: _ }) =
+        contents.lbr
+    {
         let _ = writeln!(
             out,
             "    lbr: Some((entries: {entries}, from: 0x{from:X}, to: 0x{to:X}, info: 0x{info:X}, select: 0x{select:X}, format: {format})),"

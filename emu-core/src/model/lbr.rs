@@ -32,6 +32,9 @@ pub struct LbrModel {
     /// Depths that IA32_LBR_DEPTH takes: bit n for 8 (n + 1) records.
     #[serde(skip)]
     pub depths: u8,
+    /// Bits of IA32_LBR_x_INFO that are recorded; 0 unless they are the architectural records.
+    #[serde(skip)]
+    pub information: u64,
 }
 
 /// Formats of records (SDM Vol. 3B 18.4.8.1, "LBR Stack and Intel 64 Processors").
@@ -58,6 +61,11 @@ const STACKS: [(u32, u32, u8); 2] = [
     (MSR_LASTBRANCH_0_FROM_IP, MSR_LASTBRANCH_0_TO_IP, RECORDS as u8),
 ];
 
+/// Fields of IA32_LBR_x_INFO, in the order of CPUID.1CH:ECX.
+const MISPREDICTED: u64 = 1 << 63;
+const CYCLES: u64 = 1 << 60 | 0xFFFF;
+const TYPE: u64 = 0xF << 56;
+
 /// CPUID leaf 1Ch.
 pub(super) const LEAF: u32 = 0x1C;
 
@@ -77,6 +85,10 @@ impl LbrModel {
             format: format::ARCHITECTURAL,
             control: 1 | bits(0, 0x6) | bits(1, 0x7F_0000) | bits(2, 0x8),
             depths,
+            information: [MISPREDICTED, CYCLES, TYPE]
+                .iter()
+                .enumerate()
+                .fold(0, |all, (n, field)| if leaf.ecx >> n & 1 != 0 { all | field } else { all }),
         })
     }
 

@@ -501,7 +501,7 @@ impl CpuModel {
             hash.value(&(msr.index, msr.reset, msr.writable)).expect("numbers have an encoding");
         }
         hash.value(&(indexed, vmx)).expect("numbers have an encoding");
-        if let Some(LbrModel { entries, from, to, info, select, format, control: _, depths: _ }) = lbr {
+        if let Some(LbrModel { entries, from, to, info, select, format, control: _, depths: _, information: _ }) = lbr {
             hash.value(&(entries, from, to, info, select, format)).expect("numbers have an encoding");
         }
         hash.get()

@@ -6,6 +6,7 @@ use super::contents::{Contents, register as register_of};
 use super::controls::{BITS, Word};
 use super::features::{self, Register};
 use super::item::Item;
+use super::lbr::LbrModel;
 use super::{lbr, pmu};
 use emu_vmx::arch::msr::*;
 
@@ -99,6 +100,9 @@ pub(super) fn offered(real: &Contents, reported: &[String], max: &Contents) -> C
     }
     if let Some(leaf) = contents.leaves.get_mut(&(lbr::LEAF, 0)) {
         *leaf = lbr::offered(*leaf, &max.leaf(lbr::LEAF, 0));
+        if LbrModel::architectural(leaf).is_none() {
+            Item::all().filter(|item| item.name() == "arch_lbr").for_each(|item| contents.take(item));
+        }
     }
     mask_vmx(&mut contents, max);
     take_dependents(&mut contents);

@@ -78,6 +78,12 @@ impl Fault {
         !matches!(self.kind, EventKind::ExternalInterrupt | EventKind::SoftwareInterrupt)
     }
 
+    /// A debug exception: #DB of the hardware's finding, or INT1's.
+    pub fn is_debug_exception(&self) -> bool {
+        self.vector == vector::DB
+            && matches!(self.kind, EventKind::HardwareException | EventKind::PrivilegedSoftwareException)
+    }
+
     /// A hardware exception without an error code.
     pub fn exception(vector: u8) -> Self {
         Self { vector, kind: EventKind::HardwareException, error_code: None }

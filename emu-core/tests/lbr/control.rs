@@ -52,6 +52,25 @@ fn last_event_record_is_the_branch_before_the_event() {
     }
 }
 
+/// SDM Vol. 3B 19.1: the architectural last-event registers depend on the same filters as the records. Those of a stack do not.
+#[test]
+fn filtered_events_leave_the_architectural_last_event_record_alone() {
+    for model in KINDS {
+        let mut bench = looping(model);
+        record(&mut bench);
+        let architectural = is_architectural(&bench);
+        match architectural {
+            // LBREn and USR; the code runs at level 0.
+            true => set(&mut bench, IA32_LBR_CTL, EVERYTHING & !2),
+            false if model == "penryn" => continue,
+            // FAR_BRANCH.
+            false => set(&mut bench, MSR_LBR_SELECT, 0x100),
+        }
+        halts(&mut bench);
+        assert_eq!(get(&bench, IA32_LER_TO_IP) == 0, architectural, "{model}");
+    }
+}
+
 /// SDM Vol. 3B 18.4.7 "Freezing LBR and Performance Counters on PMI"; 18.10.2 "Streamlined Freeze_LBRs_On_PMI Operation".
 #[test]
 fn performance_interrupt_freezes_the_records() {

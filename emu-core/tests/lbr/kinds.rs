@@ -39,6 +39,12 @@ const fn case(
 
 fn nothing(_: &mut Bench) {}
 
+/// Debug exceptions end recording, so that their handler does not push out what was before.
+fn debug_handler_that_jumps(bench: &mut Bench) {
+    bench.ram.dma_write(HANDLERS + 1, &[0xEB, 0x40]);
+    bench.ram.dma_write(HANDLERS + 0x43, &[0xF4]);
+}
+
 /// RBX leads to the byte behind two, and so does the pointer that it points to, with CS.
 fn pointers(bench: &mut Bench) {
     let selector = if bench.cpu.derived.mode.long { CODE64 } else { CODE0 };
@@ -131,7 +137,7 @@ const CASES: &[Case] = &[
     case("int n", Long, &[0xCD, 0x14], nothing, &[(0, H + 0x14)]),
     case("int3", Long, &[0xCC], nothing, &[(0, H + 3)]),
     case("iretq", Long, &[0x48, 0xCF, 0xF4], stacked_return, &[(0, 2)]),
-    case("int1 is a debug exception", Long, &[0xF1], nothing, &[]),
+    case("int1 is a debug exception", Long, &[0xF1], debug_handler_that_jumps, &[]),
     // "Fast system calls".
     case("syscall", Long, &[0x0F, 0x05], system_calls, &[(0, H)]),
     case("sysenter", Long, &[0x0F, 0x34], system_calls, &[(0, H)]),
@@ -226,9 +232,10 @@ fn addresses_are_linear_or_offsets_by_the_format() {
     }
 }
 
-/// SDM Vol. 3A Table 10-1: INIT clears IA32_DEBUGCTL; SDM Vol. 3B 19.1, OTHER_BRANCH: INIT and SIPI are among the others.
+/// SDM Vol. 3A 10.1, "Initialization Overview": INIT leaves MSRs as they are. SDM Vol. 3B 19.1, OTHER_BRANCH: INIT and SIPI are
+/// among the others.
 #[test]
-fn init_ends_recording_on_a_stack_and_is_recorded_by_the_architectural_ones() {
+fn init_goes_on_recording_and_is_recorded_by_the_architectural_ones() {
     for model in KINDS {
         let mut bench = long(&[0xEB, 0x00, 0xF4]);
         become_model(&mut bench, model);
@@ -242,7 +249,7 @@ fn init_ends_recording_on_a_stack_and_is_recorded_by_the_architectural_ones() {
         assert!(bench.cpu.sys.activity != Activity::WaitForSipi, "the bootstrap processor goes on");
         let architectural = is_architectural(&bench);
         assert_eq!(kept[0], (START, START + 2), "{model}: the records stay");
-        assert_eq!(kept.get(1), architectural.then_some(&(START + 3, 0xFFF0)), "{model}");
-        assert_eq!(bench.cpu.derived.records_branches, architectural, "{model}");
+        assert_eq!(kept.contains(&(START + 3, 0xFFF0)), architectural, "{model}: {kept:x?}");
+        assert!(bench.cpu.derived.records_branches, "{model}");
     }
 }

@@ -33,6 +33,8 @@ pub struct TlbState {
 
 /// log2 of the smallest and the largest page.
 const SHIFTS: std::ops::RangeInclusive<u8> = 12..=30;
+/// More misses than a TLB ever counts.
+const MOST_MISSES: u64 = 1 << 55;
 const DAMAGED: DamagedState = DamagedState("the TLB holds what no processor has put there");
 
 impl Tlb {
@@ -85,7 +87,7 @@ impl Tlb {
 
     /// Checks that a state can be one of a TLB over `ram`.
     pub(crate) fn check(state: &TlbState, ram: &Ram) -> Result<(), DamagedState> {
-        let TlbState { entries, fetch, slow: _, space, last_space, spaces, present: _, largest, globals: _, misses: _ } =
+        let TlbState { entries, fetch, slow: _, space, last_space, spaces, present: _, largest, globals: _, misses } =
             state;
         let end = ram.bytes().len() as u64 / PAGE;
         let end_of_ram = ram.size() / PAGE;
@@ -97,7 +99,8 @@ impl Tlb {
             && (1..=*last_space).contains(space)
             && spaces.len() <= MOST_SPACES
             && spaces.iter().all(|(_, number)| (1..=*last_space).contains(number))
-            && SHIFTS.contains(largest);
+            && SHIFTS.contains(largest)
+            && *misses <= MOST_MISSES;
         if sound { Ok(()) } else { Err(DAMAGED) }
     }
 

@@ -86,7 +86,7 @@ pub enum When {
     /// An event has led to the exit indirectly.
     Indirect,
     IndirectNmi,
-    /// A #DB that was not injected.
+    /// A #DB that was not injected; 30.2.4 has INT1's among debug exceptions.
     IndirectDebugException,
     IndirectPageFault,
     Injected,
@@ -116,7 +116,7 @@ impl When {
             Self::DuringDeliveryOfSoftware => "during delivery of INT n, INT1, INT3, INTO",
             Self::Indirect => "an event exits indirectly",
             Self::IndirectNmi => "an NMI exits indirectly",
-            Self::IndirectDebugException => "#DB that is not injected exits indirectly",
+            Self::IndirectDebugException => "#DB, that of INT1 too, that is not injected exits indirectly",
             Self::IndirectPageFault => "#PF that is not injected exits indirectly",
             Self::Injected => "during delivery of an injected event",
             Self::Instruction => "an instruction that exits",
@@ -146,7 +146,10 @@ impl When {
             Self::DuringDeliveryOfSoftware => counted.is_some_and(Event::is_software),
             Self::Indirect => original.is_some(),
             Self::IndirectNmi => original == Some(Event::Nmi),
-            Self::IndirectDebugException => original.is_some_and(Event::is_debug_exception) && !case.injected,
+            Self::IndirectDebugException => {
+                let debug = |event: Event| event.is_debug_exception() || event == Event::Int1;
+                original.is_some_and(debug) && !case.injected
+            }
             Self::IndirectPageFault => original == Some(Event::PageFault) && !case.injected,
             Self::Injected => case.injected,
             Self::Instruction => INSTRUCTIONS.iter().any(|(exit, ..)| *exit == case.exit),
