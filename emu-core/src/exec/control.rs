@@ -55,7 +55,7 @@ impl Cpu {
     }
 
     /// The present PCID.
-    fn pcid(&self) -> u16 {
+    pub(crate) fn pcid(&self) -> u16 {
         if self.sys.cr4.contains(Cr4::PCIDE) { (self.sys.cr3 & 0xFFF) as u16 } else { 0 }
     }
 
@@ -71,6 +71,15 @@ impl Cpu {
     pub(crate) fn invalidate(&mut self, scope: &Invalidation) {
         self.tlb.invalidate(scope);
         self.refresh_context();
+    }
+
+    /// Forgets the translations that `scope` names after an access there faulted; `shift` as in [`Tlb::forget_faulted`].
+    ///
+    /// [`Tlb::forget_faulted`]: crate::mem::tlb::Tlb::forget_faulted
+    pub(crate) fn forget_faulted(&mut self, scope: &Invalidation, shift: u8) {
+        if self.tlb.forget_faulted(scope, shift) {
+            self.refresh_context();
+        }
     }
 
     /// Writes CR0, with all checks and consequences of MOV to CR0 (SDM Vol. 3A 2.5, 4.1.2, 10.8.5).
