@@ -358,7 +358,8 @@ pub fn lmsw_r(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn lmsw_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
     let value = cpu.load::<u16>(env, u)?;
-    let linear = cpu.wrap_operand(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
+    // As it was translated: without the metadata of linear-address masking.
+    let linear = cpu.linear(u.seg, cpu.ea(u), 2, false)?;
     load_msw(cpu, env, u, value, Some(linear))
 }
 
@@ -438,7 +439,10 @@ pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// and WBNOINVD leaves them alone.
 pub fn invalidate_caches(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
-    cpu.intercept(u, if u.variant() == 0 { Instruction::Invd } else { Instruction::Wbinvd })?;
+    let instruction = if u.variant() == 0 { Instruction::Invd } else { Instruction::Wbinvd };
+    // WBINVD and WBNOINVD have one exit reason and differ by the qualification (SDM Vol. 3C 30.2.1 "Basic VM-Exit
+    // Information").
+    cpu.intercept_with(u, instruction, |_, u| (u64::from(u.variant() == 2), None))?;
     if u.variant() != 2 {
         cpu.empty_caches(env.ram);
     }
