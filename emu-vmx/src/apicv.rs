@@ -241,7 +241,9 @@ pub struct PageWrite {
 fn read_virtualized(controls: &ExecutionControls, offset: u16) -> bool {
     use register::*;
     if !controls.secondary.contains(SecondaryProcessorControls::APIC_REGISTER_VIRTUALIZATION) {
-        return offset == TPR;
+        // “IPI virtualization” is of writes alone.
+        let delivery = controls.secondary.contains(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY);
+        return offset == TPR || delivery && matches!(offset, EOI | ICR_LOW);
     }
     matches!(offset & 0xFF0,
         ID | VERSION | TPR | EOI | LDR | DFR | SVR | ISR..=0x270 | ESR | ICR_LOW | ICR_HIGH
@@ -547,16 +549,16 @@ mod tests {
         (0..0x1000).filter(|&at| page_access_virtualized(controls, access, at, size, None)).collect()
     }
 
-    // 30.4.2 "Virtualizing Reads from the APIC-Access Page", 30.4.3.1 "Determining Whether a Write Access is
+    // 32.4.2 "Virtualizing Reads from the APIC-Access Page", 32.4.3.1 "Determining Whether a Write Access is
     // Virtualized".
     #[test]
     fn apic_page_without_register_virtualization_redirects_exact_offsets_only() {
         use PageAccess::*;
         let ipi = ExecutionControls { tertiary: TertiaryProcessorControls::IPI_VIRTUALIZATION, ..shadow() };
         for size in [1, 2, 3, 4] {
-            for controls in [shadow(), delivery(), ipi] {
-                assert_eq!(offsets(&controls, Read, size), [0x80]);
-                assert_eq!(offsets(&controls, ReadWrite, size), [0x80]);
+            for (controls, read) in [(shadow(), &[0x80][..]), (delivery(), &[0x80, 0xB0, 0x300]), (ipi, &[0x80])] {
+                assert_eq!(offsets(&controls, Read, size), read);
+                assert_eq!(offsets(&controls, ReadWrite, size), read);
                 assert_eq!(offsets(&controls, Fetch, size), []);
                 assert_eq!(offsets(&controls, GuestPhysical, size), []);
             }

@@ -166,7 +166,8 @@ pub fn next(state: &State, pending: Pending) -> Next {
     // 5. NMI window, NMI: both also end the shutdown state (27.7.6).
     let virtual_nmis = pin(PinBasedControls::VIRTUAL_NMIS);
     let virtual_nmi_blocked = virtual_nmis && state.blocking.contains(Interruptibility::NMI);
-    if primary(P1::NMI_WINDOW_EXITING) && !virtual_nmi_blocked && !mov_ss {
+    // Blocking by STI holds the window back, too, and NMIs themselves not.
+    if primary(P1::NMI_WINDOW_EXITING) && !virtual_nmi_blocked && !sti && !mov_ss {
         return Next::Exit(ExitReason::NmiWindow);
     }
     let nmi_blocked = state.nmi_blocked || (!virtual_nmis && state.blocking.contains(Interruptibility::NMI)) || mov_ss;
@@ -309,6 +310,23 @@ mod tests {
         let s = State { blocking: Interruptibility::MOV_SS, ..state(&none) };
         assert_eq!(next(&s, Pending::DEBUG_TRAP | Pending::NMI), Next::Nothing);
         assert_eq!(next(&state(&none), Pending::DEBUG_TRAP | Pending::NMI), Next::DebugTrap);
+    }
+
+    // 28.2 "Other Causes of VM Exits".
+    #[test]
+    fn nmi_window_waits_for_blocking_by_sti_and_by_mov_ss_and_nmis_for_the_latter() {
+        let window = ExecutionControls {
+            pin: PinBasedControls::NMI_EXITING | PinBasedControls::VIRTUAL_NMIS,
+            primary: PrimaryProcessorControls::NMI_WINDOW_EXITING,
+            ..ExecutionControls::default()
+        };
+        let under = |blocking, pending| next(&State { blocking, ..state(&window) }, pending);
+        assert_eq!(under(Interruptibility::empty(), Pending::empty()), Next::Exit(ExitReason::NmiWindow));
+        for blocking in [Interruptibility::STI, Interruptibility::MOV_SS, Interruptibility::NMI] {
+            assert_eq!(under(blocking, Pending::empty()), Next::Nothing);
+        }
+        assert_eq!(under(Interruptibility::STI, Pending::NMI), Next::Exit(ExitReason::ExceptionOrNmi));
+        assert_eq!(under(Interruptibility::MOV_SS, Pending::NMI), Next::Nothing);
     }
 
     #[test]

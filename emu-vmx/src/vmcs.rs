@@ -414,14 +414,15 @@ impl Vmcs {
             access_rights: AccessRights::from_bits_retain(self.get32(fields.access_rights)),
         }
     }
-    /// Stores the guest's segment register `register`.
+    /// Stores the guest's segment register `register`, its reserved access rights cleared (SDM Vol. 3C 30.3.2 "Saving
+    /// Segment Registers and Descriptor-Table Registers").
     pub fn set_guest_segment(&mut self, register: SegmentRegister, segment: &Segment) {
         let fields = GuestSegmentFields::of(register);
         // As wide as their fields.
         self.values[fields.selector.index()] = segment.selector.into();
         self.values[fields.base.index()] = segment.base;
         self.values[fields.limit.index()] = segment.limit.into();
-        self.values[fields.access_rights.index()] = segment.access_rights.bits().into();
+        self.values[fields.access_rights.index()] = (segment.access_rights.bits() & !AccessRights::RESERVED).into();
         self.changed |= Changed::GUEST;
     }
 }
@@ -529,11 +530,15 @@ mod tests {
             let mut vmcs = Vmcs::new(0x2B);
             vmcs.changed = Changed::empty();
             vmcs.set_guest_segment(register, &ones);
-            assert_eq!((vmcs.guest_segment(register), vmcs.changed), (ones, Changed::GUEST), "{register:?}");
+            // 30.3.2 "Saving Segment Registers and Descriptor-Table Registers": reserved access rights are cleared.
+            let access_rights = AccessRights::from_bits_retain(0x0001_F0FF);
+            let saved = Segment { access_rights, ..ones };
+            assert_eq!((vmcs.guest_segment(register), vmcs.changed), (saved, Changed::GUEST), "{register:?}");
             let fields = GuestSegmentFields::of(register);
-            for field in [fields.selector, fields.base, fields.limit, fields.access_rights] {
+            for field in [fields.selector, fields.base, fields.limit] {
                 assert_eq!((vmcs.get(field), field.area()), (field.width().mask(), Area::Guest), "{field:?}");
             }
+            assert_eq!(fields.access_rights.area(), Area::Guest);
         }
     }
 }

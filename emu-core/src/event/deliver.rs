@@ -183,7 +183,8 @@ impl Cpu {
     fn try_deliver(&mut self, env: &mut Env, delivery: &Delivery) -> Exec {
         let exception = delivery.event.is_exception().then(|| self.event_record(delivery));
         let result = self.enter_handler(env, delivery);
-        if matches!(result, Err(Stop::Fault | Stop::VmExit)) {
+        let delivering = !self.in_non_root() || self.vmx.delivering.is_some();
+        if delivering && matches!(result, Err(Stop::Fault | Stop::VmExit)) {
             // There is no blocking by STI or MOV SS when a VM exit comes of it (SDM Vol. 3C 28.1, "Architectural State
             // Before a VM Exit").
             self.sys.shadow = Shadow::None;
@@ -272,8 +273,13 @@ impl Cpu {
         let iopl = self.flags.iopl();
         if !self.vme_redirects(env, delivery.event.vector)? {
             // IOPL does not matter to an injected one (SDM Vol. 3C 27.6.1.1, "Details of Vectored-Event Injection").
-            let allowed = iopl == 3 || self.vmx.injecting;
-            return if allowed { self.deliver_protected(env, delivery) } else { self.gp(0) };
+            if iopl == 3 || self.vmx.injecting {
+                return self.deliver_protected(env, delivery);
+            }
+            // The instruction's own fault, not one of event delivery (SDM Vol. 3C 30.2.4 "Information for VM Exits During
+            // Event Delivery").
+            self.vmx.delivering = None;
+            return self.gp(0);
         }
         // The 8086 program's own handler, by the interrupt table at linear address 0.
         let pointer = self.read_linear(

@@ -55,7 +55,7 @@ impl Cpu {
     }
 
     /// The present PCID.
-    fn pcid(&self) -> u16 {
+    pub(crate) fn pcid(&self) -> u16 {
         if self.sys.cr4.contains(Cr4::PCIDE) { (self.sys.cr3 & 0xFFF) as u16 } else { 0 }
     }
 
@@ -71,6 +71,15 @@ impl Cpu {
     pub(crate) fn invalidate(&mut self, scope: &Invalidation) {
         self.tlb.invalidate(scope);
         self.refresh_context();
+    }
+
+    /// Forgets the translations that `scope` names after an access there faulted; `shift` as in [`Tlb::forget_faulted`].
+    ///
+    /// [`Tlb::forget_faulted`]: crate::mem::tlb::Tlb::forget_faulted
+    pub(crate) fn forget_faulted(&mut self, scope: &Invalidation, shift: u8) {
+        if self.tlb.forget_faulted(scope, shift) {
+            self.refresh_context();
+        }
     }
 
     /// Writes CR0, with all checks and consequences of MOV to CR0 (SDM Vol. 3A 2.5, 4.1.2, 10.8.5).
@@ -349,7 +358,8 @@ pub fn lmsw_r(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn lmsw_m(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
     let value = cpu.load::<u16>(env, u)?;
-    let linear = cpu.wrap_operand(cpu.seg_access[u.seg as usize & 7].base.wrapping_add(cpu.ea(u)));
+    // As it was translated: without the metadata of linear-address masking.
+    let linear = cpu.linear(u.seg, cpu.ea(u), 2, false)?;
     load_msw(cpu, env, u, value, Some(linear))
 }
 
@@ -429,7 +439,10 @@ pub fn invpcid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 /// and WBNOINVD leaves them alone.
 pub fn invalidate_caches(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.require_cpl0()?;
-    cpu.intercept(u, if u.variant() == 0 { Instruction::Invd } else { Instruction::Wbinvd })?;
+    let instruction = if u.variant() == 0 { Instruction::Invd } else { Instruction::Wbinvd };
+    // WBINVD and WBNOINVD have one exit reason and differ by the qualification (SDM Vol. 3C 30.2.1 "Basic VM-Exit
+    // Information").
+    cpu.intercept_with(u, instruction, |_, u| (u64::from(u.variant() == 2), None))?;
     if u.variant() != 2 {
         cpu.empty_caches(env.ram);
     }

@@ -221,12 +221,14 @@ pub fn user_wait(cpu: &mut Cpu, _env: &mut Env, u: &Uop) -> Exec {
         return Ok(());
     }
     let deadline = cpu.edx_eax();
-    let wanted = cpu.cycles_to_guest_tsc(deadline);
+    let wanted = cpu.guest_tsc_until(deadline);
     let granted = match cpu.stored_msr(IA32_UMWAIT_CONTROL) & 0xFFFF_FFFC {
         0 => u64::MAX,
         time => time,
     };
-    let in_time = cpu.linger(wanted.min(granted));
+    // The limit, too, is of the TSC that software reads: the virtual delay is what is scaled (SDM Vol. 3C 28.3 "Changes to
+    // Instruction Behavior in VMX Non-Root Operation", TPAUSE).
+    let in_time = cpu.linger(cpu.cycles_of_guest_tsc(wanted.min(granted)));
     let time_up = granted < wanted && in_time;
     cpu.flags.set_status(if time_up { CF } else { 0 });
     Ok(())

@@ -8,6 +8,7 @@
 //! since a snapshot is to be noticed. Such a write takes the slow path, but by the translation that is held: a guest that
 //! has changed its paging structures and invalidated nothing must not be able to tell.
 
+mod faulted;
 mod saved;
 
 pub use saved::TlbState;

@@ -10,6 +10,7 @@ use emu_vmx::arch::efer::Efer;
 use emu_vmx::arch::vector::{self, PageFaultError};
 use emu_vmx::ept::{self, EptAccess, ShadowStack};
 use emu_vmx::exit::qualification::EptViolation;
+use emu_vmx::tags::Invalidation;
 
 pub(super) const P: u64 = 1 << 0;
 const RW: u64 = 1 << 1;
@@ -160,7 +161,11 @@ impl Cpu {
         }
         match self.walk(env, linear, len, access)? {
             Ok(page) => Ok(page),
-            Err(code) => {
+            Err((code, shift)) => {
+                // A page fault invalidates the entries of its page (SDM Vol. 3A 5.10.4.1 "Operations that Invalidate TLBs
+                // and Paging-Structure Caches").
+                let (vpid, pcid) = (self.vpid(), self.pcid());
+                self.forget_faulted(&Invalidation::LinearAddress { vpid, pcid, address: linear, globals: true }, shift);
                 self.vmx.saved_cr2 = self.sys.cr2;
                 self.sys.cr2 = linear;
                 self.exception(vector::PF, code.bits())
@@ -190,14 +195,14 @@ impl Cpu {
             }
     }
 
-    /// The inner result is the page-fault error code.
+    /// The inner error is the page-fault error code, and log2 of the page that is there, 12 if there is none.
     fn walk(
         &mut self,
         env: &mut Env,
         linear: u64,
         len: usize,
         access: Access,
-    ) -> Result<Result<Page, PageFaultError>, Stop> {
+    ) -> Result<Result<Page, (PageFaultError, u8)>, Stop> {
         let shape = self.shape();
         let nxe = self.sys.efer.contains(Efer::NXE);
         let max = physical_mask(self.config.model.physical_bits());
@@ -210,7 +215,7 @@ impl Cpu {
         if shape.pae {
             let pdpte = self.sys.pdptes[(linear >> 30 & 3) as usize];
             if pdpte & P == 0 {
-                return Ok(Err(self.page_fault(shape, access, PageFaultError::empty())));
+                return Ok(Err((self.page_fault(shape, access, PageFaultError::empty()), 12)));
             }
             table = shape.table(pdpte, max);
             level = 2;
@@ -235,7 +240,7 @@ impl Cpu {
                 true => self.read_physical(env, address, shape.entry_size()),
             };
             if entry & P == 0 {
-                return Ok(Err(self.page_fault(shape, access, PageFaultError::empty())));
+                return Ok(Err((self.page_fault(shape, access, PageFaultError::empty()), 12)));
             }
             let large = self.maps_large_page(shape, level, entry);
             let reserved = match (shape.narrow, large) {
@@ -246,7 +251,7 @@ impl Cpu {
                 (true, _) => large && self.pse36_reserved(entry),
             };
             if reserved {
-                return Ok(Err(self.page_fault(shape, access, PageFaultError::P | PageFaultError::RSVD)));
+                return Ok(Err((self.page_fault(shape, access, PageFaultError::P | PageFaultError::RSVD), 12)));
             }
             let above = rights;
             rights &= entry;
@@ -272,7 +277,7 @@ impl Cpu {
                 self.check_rights(rights, execute_disable, key, shape.levels >= 4, access)
             };
             if let Err(extra) = checked {
-                return Ok(Err(self.page_fault(shape, access, PageFaultError::P | extra)));
+                return Ok(Err((self.page_fault(shape, access, PageFaultError::P | extra), shift as u8)));
             }
             let write = access.kind == Kind::Write;
             let wanted = if access.judged { entry } else { entry | A | if write { D } else { 0 } };
@@ -361,7 +366,13 @@ impl Cpu {
             },
             bytes: len as u16,
         };
-        let host = self.translate_guest_physical(env, page.physical, ept_access, Some(linear), Some(about))?;
+        let host = self.translate_guest_physical(
+            env,
+            page.physical,
+            ept_access,
+            Some(linear),
+            Some((about, page.extent.shift)),
+        )?;
         Ok(Page {
             physical: host.address,
             readable: page.readable && host.rights & ept::entry::READ != 0,

@@ -11,7 +11,7 @@ use emu_vmx::ept::{self, EptAccess, EptConfig, EptFault, EptMemory, PageTable};
 use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::qualification::{EptViolation, spp_event};
 use emu_vmx::field::Field;
-use emu_vmx::tags::ep4ta;
+use emu_vmx::tags::{Invalidation, ep4ta};
 
 /// Where EPT puts an address.
 pub(crate) struct HostPage {
@@ -85,14 +85,14 @@ impl Cpu {
 
     /// Translates a guest-physical address. `linear` is the linear address that led to it, if one did; `last` says
     /// that the guest-physical address is its translation, not that of a paging-structure entry, and is what advanced
-    /// VM-exit information tells about the page.
+    /// VM-exit information tells about the page, and log2 of the page's size.
     pub(crate) fn translate_guest_physical(
         &mut self,
         env: &mut Env,
         guest_physical: u64,
         access: EptAccess,
         linear: Option<u64>,
-        last: Option<EptViolation>,
+        last: Option<(EptViolation, u8)>,
     ) -> Result<HostPage, Stop> {
         let (Some(controls), Some(model)) = (self.vm_controls(), self.config.model.vmx()) else {
             return self.ud();
@@ -132,7 +132,7 @@ impl Cpu {
         fault: EptFault,
         guest_physical: u64,
         linear: Option<u64>,
-        last: Option<EptViolation>,
+        last: Option<(EptViolation, u8)>,
     ) -> Result<HostPage, Stop> {
         if fault == EptFault::PageModificationLogFull {
             let mut qualification = EptViolation::empty();
@@ -148,12 +148,15 @@ impl Cpu {
             details.linear = linear;
         }
         if let EptFault::Violation { mut qualification, convertible, at } = fault {
+            if let (Some(linear), Some((_, shift))) = (linear, last) {
+                self.forget_violated(guest_physical, linear, shift);
+            }
             details.reason = ExitReason::EptViolation;
             // The first byte that is not allowed.
             let linear = linear.map(|linear| linear.wrapping_add(at.into()));
             details.physical = Some(guest_physical + u64::from(at));
             qualification.set(EptViolation::LINEAR_VALID, linear.is_some());
-            if let (Some(_), Some(page)) = (linear, last) {
+            if let (Some(_), Some((page, _))) = (linear, last) {
                 qualification |= EptViolation::FINAL_ADDRESS;
                 let cap = self.config.model.vmx().map(|model| model.caps.ept_vpid_cap);
                 if cap.is_some_and(|cap| cap.contains(EptVpidCap::ADVANCED_EXIT_INFORMATION)) {
@@ -171,6 +174,15 @@ impl Cpu {
             }
         }
         self.park_exit(details)
+    }
+
+    /// An EPT violation invalidates the mappings of its addresses (SDM Vol. 3C 31.4.3.1 "Operations that Invalidate Cached
+    /// Mappings"): `linear` is the one that the guest-physical address is the translation of, in a page of log2 `shift`.
+    /// Guest-physical mappings are not kept: walks compare what they know of tables with memory.
+    fn forget_violated(&mut self, guest_physical: u64, linear: u64, shift: u8) {
+        let Some(ep4ta) = self.ep4ta() else { return };
+        let (vpid, pcid, linear) = (self.vpid(), self.pcid(), Some(linear));
+        self.forget_faulted(&Invalidation::EptViolation { ep4ta, vpid, pcid, guest_physical, linear }, shift);
     }
 
     /// Page-modification logging (SDM Vol. 3C 29.3.6), after a dirty flag has been set.
@@ -204,7 +216,8 @@ impl Cpu {
         true
     }
 
-    /// EPTP switching (SDM Vol. 3C 28.5.7.3 "EPTP Switching"): false when it must exit. The page-walk length stays.
+    /// EPTP switching (SDM Vol. 3C 28.5.7.3 "EPTP Switching"): false when it must exit. The page-walk length stays. The
+    /// EPTP index is written whether or not "EPT-violation #VE" is 1; without "enable VPID" combined mappings go.
     pub(crate) fn switch_eptp(&mut self, env: &mut Env) -> bool {
         let index = self.gpr[1] as u32;
         let (Some(model), Some(vmcs)) = (self.config.model.vmx().cloned(), self.vmx.current()) else { return false };
@@ -219,12 +232,15 @@ impl Cpu {
             return false;
         }
         non_root.controls.eptp = eptp;
-        let virtualize = non_root.controls.secondary.contains(SecondaryProcessorControls::EPT_VIOLATION_VE);
+        let vpid = non_root.controls.vpid;
         if let Some(vmcs) = self.vmx.current_mut() {
             vmcs.set(Field::EptPointer, eptp);
-            if virtualize {
+            if model.fields.contains(Field::EptpIndex) {
                 vmcs.set(Field::EptpIndex, index.into());
             }
+        }
+        if vpid == 0 {
+            self.tlb.invalidate(&Invalidation::Vpid { vpid });
         }
         self.select_address_space();
         true

@@ -174,7 +174,7 @@ impl Cpu {
     }
 
     /// How many cycles pass while the TSC that the guest reads goes on by `ticks`.
-    fn cycles_of_guest_tsc(&self, ticks: u64) -> u64 {
+    pub(crate) fn cycles_of_guest_tsc(&self, ticks: u64) -> u64 {
         self.vm_controls().map_or(ticks, |controls| controls.tsc_ticks_of_guest(ticks))
     }
 
@@ -189,9 +189,9 @@ impl Cpu {
         self.seen_by_guest(tsc)
     }
 
-    /// How many cycles pass until the TSC that the guest reads has come to `deadline`.
-    pub(crate) fn cycles_to_guest_tsc(&self, deadline: u64) -> u64 {
-        self.cycles_of_guest_tsc(deadline.saturating_sub(self.seen_by_guest(self.own_tsc())))
+    /// By how much the TSC that the guest reads is short of `deadline`.
+    pub(crate) fn guest_tsc_until(&self, deadline: u64) -> u64 {
+        deadline.saturating_sub(self.seen_by_guest(self.own_tsc()))
     }
 
     /// What RDMSR of IA32_SPEC_CTRL reads with "virtualize IA32_SPEC_CTRL": the shadow (SDM Vol. 3C 26.3).

@@ -6,6 +6,7 @@ use crate::ir::uop::Uop;
 use crate::model::vmx::VmxModel;
 use crate::state::cpu::{Cpu, Env};
 use crate::state::observed::{Observed, VmcsWrite, Watch};
+use crate::state::system::Monitor;
 use emu_vmx::arch::Rflags;
 use emu_vmx::arch::msr::{FeatureControl, IA32_FEATURE_CONTROL};
 use emu_vmx::field::Field;
@@ -99,6 +100,8 @@ impl Cpu {
         if result.is_ok() {
             self.vmx.vmxon = pointer;
             self.vmx.current = NO_VMCS;
+            // Address-range monitoring is cleared (SDM Vol. 3C 33.3 "VMX Instructions", VMXON, VMXOFF).
+            self.sys.monitor = Monitor::Idle;
         }
         self.vmx_result(u, result, &|| format!("VMXON of {pointer:#x}"));
         self.leave_block();
@@ -126,6 +129,7 @@ impl Cpu {
         // Active VMCSs keep their data in the processor: software has to VMCLEAR them, before or after.
         self.vmx.vmxon = NO_VMCS;
         self.vmx.current = NO_VMCS;
+        self.sys.monitor = Monitor::Idle;
         self.flags.set_status(0);
         // A20M and INIT are no longer blocked.
         env.ram.block_a20m(false);

@@ -62,10 +62,12 @@ fn apic_access_page_exits_with_the_exact_offset_of_what_is_not_virtualized() {
         (0x88, 0x81, WRITE, NONE),
         (0x8B, 0x81, READ, REGISTERS),
         (0x89, 0xB0, WRITE, NONE),
-        (0x8B, 0xB0, READ, DELIVER),
+        (0x8B, 0xB0, READ, NONE),
+        (0x8A, 0xB1, READ, DELIVER),
         (0x88, 0xB1, WRITE, DELIVER),
         (0x89, 0x300, WRITE, NONE),
-        (0x8B, 0x300, READ, DELIVER),
+        (0x8B, 0x300, READ, NONE),
+        (0x8B, 0x310, READ, DELIVER),
         (0x89, 0x30, WRITE, REGISTERS),
         (0x8B, 0x3F0, READ, REGISTERS),
         (0x8B, 0xFFC, READ, REGISTERS),
@@ -78,6 +80,9 @@ fn apic_access_page_exits_with_the_exact_offset_of_what_is_not_virtualized() {
         (0x8B, 0x80, NONE),
         (0x88, 0x80, NONE),
         (0x89, 0xB0, DELIVER),
+        (0x8B, 0xB0, DELIVER),
+        (0x8A, 0xB0, DELIVER),
+        (0x8B, 0x300, DELIVER),
         (0x8A, 0x81, REGISTERS),
         (0x8B, 0x30, REGISTERS),
     ] {
@@ -95,8 +100,15 @@ fn apic_access_page_virtualizes_a_read_modify_write_that_may_both_read_and_write
     tpr.write(VAPIC + 0x80, 0x40);
     tpr.expect(ExitReason::Hlt);
     assert_eq!(tpr.read(VAPIC + 0x80), 0x41);
-    // Writes there are virtualized, reads are not; the exit is that of a write, as bit 1 of a page fault's error code.
-    expect_apic_access(&mut guest(&code(0xB0), DELIVER), WRITE, 0xB0);
+    // "Virtual-interrupt delivery" has both.
+    let mut eoi = guest(&code(0xB0), DELIVER);
+    eoi.write(VAPIC + 0xB0, 0);
+    eoi.expect(ExitReason::Hlt);
+    // By "IPI virtualization" writes there are virtualized, reads are not; the exit is that of a write, as bit 1 of a page
+    // fault's error code.
+    let mut ipi = guest(&code(0x300), NONE);
+    ipi.tertiary(TertiaryProcessorControls::IPI_VIRTUALIZATION);
+    expect_apic_access(&mut ipi, WRITE, 0x300);
     // Reads are virtualized, writes are not.
     expect_apic_access(&mut guest(&code(0x30), REGISTERS), WRITE, 0x30);
 }

@@ -367,31 +367,31 @@ fn nmi_unblocking_due_to_iret_is_not_lost_when_the_iret_runs_again_alone() {
     assert_eq!(guest.get(Field::VmExitInterruptionInformation), 0x8000_0B0D | NMI_UNBLOCKING);
 }
 
+/// INT 21h in virtual-8086 mode; with CR4.VME the redirection bitmap sends the vector to protected mode.
+fn virtual_8086(iopl: u64, vme: bool) -> Guest {
+    let mut guest = Guest::legacy(&[]);
+    guest.set(Field::GuestRflags, 0x2_0002 | iopl << 12);
+    for register in SegmentRegister::USER {
+        let selector = if register == SegmentRegister::Cs { 0x7C0 } else { 0x100 };
+        let segment = Segment::virtual_8086(selector);
+        guest.vmcs().set_guest_segment(register, &segment);
+    }
+    let tss =
+        Segment { selector: 0, base: LEGACY_TSS, limit: 0xFF, access_rights: AccessRights::from_bits_retain(0x8B) };
+    guest.vmcs().set_guest_segment(SegmentRegister::Tr, &tss);
+    if vme {
+        guest.or(Field::GuestCr4, Cr4::VME.bits());
+        guest.write(LEGACY_TSS + 0x66, 0x88);
+        guest.write(LEGACY_TSS + 0x68, u64::MAX);
+    }
+    guest.bench.ram.dma_write(CODE, &[0xCD, 0x21]);
+    guest.set(Field::GuestRip, 0);
+    guest
+}
+
 /// SDM Vol. 3C, "Details of Vectored-Event Injection".
 #[test]
 fn injected_software_interrupt_in_virtual_8086_mode_ignores_iopl() {
-    let virtual_8086 = |iopl: u64, vme: bool| {
-        // INT 21h
-        let mut guest = Guest::legacy(&[]);
-        guest.set(Field::GuestRflags, 0x2_0002 | iopl << 12);
-        for register in SegmentRegister::USER {
-            let selector = if register == SegmentRegister::Cs { 0x7C0 } else { 0x100 };
-            let segment = Segment::virtual_8086(selector);
-            guest.vmcs().set_guest_segment(register, &segment);
-        }
-        let tss =
-            Segment { selector: 0, base: LEGACY_TSS, limit: 0xFF, access_rights: AccessRights::from_bits_retain(0x8B) };
-        guest.vmcs().set_guest_segment(SegmentRegister::Tr, &tss);
-        if vme {
-            guest.or(Field::GuestCr4, Cr4::VME.bits());
-            // The redirection bitmap sends vector 21h to protected mode.
-            guest.write(LEGACY_TSS + 0x66, 0x88);
-            guest.write(LEGACY_TSS + 0x68, u64::MAX);
-        }
-        guest.bench.ram.dma_write(CODE, &[0xCD, 0x21]);
-        guest.set(Field::GuestRip, 0);
-        guest
-    };
     for (iopl, vme) in [(0, false), (2, false), (3, false), (0, true), (3, true)] {
         let mut guest = virtual_8086(iopl, vme);
         guest.set(Field::VmEntryInterruptionInformation, 0x8000_0421);
@@ -456,4 +456,38 @@ fn enabled_breakpoint_of_the_pending_debug_exceptions_is_a_bit_of_its_own() {
     guest.expect(ExitReason::Cpuid);
     assert_eq!(guest.get(Field::GuestPendingDebugExceptions), 0x1001);
     assert_eq!(guest.get(Field::GuestInterruptibilityState), 2);
+}
+
+/// SDM Vol. 3C 30.2.4 "Information for VM Exits During Event Delivery": #GP of INT n in virtual-8086 mode with IOPL below 3
+/// is the instruction's own; that of the gate is met during delivery.
+#[test]
+fn fault_of_int_n_by_iopl_in_virtual_8086_mode_is_not_one_of_event_delivery() {
+    for (vme, blocking) in [(false, 0), (false, 2), (true, 0), (true, 2)] {
+        let mut guest = virtual_8086(0, vme);
+        guest.set(Field::GuestInterruptibilityState, blocking);
+        exit_on(&mut guest, &[vector::GP]);
+        guest.expect(ExitReason::ExceptionOrNmi);
+        assert_eq!(events(&mut guest), [0, 0x8000_0B0D, 0, 0]);
+        // As after any fault that exits directly.
+        assert_eq!(guest.get(Field::GuestInterruptibilityState), blocking);
+        // The next exit is not one of delivery either: an absent handler of #GP itself.
+        let mut guest = virtual_8086(0, vme);
+        guest.set(Field::GuestInterruptibilityState, blocking);
+        let place = LEGACY_IDT + 8 * u64::from(vector::GP);
+        let gate = guest.read(place);
+        guest.write(place, gate & !(1 << 47));
+        exit_on(&mut guest, &[vector::NP]);
+        guest.expect(ExitReason::ExceptionOrNmi);
+        assert_eq!(events(&mut guest)[3], 0x8000_0B0D);
+        assert_eq!(guest.get(Field::GuestInterruptibilityState), 0);
+    }
+    let mut guest = virtual_8086(3, false);
+    guest.set(Field::GuestInterruptibilityState, 2);
+    let place = LEGACY_IDT + 8 * 0x21;
+    let gate = guest.read(place);
+    guest.write(place, gate & !(3 << 45));
+    exit_on(&mut guest, &[vector::GP]);
+    guest.expect(ExitReason::ExceptionOrNmi);
+    assert_eq!(events(&mut guest)[3], 0x8000_0421);
+    assert_eq!(guest.get(Field::GuestInterruptibilityState), 0);
 }

@@ -109,3 +109,37 @@ fn switch_to_another_page_walk_length_is_a_vm_exit() {
     guest.write(PAGES + 8, top | 0x66);
     guest.expect(ExitReason::Hlt);
 }
+
+/// MOV RDX, [RBX]; MOV [RSI], RDX; ADD RSI, 8
+const LOOK: [u8; 10] = [0x48, 0x8B, 0x13, 0x48, 0x89, 0x16, 0x48, 0x83, 0xC6, 0x08];
+
+// 28.5.7.3 "EPTP Switching": without "enable VPID" the combined mappings of VPID 0000H go, of every hierarchy.
+#[test]
+fn switch_forgets_the_mappings_of_vpid_0_and_none_of_another() {
+    for vpid in [0, 1] {
+        // Data of view 0; then MOV [RDI], R8 moves its page, and two switches lead back.
+        let store = [0x4C, 0x89, 0x07];
+        let code = [&LOOK[..], &store, &switch(1), &switch(0), &LOOK, &[0xF4]].concat();
+        let mut guest = guest(&code, DATA);
+        if vpid != 0 {
+            guest.secondary(SecondaryProcessorControls::ENABLE_VPID);
+            guest.set(Field::Vpid, vpid);
+        }
+        guest.write(DATA, 1);
+        guest.write(HIDDEN, 2);
+        let results = PAGES + 0x1000;
+        let gpr = &mut guest.bench.cpu.gpr;
+        (gpr[3], gpr[6], gpr[7], gpr[8]) = (DATA, results, EPT + 0x3000 + (DATA >> 12) * 8, HIDDEN | 0x337);
+        guest.expect(ExitReason::Hlt);
+        assert_eq!([0, 1].map(|n| guest.read(results + 8 * n)), [1, if vpid == 0 { 2 } else { 1 }]);
+    }
+}
+
+// The same section: where the processor has the field, "EPT-violation #VE" or not.
+#[test]
+fn switch_writes_the_eptp_index_without_virtualization_exceptions_too() {
+    let mut guest = guest(&[&switch(1)[..], &[0xF4]].concat(), DATA);
+    guest.set(Field::EptpIndex, 7);
+    guest.expect(ExitReason::Hlt);
+    assert_eq!((guest.get(Field::EptpIndex), guest.get(Field::EptPointer)), (1, OTHER | 0x5E));
+}

@@ -319,6 +319,45 @@ fn tpause_ends_with_cf_when_the_time_of_umwait_control_is_up() {
     let (carry, cycles) = wait(&mut guest);
     assert_eq!(carry, 1);
     assert!((400..500).contains(&cycles), "{cycles}");
+    // The time is of the guest's TSC (SDM Vol. 3C 28.3 "Changes to Instruction Behavior in VMX Non-Root Operation",
+    // TPAUSE): half as fast, it takes twice as long, and what ends before it is not cut short.
+    for (ticks, carried, least) in [(5000, 1, 800), (300, 0, 600)] {
+        let mut guest = Guest::new(&tpause(ticks));
+        guest.bench.cpu.sys.plain_msrs.insert(0xE1, 400);
+        guest.primary(PrimaryProcessorControls::USE_TSC_OFFSETTING);
+        guest.secondary(SecondaryProcessorControls::USE_TSC_SCALING);
+        guest.set(Field::TscMultiplier, 1 << 47);
+        let (carry, cycles) = wait(&mut guest);
+        assert_eq!(carry, carried);
+        assert!((least..least + 100).contains(&cycles), "{cycles}");
+    }
+}
+
+// 30.2.1 "Basic VM-Exit Information".
+#[test]
+fn wbinvd_exits_with_qualification_0_and_wbnoinvd_with_1() {
+    for (code, qualification) in [(&[0x0F, 0x09][..], 0), (&[0xF3, 0x0F, 0x09], 1)] {
+        let mut guest = Guest::new(code);
+        guest.secondary(SecondaryProcessorControls::WBINVD_EXITING);
+        guest.expect(ExitReason::Wbinvd);
+        assert_eq!(guest.get(Field::ExitQualification), qualification);
+        assert_eq!(guest.get(Field::VmExitInstructionLength), code.len() as u64);
+    }
+}
+
+// The same section: the address reported for LMSW m16 is the one after linear-address masking.
+#[test]
+fn lmsw_exit_reports_its_address_without_metadata() {
+    // LMSW [RBX]
+    let mut guest = Guest::new(&[0x0F, 0x01, 0x33]);
+    guest.or(Field::GuestCr3, 1 << 61);
+    guest.set(Field::Cr0GuestHostMask, 0xF);
+    guest.set(Field::Cr0ReadShadow, 1);
+    guest.write(DATA, 3);
+    guest.bench.cpu.gpr[3] = DATA | 0x2A << 57;
+    guest.expect(ExitReason::ControlRegisterAccess);
+    assert_eq!(guest.get(Field::ExitQualification), 3 << 16 | 1 << 6 | 3 << 4);
+    assert_eq!(guest.get(Field::GuestLinearAddress), DATA);
 }
 
 #[test]

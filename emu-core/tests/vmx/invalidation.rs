@@ -72,11 +72,18 @@ fn move_in_guest(guest: &mut Guest) {
 /// processor.
 fn map(guest: &mut Guest, n: u64, new: bool, flags: u64) {
     for (page, flags) in pages(n).into_iter().zip([flags, 0]) {
-        let entry = [39, 30, 21].iter().fold(guest.get(Field::HostCr3), |table, shift| {
-            guest.read(table + (page >> shift & 0x1FF) * 8) & 0xF_FFFF_F000
-        }) + (page >> 12 & 0x1FF) * 8;
+        let entry = page_entry(guest, page, 1);
         guest.write(entry, if new { NEW } else { page } | 0x63 | flags);
     }
+}
+
+/// Where the guest's paging-structure entry of a level for `page` is: 1 is that of the page.
+fn page_entry(guest: &mut Guest, page: u64, level: usize) -> u64 {
+    let index = |shift: u32| (page >> shift & 0x1FF) * 8;
+    let table = [39, 30, 21][..4 - level]
+        .iter()
+        .fold(guest.get(Field::HostCr3), |table, shift| guest.read(table + index(*shift)) & 0xF_FFFF_F000);
+    table + index(3 + 9 * level as u32)
 }
 
 /// The VMM runs `code` and halts; RFLAGS.CF and ZF must be 0.
@@ -273,6 +280,84 @@ fn mov_to_cr3_under_one_eptp_forgets_the_combined_mappings_of_all() {
     guest.set(Field::GuestRip, reload);
     guest.expect(ExitReason::Hlt);
     assert_eq!(read_with(&mut guest, 0, Field::EptPointer, EPTP_B), FRESH);
+}
+
+/// What the guest reads by MOV RAX, [DATA] after MOV [`to`], RAX, which is not allowed.
+fn read_after_denied_write(guest: &mut Guest, to: u64) -> u64 {
+    let code = [&[0x48, 0x89, 0x04, 0x25][..], &(to as u32).to_le_bytes()].concat();
+    guest.bench.ram.dma_write(CODE + 0x100, &code);
+    guest.set(Field::GuestRip, CODE + 0x100);
+    guest.run();
+    read(guest, 0).0
+}
+
+// 31.4.3.1 "Operations that Invalidate Cached Mappings".
+#[test]
+fn ept_violation_forgets_the_mappings_of_its_address_and_no_others() {
+    for (to, found) in [(pages(0)[0] + 0x10, (2, 1)), (pages(1)[0], OLD)] {
+        let mut guest = reader(true);
+        assert_eq!(read(&mut guest, 0), OLD);
+        // The pages move, and become read-only.
+        for page in (0..4).flat_map(pages) {
+            guest.write(Guest::ept_entry(page), NEW | 0x135);
+        }
+        read_after_denied_write(&mut guest, to);
+        assert_eq!(read(&mut guest, 0), found, "{to:#x}");
+    }
+}
+
+#[test]
+fn ept_violation_of_a_paging_structure_entry_forgets_no_translation() {
+    // EPT does not allow the page table of an address.
+    let (far, table) = (0x4000_0000, pages(3)[0]);
+    let mut guest = reader(true);
+    guest.bench.map(far, DATA, 3);
+    assert_eq!(read(&mut guest, 0), OLD);
+    move_in_ept(&mut guest);
+    let place = page_entry(&mut guest, far, 2);
+    guest.write(place, table | 7);
+    guest.write(Guest::ept_entry(table), 0);
+    guest.bench.ram.dma_write(CODE + 0x100, &[&[0x48, 0x8B, 0x04, 0x25][..], &(far as u32).to_le_bytes()].concat());
+    guest.set(Field::GuestRip, CODE + 0x100);
+    guest.expect(ExitReason::EptViolation);
+    assert_eq!(guest.get(Field::ExitQualification) >> 7 & 3, 1);
+    assert_eq!(read(&mut guest, 0), OLD);
+}
+
+// 28.5.8 "Virtualization Exceptions": it is an EPT violation all the same.
+#[test]
+fn virtualization_exception_forgets_the_mappings_of_its_address() {
+    let mut guest = reader(true);
+    guest.secondary(SecondaryProcessorControls::EPT_VIOLATION_VE);
+    guest.set(Field::VirtualizationExceptionInformationAddress, PAGES + 0x2000);
+    assert_eq!(read(&mut guest, 0), OLD);
+    for page in (0..4).flat_map(pages) {
+        guest.write(Guest::ept_entry(page), NEW | 0x135);
+    }
+    read_after_denied_write(&mut guest, DATA);
+    assert_eq!(guest.read(PAGES + 0x2000) & 0xFFFF_FFFF, u64::from(ExitReason::EptViolation.field()));
+    assert_eq!(read(&mut guest, 0), (2, 1));
+}
+
+// Vol. 3A 5.10.4.1 "Operations that Invalidate TLBs and Paging-Structure Caches".
+#[test]
+fn page_fault_forgets_the_translations_of_its_page_and_no_others() {
+    for (to, found) in [(pages(0)[0] + 0x10, (2, 1)), (pages(1)[0], OLD)] {
+        let mut guest = reader(false);
+        guest.set(Field::ExceptionBitmap, 1 << vector::PF);
+        let cr0 = guest.get(Field::GuestCr0) | Cr0::WP.bits();
+        guest.set(Field::GuestCr0, cr0);
+        // Read-only pages, which then move.
+        for new in [false, true] {
+            for page in pages(0).into_iter().chain(pages(1)) {
+                let place = page_entry(&mut guest, page, 1);
+                guest.write(place, if new { NEW } else { page } | 0x61);
+            }
+            assert_eq!(read(&mut guest, 0), OLD);
+        }
+        read_after_denied_write(&mut guest, to);
+        assert_eq!(read(&mut guest, 0), found, "{to:#x}");
+    }
 }
 
 /// MOV [DATA], RAX; HLT.

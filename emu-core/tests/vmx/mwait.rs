@@ -6,6 +6,7 @@ use emu_core::state::system::Activity;
 use emu_vmx::controls::*;
 use emu_vmx::exit::ExitReason;
 use emu_vmx::field::Field;
+use emu_vmx::vmcs::NO_VMCS;
 
 const MONITOR: [u8; 3] = [0x0F, 0x01, 0xC8];
 const MWAIT: [u8; 3] = [0x0F, 0x01, 0xC9];
@@ -126,4 +127,31 @@ fn umwait_waits_only_after_umonitor_and_mwait_only_after_monitor() {
     guest.primary(PrimaryProcessorControls::MWAIT_EXITING);
     guest.expect(ExitReason::Mwait);
     assert_eq!(guest.get(Field::ExitQualification), 0);
+}
+
+// 33.3 "VMX Instructions", VMXON and VMXOFF: address-range monitoring is cleared.
+#[test]
+fn vmxon_and_vmxoff_clear_the_monitor() {
+    // The VMM's own: MONITOR; VMXOFF; MWAIT. MONITOR; VMXON [RBX]; MWAIT.
+    let off = [&MONITOR[..], &[0x0F, 0x01, 0xC4], &MWAIT, &[0xF4]].concat();
+    let on = [&MONITOR[..], &[0xF3, 0x0F, 0xC7, 0x33], &MWAIT, &[0xF4]].concat();
+    let none = [&MONITOR[..], &MWAIT, &[0xF4]].concat();
+    for (code, activity) in [(&off, Activity::Hlt), (&on, Activity::Hlt), (&none, Activity::Mwait)] {
+        let mut guest = guest(&[]);
+        let revision = guest.bench.cpu.config.model.vmx().expect("it has VMX").caps.basic.revision_id();
+        guest.write(DATA + 0x1000, u64::from(revision));
+        guest.write(DATA, DATA + 0x1000);
+        let cpu = &mut guest.bench.cpu;
+        if code == &on {
+            cpu.vmx.vmxon = NO_VMCS;
+            cpu.vmx.current = NO_VMCS;
+            cpu.sys.plain_msrs.insert(0x3A, 5);
+        }
+        cpu.gpr[3] = DATA;
+        guest.bench.ram.dma_write(CODE, code);
+        guest.bench.cpu.set_rip(CODE);
+        guest.bench.run(100);
+        assert_eq!(guest.bench.cpu.sys.activity, activity, "{code:x?}");
+        assert_eq!(guest.bench.cpu.flags.get() & 0x41, 0);
+    }
 }

@@ -309,3 +309,16 @@ fn xsaves_and_xrstors_find_ud_then_privilege_then_the_vm_exit_then_nm() {
         }
     }
 }
+
+// 30.3.2 "Saving Segment Registers and Descriptor-Table Registers": bits 31:17 and 11:8 are cleared, also of what is
+// unusable, where VM entry does not look at them.
+#[test]
+fn vm_exit_clears_the_reserved_access_rights_of_unusable_segments() {
+    let mut guest = Guest::new(&[0xF4]);
+    let fields = [Field::GuestDsAccessRights, Field::GuestEsAccessRights, Field::GuestLdtrAccessRights];
+    fields.into_iter().for_each(|field| guest.set(field, 0xFFFF_0F93));
+    guest.expect(ExitReason::Hlt);
+    for field in fields {
+        assert_eq!(guest.get(field) & 0xFFFF_0F00, 0x1_0000, "{field:?}");
+    }
+}

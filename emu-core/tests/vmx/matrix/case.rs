@@ -368,7 +368,7 @@ fn between(exit: Exit) -> &'static [Around] {
         Exit::Init => &[Nothing, Resumed, Trap, Sti, NmiBlocked, MovSs, MovSsTrap, Repeating, Hlt, Shutdown, Pending],
         Exit::Sipi => &[WaitForSipi],
         Exit::PreemptionTimer => &[Nothing, Resumed, Trap, Sti, NmiBlocked, MovSs, MovSsTrap, Repeating, Hlt, Shutdown],
-        Exit::NmiWindow => &[Nothing, Resumed, Trap, Sti, Hlt, Shutdown],
+        Exit::NmiWindow => &[Nothing, Resumed, Trap, Hlt, Shutdown],
         Exit::InterruptWindow => &[Nothing, Resumed, Trap, Hlt],
         Exit::MonitorTrapFlag => &[Nothing, Resumed, Trap, Sti, MovSs, MovSsTrap, Repeating, Hlt, Pending],
         _ => &[Nothing, Resumed, Trap, Sti, MovSs, MovSsTrap, Hlt, Pending],
