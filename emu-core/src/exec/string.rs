@@ -218,14 +218,15 @@ pub fn rep_movs<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.repeat(env, u, |cpu, env, wanted| {
         let (source, destination) = (cpu.source_offset(u), cpu.destination_offset(u));
         let began = cpu.cycles;
-        // The source's place holds even if the destination takes its TLB entry.
-        if let Some(from) = cpu.plain_place(env, u.seg, source, size, false)?
+        // The source's place holds even if the destination takes its TLB entry. Caches see the source before the destination
+        // is translated.
+        if !cpu.has_caches()
+            && let Some(from) = cpu.plain_place(env, u.seg, source, size, false)?
             && let Some(to) = cpu.plain_place(env, ES, destination, size, true)?
         {
             let n = cpu.after_walks(began, wanted);
             let n = n.min(cpu.run_length::<W>(u, u.seg, source, false, down));
             let n = n.min(cpu.run_length::<W>(u, ES, destination, true, down));
-            let n = cpu.touch_run(env.ram, (Some(from), to), size, n, down);
             copy_run::<W>(env, from, to, n as usize, down);
             let bytes = cpu.stride::<W>().wrapping_mul(n);
             cpu.advance(RSI, u, bytes);
@@ -254,7 +255,7 @@ pub fn rep_stos<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
         let (destination, began) = (cpu.destination_offset(u), cpu.cycles);
         if let Some(to) = cpu.plain_place(env, ES, destination, size, true)? {
             let n = cpu.after_walks(began, wanted).min(cpu.run_length::<W>(u, ES, destination, true, down));
-            let n = cpu.touch_run(env.ram, (None, to), size, n, down);
+            let n = cpu.touch_run(env.ram, to, size, n, down);
             let start = if down { to - (n as usize - 1) * size } else { to };
             fill_run::<W>(env, start, n as usize, value);
             let bytes = cpu.stride::<W>().wrapping_mul(n);

@@ -59,33 +59,22 @@ impl Cpu {
         }
     }
 
-    /// Of a run of `n` elements of `size` bytes that are read at `from`, if anywhere, and written at `to`: how many take part
-    /// in what the first one does to caches, so that each of the others changes nothing there and takes no time.
+    /// Of a run of `n` elements of `size` bytes that are written at `to`: how many take part in what the first one does to
+    /// caches, so that each of the others changes nothing there and takes no time.
     #[inline(always)]
-    pub(crate) fn touch_run(
-        &mut self,
-        ram: &mut Ram,
-        (from, to): (Option<usize>, usize),
-        size: usize,
-        n: u64,
-        down: bool,
-    ) -> u64 {
+    pub(crate) fn touch_run(&mut self, ram: &mut Ram, to: usize, size: usize, n: u64, down: bool) -> u64 {
         if !self.has_caches() {
             return n;
         }
         let before = self.cycles;
-        if let Some(from) = from {
-            self.touch(ram, from, size, false);
-        }
         self.touch(ram, to, size, true);
         // Elements in the lines of the first one.
         let bytes = self.config.cycles.as_ref().map_or(1, |table| table.caches.line as usize);
-        let alike = |offset: usize| match offset % bytes {
+        let most = match to % bytes {
             place if place + size > bytes => 1,
             place if down => place / size + 1,
             place => (bytes - place) / size,
         };
-        let most = from.map_or(usize::MAX, alike).min(alike(to));
         if self.cycles == before { n.min(most as u64) } else { 1 }
     }
 

@@ -290,10 +290,23 @@ fn copies() -> Vec<u8> {
     code
 }
 
+/// clflush [rsi]; mov edi,40000000h, which is not mapped; mov ecx,1; rep movsb
+const COPY_THAT_FAULTS: [u8; 15] =
+    [0x0F, 0xAE, 0x3E, 0xBF, 0x00, 0x00, 0x00, 0x40, 0xB9, 0x01, 0x00, 0x00, 0x00, 0xF3, 0xA4];
+
 #[test]
 fn a_copy_is_the_same_to_caches_element_by_element() {
+    copy_is_the_same_element_by_element(&copies());
+}
+
+#[test]
+fn a_copy_whose_destination_faults_has_read_its_source_whoever_watches() {
+    copy_is_the_same_element_by_element(&COPY_THAT_FAULTS);
+}
+
+fn copy_is_the_same_element_by_element(code: &[u8]) {
     let bench = || {
-        let mut bench = Bench::long_mode(&copies());
+        let mut bench = Bench::long_mode(code);
         bench.cpu.sys.cr0 -= Cr0::CD | Cr0::NW;
         bench.cpu.model_clock(Table::named("westmere").expect("it is built in"), BOTH, &mut bench.ram);
         bench.cpu.refresh();
