@@ -299,6 +299,7 @@ main:	call enter_pm
 	mov dword [timer], 0
 	wrmsr
 	WAITFOR "TSC deadline: an interrupt", timer, 1
+	mov ecx, 0x6E0
 	rdmsr
 	CHECK "the deadline is cleared", eax, 0
 	rdtsc
