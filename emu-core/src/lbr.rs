@@ -6,7 +6,7 @@ use crate::ir::branch::BranchKind;
 use crate::ir::uop::Uop;
 use crate::model::CpuModel;
 use crate::model::features::Feature;
-use crate::model::lbr::{LbrModel, RECORDS, format};
+use crate::model::lbr::{LbrModel, RECORDS, flag, format};
 use crate::state::cpu::{Cpu, Env};
 use crate::state::lbr::Record;
 use crate::state::pmu::LBR_FRZ;
@@ -42,17 +42,6 @@ mod control {
     pub const NEAR_IND_CALL: u64 = 1 << 20;
     pub const NEAR_RET: u64 = 1 << 21;
     pub const OTHER_BRANCH: u64 = 1 << 22;
-}
-
-/// Flags of MSR_LASTBRANCH_x_FROM_IP, MSR_LBR_INFO_x and IA32_LBR_x_INFO.
-mod flag {
-    pub const MISPRED: u64 = 1 << 63;
-    /// In a source address: IN_TSX and TSX_ABORT.
-    pub const TRANSACTION: u64 = 3 << 61;
-    pub const CYC_CNT_VALID: u64 = 1 << 60;
-    pub const TYPE_SHIFT: u32 = 56;
-    /// Elapsed cycles.
-    pub const CYCLES: u64 = 0xFFFF;
 }
 
 /// An instruction pointer, as a record can have it.
@@ -201,16 +190,16 @@ pub(crate) fn write(cpu: &mut Cpu, _: &mut Env, number: u32, value: u64) -> Exec
     Ok(())
 }
 
-/// IA32_LBR_x_INFO.BR_TYPE.
-fn type_of(kind: BranchKind) -> u64 {
+/// What stands for a kind of branch: its bits of MSR_LBR_SELECT and of IA32_LBR_CTL, and its IA32_LBR_x_INFO.BR_TYPE.
+fn fields_of(kind: BranchKind) -> (u64, u64, u64) {
     match kind {
-        BranchKind::Conditional => 0,
-        BranchKind::IndirectJump => 1,
-        BranchKind::Jump => 2,
-        BranchKind::IndirectCall => 3,
-        BranchKind::Call => 4,
-        BranchKind::Return => 5,
-        BranchKind::Interrupt | BranchKind::Far => 8,
+        BranchKind::Conditional => (select::JCC, control::COND, 0),
+        BranchKind::IndirectJump => (select::NEAR_IND_JMP, control::NEAR_IND_JMP, 1),
+        BranchKind::Jump => (select::NEAR_REL_JMP, control::NEAR_REL_JMP, 2),
+        BranchKind::IndirectCall => (select::NEAR_IND_CALL, control::NEAR_IND_CALL, 3),
+        BranchKind::Call => (select::NEAR_REL_CALL, control::NEAR_REL_CALL, 4),
+        BranchKind::Return => (select::NEAR_RET, control::NEAR_RET, 5),
+        BranchKind::Interrupt | BranchKind::Far => (select::FAR_BRANCH, control::OTHER_BRANCH, 8),
     }
 }
 
@@ -277,11 +266,9 @@ impl Cpu {
     /// An instruction of a run one by one has branched from `from`; it ended at the address `next`.
     pub(crate) fn record_branch(&mut self, uop: &Uop, from: Place, next: u64, mispredicted: bool) {
         let Some(kind) = BranchKind::of(uop) else { return };
-        if kind == BranchKind::Interrupt {
-            // INT1 is a debug exception.
-            if uop.r1 == EventKind::PrivilegedSoftwareException as u8 {
-                return;
-            }
+        // INT1 is a debug exception.
+        if kind == BranchKind::Interrupt && uop.r1 == EventKind::PrivilegedSoftwareException as u8 {
+            return;
         }
         let empty = kind == BranchKind::Call && self.rip() == next;
         self.record(kind, from, empty, mispredicted);
@@ -289,7 +276,7 @@ impl Cpu {
 
     /// An event has been delivered that came at `from`, between instructions or instead of one.
     pub(crate) fn record_event(&mut self, event: &Fault, from: Place) {
-        if !event.is_debug_exception() && self.derived.records_branches {
+        if !event.is_debug_exception() {
             self.record(BranchKind::Interrupt, from, false, false);
         }
     }
@@ -303,9 +290,8 @@ impl Cpu {
 
     /// Records what has led to RIP, if it is not filtered out. `empty`: a call to the instruction behind it.
     fn record(&mut self, kind: BranchKind, from: Place, empty: bool, mispredicted: bool) {
-        let processor = self.config.model.clone();
-        let Some(model) = processor.lbr().filter(|_| self.derived.records_branches) else { return };
-        let (recorded, last) = (self.is_recorded(model, kind, from), self.lbr.record(0));
+        let Some(model) = self.config.model.lbr().copied().filter(|_| self.derived.records_branches) else { return };
+        let (recorded, last) = (self.is_recorded(&model, kind, from), self.lbr.record(0));
         // The last-event registers are subject to the filters that the architectural records have.
         if kind == BranchKind::Interrupt && (recorded.is_some() || !model.is_architectural()) {
             self.lbr.last_event = last;
@@ -332,12 +318,12 @@ impl Cpu {
         let mut record = Record { from: if from_is_seen { address(from) } else { u64::MAX }, to, info: 0 };
         match model.format {
             format::FLAGS | format::TRANSACTIONS => {
-                let flags = source_flags(model, &processor);
+                let flags = source_flags(&model, &self.config.model);
                 record.from = record.from & !flags | mispredicted;
             }
             format::INFO => record.info = mispredicted | elapsed,
             format::ARCHITECTURAL => {
-                let all = mispredicted | flag::CYC_CNT_VALID | type_of(kind) << flag::TYPE_SHIFT | elapsed;
+                let all = mispredicted | flag::CYC_CNT_VALID | fields_of(kind).2 << flag::TYPE_SHIFT | elapsed;
                 record.info = all & model.information;
             }
             _ => {}
@@ -348,33 +334,14 @@ impl Cpu {
 
     /// Whether a branch that has led to the present CPL is recorded, and if so, whether its source is.
     fn is_recorded(&self, model: &LbrModel, kind: BranchKind, from: Place) -> Option<bool> {
+        let (unselected, bit, _) = fields_of(kind);
         if !model.is_architectural() {
-            let (level, bit) = (
-                if self.sys.cpl == 0 { select::CPL_EQ_0 } else { select::CPL_NEQ_0 },
-                match kind {
-                    BranchKind::Conditional => select::JCC,
-                    BranchKind::Jump => select::NEAR_REL_JMP,
-                    BranchKind::IndirectJump => select::NEAR_IND_JMP,
-                    BranchKind::Call => select::NEAR_REL_CALL,
-                    BranchKind::IndirectCall => select::NEAR_IND_CALL,
-                    BranchKind::Return => select::NEAR_RET,
-                    BranchKind::Interrupt | BranchKind::Far => select::FAR_BRANCH,
-                },
-            );
-            return (self.lbr.select & (level | bit) == 0).then_some(true);
+            let level = if self.sys.cpl == 0 { select::CPL_EQ_0 } else { select::CPL_NEQ_0 };
+            return (self.lbr.select & (level | unselected) == 0).then_some(true);
         }
         // Without the fields everything is recorded.
         let enabled = self.sys.lbr_ctl | !model.control;
         let sees = |cpl: u8| enabled & if cpl == 0 { control::OS } else { control::USR } != 0;
-        let bit = match kind {
-            BranchKind::Conditional => control::COND,
-            BranchKind::Jump => control::NEAR_REL_JMP,
-            BranchKind::IndirectJump => control::NEAR_IND_JMP,
-            BranchKind::Call => control::NEAR_REL_CALL,
-            BranchKind::IndirectCall => control::NEAR_IND_CALL,
-            BranchKind::Return => control::NEAR_RET,
-            BranchKind::Interrupt | BranchKind::Far => control::OTHER_BRANCH,
-        };
         (sees(self.sys.cpl) && enabled & bit != 0).then(|| sees(from.cpl))
     }
 }

@@ -37,6 +37,20 @@ pub struct LbrModel {
     pub information: u64,
 }
 
+/// Flags of MSR_LASTBRANCH_x_FROM_IP, MSR_LBR_INFO_x and IA32_LBR_x_INFO.
+pub mod flag {
+    /// It was mispredicted.
+    pub const MISPRED: u64 = 1 << 63;
+    /// In a source address: IN_TSX and TSX_ABORT.
+    pub const TRANSACTION: u64 = 3 << 61;
+    /// The count of cycles is one.
+    pub const CYC_CNT_VALID: u64 = 1 << 60;
+    /// The lowest bit of BR_TYPE, of four.
+    pub const TYPE_SHIFT: u32 = 56;
+    /// Elapsed cycles.
+    pub const CYCLES: u64 = 0xFFFF;
+}
+
 /// Formats of records (SDM Vol. 3B 18.4.8.1, "LBR Stack and Intel 64 Processors").
 pub mod format {
     /// Offsets of 32 bits.
@@ -61,11 +75,6 @@ const STACKS: [(u32, u32, u8); 2] = [
     (MSR_LASTBRANCH_0_FROM_IP, MSR_LASTBRANCH_0_TO_IP, RECORDS as u8),
 ];
 
-/// Fields of IA32_LBR_x_INFO, in the order of CPUID.1CH:ECX.
-const MISPREDICTED: u64 = 1 << 63;
-const CYCLES: u64 = 1 << 60 | 0xFFFF;
-const TYPE: u64 = 0xF << 56;
-
 /// CPUID leaf 1Ch.
 pub(super) const LEAF: u32 = 0x1C;
 
@@ -85,7 +94,7 @@ impl LbrModel {
             format: format::ARCHITECTURAL,
             control: 1 | bits(0, 0x6) | bits(1, 0x7F_0000) | bits(2, 0x8),
             depths,
-            information: [MISPREDICTED, CYCLES, TYPE]
+            information: [flag::MISPRED, flag::CYC_CNT_VALID | flag::CYCLES, 0xF << flag::TYPE_SHIFT]
                 .iter()
                 .enumerate()
                 .fold(0, |all, (n, field)| if leaf.ecx >> n & 1 != 0 { all | field } else { all }),
