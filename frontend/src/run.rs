@@ -154,8 +154,8 @@ pub struct Driver<'m> {
     revived: bool,
     /// Text that is yet to be typed.
     typing: VecDeque<char>,
-    /// The last slice ended before its cycle.
-    paused: bool,
+    /// The cycle of the last slice, if that ended before it. Where the host pauses decides nothing.
+    unfinished: Option<u64>,
     end: Option<End>,
 }
 
@@ -196,7 +196,7 @@ impl<'m> Driver<'m> {
             stands: None,
             revived: false,
             typing: VecDeque::new(),
-            paused: false,
+            unfinished: None,
             end: None,
         }
     }
@@ -244,6 +244,7 @@ impl<'m> Driver<'m> {
         self.meter.restart();
         self.typing.clear();
         self.last_frame = None;
+        self.unfinished = None;
         self.end = None;
         Ok(())
     }
@@ -318,7 +319,7 @@ impl<'m> Driver<'m> {
 
     /// Runs until the clock reaches `cycle` or the run ends.
     pub fn advance(&mut self, cycle: u64) {
-        while self.end.is_none() && self.machine.now() < cycle {
+        while self.end.is_none() && (self.machine.now() < cycle || self.unfinished.is_some()) {
             if self.held && self.frame_end.is_none() {
                 self.hold();
             } else {
@@ -361,11 +362,13 @@ impl<'m> Driver<'m> {
         if before >= LAST_CYCLE {
             return self.stop(End::Limit(format!("the clock is at its last cycle, {LAST_CYCLE}")));
         }
-        let mut target = cycle.min(LAST_CYCLE).min(before.saturating_add(self.milliseconds(SLICE_MS)));
+        let resumed = self.unfinished.take();
+        let slice_end = resumed.unwrap_or_else(|| before.saturating_add(self.milliseconds(SLICE_MS)));
+        let mut target = cycle.min(LAST_CYCLE).min(slice_end);
         if let Some(replay) = &mut self.replay {
             let last = replay.last_cycle(self.machine.hz());
             match replay.feed(self.machine) {
-                Ok(_) if before >= last => return self.stop(End::Replayed),
+                Ok(_) if before >= last && resumed.is_none() => return self.stop(End::Replayed),
                 Ok(horizon) => target = target.min(horizon).min(last),
                 Err(error) => return self.stop(End::Failed(error)),
             }
@@ -376,19 +379,19 @@ impl<'m> Driver<'m> {
         if let Some(seconds) = self.limits.seconds {
             target = target.min(self.start.0.wrapping_add(self.cycle_of(seconds)));
         }
-        if let Some(limit) = self.limits.instructions {
+        if let Some(limit) = self.limits.instructions.filter(|_| resumed.is_none()) {
             // What all processors can execute meanwhile does not pass the limit by more than a turn; it comes nearer
             // slice by slice.
             let left = limit.saturating_sub(self.machine.instructions().wrapping_sub(self.start.1));
             let each_cycle = u64::from(self.machine.processors().max(1)) * self.machine.instructions_per_cycle();
             target = target.min(before.saturating_add((left / each_cycle).max(1)));
         }
-        let target = target.max(before.saturating_add(1));
+        let target = if resumed.is_some() { target } else { target.max(before.saturating_add(1)) };
         let (result, instructions) = (self.machine.run_some(target), self.machine.instructions());
-        self.paused = result == RunResult::Paused;
+        self.unfinished = (result == RunResult::Paused).then_some(target);
         self.frame_end.take_if(|end| self.machine.now() >= *end);
         let end = match result {
-            RunResult::Limit if self.machine.now() <= before => Some(End::Died(format!(
+            RunResult::Limit if self.machine.now() <= before && resumed.is_none() => Some(End::Died(format!(
                 "the machine does not advance at cycle {before} (instruction {instructions}): a defect of this program"
             ))),
             result => End::of(result),
@@ -414,15 +417,19 @@ impl<'m> Driver<'m> {
     }
 
     fn limit_reached(&self) -> Option<End> {
-        if let Some(limit) = self.limits.instructions
-            && self.machine.instructions().wrapping_sub(self.start.1) >= limit
-        {
-            return Some(End::Limit(format!("{limit} instructions (--max-instructions)")));
-        }
         if let Some(seconds) = self.limits.wall_seconds
             && self.began.elapsed().as_secs_f64() >= seconds
         {
             return Some(End::Limit(format!("{seconds} seconds of the host's time (--wall-time)")));
+        }
+        // Limits of the guest's end a run at the same place however often the host pauses.
+        if self.unfinished.is_some() {
+            return None;
+        }
+        if let Some(limit) = self.limits.instructions
+            && self.machine.instructions().wrapping_sub(self.start.1) >= limit
+        {
+            return Some(End::Limit(format!("{limit} instructions (--max-instructions)")));
         }
         let seconds = self.limits.seconds?;
         let reached = self.machine.now().wrapping_sub(self.start.0) >= self.cycle_of(seconds);
@@ -475,7 +482,7 @@ impl<'m> Driver<'m> {
             return end;
         }
         // A pause within a turn is no place that a replay stops at.
-        let cycle = if self.paused { self.machine.latest() + 1 } else { self.machine.now() };
+        let cycle = if self.unfinished.is_some() { self.machine.latest() + 1 } else { self.machine.now() };
         End::of(self.machine.run_until(cycle)).or(end)
     }
 

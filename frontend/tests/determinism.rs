@@ -48,3 +48,46 @@ fn run_that_starts_from_a_snapshot_ends_as_the_run_that_it_was_taken_of() {
     assert_eq!(names.len(), 2, "no part of a file is left");
     std::fs::remove_dir_all(&folder).expect("it is there");
 }
+
+/// Every processor runs without end: in x2APIC mode, the others are started at 5000h, where a jump to itself stands.
+const ALL_SPIN: &[u8] = &[
+    0x31, 0xC0, 0x8E, 0xD8, // xor ax,ax; mov ds,ax
+    0xC7, 0x06, 0x00, 0x50, 0xEB, 0xFE, // mov word [5000h], 0FEEBh
+    0x66, 0xB9, 0x1B, 0x00, 0x00, 0x00, 0x0F, 0x32, // mov ecx, IA32_APIC_BASE; rdmsr
+    0x0D, 0x00, 0x0C, 0x0F, 0x30, // or ax, 0C00h; wrmsr
+    0x66, 0xB9, 0x30, 0x08, 0x00, 0x00, 0x66, 0x31, 0xD2, // mov ecx, 830h (ICR); xor edx,edx
+    0x66, 0xB8, 0x00, 0x45, 0x0C, 0x00, 0x0F, 0x30, // mov eax, INIT to all others; wrmsr
+    0x66, 0xB8, 0x05, 0x46, 0x0C, 0x00, 0x0F, 0x30, // mov eax, SIPI 5 to all others; wrmsr
+    0x66, 0x43, 0xEB, 0xFC, // next: inc ebx; jmp next
+];
+
+#[test]
+fn limit_of_instructions_ends_a_watched_run_where_it_ends_the_run() {
+    let folder = std::env::temp_dir().join(format!("rvmx-emu-limit-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the host has room");
+    let (image, trace) = (folder.join("spin.img"), folder.join("trace.txt"));
+    let mut sector = ALL_SPIN.to_vec();
+    sector.resize(510, 0);
+    sector.extend([0x55, 0xAA]);
+    std::fs::write(&image, sector).expect("it is written");
+    let ended = |quantum: &str, limit: &str, watched: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
+            .args(["--headless", "--snapshot", "--cpu-model", "max", "--cpus", "3", "--stats"])
+            .args(["--quantum", quantum, "--max-instructions", limit])
+            .args(watched)
+            .arg(&image)
+            .output()
+            .expect("the program starts");
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let stats: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default()).expect(&text);
+        ["instructions", "cycles", "state_hash"].map(|field| stats[field].to_string())
+    };
+    let traced = format!("{},cpu=2", trace.display());
+    for (quantum, limit) in [("20000", "3500000"), ("1000000", "4000001")] {
+        let plain = ended(quantum, limit, &[]);
+        assert_eq!(plain, ended(quantum, limit, &["--no-jit"]), "{quantum} {limit}");
+        assert_eq!(plain, ended(quantum, limit, &["--trace", &traced]), "{quantum} {limit}");
+    }
+    std::fs::remove_dir_all(&folder).expect("it is there");
+}
