@@ -1,7 +1,7 @@
 //! Last branch records: when branches are recorded, which of them, and the registers (SDM Vol. 3B 18.4, "Last Branch,
 //! Interrupt, and Exception Recording Overview", to 18.12; chapter 19, "Last Branch Records").
 
-use crate::fault::{EventKind, Exec, Fault};
+use crate::fault::{EventKind, Exec};
 use crate::ir::branch::BranchKind;
 use crate::ir::uop::Uop;
 use crate::model::CpuModel;
@@ -274,11 +274,10 @@ impl Cpu {
         self.record(kind, from, empty, mispredicted);
     }
 
-    /// An event has been delivered that came at `from`, between instructions or instead of one.
-    pub(crate) fn record_event(&mut self, event: &Fault, from: Place) {
-        if !event.is_debug_exception() {
-            self.record(BranchKind::Interrupt, from, false, false);
-        }
+    /// An event has been delivered that came at `from`, between instructions or instead of one. Debug exceptions are no
+    /// such events, but for those that VM entry injects (SDM Vol. 3C 29.6.1.1, "Details of Vectored-Event Injection").
+    pub(crate) fn record_event(&mut self, from: Place) {
+        self.record(BranchKind::Interrupt, from, false, false);
     }
 
     /// INIT or a start-up IPI has led from `from` to RIP: the architectural records have that, too.

@@ -305,28 +305,37 @@ fn ordinary_ipi(icr_low: u32) -> bool {
     icr_low & 0xFFF3_B700 == 0 && icr_low & 0xF0 != 0
 }
 
+const NO_SHORTHAND: u32 = 0;
+const SELF: u32 = 1;
+
+/// The destination shorthand of an ICR value.
+fn shorthand(icr_low: u32) -> u32 {
+    (icr_low >> 18) & 3
+}
+
+/// A write to the ICR's low half on the APIC-access page (32.4.3.2, "APIC-Write Emulation").
 fn icr_virtualization(
     page: &mut impl VirtualApicPage,
     status: &mut GuestInterruptStatus,
     controls: &ExecutionControls,
     icr_low: u32,
     destination: u32,
-    exit_offset: u16,
 ) -> After {
-    let vector = icr_low as u8;
-    let shorthand = (icr_low >> 18) & 3;
     let delivery = controls.secondary.contains(SecondaryProcessorControls::VIRTUAL_INTERRUPT_DELIVERY);
     let ipi = controls.tertiary.contains(TertiaryProcessorControls::IPI_VIRTUALIZATION);
-    if ordinary_ipi(icr_low) {
-        // Bit 11 (destination mode) does not matter for the shorthand "self".
-        if delivery && shorthand == 1 {
-            return self_ipi_virtualization(page, status, vector);
-        }
-        if ipi && shorthand == 0 && icr_low & (1 << 11) == 0 {
-            return After::SendIpi { vector, destination };
-        }
+    // Bit 11 (destination mode) does not matter for the shorthand "self".
+    if delivery && shorthand(icr_low) == SELF && ordinary_ipi(icr_low) {
+        return self_ipi_virtualization(page, status, icr_low as u8);
     }
-    After::ApicWrite(exit_offset)
+    if ipi { send_ipi(icr_low, destination) } else { After::ApicWrite(register::ICR_LOW) }
+}
+
+/// IPI virtualization of what it is for: an ordinary IPI to a physical destination without a shorthand.
+fn send_ipi(icr_low: u32, destination: u32) -> After {
+    match ordinary_ipi(icr_low) && shorthand(icr_low) == NO_SHORTHAND && icr_low & (1 << 11) == 0 {
+        true => After::SendIpi { vector: icr_low as u8, destination },
+        false => After::ApicWrite(register::ICR_LOW),
+    }
 }
 
 /// APIC-write emulation (30.4.3.2): after a virtualized write at `offset` has reached the virtual-APIC page. It is the
@@ -352,7 +361,7 @@ pub fn apic_write(
         register::ICR_LOW => {
             let low = page.read(register::ICR_LOW);
             let destination = page.read(register::ICR_HIGH) >> 24;
-            icr_virtualization(page, status, controls, low, destination, offset)
+            icr_virtualization(page, status, controls, low, destination)
         }
         register::ICR_HIGH..=ICR_HIGH_END => {
             let value = page.read(register::ICR_HIGH) & 0xFF00_0000;
@@ -440,14 +449,8 @@ pub fn write_x2apic(
                 return MsrAccess::GeneralProtection;
             }
             store(register::ICR_LOW, value);
-            MsrAccess::Written(icr_virtualization(
-                page,
-                status,
-                controls,
-                value as u32,
-                (value >> 32) as u32,
-                register::ICR_LOW,
-            ))
+            // Self-IPI virtualization has an MSR of its own.
+            MsrAccess::Written(send_ipi(value as u32, (value >> 32) as u32))
         }
         _ => MsrAccess::Physical,
     }
@@ -659,9 +662,9 @@ mod tests {
             assert_eq!(access == MsrAccess::GeneralProtection, reserved, "bit {bit}");
             assert_eq!(p.read(register::ICR_LOW), if reserved { 0 } else { value as u32 }, "bit {bit}");
         }
-        // Bit 12: no fault, and no interrupt without the hypervisor, even to itself.
+        // Bit 12 and shorthands: no fault, and no interrupt without the hypervisor, even to itself.
         status = GuestInterruptStatus(0);
-        for value in [0x1051, 0x4_1051] {
+        for value in [0x1051, 0x4_1051, 0x4_0051, 0x8_0051, 0xC_0051] {
             let access = write_x2apic(&mut p, &mut status, &c, 0x830, value);
             assert_eq!(access, MsrAccess::Written(After::ApicWrite(0x300)), "{value:x}");
         }

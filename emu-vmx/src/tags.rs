@@ -168,6 +168,26 @@ pub const fn vm_transition(enable_vpid: bool) -> Option<Invalidation> {
     if enable_vpid { None } else { Some(Invalidation::Vpid { vpid: 0 }) }
 }
 
+/// Whether the processor has a type of INVEPT.
+pub fn has_invept(kind: u64, cap: EptVpidCap) -> bool {
+    match kind {
+        1 => cap.contains(EptVpidCap::INVEPT_SINGLE),
+        2 => cap.contains(EptVpidCap::INVEPT_ALL),
+        _ => false,
+    }
+}
+
+/// Whether the processor has a type of INVVPID.
+pub fn has_invvpid(kind: u64, cap: EptVpidCap) -> bool {
+    match kind {
+        0 => cap.contains(EptVpidCap::INVVPID_ADDRESS),
+        1 => cap.contains(EptVpidCap::INVVPID_SINGLE),
+        2 => cap.contains(EptVpidCap::INVVPID_ALL),
+        3 => cap.contains(EptVpidCap::INVVPID_SINGLE_RETAINING_GLOBALS),
+        _ => false,
+    }
+}
+
 /// INVEPT (SDM Vol. 3C 31.3): `descriptor` is the first quadword of its operand (EPTP).
 pub fn invept(
     kind: u64,
@@ -177,12 +197,10 @@ pub fn invept(
 ) -> Result<Invalidation, VmInstructionError> {
     let refused = Err(VmInstructionError::InvalidInvalidationOperand);
     match kind {
-        1 if cap.contains(EptVpidCap::INVEPT_SINGLE) => match eptp_valid(descriptor, cap, cpu) {
-            true => Ok(Invalidation::Ept { ep4ta: ep4ta(descriptor) }),
-            false => refused,
-        },
-        2 if cap.contains(EptVpidCap::INVEPT_ALL) => Ok(Invalidation::AllEpt),
-        _ => refused,
+        _ if !has_invept(kind, cap) => refused,
+        1 if !eptp_valid(descriptor, cap, cpu) => refused,
+        1 => Ok(Invalidation::Ept { ep4ta: ep4ta(descriptor) }),
+        _ => Ok(Invalidation::AllEpt),
     }
 }
 
@@ -195,15 +213,8 @@ pub fn invvpid(
     cpu: &ProcessorFacts,
 ) -> Result<Invalidation, VmInstructionError> {
     let refused = Err(VmInstructionError::InvalidInvalidationOperand);
-    let supported = match kind {
-        0 => EptVpidCap::INVVPID_ADDRESS,
-        1 => EptVpidCap::INVVPID_SINGLE,
-        2 => EptVpidCap::INVVPID_ALL,
-        3 => EptVpidCap::INVVPID_SINGLE_RETAINING_GLOBALS,
-        _ => return refused,
-    };
     let [first, address] = descriptor;
-    if !cap.contains(supported) || first >> 16 != 0 {
+    if !has_invvpid(kind, cap) || first >> 16 != 0 {
         return refused;
     }
     let vpid = first as u16;

@@ -71,6 +71,10 @@ impl Cpu {
     fn exits_directly(&mut self, env: &mut Env, event: Fault, resume: bool) -> bool {
         let exits = self.exits_on(&event);
         if exits {
+            if event.vector == vector::MF {
+                // There is no blocking by STI or MOV SS then (SDM Vol. 3C 30.1, "Architectural State Before a VM Exit").
+                self.sys.shadow = Shadow::None;
+            }
             // A software interrupt whose delivery gave rise to the event.
             let original = self.vmx.delivering.take();
             self.exit_for_exception(env, event, original, resume);
@@ -95,11 +99,12 @@ impl Cpu {
         let mut exceptions = 0;
         loop {
             self.vmx.injecting = injecting;
+            let recorded = injecting || !delivery.event.is_debug_exception();
             let from = self.derived.records_branches.then(|| self.place_of(self.rip()));
             let result = self.try_deliver(env, &delivery);
             self.vmx.injecting = false;
-            if let (Ok(()), Some(from)) = (&result, from) {
-                self.record_event(&delivery.event, from);
+            if let (Ok(()), Some(from), true) = (&result, from, recorded) {
+                self.record_event(from);
             }
             match result {
                 Ok(()) => return self.spend(|events| events.delivery.into()),

@@ -10,6 +10,7 @@ use emu_vmx::exit::ExitReason;
 use emu_vmx::exit::instruction_information::{self, Operand};
 use emu_vmx::intercept::Instruction as Intercept;
 use emu_vmx::operation::VmFail;
+use emu_vmx::tags;
 use emu_vmx::vmcs::VmInstructionError;
 
 /// VMXON m64.
@@ -96,12 +97,20 @@ pub fn vmwrite_r<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
 pub fn vmwrite_m<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmcs_access(env, u, true, W::get(&cpu.gpr, u.r1), u.r1, None)?;
     cpu.require_vmx_root()?;
-    let (encoding, value) = (W::get(&cpu.gpr, u.r1), cpu.load::<W>(env, u)?);
-    let result = cpu.vmwrite(env, encoding, value);
+    let encoding = W::get(&cpu.gpr, u.r1);
+    // Whether there is a VMCS to write to is known before the source is read, whether it has the field afterwards.
+    let (value, result) = match cpu.find_accessed_vmcs(env) {
+        Err(fail) => (0, Err(fail)),
+        Ok(()) => {
+            let value = cpu.load::<W>(env, u)?;
+            (value, cpu.vmwrite(env, encoding, value))
+        }
+    };
     cpu.vmx_result(u, result, &|| format!("VMWRITE of {value:X}h to {}", field_words(encoding)));
     Ok(())
 }
 
+/// The operand of INVEPT and INVVPID; it is not read if the processor does not have the type.
 fn descriptor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Result<[u64; 2], Stop> {
     let mut bytes = [0; 16];
     let ea = cpu.ea(u);
@@ -114,16 +123,18 @@ fn descriptor(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Result<[u64; 2], Stop> {
 pub fn invept<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Invept, Operands::Descriptor)?;
     cpu.require_vmx_root()?;
-    let descriptor = descriptor(cpu, env, u)?;
-    cpu.invept(u, W::get(&cpu.gpr, u.r1), descriptor)
+    let (kind, cap) = (W::get(&cpu.gpr, u.r1), cpu.vmx_model()?.caps.ept_vpid_cap);
+    let descriptor = if tags::has_invept(kind, cap) { Some(descriptor(cpu, env, u)?) } else { None };
+    cpu.invept(u, kind, descriptor)
 }
 
 /// INVVPID r, m128.
 pub fn invvpid<W: Width>(cpu: &mut Cpu, env: &mut Env, u: &Uop) -> Exec {
     cpu.intercept_vmx(u, Intercept::Invvpid, Operands::Descriptor)?;
     cpu.require_vmx_root()?;
-    let descriptor = descriptor(cpu, env, u)?;
-    cpu.invvpid(u, W::get(&cpu.gpr, u.r1), descriptor)
+    let (kind, cap) = (W::get(&cpu.gpr, u.r1), cpu.vmx_model()?.caps.ept_vpid_cap);
+    let descriptor = if tags::has_invvpid(kind, cap) { Some(descriptor(cpu, env, u)?) } else { None };
+    cpu.invvpid(u, kind, descriptor)
 }
 
 /// VMLAUNCH.

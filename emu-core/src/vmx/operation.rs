@@ -230,6 +230,11 @@ impl Cpu {
         vmcs.zip(model.map(|model| &**model)).ok_or(VmFail::Invalid)
     }
 
+    /// Whether VMREAD and VMWRITE have a VMCS to access.
+    pub(crate) fn find_accessed_vmcs(&mut self, env: &mut Env) -> Result<(), VmFail> {
+        self.accessed_vmcs(env).map(|_| ())
+    }
+
     /// VMREAD: the value, or VMfail.
     pub(crate) fn vmread(&mut self, env: &mut Env, encoding: u64) -> Result<u64, VmFail> {
         let (vmcs, model) = self.accessed_vmcs(env)?;
@@ -251,10 +256,12 @@ impl Cpu {
         Ok(())
     }
 
-    /// INVEPT.
-    pub(crate) fn invept(&mut self, u: &Uop, kind: u64, descriptor: [u64; 2]) -> Exec {
+    /// INVEPT; without a descriptor the processor does not have the type.
+    pub(crate) fn invept(&mut self, u: &Uop, kind: u64, descriptor: Option<[u64; 2]>) -> Exec {
         let model = self.vmx_model()?;
-        let result = tags::invept(kind, descriptor[0], model.caps.ept_vpid_cap, &model.facts);
+        let result = descriptor
+            .ok_or(VmInstructionError::InvalidInvalidationOperand)
+            .and_then(|[eptp, _]| tags::invept(kind, eptp, model.caps.ept_vpid_cap, &model.facts));
         if let Ok(scope) = &result {
             self.invalidate(scope);
         }
@@ -262,10 +269,12 @@ impl Cpu {
         Ok(())
     }
 
-    /// INVVPID.
-    pub(crate) fn invvpid(&mut self, u: &Uop, kind: u64, descriptor: [u64; 2]) -> Exec {
+    /// INVVPID, likewise.
+    pub(crate) fn invvpid(&mut self, u: &Uop, kind: u64, descriptor: Option<[u64; 2]>) -> Exec {
         let model = self.vmx_model()?;
-        let result = tags::invvpid(kind, descriptor, model.caps.ept_vpid_cap, &model.facts);
+        let result = descriptor
+            .ok_or(VmInstructionError::InvalidInvalidationOperand)
+            .and_then(|descriptor| tags::invvpid(kind, descriptor, model.caps.ept_vpid_cap, &model.facts));
         if let Ok(scope) = &result {
             self.invalidate(scope);
         }
@@ -274,9 +283,10 @@ impl Cpu {
     }
 }
 
-/// `INVEPT of type 5, descriptor 1000h, 0h`.
-fn operand(name: &str, kind: u64, descriptor: [u64; 2]) -> String {
-    format!("{name} of type {kind}, descriptor {:X}h, {:X}h", descriptor[0], descriptor[1])
+/// `INVEPT of type 1, descriptor 1000h, 0h`.
+fn operand(name: &str, kind: u64, descriptor: Option<[u64; 2]>) -> String {
+    let rest = descriptor.map_or(String::new(), |[first, second]| format!(", descriptor {first:X}h, {second:X}h"));
+    format!("{name} of type {kind}{rest}")
 }
 
 #[cfg(test)]

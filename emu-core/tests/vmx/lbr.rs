@@ -68,6 +68,18 @@ fn event_that_is_injected_is_recorded_and_one_that_exits_is_not() {
     guest.set(Field::VmEntryInterruptionInformation, 0x8000_0B0D);
     guest.expect(ExitReason::Hlt);
     assert_eq!(recorded(&guest), [(0, HANDLERS + 13 - CODE)]);
+    // Of #DB, too (SDM Vol. 3C 29.6.1.1, "Details of Vectored-Event Injection"), where the flag stays.
+    for information in [0x8000_0301, 0x8000_0501] {
+        let mut guest = with_stack(&[0x0F, 0x0B]);
+        guest.or(Field::VmEntryControls, VmEntryControls::LOAD_DEBUG_CONTROLS.bits().into());
+        guest.or(Field::VmExitControls, VmExitControls::SAVE_DEBUG_CONTROLS.bits().into());
+        guest.set(Field::GuestIa32Debugctl, 1);
+        guest.set(Field::VmEntryInterruptionInformation, information);
+        guest.set(Field::VmEntryInstructionLength, 1);
+        guest.expect(ExitReason::Hlt);
+        assert_eq!(recorded(&guest), [(0, HANDLERS + 1 - CODE)], "{information:X}");
+        assert_eq!(guest.get(Field::GuestIa32Debugctl), 1, "{information:X}");
+    }
     let mut guest = with_stack(&[0xEB, 0x00, 0x0F, 0x0B]);
     guest.or(Field::VmEntryControls, VmEntryControls::LOAD_DEBUG_CONTROLS.bits().into());
     guest.set(Field::GuestIa32Debugctl, 1);

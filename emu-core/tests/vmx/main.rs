@@ -12,6 +12,7 @@ mod invalidation;
 mod lbr;
 mod matrix;
 mod mwait;
+mod order;
 mod report;
 mod reported;
 mod spec_ctrl;

@@ -322,3 +322,21 @@ fn vm_exit_clears_the_reserved_access_rights_of_unusable_segments() {
         assert_eq!(guest.get(field) & 0xFFFF_0F00, 0x1_0000, "{field:?}");
     }
 }
+
+/// SDM Vol. 3C 30.1 "Architectural State Before a VM Exit".
+#[test]
+fn exit_that_mf_causes_directly_has_no_blocking_by_sti_or_mov_ss() {
+    // FNINIT; FLDCW [DATA]; FLDZ; FLDZ; FDIVP, which is invalid; what blocks; an instruction of another exception, or #MF.
+    let divided = [0xDB, 0xE3, 0xD9, 0x2C, 0x25, 0x00, 0x00, 0x05, 0x00, 0xD9, 0xEE, 0xD9, 0xEE, 0xDE, 0xF9];
+    for (blocks, bit) in [(&[0xFB][..], 1), (&[0x8E, 0xD0], 2)] {
+        for (raises, vector, blocked) in [(&[0x9B][..], vector::MF, 0), (&[0x0F, 0x0B], vector::UD, bit)] {
+            let mut guest = Guest::new(&[&divided, blocks, raises].concat());
+            guest.write(DATA, 0x037E);
+            guest.bench.cpu.gpr[0] = 0x10;
+            guest.or(Field::ExceptionBitmap, 1 << vector);
+            guest.expect(ExitReason::ExceptionOrNmi);
+            assert_eq!(guest.get(Field::VmExitInterruptionInformation) & 0xFF, u64::from(vector));
+            assert_eq!(guest.get(Field::GuestInterruptibilityState), blocked, "{blocks:X?} {raises:X?}");
+        }
+    }
+}
