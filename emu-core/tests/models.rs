@@ -307,6 +307,8 @@ fn mixtures_that_make_no_sense_are_refused_with_the_reason() {
         ("penryn,+ept_ad", "needs ept, which the model lacks; add +ept"),
         ("haswell,-xsave,+avx", "needs xsave, which is taken away"),
         ("haswell,-ept,+unrestricted_guest", "needs ept, which is taken away"),
+        ("haswell,-vmx,+ept", "needs secondary_controls, which goes with vmx, which is taken away"),
+        ("haswell,-vipd", "the nearest name is \"vpid\""),
         ("max,+vpid,-vpid", "it is both added and taken away"),
         ("wildcat_lake,+fred", "flexible return and event delivery is not implemented"),
         ("max,+avx_vnni_int8", "is not implemented"),

@@ -137,14 +137,31 @@ fn add(changed: &mut Contents, item: Item, max: &Contents) {
     }
 }
 
+/// How far what is needed is followed to what it needs; longer than any chain is.
+const DEEPEST: u8 = 6;
+
+fn are_taken(items: &[Item], changes: &[Change]) -> bool {
+    items.iter().any(|item| changes.iter().any(|change| change.item == *item))
+}
+
+/// What an item needs, itself or through others, that is taken away.
+fn taken_below(item: Item, changes: &[Change], depth: u8) -> Option<Item> {
+    let needs = item.needs();
+    let taken = needs.iter().flatten().find(|needed| are_taken(&[**needed], changes)).copied();
+    let below = || needs.iter().flatten().find_map(|needed| taken_below(*needed, changes, depth.checked_sub(1)?));
+    taken.or_else(below)
+}
+
 /// Why an item cannot be added.
 fn needs(item: Item, missing: &[Item], changes: &[Change]) -> String {
     let names: Vec<&str> = missing.iter().map(|item| item.name()).collect();
     let names = names.join(" or ");
-    let taken = missing.iter().any(|missing| changes.iter().any(|change| change.item == *missing));
     let what = item.words();
     match missing {
-        _ if taken => format!("{what} needs {names}, which is taken away"),
+        _ if are_taken(missing, changes) => format!("{what} needs {names}, which is taken away"),
+        [only] if let Some(root) = taken_below(*only, changes, DEEPEST) => {
+            format!("{what} needs {names}, which goes with {}, which is taken away", root.name())
+        }
         [only] => format!("{what} needs {names}, which the model lacks; add +{}", only.name()),
         _ => format!("{what} needs {names}, and the model has none of them"),
     }

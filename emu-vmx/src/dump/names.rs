@@ -206,18 +206,19 @@ pub fn is_like_a_field(name: &str) -> bool {
     prefixed || Field::ALL.iter().any(|field| near(field.name()) || near(field.identifier()))
 }
 
+fn sorted_letters(word: &[char]) -> Vec<char> {
+    let mut letters = word.to_vec();
+    letters.sort_unstable();
+    letters
+}
+
 /// The name among `names` that `name` is probably a slip of: a third of its letters at most are others, or they stand in
 /// another order.
 pub fn slip<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let letters = |text: &str| -> Vec<char> { text.to_ascii_lowercase().chars().collect() };
     let wanted = letters(name);
-    let ordered = |letters: &[char]| {
-        let mut letters = letters.to_vec();
-        letters.sort_unstable();
-        letters
-    };
     let (distance, near) = names.map(|other| (distance(&wanted, &letters(other)), other)).min_by_key(|near| near.0)?;
-    let swapped = distance <= 2 && ordered(&wanted) == ordered(&letters(near));
+    let swapped = distance <= 2 && sorted_letters(&wanted) == sorted_letters(&letters(near));
     (swapped || distance <= (wanted.len() / 3).max(1)).then_some(near)
 }
 
@@ -276,7 +277,7 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// The name among `names` that is least unlike `name`; none of what is too long to be a name.
+/// The name among `names` that is least unlike `name`, sooner one of the same letters; none of what is too long to be a name.
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     if name.len() > LONGEST {
         return None;
@@ -285,7 +286,12 @@ pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<S
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
     };
     let wanted = plain(name);
-    names.min_by_key(|other| distance(&wanted, &plain(other))).map(ToString::to_string)
+    let letters = sorted_letters(&wanted);
+    let unlike = |other: &str| {
+        let other = plain(other);
+        (distance(&wanted, &other), sorted_letters(&other) != letters)
+    };
+    names.min_by_key(|other| unlike(other)).map(ToString::to_string)
 }
 
 /// The name of the field that is nearest to `name`: by what its words mean, then by its letters. None of what is too long
