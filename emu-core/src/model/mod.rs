@@ -527,7 +527,8 @@ impl CpuModel {
     /// The bits of IA32_DEBUGCTL that may be written (SDM Vol. 4 Table 2-2).
     pub fn debugctl_mask(&self) -> u64 {
         let freezes_on_pmi = self.has(Feature::Pdcm) && self.pmu.version > 1;
-        0x27C2
+        0x2042
+            | if self.has(Feature::Ds) { 0xF << 7 } else { 0 }
             | if self.lbr.is_some() { 1 } else { 0 }
             | if freezes_on_pmi { 3 << 11 } else { 0 }
             | if self.pmu.freezes_in_smm { 1 << 14 } else { 0 }

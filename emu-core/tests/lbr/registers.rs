@@ -154,6 +154,18 @@ fn model_without_records_refuses_to_enable_them() {
     }
 }
 
+/// IA32_DEBUGCTL.BTS, BTINT, BTS_OFF_OS and BTS_OFF_USR: of the debug store.
+#[test]
+fn branch_trace_store_can_be_enabled_only_where_cpuid_reports_the_debug_store() {
+    for name in CpuModel::names() {
+        let mut bench = Bench::new(CpuModel::named(name).expect("it is built in"));
+        let has = bench.cpu.cpuid_leaf(1, 0).edx >> 21 & 1 != 0;
+        for bit in 7..=10 {
+            assert_eq!(try_set(&mut bench, IA32_DEBUGCTL, 1 << bit), has, "{name}: bit {bit}");
+        }
+    }
+}
+
 #[test]
 fn lbr_ctl_takes_the_fields_that_cpuid_reports() {
     for name in ["max", "sapphire_rapids", "wildcat_lake"] {
