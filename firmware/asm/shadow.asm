@@ -46,7 +46,7 @@ unreal_load:
         ret
 
 ; Makes F0000h-FFFFFh RAM with the ROM's contents. While the switch happens the segment has no valid
-; contents, so the copying code runs from low memory. BL = 1 when it was done, 0 without a 440FX.
+; contents, so the copying code runs from low memory; not from 7C00h, where breakpoints wait for a boot sector. BL = 1 when it was done, 0 without a 440FX.
 shadow_enable:
         call    unreal_on
         mov     bl, 0
@@ -63,10 +63,10 @@ shadow_enable:
         mov     eax, 0x80000058
         call    pci_cfg_write
         mov     si, shadow_stub
-        mov     di, 0x7C00
+        mov     di, SHADOW_STUB
         mov     cx, shadow_stub_end - shadow_stub
         rep cs movsb
-        call    0x0000:0x7C00
+        call    0x0000:SHADOW_STUB
         mov     bl, 1
 .done:  ret
 

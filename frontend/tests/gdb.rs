@@ -159,11 +159,11 @@ fn gdb_stops_steps_reads_and_goes_back() {
     assert!(stop.starts_with("T05") && stop.contains("swbreak"), "{stop}");
     // EIP is the ninth register.
     assert_eq!(gdb.ask("g")[64..72], *"007c0000");
-    assert_eq!(gdb.ask("m7c00,4"), "66b85800");
+    assert_eq!(gdb.ask("m7c00,4"), "fa31c08e");
     assert_eq!(gdb.ask("z0,7c00,1"), "OK");
     let stop = gdb.ask("vCont;s:p1.1");
     assert!(stop.starts_with("S05") || stop.starts_with("T05"), "{stop}");
-    assert_eq!(gdb.ask("g")[64..72], *"067c0000");
+    assert_eq!(gdb.ask("g")[64..72], *"017c0000");
     assert!(!gdb.ask("bs").starts_with('E'));
     assert_eq!(gdb.ask("g")[64..72], *"007c0000");
 }

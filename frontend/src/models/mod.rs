@@ -170,7 +170,10 @@ mod tests {
                 "penryn,+ept_ad",
                 "--cpu-model: ept_ad: accessed and dirty flags of EPT needs ept, which the model lacks; add +ept",
             ),
-            ("haswell,-ept,+pml", "--cpu-model: pml: Enable PML needs ept_ad, which the model lacks; add +ept_ad"),
+            (
+                "haswell,-ept,+pml",
+                "--cpu-model: pml: Enable PML needs ept_ad, which goes with ept, which is taken away",
+            ),
             (
                 "haswell,-ept,+ept_ad",
                 "--cpu-model: ept_ad: accessed and dirty flags of EPT needs ept, which is taken away",
