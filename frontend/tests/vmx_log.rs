@@ -106,7 +106,7 @@ const ERRORS: [Source; 28] = [
     DualMonitor,
     Provoked(&[""]),
     Gap,
-    Provoked(&[": INVEPT of type 9, descriptor 0h, 0h at RIP 0x", ": INVVPID of type 9, descriptor 0h, 0h at RIP 0x"]),
+    Provoked(&[": INVEPT of type 9 at RIP 0x", ": INVVPID of type 9 at RIP 0x"]),
 ];
 
 #[test]
