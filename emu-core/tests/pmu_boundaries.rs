@@ -223,3 +223,32 @@ fn snapshot_restored_under_another_clock_has_that_clocks_deadline() {
     state.restore(&memory, cpus, &mut bench.ram, &mut bench.cache).expect("it is this machine's");
     assert_eq!(bench.cpu.pmu.deadline, start + 100);
 }
+
+/// An instruction that is repeated retires with its last iteration, however the run is cut and whoever watches.
+#[test]
+fn repeated_instruction_retires_in_its_last_cycle_however_it_is_cut() {
+    // rep movsb; nop; nop; repe cmpsb; cld; rep stosb; hlt
+    let code = [0xF3, 0xA4, 0x90, 0x90, 0xB9, 9, 0, 0, 0, 0xF3, 0xA6, 0xFC, 0xB1, 30, 0xF3, 0xAA, 0xF4];
+    let mut moved = false;
+    for clock in [None, Some("haswell"), Some("westmere")] {
+        for select in [EDGE, cmask(1), cmask(2), cmask(1) | INV, cmask(1) | INV | EDGE, cmask(2) | EDGE] {
+            let counts = |slice: u64, cycle: u64| {
+                let mut bench = counted(&code);
+                bench.cpu.config.cycles = clock.map(|name| Table::named(name).expect("it is built in"));
+                (bench.cpu.gpr[1], bench.cpu.gpr[6], bench.cpu.gpr[7]) = (20, 0x9000, 0x9800);
+                count(&mut bench, 0, INSTRUCTIONS | select, 0);
+                let limit = bench.cpu.cycles + cycle;
+                bench.cpu.begin_turn();
+                while bench.cpu.cycles < limit && bench.go_on(slice.min(limit - bench.cpu.cycles)) != RunExit::Stopped {
+                }
+                rdmsr(&bench, IA32_A_PMC0)
+            };
+            for cycle in [5, 15, 25, 40, 200] {
+                let whole = counts(1000, cycle);
+                assert_eq!([counts(1, cycle), counts(7, cycle)], [whole; 2], "{clock:?} {select:x} to {cycle}");
+                moved |= whole != 0;
+            }
+        }
+    }
+    assert!(moved);
+}

@@ -190,7 +190,7 @@ impl Board {
     /// but of input events those of earlier cycles only. One that is injected behind the instruction has its cycle, and
     /// must not come before it when the run is made again.
     #[inline]
-    fn reach(&mut self, memory: &mut Ram, now: u64) {
+    pub(crate) fn reach(&mut self, memory: &mut Ram, now: u64) {
         // Mostly there is nothing to be met.
         if self.next_deadline() > now {
             self.wires.time = self.wires.time.max(now);

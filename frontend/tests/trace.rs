@@ -46,6 +46,34 @@ fn traced_run_is_the_same_run_and_has_a_line_for_each_instruction() {
     assert!(text.lines().count() > 10_000, "{} lines", text.lines().count());
 }
 
+/// The lines of a trace of `smp` with two processors, [`SHORT`] guest seconds from where both run.
+fn lines(filter: &str) -> Vec<String> {
+    let name = format!("rvmx-emu-lines-{}-{}.txt", std::process::id(), filter.replace(['=', ','], "-"));
+    let path = std::env::temp_dir().join(name);
+    let output =
+        run("smp", &["--quantum", "100", "--max-time", SHORT, "--trace", &format!("{}{filter}", path.display())]);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    std::fs::remove_file(&path).expect("the trace can be removed");
+    text.lines().map(str::to_owned).collect()
+}
+
+const SHORT: &str = "0.0212";
+
+#[test]
+fn windows_and_processors_are_parts_of_the_whole_trace() {
+    let cycle = |line: &&String| line.split(' ').next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(u64::MAX);
+    let all = lines(",from=1000000");
+    for cpu in ["0", "1"] {
+        let own: Vec<&String> = all.iter().filter(|line| line.split(' ').nth(1) == Some(cpu)).collect();
+        assert!(own.len() > 500, "processor {cpu}: {} lines", own.len());
+        assert_eq!(lines(&format!(",from=1000000,cpu={cpu}")).iter().collect::<Vec<_>>(), own, "processor {cpu}");
+    }
+    for (from, to) in [(1_010_010, 1_030_050), (1_020_000, 1_020_001), (1_029_090, 1_029_110)] {
+        let window: Vec<&String> = all.iter().filter(|line| (from..to).contains(&cycle(line))).collect();
+        assert_eq!(lines(&format!(",from={from},to={to}")).iter().collect::<Vec<_>>(), window, "{from} to {to}");
+    }
+}
+
 #[test]
 fn trace_option_that_makes_no_sense_says_what_to_give() {
     for (spec, expected) in [

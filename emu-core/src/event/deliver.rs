@@ -177,7 +177,7 @@ impl Cpu {
 
     #[cold]
     fn exit_for_software_interrupt(&mut self, event: Fault, return_rip: u64) -> Exec {
-        self.note_exit_for(event);
+        self.note_exit_for(event, return_rip);
         let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi);
         details.event = Some((interruption(&event), None));
         details.length = Length::Until(return_rip);
@@ -197,7 +197,7 @@ impl Cpu {
         match (result, exception) {
             (Ok(()), None) => {}
             (Ok(()), Some(record)) => self.note_delivered(record),
-            (Err(Stop::VmExit), _) => self.note_exit_for(delivery.event),
+            (Err(Stop::VmExit), _) => self.note_exit_for(delivery.event, delivery.return_rip),
             // Nothing has happened; it is tried again.
             (Err(Stop::Alone), _) => self.vmx.delivering = None,
             (Err(Stop::Shutdown), _) => {}

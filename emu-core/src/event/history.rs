@@ -38,9 +38,9 @@ impl Cpu {
         self.notes.history.push(EventRecord { outcome, ..record });
     }
 
-    /// Notes an event that causes a VM exit.
-    pub(crate) fn note_exit_for(&mut self, event: Fault) {
-        let record = self.event_record(&Delivery { event, return_rip: self.rip(), resume: false });
+    /// Notes an event that causes a VM exit; `return_rip` is what its delivery would save.
+    pub(crate) fn note_exit_for(&mut self, event: Fault, return_rip: u64) {
+        let record = self.event_record(&Delivery { event, return_rip, resume: false });
         self.notes.history.push(EventRecord { outcome: Outcome::VmExit, ..record });
     }
 }

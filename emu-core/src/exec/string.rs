@@ -70,7 +70,9 @@ impl Cpu {
             return Ok(());
         }
         let slice = self.block_limit.saturating_sub(self.cycles).clamp(1, MAX_RUN);
-        let alone = self.carried.single_step || self.notes.watch.contains(Watch::ITERATIONS);
+        // Where a counter asks in which cycle what happens, that is the last iteration's, however the run is cut.
+        let placed = self.pmu.looks_at_some_cycles(self.config.model.pmu());
+        let alone = self.carried.single_step || placed || self.notes.watch.contains(Watch::ITERATIONS);
         let slice = if alone { 1 } else { slice };
         let wanted = count.min(slice);
         let mut done = 0;

@@ -214,6 +214,12 @@ impl Pmu {
         self.selects[n] & select::EDGE != 0 || self.selects[n] >> select::CMASK_SHIFT != 0
     }
 
+    /// Some counter asks in which cycle instructions retire, or what they do happens.
+    pub fn looks_at_some_cycles(&self, model: &PmuModel) -> bool {
+        let looks = |n| self.general_runs(n, model) && self.looks_at_cycles(n);
+        self.watches && (0..usize::from(model.general)).any(looks)
+    }
+
     /// Whether a cycle in which an event has happened so often is one that IA32_PMCn is after.
     fn compares(&self, n: usize, events: u64) -> bool {
         match self.selects[n] >> select::CMASK_SHIFT & 0xFF {

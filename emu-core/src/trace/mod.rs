@@ -61,14 +61,19 @@ impl TraceSink for String {
 pub struct Tracer<S: TraceSink> {
     filter: TraceFilter,
     sink: S,
+    /// By processor: an instruction that does not complete ends with the next one's beginning.
+    lines: Vec<Line>,
+}
+
+#[derive(Default)]
+struct Line {
     /// The instruction that has begun.
     present: Option<Present>,
     /// Kept for its allocation.
-    line: String,
+    text: String,
 }
 
 struct Present {
-    cpu: u32,
     cycle: u64,
     rip: u64,
     before: Box<Registers>,
@@ -77,7 +82,7 @@ struct Present {
 impl<S: TraceSink> Tracer<S> {
     /// A tracer of what `filter` takes.
     pub fn new(filter: TraceFilter, sink: S) -> Self {
-        Self { filter, sink, present: None, line: String::new() }
+        Self { filter, sink, lines: Vec::new() }
     }
 
     /// What is traced.
@@ -90,29 +95,33 @@ impl<S: TraceSink> Tracer<S> {
         &mut self.sink
     }
 
-    /// Writes the line of an instruction that began and never ended.
+    /// Writes the lines of instructions that began and never ended.
     pub fn finish(&mut self) {
-        if self.present.take().is_some() {
-            self.end_line();
+        for line in &mut self.lines {
+            if line.present.take().is_some() {
+                line.end(&mut self.sink);
+            }
         }
     }
 
-    fn end_line(&mut self) {
-        let trimmed = self.line.trim_end().len();
-        self.line.truncate(trimmed);
-        self.line.push('\n');
-        self.sink.line(&self.line);
-        self.line.clear();
+    /// The line of a processor, and where it goes.
+    fn line_of(&mut self, cpu: &Cpu) -> (&mut Line, &mut S) {
+        let n = cpu.sys.index as usize;
+        if self.lines.len() <= n {
+            self.lines.resize_with(n + 1, Line::default);
+        }
+        (&mut self.lines[n], &mut self.sink)
     }
 
     /// Adds to the line of the present instruction; what happens between two has a line of its own.
     fn add(&mut self, cpu: &Cpu, what: std::fmt::Arguments) {
-        if self.present.as_ref().is_some_and(|present| present.cpu == cpu.sys.index) {
-            append(&mut self.line, format_args!(" {what}"));
-        } else if self.filter.takes(cpu) {
-            self.finish();
-            append(&mut self.line, format_args!("{} {} {what}", cpu.cycles, cpu.sys.index));
-            self.end_line();
+        let takes = self.filter.takes(cpu);
+        let (line, sink) = self.line_of(cpu);
+        if line.present.is_some() {
+            append(&mut line.text, format_args!(" {what}"));
+        } else if takes {
+            append(&mut line.text, format_args!("{} {} {what}", cpu.cycles, cpu.sys.index));
+            line.end(sink);
         }
     }
 
@@ -120,6 +129,16 @@ impl<S: TraceSink> Tracer<S> {
         let DeviceAccess { address, size, write, value } = *access;
         let name = names[usize::from(write)];
         self.add(cpu, format_args!("{name}{size}[{address:x}]={value:x}"));
+    }
+}
+
+impl Line {
+    fn end(&mut self, sink: &mut impl TraceSink) {
+        let trimmed = self.text.trim_end().len();
+        self.text.truncate(trimmed);
+        self.text.push('\n');
+        sink.line(&self.text);
+        self.text.clear();
     }
 }
 
@@ -154,20 +173,18 @@ impl<S: TraceSink> Observer for Tracer<S> {
 
     fn before_instruction(&mut self, view: View, instruction: Instruction) {
         let cpu = view.cpu;
-        let begun = |present: &Present| {
-            (present.cpu, present.cycle, present.rip) == (cpu.sys.index, cpu.cycles, instruction.rip)
-        };
-        if self.present.as_ref().is_some_and(begun) {
+        let takes = self.filter.takes(cpu);
+        let (line, sink) = self.line_of(cpu);
+        let begun = |present: &Present| (present.cycle, present.rip) == (cpu.cycles, instruction.rip);
+        if line.present.as_ref().is_some_and(begun) {
             return;
         }
         // The one before did not complete: a fault or a VM exit led here.
-        if let Some(present) = self.present.take() {
-            if present.cpu == cpu.sys.index {
-                present.before.changes(&Registers::of(cpu), &mut self.line);
-            }
-            self.end_line();
+        if let Some(present) = line.present.take() {
+            present.before.changes(&Registers::of(cpu), &mut line.text);
+            line.end(sink);
         }
-        if !self.filter.takes(cpu) {
+        if !takes {
             return;
         }
         let linear = cpu.code_linear(instruction.rip);
@@ -178,28 +195,24 @@ impl<S: TraceSink> Observer for Tracer<S> {
         let cs = cpu.sys.seg(SegmentRegister::Cs).selector;
         let (offset_digits, linear_digits) = (digits(cpu.derived.mode), digits(cpu.derived.mode).max(8));
         append(
-            &mut self.line,
+            &mut line.text,
             format_args!(
                 "{} {} {cs:04x}:{:0offset_digits$x} {linear:0linear_digits$x} {bytes:14} {:32}",
                 cpu.cycles, cpu.sys.index, instruction.rip, found.text
             ),
         );
-        self.present = Some(Present {
-            cpu: cpu.sys.index,
-            cycle: cpu.cycles,
-            rip: instruction.rip,
-            before: Box::new(Registers::of(cpu)),
-        });
+        line.present = Some(Present { cycle: cpu.cycles, rip: instruction.rip, before: Box::new(Registers::of(cpu)) });
     }
 
     fn after_instruction(&mut self, view: View, _instruction: Instruction) {
-        let Some(present) = self.present.take() else { return };
-        present.before.changes(&Registers::of(view.cpu), &mut self.line);
-        self.end_line();
+        let (line, sink) = self.line_of(view.cpu);
+        let Some(present) = line.present.take() else { return };
+        present.before.changes(&Registers::of(view.cpu), &mut line.text);
+        line.end(sink);
     }
 
     fn memory_access(&mut self, view: View, access: &MemoryAccess) {
-        if self.present.is_some() {
+        if self.line_of(view.cpu).0.present.is_some() {
             let MemoryAccess { linear, size, write, value, .. } = *access;
             let name = if write { 'w' } else { 'r' };
             self.add(view.cpu, format_args!("{name}{size}[{linear:x}]={value:x}"));

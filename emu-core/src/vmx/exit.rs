@@ -59,7 +59,7 @@ impl Cpu {
         original: Option<Delivering>,
         resume: bool,
     ) {
-        self.note_exit_for(event);
+        self.note_exit_for(event, self.rip());
         let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi);
         // Real-address mode has no error codes.
         let code = event.error_code.filter(|_| self.sys.cr0.contains(Cr0::PE));
@@ -78,7 +78,7 @@ impl Cpu {
 
     /// VM exit because of #DB with these conditions (bits of DR6, which is not changed).
     pub(crate) fn exit_for_debug(&mut self, env: &mut Env, conditions: u64, resume: bool) {
-        self.note_exit_for(Fault::exception(vector::DB));
+        self.note_exit_for(Fault::exception(vector::DB), self.rip());
         let qualification = conditions & !PendingDebug::ENABLED_BREAKPOINT.bits();
         let mut details = ExitDetails::new(ExitReason::ExceptionOrNmi).qualified(qualification);
         details.event = Some((interruption(&Fault::exception(vector::DB)), None));

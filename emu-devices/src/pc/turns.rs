@@ -221,8 +221,11 @@ impl Pc {
         let multiple = self.next_multiple(reached);
         let cpu = &mut self.cpus[n];
         if cpu.sys.activity == Activity::Shutdown && !cpu.in_non_root() {
+            let rip = cpu.rip();
             self.reached = self.reached.max(reached);
-            return Some(PcExit::Shutdown { processor: n as u32, rip: cpu.rip() });
+            // A reset that follows finds the board at this time, wherever the run was cut before.
+            self.board.reach(&mut self.ram, reached);
+            return Some(PcExit::Shutdown { processor: n as u32, rip });
         }
         let waits = cpu.sys.activity == Activity::Mwait;
         if single && !waits {

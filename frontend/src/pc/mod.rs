@@ -119,10 +119,13 @@ impl PcMachine {
         let mut observers = Observers::default();
         if let Some(tracer) = &mut self.tracer {
             let TraceFilter { from, to, .. } = tracer.filter();
+            // Of several processors, the later ones of a turn come to its cycles when the clock has them behind it.
+            let behind = || self.pc.cpus.iter().any(|cpu| cpu.cycles < to);
             if now < from {
                 cycle = cycle.min(from);
-            } else if now < to {
-                (cycle, work) = (cycle.min(to), TRACED_WORK);
+            } else if now < to || behind() {
+                cycle = if now < to { cycle.min(to) } else { cycle };
+                work = TRACED_WORK;
                 observers.0.push(tracer);
             }
         }
