@@ -308,6 +308,8 @@ fn mixtures_that_make_no_sense_are_refused_with_the_reason() {
         ("haswell,-xsave,+avx", "needs xsave, which is taken away"),
         ("haswell,-ept,+unrestricted_guest", "needs ept, which is taken away"),
         ("haswell,-vmx,+ept", "needs secondary_controls, which goes with vmx, which is taken away"),
+        ("penryn,+ept,+pml", "needs ept_ad, which the model lacks; add +ept_ad"),
+        ("corei5_arrandale_m520,-ept_uncacheable,+pml", "needs ept_ad, which the model lacks; add +ept_ad"),
         ("haswell,-vipd", "the nearest name is \"vpid\""),
         ("max,+vpid,-vpid", "it is both added and taken away"),
         ("wildcat_lake,+fred", "flexible return and event delivery is not implemented"),

@@ -46,7 +46,8 @@ unreal_load:
         ret
 
 ; Makes F0000h-FFFFFh RAM with the ROM's contents. While the switch happens the segment has no valid
-; contents, so the copying code runs from low memory; not from 7C00h, where breakpoints wait for a boot sector. BL = 1 when it was done, 0 without a 440FX.
+; contents, so the copying code runs from low memory; not from 7C00h, where breakpoints wait for a boot
+; sector. BL = 1 when it was done, 0 without a 440FX.
 shadow_enable:
         call    unreal_on
         mov     bl, 0

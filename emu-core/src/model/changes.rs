@@ -112,7 +112,7 @@ pub(super) fn apply(
     }
     for item in added() {
         if let Some(missing) = changed.missing(item) {
-            return Err(refused(item.name(), &needs(item, &missing, &changes)));
+            return Err(refused(item.name(), &needs(item, &missing, &changed, &changes)));
         }
     }
     changed.settle(contents);
@@ -140,26 +140,29 @@ fn add(changed: &mut Contents, item: Item, max: &Contents) {
 /// How far what is needed is followed to what it needs; longer than any chain is.
 const DEEPEST: u8 = 6;
 
-fn are_taken(items: &[Item], changes: &[Change]) -> bool {
-    items.iter().any(|item| changes.iter().any(|change| change.item == *item))
+fn taken_of(items: &[Item], changes: &[Change]) -> Option<Item> {
+    items.iter().copied().find(|item| changes.iter().any(|change| !change.adds && change.item == *item))
 }
 
-/// What an item needs, itself or through others, that is taken away.
-fn taken_below(item: Item, changes: &[Change], depth: u8) -> Option<Item> {
+/// What an item needs and has not, itself or through others, because it is taken away.
+fn taken_below(item: Item, changed: &Contents, changes: &[Change], depth: u8) -> Option<Item> {
     let needs = item.needs();
-    let taken = needs.iter().flatten().find(|needed| are_taken(&[**needed], changes)).copied();
-    let below = || needs.iter().flatten().find_map(|needed| taken_below(*needed, changes, depth.checked_sub(1)?));
-    taken.or_else(below)
+    let unmet = || needs.iter().filter(|any| !any.iter().any(|needed| changed.has(*needed)));
+    let below = |any: &[Item]| match any {
+        [only] => taken_below(*only, changed, changes, depth.checked_sub(1)?),
+        _ => None,
+    };
+    unmet().find_map(|any| taken_of(any, changes).or_else(|| below(any)))
 }
 
 /// Why an item cannot be added.
-fn needs(item: Item, missing: &[Item], changes: &[Change]) -> String {
+fn needs(item: Item, missing: &[Item], changed: &Contents, changes: &[Change]) -> String {
     let names: Vec<&str> = missing.iter().map(|item| item.name()).collect();
     let names = names.join(" or ");
     let what = item.words();
     match missing {
-        _ if are_taken(missing, changes) => format!("{what} needs {names}, which is taken away"),
-        [only] if let Some(root) = taken_below(*only, changes, DEEPEST) => {
+        _ if taken_of(missing, changes).is_some() => format!("{what} needs {names}, which is taken away"),
+        [only] if let Some(root) = taken_below(*only, changed, changes, DEEPEST) => {
             format!("{what} needs {names}, which goes with {}, which is taken away", root.name())
         }
         [only] => format!("{what} needs {names}, which the model lacks; add +{}", only.name()),
