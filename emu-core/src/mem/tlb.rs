@@ -516,6 +516,24 @@ mod tests {
         assert!(!has(&tlb, 0x5000));
     }
 
+    /// A machine taken from a snapshot has no entries of spaces that had lost their number.
+    #[test]
+    fn fault_forgets_nothing_for_the_sake_of_entries_that_nobody_finds() {
+        let mut tlb = Tlb::default();
+        let fault = Invalidation::LinearAddress { vpid: 0, pcid: 7, address: 0x5000, globals: true };
+        tlb.switch(SEVEN);
+        for (lost, forgotten) in [(false, true), (true, false)] {
+            enter(&mut tlb, 0x5000, Extent::PAGE);
+            if lost {
+                tlb.invalidate(&MOV_CR3_TO_SEVEN);
+            }
+            let device = 0xFEE0_0000 | tlb.context(0);
+            tlb.insert_slow(0xFEE0_0000, SlowEntry { read: device, write: device, physical: 0xFEE0_0000 });
+            assert_eq!(tlb.forget_faulted(&fault, 12), forgotten);
+            assert_eq!(tlb.slow(0xFEE0_0000).read == device, !forgotten);
+        }
+    }
+
     #[test]
     fn writes_are_withheld_from_a_page_that_is_not_kept_whatever_gave_their_tags() {
         let mut tlb = Tlb::default();
