@@ -1,5 +1,8 @@
 //! Two runs of the same image end with the same instruction count and state; so does one that logs everything.
 
+mod common;
+
+use common::folder::Folder;
 use std::process::Command;
 
 /// The counters of a run, and all else that it wrote to standard error.
@@ -36,17 +39,15 @@ fn two_runs_and_a_traced_run_are_the_same() {
 
 #[test]
 fn run_that_starts_from_a_snapshot_ends_as_the_run_that_it_was_taken_of() {
-    let folder = std::env::temp_dir().join(format!("rvmx-emu-restore-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("the host has room");
-    let (snapshot, script) = (folder.join("smp.snap"), folder.join("smp.ron"));
-    std::fs::write(&script, format!("Script(steps: [Wait(0.5), Snapshot({snapshot:?})])")).expect("it is written");
+    let folder = Folder::new("restore");
+    let snapshot = folder.path("smp.snap");
+    let script = folder.file("smp.ron", format!("Script(steps: [Wait(0.5), Snapshot({snapshot:?})])").as_bytes());
     let (_, log) = counts(&["--script", &script.to_string_lossy()]);
     assert!(snapshot.exists(), "{log}");
     let restored = counts(&["--restore", &snapshot.to_string_lossy(), "--max-time", "1"]).0;
     assert_eq!(restored, counts(&["--max-time", "1.5"]).0);
     let names: Vec<_> = std::fs::read_dir(&folder).expect("it is there").collect();
     assert_eq!(names.len(), 2, "no part of a file is left");
-    std::fs::remove_dir_all(&folder).expect("it is there");
 }
 
 /// Every processor runs without end: in x2APIC mode, the others are started at 5000h, where a jump to itself stands.
@@ -63,13 +64,11 @@ const ALL_SPIN: &[u8] = &[
 
 #[test]
 fn limit_of_instructions_ends_a_watched_run_where_it_ends_the_run() {
-    let folder = std::env::temp_dir().join(format!("rvmx-emu-limit-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("the host has room");
-    let (image, trace) = (folder.join("spin.img"), folder.join("trace.txt"));
+    let folder = Folder::new("limit");
     let mut sector = ALL_SPIN.to_vec();
     sector.resize(510, 0);
     sector.extend([0x55, 0xAA]);
-    std::fs::write(&image, sector).expect("it is written");
+    let image = folder.file("spin.img", &sector);
     let ended = |quantum: &str, limit: &str, watched: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_rvmx-emu"))
             .args(["--headless", "--snapshot", "--cpu-model", "max", "--cpus", "3", "--stats"])
@@ -83,11 +82,10 @@ fn limit_of_instructions_ends_a_watched_run_where_it_ends_the_run() {
         let stats: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default()).expect(&text);
         ["instructions", "cycles", "state_hash"].map(|field| stats[field].to_string())
     };
-    let traced = format!("{},cpu=2", trace.display());
+    let traced = format!("{},cpu=2", folder.path("trace.txt").display());
     for (quantum, limit) in [("20000", "3500000"), ("1000000", "4000001")] {
         let plain = ended(quantum, limit, &[]);
         assert_eq!(plain, ended(quantum, limit, &["--no-jit"]), "{quantum} {limit}");
         assert_eq!(plain, ended(quantum, limit, &["--trace", &traced]), "{quantum} {limit}");
     }
-    std::fs::remove_dir_all(&folder).expect("it is there");
 }

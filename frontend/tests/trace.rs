@@ -1,5 +1,8 @@
 //! `--trace`: the lines, that a traced run is the same run, and what happens when the file takes nothing.
 
+mod common;
+
+use common::folder::Folder;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -48,12 +51,11 @@ fn traced_run_is_the_same_run_and_has_a_line_for_each_instruction() {
 
 /// The lines of a trace of `smp` with two processors, [`SHORT`] guest seconds from where both run.
 fn lines(filter: &str) -> Vec<String> {
-    let name = format!("rvmx-emu-lines-{}-{}.txt", std::process::id(), filter.replace(['=', ','], "-"));
-    let path = std::env::temp_dir().join(name);
+    let folder = Folder::new("lines");
+    let path = folder.path("trace.txt");
     let output =
         run("smp", &["--quantum", "100", "--max-time", SHORT, "--trace", &format!("{}{filter}", path.display())]);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{e}: {output:?}"));
-    std::fs::remove_file(&path).expect("the trace can be removed");
     text.lines().map(str::to_owned).collect()
 }
 

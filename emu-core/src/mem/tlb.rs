@@ -230,6 +230,11 @@ impl Tlb {
         self.stamp = self.stamp & !0xFFF | context;
     }
 
+    /// Whether the space of a key or tag has its number still: else the entry is never found again.
+    fn lives(&self, key: u64) -> bool {
+        self.spaces.iter().any(|(_, number)| *number == space_of(key))
+    }
+
     /// Enters a translation.
     pub fn insert(&mut self, linear: u64, entry: Entry, detail: Detail) {
         let slot = data_slot(linear);

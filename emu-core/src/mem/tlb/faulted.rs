@@ -1,7 +1,6 @@
 //! What an access that faults makes the TLB forget.
 
-use super::{ENTRIES, FETCH_ENTRIES};
-use super::{Tlb, data_slot, fetch_slot, slow_slot, space_of};
+use super::{ENTRIES, FETCH_ENTRIES, Tlb, data_slot, fetch_slot, slow_slot};
 use emu_vmx::tags::Invalidation;
 
 impl Tlb {
@@ -19,8 +18,7 @@ impl Tlb {
     /// Whether an entry of any space has a page that `address` is in, as far as entries lie within the page of `shift`. Those
     /// of spaces that have lost their number are as good as gone, as they are in a snapshot.
     fn holds_part(&self, address: u64, shift: u8) -> bool {
-        let lives = |key: u64| self.spaces.iter().any(|(_, number)| *number == space_of(key));
-        let covers = |key: u64, shift: u8| (key ^ address) >> shift == 0 && lives(key);
+        let covers = |key: u64, shift: u8| (key ^ address) >> shift == 0 && self.lives(key);
         let pages = 1u64.checked_shl(u32::from(shift) - 12).unwrap_or(u64::MAX);
         let parts =
             |slots: usize| (0..pages.min(slots as u64)).map(|n| (address >> shift << shift).wrapping_add(n << 12));

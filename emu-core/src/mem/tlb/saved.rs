@@ -61,9 +61,8 @@ impl Tlb {
             // Made anew from the entries.
             write_slots: _,
         } = self;
-        // Entries of spaces that have lost their number are never found again.
-        let lives = |key: u64| key != NO_TAG && spaces.iter().any(|(_, number)| *number == space_of(key));
-        let entries = entries.iter().zip(details.iter()).filter(|(entry, _)| lives(entry.key));
+        // No space has the number that NO_TAG has, either.
+        let entries = entries.iter().zip(details.iter()).filter(|(entry, _)| self.lives(entry.key));
         TlbState {
             entries: entries
                 .map(|(entry, detail)| SavedEntry {
@@ -73,8 +72,8 @@ impl Tlb {
                     detail: *detail,
                 })
                 .collect(),
-            fetch: fetch.iter().filter(|entry| lives(entry.key)).copied().collect(),
-            slow: slow.iter().filter(|entry| lives(entry.tag())).copied().collect(),
+            fetch: fetch.iter().filter(|entry| self.lives(entry.key)).copied().collect(),
+            slow: slow.iter().filter(|entry| self.lives(entry.tag())).copied().collect(),
             space: *space,
             last_space: *last_space,
             spaces: spaces.clone(),
